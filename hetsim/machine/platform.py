@@ -1,0 +1,334 @@
+"""A machine that networks run on: its devices and the memory between them, as a TOML file a person writes.
+
+The file format, by example::
+
+    name = "cpu+npu"
+    description = "ONNX Runtime on core 0 beside a stand-in for an NPU on core 1"
+
+    [device.cpu]
+    kind = "cpu"
+    backend = "onnxruntime"
+    cores = [0]
+
+    [device.npu]
+    kind = "npu"
+    nature = "stand-in"
+    backend = "openvino"
+    cores = [1]
+
+    [link."cpu->npu"]
+    setup_s = 2e-6
+
+Numbers that ``hetsim platform calibrate`` measured come with a ``[calibration]`` table saying when and on which
+machine; a platform without it is uncalibrated and uses the defaults below.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import tomli_w
+
+from hetsim.errors import PlatformError
+
+Kind = Literal["cpu", "npu", "gpu"]
+Nature = Literal["real", "stand-in", "emulated", "hypothetical"]
+Precision = Literal["f32", "bf16", "f16", "i8"]
+
+DEFAULT_PLATFORM = "cpu+npu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One processing unit and what drives it.
+
+    Attributes:
+        name: Unique within the platform.
+        kind: What sort of unit it is, or stands in for.
+        backend: Which engine drives it: ``"onnxruntime"``, ``"openvino"`` or, in tests, ``"fake"``.
+        target: The engine's own name of the hardware: an execution provider (``"CPUExecutionProvider"``) or an
+            OpenVINO device (``"CPU"``, ``"GPU"``, ``"NPU"``). Empty means the engine's CPU.
+        nature: ``"real"`` only for hardware of that kind; anything else is said wherever the device is shown.
+        precision: Arithmetic inside the engine; tensors between devices stay as the model has them.
+        cores: CPU cores that the device's process is pinned to; empty where it is not pinned.
+        threads: Threads the engine may use, at least 1.
+        launch_s: Fixed cost of running one segment, however small; already part of every measured time.
+        supported_ops: Operator kinds it runs, or empty for whatever the engine accepts.
+        options: Passed on to the engine as they are.
+    """
+
+    name: str
+    kind: Kind
+    backend: str
+    target: str = ""
+    nature: Nature = "real"
+    precision: Precision = "f32"
+    cores: tuple[int, ...] = ()
+    threads: int = 1
+    launch_s: float = 0.0
+    supported_ops: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require(self.threads >= 1, f"device.{self.name}.threads", "at least 1", self.threads)
+        _require(
+            0 <= self.launch_s < math.inf, f"device.{self.name}.launch_s", "a finite number, 0 or more", self.launch_s
+        )
+        _require(all(core >= 0 for core in self.cores), f"device.{self.name}.cores", "0 or more", self.cores)
+
+    @property
+    def label(self) -> str:
+        """The name as people should see it: anything but real hardware says so."""
+        return self.name if self.nature == "real" else f"{self.name} ({self.nature})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """The one-way path between two devices through shared memory.
+
+    Attributes:
+        setup_s: From a producer's end to its consumer's start on an idle device, however small the tensor.
+        bandwidth_bytes_per_s: What the tensor's bytes cost on top. With ``mode="copy"`` the hand-over itself takes
+            that long. With ``mode="zero-copy"`` the consumer pays inside its own time, as it reads what another
+            core wrote, so the hand-over takes ``setup_s`` alone and the figure is there for whoever predicts times.
+        mode: How tensors get across.
+    """
+
+    setup_s: float = 0.0
+    bandwidth_bytes_per_s: float = math.inf
+    mode: Literal["zero-copy", "copy"] = "zero-copy"
+
+    def transfer_s(self, num_bytes: int) -> float:
+        """From a producer's end to the tensor's arrival, with nothing else running, in seconds."""
+        if self.mode == "zero-copy":
+            return self.setup_s
+        return self.setup_s + num_bytes / self.bandwidth_bytes_per_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What the memory behind all devices sustains.
+
+    Attributes:
+        alone_bytes_per_s: Bandwidth that each device reaches with nothing else running, by device.
+        shared_bytes_per_s: The sum that all devices reach together.
+    """
+
+    alone_bytes_per_s: Mapping[str, float] = field(default_factory=dict)
+    shared_bytes_per_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Where measured numbers come from.
+
+    Attributes:
+        date: ISO 8601 date and time of the measurement, UTC.
+        machine: Fingerprint of the machine.
+        num_samples: Samples behind each number.
+    """
+
+    date: str
+    machine: str
+    num_samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """Devices and the memory between them.
+
+    Attributes:
+        name: What people call it.
+        devices: At least one, in the file's order; the order breaks ties everywhere.
+        links: By ``(from, to)``; a pair that is absent hands over for nothing.
+        memory: Sustained bandwidth.
+        calibration: Who measured the numbers, or None where nobody did.
+        description: One sentence for people.
+    """
+
+    name: str
+    devices: tuple[Device, ...]
+    links: Mapping[tuple[str, str], Link] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
+    calibration: Calibration | None = None
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        names = self.device_names
+        if not names:
+            raise PlatformError(f"platform {self.name!r} has no device; add a [device.NAME] table")
+        if len(set(names)) != len(names):
+            raise PlatformError(f"platform {self.name!r} names a device twice: {', '.join(names)}")
+        for (source, target), link in self.links.items():
+            path = f'link."{source}->{target}"'
+            for end in (source, target):
+                if end not in names:
+                    raise PlatformError(f"{path} names device {end!r}; the platform has {', '.join(names)}")
+            _require(0 <= link.setup_s < math.inf, f"{path}.setup_s", "a finite number, 0 or more", link.setup_s)
+            bandwidth = link.bandwidth_bytes_per_s
+            _require(bandwidth > 0, f"{path}.bandwidth_bytes_per_s", "more than 0", bandwidth)
+        shared = self.memory.shared_bytes_per_s
+        _require(shared > 0, "memory.shared_bytes_per_s", "more than 0", shared)
+        for name, alone in self.memory.alone_bytes_per_s.items():
+            _require(alone > 0, f"memory.alone_bytes_per_s.{name}", "more than 0", alone)
+
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        """Names of the devices, in the file's order."""
+        return tuple(device.name for device in self.devices)
+
+    def device(self, name: str) -> Device:
+        """The device of that name.
+
+        Raises:
+            PlatformError: If there is none.
+        """
+        for device in self.devices:
+            if device.name == name:
+                return device
+        raise PlatformError(f"no device {name!r} on platform {self.name!r}; it has {', '.join(self.device_names)}")
+
+    def link(self, source: str, target: str) -> Link:
+        """The path from one device to another; free where the platform says nothing, or where both are one."""
+        return self.links.get((source, target), _FREE)
+
+    def with_devices(self, *devices: Device) -> Platform:
+        """The same platform with devices of the same names replaced."""
+        changed = {device.name: device for device in devices}
+        return replace(self, devices=tuple(changed.get(device.name, device) for device in self.devices))
+
+
+_FREE = Link()
+
+
+def _require(holds: bool, path: str, wanted: str, found: object) -> None:
+    """Raise with the field's path; ``holds`` is written so that NaN fails it."""
+    if not holds:
+        raise PlatformError(f"{path} must be {wanted}, got {found}")
+
+
+# The file's own shape. A device table with ``count`` stands for several devices of one kind.
+
+
+class _DeviceTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    kind: Kind
+    backend: str
+    target: str = ""
+    nature: Nature = "real"
+    precision: Precision = "f32"
+    cores: tuple[int, ...] = ()
+    threads: int = 1
+    launch_s: float = 0.0
+    supported_ops: tuple[str, ...] = ()
+    options: dict[str, str] = {}
+    count: int = 1
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    name: str
+    description: str = ""
+    device: dict[str, _DeviceTable]
+    link: dict[str, Link] = {}
+    memory: Memory = msgspec.field(default_factory=Memory)
+    calibration: Calibration | None = None
+
+
+def _expand(name: str, table: _DeviceTable) -> list[Device]:
+    """The devices that one table stands for: ``npu`` alone, or ``npu0``, ``npu1``, ... with a core each."""
+    settings = {key: getattr(table, key) for key in table.__struct_fields__ if key != "count"}
+    _require(table.count >= 1, f"device.{name}.count", "at least 1", table.count)
+    if table.count == 1:
+        return [Device(name=name, **settings)]
+    cores = table.cores
+    if cores and len(cores) != table.count:
+        raise PlatformError(f"device.{name}.cores must name one core for each of {table.count} devices, got {cores}")
+    return [
+        Device(name=f"{name}{i}", **{**settings, "cores": (cores[i],) if cores else ()}) for i in range(table.count)
+    ]
+
+
+def builtin_platforms() -> tuple[str, ...]:
+    """Names of the platforms that come with hetsim."""
+    folder = resources.files("hetsim.machine") / "platforms"
+    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def load_platform(name_or_path: str | Path = DEFAULT_PLATFORM) -> Platform:
+    """The platform of that name among the built-in ones, or in that TOML file.
+
+    >>> load_platform("cpu+npu").device("npu").label
+    'npu (stand-in)'
+
+    Raises:
+        PlatformError: If there is no such platform, or a field of it is wrong; the message gives the field's path.
+    """
+    wanted = str(name_or_path)
+    if wanted in builtin_platforms():
+        text = (resources.files("hetsim.machine") / "platforms" / f"{wanted}.toml").read_text("utf-8")
+        return parse_platform(text, source=wanted)
+    path = Path(name_or_path)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise PlatformError(
+            f"no platform {wanted!r} ({reason}); built in are {', '.join(builtin_platforms())}; "
+            "or give the path of a TOML file (docs/model.md shows one)"
+        ) from None
+    return parse_platform(text, source=wanted)
+
+
+def parse_platform(text: str, *, source: str) -> Platform:
+    """The platform that a TOML text describes; ``source`` is named in errors.
+
+    Raises:
+        PlatformError: If the text is not TOML, or a field is missing, unknown, of the wrong type or out of range.
+    """
+    try:
+        table = msgspec.convert(tomllib.loads(text), _File, strict=False)
+        devices = [device for name, entry in table.device.items() for device in _expand(name, entry)]
+        links: dict[tuple[str, str], Link] = {}
+        for key, link in table.link.items():
+            first, arrow, second = key.partition("->")
+            if not arrow:
+                raise PlatformError(f'link."{key}" must be named FROM->TO, such as link."cpu->npu"')
+            links[first.strip(), second.strip()] = link
+        return Platform(
+            name=table.name,
+            description=table.description,
+            devices=tuple(devices),
+            links=links,
+            memory=table.memory,
+            calibration=table.calibration,
+        )
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, PlatformError) as error:
+        raise PlatformError(f"platform {source}: {error}") from None
+
+
+def format_platform(platform: Platform) -> str:
+    """The TOML text of a platform; :func:`parse_platform` reads it back equal."""
+    tables = {
+        device.name: {
+            key: value
+            for key, value in msgspec.to_builtins(device).items()
+            if key != "name" and value not in ("", (), [], {})
+        }
+        for device in platform.devices
+    }
+    content: dict[str, Any] = {"name": platform.name, "description": platform.description, "device": tables}
+    content["link"] = {f"{a}->{b}": msgspec.to_builtins(link) for (a, b), link in platform.links.items()}
+    content["memory"] = msgspec.to_builtins(platform.memory)
+    if platform.calibration is not None:
+        content["calibration"] = msgspec.to_builtins(platform.calibration)
+    # msgspec turns infinity into null, which TOML lacks
+    for table in (*content["link"].values(), content["memory"]):
+        for key, value in table.items():
+            table[key] = math.inf if value is None else value
+    return tomli_w.dumps(content)

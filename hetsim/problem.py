@@ -1,0 +1,84 @@
+"""Graph, platform and the cost of every (segment, device): all that a scheduler and the simulator need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hetsim.errors import ProblemError
+from hetsim.machine.platform import Platform
+from hetsim.model.graph import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long a segment takes on a device.
+
+    Attributes:
+        seconds: Non-negative and finite; launch included.
+        measured: Whether that very segment was measured there; otherwise it is a prediction.
+    """
+
+    seconds: float
+    measured: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds < math.inf:
+            raise ProblemError(f"a segment cannot take {self.seconds} s; costs are finite and not negative")
+
+
+LatencyFunction = Callable[[str, tuple[str, ...]], Latency | None]
+"""From a device's name and operators in topological order to their latency as one segment, or None where the device
+cannot run them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What a scheduler is asked to solve.
+
+    Attributes:
+        graph: The operators.
+        platform: The devices.
+        latency_function: Costs; answers are remembered here, so it is asked once for each question.
+        model_hash: Put into plans; empty where there is no model.
+
+    Raises:
+        ProblemError: If some operator can run nowhere.
+    """
+
+    graph: Graph
+    platform: Platform
+    latency_function: LatencyFunction
+    model_hash: str = ""
+    _known: dict[tuple[str, tuple[str, ...]], Latency | None] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for op in self.graph.ops:
+            if not self.devices_for((op.name,)):
+                raise ProblemError(
+                    f"no device can run operator {op.name!r} ({op.kind}); the platform has "
+                    f"{', '.join(self.platform.device_names)}"
+                )
+
+    def latency(self, device: str, ops: tuple[str, ...]) -> Latency | None:
+        """How long ``ops`` (in topological order) take on ``device`` as one segment; None where they cannot run."""
+        key = (device, ops)
+        if key not in self._known:
+            self._known[key] = self.latency_function(device, ops)
+        return self._known[key]
+
+    def cost_s(self, device: str, ops: tuple[str, ...]) -> float:
+        """The same in seconds; infinite where the device cannot run them."""
+        found = self.latency(device, ops)
+        return math.inf if found is None else found.seconds
+
+    def devices_for(self, ops: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of the devices that can run ``ops`` as one segment, in the platform's order."""
+        return tuple(name for name in self.platform.device_names if self.latency(name, ops) is not None)
+
+    def transfer_s(self, source: str, target: str, tensor: str) -> float:
+        """From the end of the tensor's producer on ``source`` to its arrival at ``target``; 0 within a device."""
+        if source == target:
+            return 0.0
+        return self.platform.link(source, target).transfer_s(self.graph.tensors[tensor].num_bytes)

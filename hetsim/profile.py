@@ -1,0 +1,307 @@
+"""How long segments took on devices: raw samples with where they come from, in a file that survives being killed.
+
+A profile is a JSON-lines file. Its first line is the header, which says for which model, machine and engines the
+rest holds; every further line is one record, appended whole. A line cut short by a crash is dropped on reading.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from hetsim.errors import ProfileError
+from hetsim.model.graph import Graph
+from hetsim.problem import Latency, LatencyFunction
+from hetsim.statistics import Summary, summarize
+
+FORMAT = 1
+
+
+class Header(msgspec.Struct, tag_field="record", tag="header", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a profile was measured on.
+
+    Attributes:
+        model: Name of the model.
+        model_hash: Its hash.
+        machine: The machine's fingerprint.
+        engines: By device, the engine, its version and its settings.
+        date: When the profile was begun, ISO 8601, UTC.
+        format: Version of the file format.
+    """
+
+    model: str
+    model_hash: str
+    machine: str
+    engines: dict[str, str]
+    date: str
+    format: int = FORMAT
+
+
+class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Durations of one segment on one device, measured in one context.
+
+    Attributes:
+        device: Name of the device.
+        ops: The segment's operators in topological order.
+        context: In which cache state the segment was met: ``"cover:NAME"`` for a walk over the whole model on one
+            device at one granularity, ``"replay:DIGEST"`` for the serial replay of a plan.
+        samples_s: Raw durations in seconds, in the order in which they were taken.
+    """
+
+    device: str
+    ops: tuple[str, ...]
+    context: str
+    samples_s: tuple[float, ...]
+
+
+class Unsupported(
+    msgspec.Struct, tag_field="record", tag="unsupported", frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """Operators that a device's engine refused.
+
+    Attributes:
+        device: Name of the device.
+        ops: The operators.
+        reason: What the engine said, in one line.
+    """
+
+    device: str
+    ops: tuple[str, ...]
+    reason: str
+
+
+Record = Header | Samples | Unsupported
+Key = tuple[str, tuple[str, ...]]
+
+
+@dataclass(kw_only=True)
+class Profile:
+    """Samples by (device, operators) and context, all from one model on one machine.
+
+    Attributes:
+        header: What was measured on.
+    """
+
+    header: Header
+    _samples: dict[Key, dict[str, list[float]]] = field(default_factory=dict, repr=False)
+    _unsupported: dict[Key, str] = field(default_factory=dict, repr=False)
+
+    def add(self, record: Samples | Unsupported) -> None:
+        """Take in one record; samples of a known segment and context come on top of what is there."""
+        key = (record.device, record.ops)
+        if isinstance(record, Unsupported):
+            self._unsupported[key] = record.reason
+        else:
+            self._samples.setdefault(key, {}).setdefault(record.context, []).extend(record.samples_s)
+
+    def samples_s(self, device: str, ops: tuple[str, ...], context: str | None = None) -> tuple[float, ...]:
+        """Raw durations of a segment in seconds: of one context, or of all of them together."""
+        contexts = self._samples.get((device, ops), {})
+        if context is not None:
+            return tuple(contexts.get(context, ()))
+        return tuple(sample for samples in contexts.values() for sample in samples)
+
+    def summary(self, device: str, ops: tuple[str, ...], context: str | None = None) -> Summary | None:
+        """Median and interval of a segment, or None where it was not measured."""
+        samples = self.samples_s(device, ops, context)
+        return summarize(samples) if samples else None
+
+    def measured(self, device: str) -> tuple[tuple[str, ...], ...]:
+        """The segments measured on a device, in the order in which they came."""
+        return tuple(ops for name, ops in self._samples if name == device)
+
+    def unsupported(self, device: str) -> Mapping[tuple[str, ...], str]:
+        """What the device's engine refused, with its reason."""
+        return {ops: reason for (name, ops), reason in self._unsupported.items() if name == device}
+
+    @property
+    def num_samples(self) -> int:
+        """Raw durations in all."""
+        return sum(len(samples) for contexts in self._samples.values() for samples in contexts.values())
+
+    def latency_function(self, graph: Graph, launch_s: Mapping[str, float] | None = None) -> LatencyFunction:
+        """Costs for a :class:`~hetsim.problem.Problem`, as the profile stands now.
+
+        A segment that was measured costs its median. One that was not is predicted: its operators are covered with
+        measured segments, largest first (ties by place in the graph), and their medians are summed, less the launches
+        that one segment saves. Boundaries that vanish inside it are not credited, so the prediction leans high.
+
+        Args:
+            graph: The model's graph.
+            launch_s: Each device's launch cost in seconds; absent devices count as 0.
+        """
+        return _CoverPredictor(self, graph, launch_s or {})
+
+
+class _CoverPredictor:
+    """Latency of a segment from measurements of it or of its parts."""
+
+    def __init__(self, profile: Profile, graph: Graph, launch_s: Mapping[str, float]) -> None:
+        self._graph = graph
+        self._launch_s = dict(launch_s)
+        self._median_s: dict[Key, float] = {}
+        self._pieces: dict[str, list[tuple[int, float]]] = {}
+        self._refused: dict[str, list[int]] = {}
+        for device in profile.header.engines:
+            pieces = []
+            for ops in profile.measured(device):
+                if all(op in graph.position for op in ops):
+                    median_s = summarize(profile.samples_s(device, ops)).median_s
+                    self._median_s[device, ops] = median_s
+                    pieces.append((-len(ops), graph.position[ops[0]], graph.mask(ops), median_s))
+            self._pieces[device] = [(mask, median_s) for _, _, mask, median_s in sorted(pieces)]
+            self._refused[device] = [graph.mask(ops) for ops in profile.unsupported(device)]
+
+    def __call__(self, device: str, ops: tuple[str, ...]) -> Latency | None:
+        if (device, ops) in self._median_s:
+            return Latency(self._median_s[device, ops], measured=True)
+        left = self._graph.mask(ops)
+        if any(refused & ~left == 0 for refused in self._refused.get(device, ())):
+            return None
+        total_s = 0.0
+        num_pieces = 0
+        for mask, median_s in self._pieces.get(device, ()):
+            if mask & ~left == 0:
+                left &= ~mask
+                total_s += median_s
+                num_pieces += 1
+                if not left:
+                    saved_s = self._launch_s.get(device, 0.0) * (num_pieces - 1)
+                    return Latency(max(total_s - saved_s, 0.0))
+        return None
+
+
+class ProfileFile:
+    """A profile together with the file that it grows in; a context manager that holds the file's lock.
+
+    Every :meth:`add` is on disk, whole, when it returns. Opening an existing file resumes it.
+
+    Args:
+        path: The file; it is created with its folder if it is not there.
+        header: What is being measured. An existing file must have been begun on the same.
+
+    Raises:
+        ProfileError: If the file is malformed, was taken on something else, or is in use by another process.
+    """
+
+    def __init__(self, path: Path, header: Header) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(path, "a+b")  # noqa: SIM115  (closed by __exit__)
+        try:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ProfileError(
+                    f"profile {path} is being written by another process; wait for it or choose another folder"
+                ) from None
+            self._file.seek(0)
+            content = self._file.read()
+            whole = content[: content.rfind(b"\n") + 1]
+            if whole:
+                self.profile = parse_profile(whole, source=str(path))
+                check_header(self.profile.header, header, source=str(path))
+                if len(whole) < len(content):  # a line cut short by a crash
+                    self._file.truncate(len(whole))
+            else:
+                self._file.truncate(0)
+                self.profile = Profile(header=header)
+                self._append(header)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, record: Samples | Unsupported) -> None:
+        """Append one record to the file, then to the profile."""
+        self._append(record)
+        self.profile.add(record)
+
+    def _append(self, record: Record) -> None:
+        self._file.write(msgspec.json.encode(record) + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def parse_profile(content: bytes, *, source: str) -> Profile:
+    """The profile in a JSON-lines text; ``source`` is named in errors. A last line without its end is dropped.
+
+    Raises:
+        ProfileError: If the header is missing, or a whole line is malformed.
+    """
+    decoder = msgspec.json.Decoder(Record)
+    profile: Profile | None = None
+    lines = content.split(b"\n")[:-1]
+    for number, line in enumerate(lines, 1):
+        try:
+            record = decoder.decode(line)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ProfileError(
+                f"profile {source}, line {number} is malformed: {error}; measure anew, or remove the line"
+            ) from None
+        if isinstance(record, Header):
+            if profile is not None:
+                raise ProfileError(f"profile {source} has a second header in line {number}; keep profiles apart")
+            if record.format != FORMAT:
+                raise ProfileError(f"profile {source} has format {record.format}; this version reads format {FORMAT}")
+            profile = Profile(header=record)
+        elif profile is None:
+            raise ProfileError(
+                f"profile {source} does not begin with a header; measure anew with: hetsim profile MODEL"
+            )
+        else:
+            if isinstance(record, Samples) and not all(0 < sample < 1e6 for sample in record.samples_s):
+                raise ProfileError(
+                    f"profile {source}, line {number} has a duration that is not a positive number of seconds"
+                )
+            profile.add(record)
+    if profile is None:
+        raise ProfileError(f"profile {source} is empty; measure anew with: hetsim profile MODEL")
+    return profile
+
+
+def load_profile(path: Path | str) -> Profile:
+    """Read a profile.
+
+    Raises:
+        ProfileError: If the file is missing or malformed.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ProfileError(
+            f"cannot read profile {path}: {error.strerror}; make one with: hetsim profile MODEL --out {path}"
+        ) from None
+    return parse_profile(content, source=str(path))
+
+
+def check_header(found: Header, wanted: Header, *, source: str) -> None:
+    """Refuse a profile that holds for something else.
+
+    Raises:
+        ProfileError: With both sides of the first difference; dates and names do not count.
+    """
+    pairs = [
+        ("model hash", found.model_hash, wanted.model_hash),
+        ("machine", found.machine, wanted.machine),
+        *((f"engine of {name}", found.engines.get(name, "none"), engine) for name, engine in wanted.engines.items()),
+    ]
+    for what, have, need in pairs:
+        if have != need:
+            raise ProfileError(
+                f"profile {source} was taken with another {what}: it has {have!r}, this run needs {need!r}; "
+                "measure anew into another file"
+            )
