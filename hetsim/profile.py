@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,8 +17,10 @@ from typing import Self
 import msgspec
 
 from hetsim.errors import ProfileError
+from hetsim.machine.platform import Platform
 from hetsim.model.graph import Graph
-from hetsim.problem import Latency, LatencyFunction
+from hetsim.model.onnx_import import Model
+from hetsim.problem import Latency, LatencyFunction, Problem
 from hetsim.statistics import Summary, summarize
 
 FORMAT = 1
@@ -52,13 +54,22 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
         ops: The segment's operators in topological order.
         context: In which cache state the segment was met: ``"cover:NAME"`` for a walk over the whole model on one
             device at one granularity, ``"replay:DIGEST"`` for the serial replay of a plan.
-        samples_s: Raw durations in seconds, in the order in which they were taken.
+        samples_s: Raw durations in seconds, in the order in which they were taken; at least one, all positive.
+
+    Raises:
+        ValueError: If an operator or a duration is missing, or a duration is not positive.
     """
 
     device: str
     ops: tuple[str, ...]
     context: str
     samples_s: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.ops or not self.samples_s:
+            raise ValueError("a record of samples needs at least one operator and one duration")
+        if not all(0 < sample < 1e6 for sample in self.samples_s):  # NaN fails too
+            raise ValueError("a duration is not a positive number of seconds")
 
 
 class Unsupported(
@@ -126,6 +137,11 @@ class Profile:
         """Raw durations in all."""
         return sum(len(samples) for contexts in self._samples.values() for samples in contexts.values())
 
+    @property
+    def num_segments(self) -> int:
+        """Segments with at least one sample, on each device counted apart."""
+        return len(self._samples)
+
     def latency_function(self, graph: Graph, launch_s: Mapping[str, float] | None = None) -> LatencyFunction:
         """Costs for a :class:`~hetsim.problem.Problem`, as the profile stands now.
 
@@ -138,6 +154,28 @@ class Profile:
             launch_s: Each device's launch cost in seconds; absent devices count as 0.
         """
         return _CoverPredictor(self, graph, launch_s or {})
+
+
+def make_problem(model: Model, platform: Platform, profile: Profile) -> Problem:
+    """The planning problem that a profile gives, as it stands now: measured costs, and predictions for the rest.
+
+    Raises:
+        ProblemError: If the profile has some operator on no device.
+    """
+    launch_s = {device.name: device.launch_s for device in platform.devices}
+    costs = profile.latency_function(model.graph, launch_s)
+    return Problem(graph=model.graph, platform=platform, latency_function=costs, model_hash=model.hash)
+
+
+def context_problem(model: Model, platform: Platform, profile: Profile, context: str) -> Problem:
+    """The same with costs from one context alone wherever it has them: how a replayed plan is simulated."""
+    problem = make_problem(model, platform, profile)
+
+    def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
+        here = profile.summary(device, ops, context)
+        return problem.latency(device, ops) if here is None else Latency(here.median_s, measured=True)
+
+    return replace(problem, latency_function=costs, _known={})
 
 
 class _CoverPredictor:
@@ -188,12 +226,16 @@ class ProfileFile:
         header: What is being measured. An existing file must have been begun on the same.
 
     Raises:
-        ProfileError: If the file is malformed, was taken on something else, or is in use by another process.
+        ProfileError: If the file cannot be opened, is malformed, was taken on something else, or is in use by another
+            process.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "a+b")  # noqa: SIM115  (closed by __exit__)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(path, "a+b")  # noqa: SIM115  (closed by __exit__)
+        except OSError as error:
+            raise ProfileError(f"cannot write profile {path}: {error.strerror}; choose another folder") from None
         try:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -263,10 +305,6 @@ def parse_profile(content: bytes, *, source: str) -> Profile:
                 f"profile {source} does not begin with a header; measure anew with: hetsim profile MODEL"
             )
         else:
-            if isinstance(record, Samples) and not all(0 < sample < 1e6 for sample in record.samples_s):
-                raise ProfileError(
-                    f"profile {source}, line {number} has a duration that is not a positive number of seconds"
-                )
             profile.add(record)
     if profile is None:
         raise ProfileError(f"profile {source} is empty; measure anew with: hetsim profile MODEL")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -130,7 +131,7 @@ def check_timeline(
     for span in timeline.compute:
         if span.device not in ran:
             raise PlanError(f"timeline runs {_name(span)} on {span.device!r}, for which the plan has nothing")
-        if span.start_s < -tolerance_s or span.end_s < span.start_s:
+        if not -tolerance_s <= span.start_s <= span.end_s < math.inf:  # NaN fails too
             raise PlanError(f"timeline has {_name(span)} from {span.start_s} s to {span.end_s} s")
         ran[span.device].append(span)
     for device, queue in plan.queues.items():

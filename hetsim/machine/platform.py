@@ -28,10 +28,10 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import tomli_w
@@ -168,6 +168,8 @@ class Platform:
             raise PlatformError(f"platform {self.name!r} names a device twice: {', '.join(names)}")
         for (source, target), link in self.links.items():
             path = f'link."{source}->{target}"'
+            if source == target:
+                raise PlatformError(f"{path} leads back to its own device, where tensors need no hand-over; remove it")
             for end in (source, target):
                 if end not in names:
                     raise PlatformError(f"{path} names device {end!r}; the platform has {', '.join(names)}")
@@ -177,6 +179,10 @@ class Platform:
         shared = self.memory.shared_bytes_per_s
         _require(shared > 0, "memory.shared_bytes_per_s", "more than 0", shared)
         for name, alone in self.memory.alone_bytes_per_s.items():
+            if name not in names:
+                raise PlatformError(
+                    f"memory.alone_bytes_per_s names device {name!r}; the platform has {', '.join(names)}"
+                )
             _require(alone > 0, f"memory.alone_bytes_per_s.{name}", "more than 0", alone)
 
     @property
@@ -217,7 +223,7 @@ def _require(holds: bool, path: str, wanted: str, found: object) -> None:
 # The file's own shape. A device table with ``count`` stands for several devices of one kind.
 
 
-class _DeviceTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+class _DeviceTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     kind: Kind
     backend: str
     target: str = ""
@@ -231,13 +237,36 @@ class _DeviceTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omi
     count: int = 1
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: str
     description: str = ""
-    device: dict[str, _DeviceTable]
-    link: dict[str, Link] = {}
-    memory: Memory = msgspec.field(default_factory=Memory)
-    calibration: Calibration | None = None
+    device: dict[str, Any]
+    link: dict[str, Any] = {}
+    memory: Any = msgspec.field(default_factory=dict)
+    calibration: Any = None
+
+
+_Table = TypeVar("_Table")
+
+
+def _convert(value: object, shape: type[_Table], path: str) -> _Table:
+    """The value in that shape; errors name the field by its path within the file.
+
+    Raises:
+        PlatformError: If a field is missing, unknown or of the wrong type.
+    """
+    try:
+        table = msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        says, _, where = str(error).partition(" - at `$")
+        raise PlatformError(f"{(path + where.rstrip('`')).lstrip('.') or 'the file'}: {says}") from None
+    # msgspec passes over keys that a dataclass lacks; a misspelt one must not be lost
+    if is_dataclass(shape) and isinstance(value, Mapping):
+        known = [entry.name for entry in fields(shape)]
+        for key in value:
+            if key not in known:
+                raise PlatformError(f"{path} has unknown field {key!r}; it may have {', '.join(known)}")
+    return table
 
 
 def _expand(name: str, table: _DeviceTable) -> list[Device]:
@@ -292,23 +321,27 @@ def parse_platform(text: str, *, source: str) -> Platform:
         PlatformError: If the text is not TOML, or a field is missing, unknown, of the wrong type or out of range.
     """
     try:
-        table = msgspec.convert(tomllib.loads(text), _File, strict=False)
-        devices = [device for name, entry in table.device.items() for device in _expand(name, entry)]
+        table = _convert(tomllib.loads(text), _File, "")
+        devices = [
+            device
+            for name, entry in table.device.items()
+            for device in _expand(name, _convert(entry, _DeviceTable, f"device.{name}"))
+        ]
         links: dict[tuple[str, str], Link] = {}
-        for key, link in table.link.items():
+        for key, entry in table.link.items():
             first, arrow, second = key.partition("->")
             if not arrow:
                 raise PlatformError(f'link."{key}" must be named FROM->TO, such as link."cpu->npu"')
-            links[first.strip(), second.strip()] = link
+            links[first.strip(), second.strip()] = _convert(entry, Link, f'link."{key}"')
         return Platform(
             name=table.name,
             description=table.description,
             devices=tuple(devices),
             links=links,
-            memory=table.memory,
-            calibration=table.calibration,
+            memory=_convert(table.memory, Memory, "memory"),
+            calibration=None if table.calibration is None else _convert(table.calibration, Calibration, "calibration"),
         )
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, PlatformError) as error:
+    except (tomllib.TOMLDecodeError, PlatformError, RecursionError) as error:
         raise PlatformError(f"platform {source}: {error}") from None
 
 
@@ -327,8 +360,4 @@ def format_platform(platform: Platform) -> str:
     content["memory"] = msgspec.to_builtins(platform.memory)
     if platform.calibration is not None:
         content["calibration"] = msgspec.to_builtins(platform.calibration)
-    # msgspec turns infinity into null, which TOML lacks
-    for table in (*content["link"].values(), content["memory"]):
-        for key, value in table.items():
-            table[key] = math.inf if value is None else value
     return tomli_w.dumps(content)

@@ -1,0 +1,51 @@
+"""One file per engine; each engine's library is imported there and nowhere else, and only when a device needs it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from hetsim.errors import PlatformError
+from hetsim.machine.platform import Device
+from runtime.backends.protocol import Backend
+
+BACKENDS = ("onnxruntime", "openvino", "fake")
+
+
+def make_backend(device: Device) -> Backend:
+    """The engine that drives a device.
+
+    Raises:
+        PlatformError: If the engine is unknown, not installed, or lacks what the device asks for.
+    """
+    try:
+        if device.backend == "onnxruntime":
+            from runtime.backends.onnxruntime import OnnxRuntimeBackend
+
+            return OnnxRuntimeBackend(device)
+        if device.backend == "openvino":
+            from runtime.backends.openvino import OpenVinoBackend
+
+            return OpenVinoBackend(device)
+        if device.backend == "fake":
+            from runtime.backends.fake import FakeBackend
+
+            return FakeBackend(device)
+    except ImportError as error:
+        raise PlatformError(
+            f"device {device.name!r} needs the engine {device.backend!r}, which is not installed ({error}); "
+            f"install it with: pip install {device.backend}"
+        ) from None
+    raise PlatformError(f"device {device.name!r} asks for backend {device.backend!r}; there are {', '.join(BACKENDS)}")
+
+
+def available_engines() -> dict[str, str]:
+    """What each real engine can drive here, in words; an engine that is not installed says so."""
+    return {name: _targets(name) for name in BACKENDS if name != "fake"}
+
+
+def _targets(name: str) -> str:
+    try:
+        targets: tuple[str, ...] = import_module(f"runtime.backends.{name}").targets()
+    except ImportError as error:
+        return f"not installed ({error}); pip install {name}"
+    return ", ".join(targets)

@@ -1,0 +1,59 @@
+# `make demo` and `make test` each work alone on a fresh clone; they need python3 (3.11 or later), pip and make.
+#
+# Where a version in constraints.txt does not exist for your Python, leave the file out:  make test CONSTRAINTS=
+
+PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
+MODEL ?= inception_v2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# $(1): what to install. A failure says how to go without the tested versions.
+install = $(PIP) install $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e "$(1)" || { \
+	echo 'make: installing failed; if a pinned version does not exist for this Python, retry with: make $(MAKECMDGOALS) CONSTRAINTS=' >&2; \
+	exit 1; }
+
+.PHONY: demo test check format clean
+.DEFAULT_GOAL := test
+
+demo: $(VENV)/installed
+	$(BIN)/hetsim tune $(MODEL) --out out/demo
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'make: hetsim needs Python 3.11 or later, but $(PYTHON) is' \
+			"$$($(PYTHON) -V 2>&1); name another with: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; \
+		exit 1; }
+	@# Debian splits ensurepip off; pip can then fill the environment from outside.
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+		$(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; } || { \
+		rm -rf $(VENV); echo 'make: cannot make $(VENV); install the venv module of $(PYTHON), or pip, first' >&2; exit 1; }
+
+# Both stamps hold what pyproject.toml asks for; the second adds the tools that tests and checks need.
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo 'Installing hetsim into $(VENV) ...'
+	@$(call install,.)
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo 'Installing hetsim and its development tools into $(VENV) ...'
+	@$(call install,.[dev])
+	@touch $(VENV)/installed $@

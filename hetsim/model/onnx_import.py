@@ -1,0 +1,432 @@
+"""From an ONNX model, whatever its age, to a :class:`Model`: folded, static, named, checked, and as a graph.
+
+Everything downstream may rely on what :class:`Model` promises, so all that cannot be promised is refused here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import TensorProto, helper, inliner, shape_inference, version_converter
+
+from hetsim.errors import ModelError
+from hetsim.model.graph import Graph, Op, Tensor
+from hetsim.model.networks import IR_VERSION, OPSET
+from hetsim.model.reference import MAX_PROTO_BYTES, fold, one_line, serialized
+from hetsim.model.zoo import build, zoo_names
+
+_NEWEST_IR_VERSION = 10  # what ONNX Runtime 1.20 and OpenVINO 2025 read
+_MAX_LIGHT_ITEMS = 64  # shapes, axes and pads are shorter, and shape inference reads their values
+_DTYPES: dict[int, str] = {
+    TensorProto.BOOL: "bool",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.FLOAT: "float32",
+    TensorProto.DOUBLE: "float64",
+    TensorProto.INT8: "int8",
+    TensorProto.INT16: "int16",
+    TensorProto.INT32: "int32",
+    TensorProto.INT64: "int64",
+    TensorProto.UINT8: "uint8",
+    TensorProto.UINT16: "uint16",
+    TensorProto.UINT32: "uint32",
+    TensorProto.UINT64: "uint64",
+}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Model:
+    """A network ready to be cut, compiled and executed.
+
+    Attributes:
+        graph: What hetsim knows of it.
+        proto: The same as ONNX: constants folded, at least opset 17 and IR version 8, every tensor of static shape,
+            weights inline and never inputs, nodes in the order and under the names of ``graph.ops``, none without
+            effect. Not to be changed.
+        hash: SHA-256 in hex over structure and weights; names of files and tools leave it as it is.
+    """
+
+    graph: Graph
+    proto: onnx.ModelProto
+    hash: str
+
+    @property
+    def name(self) -> str:
+        """What people call the network."""
+        return self.graph.name
+
+
+def load_model(
+    name_or_path: str | Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None, seed: int = 0
+) -> Model:
+    """A network of the zoo by name, or a model from an ONNX file.
+
+    Args:
+        name_or_path: One of :func:`~hetsim.model.zoo.zoo_names`, or the path of an .onnx file; weights that it keeps
+            in other files must lie in its folder.
+        shapes: Sizes for inputs that leave some open, by input.
+        seed: Draws the weights of a network of the zoo; without effect on a file.
+
+    Raises:
+        ModelError: If there is no such network or file, or it is nothing that :func:`import_model` takes.
+    """
+    if name_or_path in zoo_names():
+        return _imported(build(str(name_or_path), seed=seed), str(name_or_path), shapes or {})
+    path = Path(name_or_path)
+    return _imported(_read(path), path.stem, shapes or {})
+
+
+def import_model(proto: onnx.ModelProto, *, name: str, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
+    """The model that ``proto`` holds, with the promises of :class:`Model`; ``proto`` stays as it is.
+
+    Args:
+        proto: A model with standard operators, its weights loaded.
+        name: What to call it.
+        shapes: Sizes for inputs that leave some open, by input; sizes that an input states must be repeated.
+
+    Raises:
+        ModelError: If the model is invalid, leaves sizes open, uses what hetsim does not support, or ``shapes``
+            does not fit its inputs.
+    """
+    work = onnx.ModelProto()
+    work.CopyFrom(proto)
+    return _imported(work, name, shapes or {})
+
+
+def random_inputs(model: Model, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """A value for each input of the model, the same ones for the same seed.
+
+    Floats are drawn from the standard normal distribution. Integers and booleans are 0 or 1, so that they do as
+    indices into any table with two rows.
+    """
+    rng = np.random.default_rng(seed)
+    values: dict[str, np.ndarray] = {}
+    for name in model.graph.inputs:
+        tensor = model.graph.tensors[name]
+        dtype = np.dtype(tensor.dtype)
+        numbers = rng.standard_normal(tensor.shape) if dtype.kind == "f" else rng.integers(0, 2, tensor.shape)
+        values[name] = np.asarray(numbers).astype(dtype)
+    return values
+
+
+def _imported(proto: onnx.ModelProto, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
+    """What :func:`import_model` returns, from a ``proto`` that may be changed: weights are heavy to copy."""
+    try:
+        if proto.functions:
+            proto = inliner.inline_local_functions(proto)
+        _name_nodes(proto.graph)
+        _check_kinds(proto.graph)
+        _check_valid(proto)
+        _settle_inputs(proto.graph, shapes)
+        proto = fold(proto)
+        if _opset(proto) < OPSET:
+            proto = fold(_converted(proto))
+        _check_folded(proto.graph)
+        _tidy(proto)
+        _name_nodes(proto.graph)
+        _infer_shapes(proto)
+        graph = _graph(proto.graph, name)
+    except ModelError as error:
+        raise ModelError(f"model {name!r}: {error}") from None
+    return Model(graph=graph, proto=proto, hash=hashlib.sha256(serialized(proto)).hexdigest())
+
+
+def _read(path: Path) -> onnx.ModelProto:
+    """The model in a file, with the weights that it keeps in other files of its folder."""
+    if path.is_dir():
+        raise ModelError(f"{path} is a directory; name the .onnx file in it")
+    if not path.exists():
+        raise ModelError(
+            f"no model {str(path)!r}: no such file, and the zoo has {', '.join(zoo_names())}; "
+            "give one of these names or the path of an .onnx file"
+        )
+    try:
+        proto = onnx.load(path, load_external_data=False)
+        num_bytes = sum(math.prod(tensor.dims) * _item_bytes(tensor.data_type) for tensor in proto.graph.initializer)
+        if num_bytes > MAX_PROTO_BYTES:
+            raise ModelError(
+                f"{path} has {num_bytes / 1e9:.1f} GB of weights, more than the {MAX_PROTO_BYTES / 1e9:.1f} GB that a "
+                "protobuf message can hold; split the model, or store its weights in float16"
+            )
+        onnx.load_external_data_for_model(proto, str(path.parent))
+    except OSError as error:
+        raise ModelError(f"cannot read {error.filename or path}: {error.strerror or error}") from None
+    except DecodeError:
+        raise ModelError(f"{path} is not an ONNX model; export one, or check that it was copied whole") from None
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise ModelError(f"{path} keeps weights where they cannot be read from: {one_line(error)}") from None
+    if not proto.HasField("graph"):
+        raise ModelError(f"{path} is not an ONNX model: it has no graph; export one, or check that it was copied whole")
+    return proto
+
+
+def _item_bytes(data_type: int) -> int:
+    known = data_type in helper.get_all_tensor_dtypes()
+    return int(helper.tensor_dtype_to_np_dtype(data_type).itemsize) if known else 1
+
+
+def _check_kinds(graph: onnx.GraphProto) -> None:
+    """Refuse what is no standard operator."""
+    for node in graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            raise ModelError(
+                f"operator {_label(node)} is of domain {node.domain!r}; hetsim knows only the operators of the ONNX "
+                "standard, export the model without that domain"
+            )
+        if not onnx.defs.has(node.op_type):
+            raise ModelError(
+                f"operator {_label(node)} is of a kind that ONNX {onnx.__version__} does not have; replace it by "
+                "standard operators"
+            )
+
+
+def _check_valid(proto: onnx.ModelProto) -> None:
+    """Have onnx check the model; and make constants of initializers that are inputs too, as before IR version 4."""
+    light = _light(proto)
+    for value in (*light.graph.input, *light.graph.output):
+        if value.type.WhichOneof("value") == "tensor_type":
+            value.type.tensor_type.shape.SetInParent()  # the checker wants a shape, inference can do without
+    try:
+        onnx.checker.check_model(light)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise ModelError(f"invalid ONNX: {one_line(error)}") from None
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    inputs = [value for value in proto.graph.input if value.name not in constants]
+    del proto.graph.input[:]
+    proto.graph.input.extend(inputs)
+
+
+def _light(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its larger weights as inputs: enough to check it and to infer shapes, and a thousandth to copy."""
+    graph = onnx.GraphProto(
+        name=proto.graph.name,
+        node=proto.graph.node,
+        input=proto.graph.input,
+        output=proto.graph.output,
+        sparse_initializer=proto.graph.sparse_initializer,
+    )
+    inputs = {value.name for value in graph.input}
+    for tensor in proto.graph.initializer:
+        if math.prod(tensor.dims) <= _MAX_LIGHT_ITEMS:
+            graph.initializer.append(tensor)
+        elif tensor.name not in inputs:
+            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    return onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import, graph=graph)
+
+
+def _settle_inputs(graph: onnx.GraphProto, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Give every dimension of every input its size, and forget the shapes that followed from open ones."""
+    inputs = {value.name: value for value in graph.input}
+    sizes: dict[str, tuple[int, str]] = {}  # what a symbolic dimension is, and which input says so
+    for name, shape in shapes.items():
+        if name not in inputs:
+            raise ModelError(f"--shape names input {name!r}, but the inputs are {', '.join(inputs)}")
+        _settle(inputs[name], shape, sizes)
+    for name, value in inputs.items():
+        if not value.type.HasField("tensor_type"):
+            raise ModelError(f"input {name!r} is a {value.type.WhichOneof('value')}; hetsim supports only tensors")
+        shown = [_shown(dim) for dim in value.type.tensor_type.shape.dim]
+        if not value.type.tensor_type.HasField("shape"):
+            raise ModelError(f"input {name!r} has no shape; give it one, such as --shape {name}=1,3,224,224")
+        for i, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.dim_param in sizes:
+                dim.dim_value = sizes[dim.dim_param][0]
+            if dim.dim_value <= 0:
+                example = ",".join(size if size.isdigit() else "1" for size in shown)
+                raise ModelError(
+                    f"input {name!r} of shape ({', '.join(shown)}) leaves dimension {i} ({shown[i]}) open; "
+                    f"give its sizes, such as --shape {name}={example}"
+                )
+    for value in graph.output:
+        value.type.tensor_type.ClearField("shape")
+    del graph.value_info[:]
+
+
+def _settle(value: onnx.ValueInfoProto, shape: tuple[int, ...], sizes: dict[str, tuple[int, str]]) -> None:
+    """Give an input the shape that the user asks for, where it does not contradict what the model says."""
+    asked = f"--shape {value.name}={','.join(map(str, shape))}"
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        tensor.shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in shape)
+    dims = tensor.shape.dim
+    stated = f"({', '.join(_shown(dim) for dim in dims)})"
+    if len(dims) != len(shape):
+        raise ModelError(f"{asked} has {len(shape)} dimensions, but the input is {stated}; give {len(dims)}")
+    for i, (dim, size) in enumerate(zip(dims, shape, strict=True)):
+        if size < 1:
+            raise ModelError(f"{asked} makes dimension {i} {size}; sizes must be at least 1")
+        if dim.dim_value > 0 and dim.dim_value != size:
+            raise ModelError(f"{asked} makes dimension {i} {size}, but the model fixes the input at {stated}")
+        if dim.dim_param:
+            known, source = sizes.setdefault(dim.dim_param, (size, value.name))
+            if known != size:
+                raise ModelError(f"{asked} makes {dim.dim_param!r} {size}, but for input {source!r} it is {known}")
+        dim.dim_value = size
+
+
+def _shown(dim: onnx.TensorShapeProto.Dimension) -> str:
+    return str(dim.dim_value) if dim.dim_value > 0 else dim.dim_param or "?"
+
+
+def _opset(proto: onnx.ModelProto) -> int:
+    return max((int(entry.version) for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+
+
+def _converted(proto: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        return version_converter.convert_version(proto, OPSET)
+    except Exception as error:  # the converter raises RuntimeError and classes of its own
+        raise ModelError(
+            f"cannot convert it from opset {_opset(proto)} to {OPSET}: {one_line(error)}; export it with opset {OPSET}"
+        ) from None
+
+
+def _check_folded(graph: onnx.GraphProto) -> None:
+    """Refuse what folding leaves of control flow and of weights that are no dense tensors."""
+    for node in graph.node:
+        if any(attribute.type in (attribute.GRAPH, attribute.GRAPHS) for attribute in node.attribute):
+            raise ModelError(
+                f"operator {_label(node)} is control flow, whose course depends on the data; export the model with "
+                "its branches decided and its loops unrolled"
+            )
+    if graph.sparse_initializer:
+        raise ModelError(f"weight {graph.sparse_initializer[0].values.name!r} is sparse; store it as a dense tensor")
+    constants = {tensor.name for tensor in graph.initializer}
+    for value in graph.output:
+        if value.name in constants:
+            raise ModelError(f"output {value.name!r} is a constant that no input changes; remove it from the outputs")
+
+
+def _label(node: onnx.NodeProto) -> str:
+    return f"{node.name!r} ({node.op_type})"
+
+
+def _tidy(proto: onnx.ModelProto) -> None:
+    """Drop nodes and weights without effect and every trace of tools; put what has no order into one."""
+    graph = proto.graph
+    needed = {value.name for value in graph.output}
+    nodes: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if not needed.isdisjoint(node.output):
+            needed.update(tensor for tensor in node.input if tensor)
+            node.attribute.sort(key=lambda attribute: attribute.name)
+            nodes.append(node)
+    nodes.reverse()
+    for i in reversed(range(len(graph.initializer))):
+        if graph.initializer[i].name not in needed:
+            del graph.initializer[i]
+    graph.initializer.sort(key=lambda tensor: tensor.name)
+    for message in (graph, *graph.input, *graph.output, *nodes, *graph.initializer):
+        message.ClearField("doc_string")
+        message.ClearField("metadata_props")
+    del graph.node[:], graph.value_info[:], graph.quantization_annotation[:]
+    graph.node.extend(nodes)
+    graph.name = "graph"
+    version = min(max(proto.ir_version, IR_VERSION), _NEWEST_IR_VERSION)
+    opset = helper.make_opsetid("", _opset(proto))
+    for field, _ in proto.ListFields():
+        if field.name != "graph":
+            proto.ClearField(field.name)
+    proto.ir_version = version
+    proto.opset_import.append(opset)
+
+
+def _name_nodes(graph: onnx.GraphProto) -> None:
+    """Keep the names that only one node bears; name the others by their kind and what they make first."""
+    count = Counter(node.name for node in graph.node)
+    taken = {name for name in count if count[name] == 1} - {""}
+    for node in graph.node:
+        if node.name not in taken:
+            node.name = f"{node.op_type}_{next(filter(None, node.output), '')}"
+            while node.name in taken:
+                node.name += "_"
+            taken.add(node.name)
+
+
+def _infer_shapes(proto: onnx.ModelProto) -> None:
+    """Fill in the shape of every tensor."""
+    try:
+        inferred = shape_inference.infer_shapes(_light(proto), check_type=True, strict_mode=True, data_prop=True)
+    except (shape_inference.InferenceError, ValueError) as error:
+        raise ModelError(f"shapes do not fit: {one_line(error)}") from None
+    del proto.graph.output[:]
+    proto.graph.output.extend(inferred.graph.output)
+    proto.graph.value_info.extend(inferred.graph.value_info)
+
+
+def _graph(graph: onnx.GraphProto, name: str) -> Graph:
+    """What hetsim knows of a tidy model: operators, tensors, and how much work there is."""
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    types = {value.name: value.type for value in (*graph.input, *graph.value_info, *graph.output)}
+    tensors = {value.name: _tensor(value.name, value.type, f"input {value.name!r}") for value in graph.input}
+    ops: list[Op] = []
+    for node in graph.node:
+        for made in filter(None, node.output):
+            tensors[made] = _tensor(made, types.get(made), f"operator {_label(node)}")
+        read = tuple(dict.fromkeys(filter(None, node.input)))
+        shapes = {t: tuple(weights[t].dims) if t in weights else tensors[t].shape for t in read}
+        ops.append(
+            Op(
+                name=node.name,
+                kind=node.op_type,
+                inputs=tuple(t for t in read if t not in weights),
+                outputs=tuple(filter(None, node.output)),
+                weight_bytes=sum(
+                    math.prod(shapes[t]) * _item_bytes(weights[t].data_type) for t in read if t in weights
+                ),
+                num_macs=_num_macs(node, shapes, tensors),
+            )
+        )
+    if not ops:
+        raise ModelError("no operator is left once its constants are folded; there is nothing to run")
+    return Graph(
+        name=name,
+        ops=tuple(ops),
+        tensors=tensors,
+        inputs=tuple(value.name for value in graph.input),
+        outputs=tuple(dict.fromkeys(value.name for value in graph.output)),
+    )
+
+
+def _tensor(name: str, kind: onnx.TypeProto | None, source: str) -> Tensor:
+    """The tensor that a type describes.
+
+    Raises:
+        ModelError: If it is no tensor, of an element type that NumPy lacks, or of a shape that is not static.
+    """
+    if kind is not None and kind.WhichOneof("value") not in (None, "tensor_type"):
+        raise ModelError(f"{source} makes {name!r}, a {kind.WhichOneof('value')}; hetsim supports only tensors")
+    if kind is None or not kind.tensor_type.HasField("shape"):
+        raise ModelError(f"{source} makes {name!r}, whose shape depends on the data; hetsim plans static shapes only")
+    if kind.tensor_type.elem_type not in _DTYPES:
+        dtype = TensorProto.DataType.Name(kind.tensor_type.elem_type)
+        raise ModelError(
+            f"{source} makes {name!r} of element type {dtype}; supported are {', '.join(_DTYPES.values())}"
+        )
+    if any(not dim.HasField("dim_value") for dim in kind.tensor_type.shape.dim):
+        raise ModelError(f"{source} makes {name!r}, whose shape depends on the data; hetsim plans static shapes only")
+    shape = tuple(int(dim.dim_value) for dim in kind.tensor_type.shape.dim)
+    return Tensor(name, shape, _DTYPES[kind.tensor_type.elem_type])
+
+
+def _num_macs(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> int:
+    """Multiply-accumulate operations of convolutions and matrix products; 0 for all else."""
+    match node.op_type:
+        case "Conv":  # per output element, one filter
+            return math.prod(tensors[node.output[0]].shape) * math.prod(shapes[node.input[1]][1:])
+        case "ConvTranspose":  # per input element, one filter
+            return math.prod(shapes[node.input[0]]) * math.prod(shapes[node.input[1]][1:])
+        case "Gemm":
+            transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+            inner = shapes[node.input[0]][0 if transposed else 1]
+            return math.prod(tensors[node.output[0]].shape) * inner
+        case "MatMul":
+            return math.prod(tensors[node.output[0]].shape) * shapes[node.input[0]][-1]
+    return 0

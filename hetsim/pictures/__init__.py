@@ -1,0 +1,17 @@
+"""Pictures of timelines, plans and experiments, as PNG files."""
+
+from hetsim.pictures.curves import Curve, draw_curves
+from hetsim.pictures.plans import Baseline, Comparison, PlanRow, ScatterRow, draw_plans, draw_scatter
+from hetsim.pictures.timelines import draw_timelines
+
+__all__ = [
+    "Baseline",
+    "Comparison",
+    "Curve",
+    "PlanRow",
+    "ScatterRow",
+    "draw_curves",
+    "draw_plans",
+    "draw_scatter",
+    "draw_timelines",
+]

@@ -1,0 +1,60 @@
+"""A make-believe engine for tests: right outputs, chosen durations, chosen failures, any clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+from hetsim.machine.platform import Device
+from runtime.backends.protocol import Array, Refused
+
+
+class FakeBackend:
+    """Computes with ONNX's reference evaluator and then waits.
+
+    Args:
+        device: Its ``options`` choose the behaviour: ``op_s`` is how long each operator takes in seconds (default 0),
+            ``refuse`` an operator kind that does not compile, ``fail`` an operator whose segment raises when run.
+        sleep: How to let time pass; tests inject a clock's.
+    """
+
+    def __init__(self, device: Device, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._op_s = float(device.options.get("op_s", "0"))
+        self._refuse = device.options.get("refuse", "")
+        self._fail = device.options.get("fail", "")
+        self._sleep = sleep
+
+    def describe(self) -> str:
+        return "fake engine"
+
+    def compile(self, path: Path) -> FakeSegment:
+        model = onnx.load(path)
+        for node in model.graph.node:
+            if node.op_type == self._refuse:
+                raise Refused(f"{node.op_type} is not supported")
+        failing = any(node.name == self._fail for node in model.graph.node)
+        return FakeSegment(model, partial(self._sleep, self._op_s * len(model.graph.node)), failing=failing)
+
+
+class FakeSegment:
+    """A segment of the make-believe engine."""
+
+    def __init__(self, model: onnx.ModelProto, wait: Callable[[], None], *, failing: bool) -> None:
+        self._evaluator = ReferenceEvaluator(model)
+        self._wait = wait
+        self._failing = failing
+
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
+        def run() -> None:
+            if self._failing:
+                raise RuntimeError("told to fail")
+            for array, value in zip(outputs.values(), self._evaluator.run(None, dict(inputs)), strict=True):
+                array[...] = value
+            self._wait()
+
+        return run

@@ -1,0 +1,92 @@
+"""OpenVINO with any of its devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import openvino
+
+from hetsim.errors import PlatformError
+from hetsim.machine.platform import Device
+from runtime.backends.protocol import Array, Refused
+
+_PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
+
+
+class OpenVinoBackend:
+    """OpenVINO for one device.
+
+    Args:
+        device: ``target`` names OpenVINO's device (``"CPU"``, ``"GPU"``, ``"NPU"``); ``options`` are its properties.
+
+    Raises:
+        PlatformError: If there is no such device here, or its processor lacks the precision.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._target = device.target or "CPU"
+        self._core = openvino.Core()
+        available = self._core.available_devices
+        if not any(name == self._target or name.startswith(f"{self._target}.") for name in available):
+            raise PlatformError(
+                f"device {device.name!r} asks for OpenVINO's {self._target}, but OpenVINO sees only "
+                f"{', '.join(available)} here; install its driver, or change device.{device.name}.target"
+            )
+        if device.precision not in _PRECISIONS:
+            raise PlatformError(
+                f"device.{device.name}.precision: OpenVINO takes {', '.join(_PRECISIONS)}, not {device.precision}"
+            )
+        capabilities = self._core.get_property(self._target, "OPTIMIZATION_CAPABILITIES")
+        wanted = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}[device.precision]
+        if wanted not in capabilities and device.precision != "f32":
+            raise PlatformError(
+                f"device {device.name!r} asks for {device.precision}, which this processor's {self._target} device "
+                f'lacks (it has {", ".join(capabilities)}); use precision = "f32", such as --platform cpu+npu'
+            )
+        self._settings: dict[str, str] = {"INFERENCE_PRECISION_HINT": _PRECISIONS[device.precision]}
+        if self._target == "CPU":
+            self._settings |= {
+                "INFERENCE_NUM_THREADS": str(device.threads),
+                "NUM_STREAMS": "1",
+                "ENABLE_CPU_PINNING": "NO",  # the process is pinned already
+            }
+        self._settings |= dict(device.options)
+
+    def describe(self) -> str:
+        device = self._device
+        return f"openvino {_version()} {self._target} {device.precision} {device.threads} thread(s)"
+
+    def compile(self, path: Path) -> OpenVinoSegment:
+        try:
+            compiled = self._core.compile_model(path, self._target, self._settings)
+        except Exception as error:  # the binding raises plain RuntimeError and a few of its own
+            raise Refused(" ".join(str(error).split())) from None
+        return OpenVinoSegment(compiled)
+
+
+class OpenVinoSegment:
+    """A segment compiled by OpenVINO."""
+
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self._compiled = compiled
+
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
+        request = self._compiled.create_infer_request()
+        for i, array in enumerate(inputs.values()):
+            request.set_input_tensor(i, openvino.Tensor(array, shared_memory=True))
+        for i, array in enumerate(outputs.values()):
+            request.set_output_tensor(i, openvino.Tensor(array, shared_memory=True))
+        # The synchronous call runs in this thread and so on this core; sharing outputs keeps it from copying them.
+        return partial(request.infer, share_outputs=True)
+
+
+def _version() -> str:
+    return str(openvino.__version__).partition("-")[0]
+
+
+def targets() -> tuple[str, ...]:
+    """OpenVINO's devices on this machine."""
+    return tuple(openvino.Core().available_devices)

@@ -1,0 +1,184 @@
+"""Measure the numbers of a platform: hand-overs, launches, memory. Each probe is a small model run as a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from hetsim.machine.fingerprint import machine_fingerprint
+from hetsim.machine.platform import Calibration, Link, Memory, Platform
+from hetsim.model import Model, import_model, random_inputs
+from hetsim.plan import Plan, Segment
+from runtime.devices import Runtime
+from runtime.session import Inference
+
+_CHAIN_OPS = 24
+_SMALL_ELEMENTS = 16
+_LARGE_ELEMENTS = 2**20  # 4 MiB: beyond a core's own cache
+_MATRIX = (4096, 8192)  # 128 MiB of weights: beyond any cache
+_WARM_UPS = 5
+_PASSES = 60
+_MEMORY_PASSES = 8
+
+
+def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None = None) -> Platform:
+    """The runtime's platform with its numbers measured here.
+
+    - ``launch_s``: median duration of a segment that does next to nothing.
+    - ``setup_s`` of each ordered pair: from the end of a tiny segment on one device to the start of its consumer on
+      the other, which is idle and waiting; median.
+    - ``bandwidth_bytes_per_s`` of each pair: what reading a large tensor costs more if the other device wrote it.
+      Infinite where no difference can be measured.
+    - ``alone_bytes_per_s`` and ``shared_bytes_per_s``: weights streamed by a large matrix-vector product, on one
+      device and on all of them at once.
+
+    Args:
+        runtime: The devices, awake.
+        progress: Told the share done and what comes next.
+
+    Raises:
+        DeviceError: If a device failed or does not support the probes (Neg, Abs, MatMul, Add).
+    """
+    report = progress or (lambda _done, _text: None)
+    platform = runtime.platform
+    names = platform.device_names
+    small, large = _chain(_SMALL_ELEMENTS), _chain(_LARGE_ELEMENTS)
+    report(0.0, "launch cost")
+    launch_s: dict[str, float] = {}
+    own_s: dict[str, float] = {}
+    for name in names:
+        launch_s[name] = _median_step_s(_passes(runtime, small, _alternate(small, [name]), _PASSES), name)
+        own_s[name] = _median_step_s(_passes(runtime, large, _alternate(large, [name]), _PASSES), name)
+    links: dict[tuple[str, str], Link] = {}
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    for i, (a, b) in enumerate(pairs):
+        report(0.2 + 0.4 * i / len(pairs), f"hand-over between {a} and {b}")
+        tiny = _passes(runtime, small, _alternate(small, [a, b]), _PASSES)
+        big = _passes(runtime, large, _alternate(large, [a, b]), _PASSES)
+        for source, target in ((a, b), (b, a)):
+            extra_s = _median_step_s(big, target) - own_s[target]
+            num_bytes = _LARGE_ELEMENTS * 4
+            links[source, target] = replace(
+                platform.link(source, target),
+                setup_s=_median_gap_s(tiny, source, target),
+                bandwidth_bytes_per_s=num_bytes / extra_s if extra_s > 0 else float("inf"),
+            )
+    report(0.6, "memory bandwidth")
+    memory = _measure_memory(runtime)
+    devices = [replace(device, launch_s=launch_s[device.name]) for device in platform.devices]
+    calibration = Calibration(
+        date=datetime.now(UTC).isoformat(timespec="seconds"), machine=machine_fingerprint(), num_samples=_PASSES
+    )
+    report(1.0, "calibrated")
+    return replace(platform.with_devices(*devices), links=links, memory=memory, calibration=calibration)
+
+
+def _chain(num_elements: int) -> Model:
+    """Neg and Abs in turn, which no engine can shorten."""
+    nodes = [
+        helper.make_node("Neg" if i % 2 == 0 else "Abs", [f"t{i}"], [f"t{i + 1}"], name=f"op{i}")
+        for i in range(_CHAIN_OPS)
+    ]
+    shape = [1, num_elements]
+    return _import("chain", nodes, ["t0"], [f"t{_CHAIN_OPS}"], shape)
+
+
+def _matrices(count: int) -> Model:
+    """``count`` large matrix-vector products side by side on one input, summed up in the end."""
+    rows, columns = _MATRIX
+    nodes = [helper.make_node("MatMul", ["x", f"w{i}"], [f"y{i}"], name=f"product{i}") for i in range(count)]
+    total = "y0"
+    for i in range(1, count):
+        nodes.append(helper.make_node("Add", [total, f"y{i}"], [f"sum{i}"], name=f"sum{i}"))
+        total = f"sum{i}"
+    generator = np.random.default_rng(0)
+    weights = [
+        numpy_helper.from_array(generator.random((rows, columns), dtype=np.float32), f"w{i}") for i in range(count)
+    ]
+    return _import("matrices", nodes, ["x"], [total], [1, rows], weights, [1, columns])
+
+
+def _import(
+    name: str,
+    nodes: list[onnx.NodeProto],
+    inputs: list[str],
+    outputs: list[str],
+    shape: list[int],
+    weights: list[onnx.TensorProto] | None = None,
+    output_shape: list[int] | None = None,
+) -> Model:
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info(tensor, TensorProto.FLOAT, shape) for tensor in inputs],
+        [helper.make_tensor_value_info(tensor, TensorProto.FLOAT, output_shape or shape) for tensor in outputs],
+        weights or [],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return import_model(proto, name=f"probe {name}")
+
+
+def _alternate(model: Model, names: list[str]) -> Plan:
+    """Every operator a segment of its own, on the devices in turn."""
+    queues: dict[str, list[Segment]] = {name: [] for name in names}
+    for i, op in enumerate(model.graph.ops):
+        name = names[i % len(names)]
+        queues[name].append(Segment(name, (op.name,)))
+    return Plan(model=model.graph.name, queues={name: tuple(queue) for name, queue in queues.items()})
+
+
+def _passes(runtime: Runtime, model: Model, plan: Plan, count: int) -> list[Inference]:
+    inputs = random_inputs(model)
+    with runtime.load(model, plan) as session:
+        for _ in range(_WARM_UPS):
+            session.run(inputs)
+        return [session.run(inputs) for _ in range(count)]
+
+
+def _median_step_s(passes: list[Inference], device: str) -> float:
+    """Median duration of a device's segments; the first two, which meet colder caches, left out."""
+    steps = [i for i, step in enumerate(passes[0].flow.steps) if step.segment.device == device and i > 1]
+    return float(np.median([one.durations_s[steps] for one in passes]))
+
+
+def _median_gap_s(passes: list[Inference], source: str, target: str) -> float:
+    """Median time between the end of a segment on one device and the start of its consumer on the other."""
+    steps = passes[0].flow.steps
+    into = [
+        i for i, step in enumerate(steps) if i > 1 and step.segment.device == target and step.inputs[0][1] is not None
+    ]
+    crossing = [i for i in into if steps[i - 1].segment.device == source]
+    gaps = [(one.stamps_ns[i, 0] - one.stamps_ns[i - 1, 1]) * 1e-9 for one in passes for i in crossing]
+    return max(float(np.median(gaps)), 0.0)
+
+
+def _measure_memory(runtime: Runtime) -> Memory:
+    names = runtime.platform.device_names
+    num_bytes = 4 * _MATRIX[0] * _MATRIX[1]
+    single = _matrices(1)
+    alone: dict[str, float] = {}
+    for name in names:
+        plan = _alternate(single, [name])
+        passes = _passes(runtime, single, plan, _MEMORY_PASSES)
+        alone[name] = num_bytes / float(np.median([one.durations_s[0] for one in passes]))
+    if len(names) == 1:
+        return Memory(alone_bytes_per_s=alone, shared_bytes_per_s=alone[names[0]])
+    together = _matrices(len(names))
+    queues: dict[str, tuple[Segment, ...]] = {name: (Segment(name, (f"product{i}",)),) for i, name in enumerate(names)}
+    sums = tuple(op.name for op in together.graph.ops if op.kind == "Add")
+    queues[names[0]] = (*queues[names[0]], Segment(names[0], sums))
+    passes = _passes(runtime, together, Plan(model=together.graph.name, queues=queues), _MEMORY_PASSES)
+    rates = [
+        sum(
+            num_bytes / duration_s
+            for step, duration_s in zip(one.flow.steps, one.durations_s, strict=True)
+            if step.segment.ops != sums
+        )
+        for one in passes
+    ]
+    return Memory(alone_bytes_per_s=alone, shared_bytes_per_s=float(np.median(rates)))

@@ -1,0 +1,366 @@
+"""The machine's devices, awake: one worker process each, ready to load plans.
+
+>>> from hetsim import load_model, load_platform  # doctest: +SKIP
+>>> with Runtime(load_platform()) as runtime:  # doctest: +SKIP
+...     with runtime.load(model, plan) as session:
+...         result = session.run(inputs)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import send_handle
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hetsim.errors import DeviceError, PlatformError
+from hetsim.machine.fingerprint import available_cores
+from hetsim.machine.platform import Device, Platform
+from hetsim.model import Model
+from hetsim.plan import Plan, check_plan
+from runtime.arena import ABORTED, Arena, plan_layout
+from runtime.extract import SegmentStore
+from runtime.program import Program, build_programs
+from runtime.session import Session
+from runtime.worker import Settings
+
+START_TIMEOUT_S = 60.0
+EXIT_TIMEOUT_S = 2.0
+_ENTRY = "from runtime.worker import main; main()"
+
+Message = tuple[Any, ...]
+
+
+class RefusedError(DeviceError):
+    """A device's engine does not support a segment; the message says why."""
+
+
+@dataclass(kw_only=True)
+class Worker:
+    """The caller's end of one device's process."""
+
+    device: Device
+    process: subprocess.Popen[bytes]
+    control: Connection
+    engine: str = ""
+    inbox: list[Message] = field(default_factory=list)
+
+    @property
+    def fate(self) -> str:
+        """How the process ended, in words."""
+        code = self.process.poll()
+        if code is None:
+            return "closed its connection"
+        return f"was ended by signal {-code}" if code < 0 else f"exited with status {code}"
+
+
+class Runtime:
+    """Worker processes for all devices of a platform.
+
+    Use it as a context manager; leaving it ends the workers and frees all shared memory.
+
+    Args:
+        platform: Names devices that must be here.
+        spin_s: How long a worker spins for another device's result before it sleeps: long enough for the waits inside
+            a plan, which a wake-up from sleep would lengthen by some 50 microseconds.
+        idle_spin_s: How long a worker spins for the next request before it sleeps.
+        cache_bytes: Weights of compiled segments that each worker may keep although no loaded plan needs them.
+        stall_s: A segment that runs for longer than this is given up.
+
+    Raises:
+        PlatformError: If an engine or core that the platform names is not here.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        *,
+        spin_s: float = 0.02,
+        idle_spin_s: float = 2e-4,
+        cache_bytes: int = 256 * 2**20,
+        stall_s: float = 30.0,
+    ) -> None:
+        self.platform = platform
+        self.stall_s = stall_s
+        self._folder = tempfile.TemporaryDirectory(prefix="hetsim-")
+        self._stores: dict[str, SegmentStore] = {}
+        self._workers: dict[str, Worker] = {}
+        self._serving: Session | None = None
+        self._num_sessions = 0
+        self._wake_fds: list[int] = []
+        try:
+            for device in platform.devices:
+                _check_cores(device)
+            self._wake_fds = [os.eventfd(0, os.EFD_NONBLOCK) for _ in platform.devices]
+            for index, device in enumerate(platform.devices):
+                settings = Settings(
+                    device=device,
+                    index=index,
+                    wake_fds=tuple(self._wake_fds),
+                    spin_s=spin_s,
+                    idle_spin_s=idle_spin_s,
+                    cache_bytes=cache_bytes,
+                )
+                self._workers[device.name] = _start(settings)
+            for worker in self._workers.values():
+                self._await_ready(worker)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def engines(self) -> dict[str, str]:
+        """By device, its engine with version and settings."""
+        return {name: worker.engine for name, worker in self._workers.items()}
+
+    def load(
+        self,
+        model: Model,
+        plan: Plan,
+        *,
+        num_slots: int = 1,
+        serial: bool = False,
+        on_compiled: Callable[[tuple[str, ...]], None] | None = None,
+    ) -> Session:
+        """Compile a plan's segments on their devices, all devices at once.
+
+        Args:
+            model: The model.
+            plan: Made for it.
+            num_slots: Requests that may be in flight, each with memory of its own.
+            serial: Run one segment at a time in model order, whichever device it is on (for measuring segments in the
+                cache state that the plan brings about, without contention).
+            on_compiled: Told the operators of each segment that has been compiled.
+
+        Raises:
+            PlanError: If the plan is not valid for the model, or memory for its tensors cannot be had.
+            RefusedError: If an engine does not support a segment.
+            DeviceError: If a worker died.
+        """
+        flow = check_plan(model.graph, plan, device_names=self.platform.device_names, model_hash=model.hash)
+        self._pause()
+        layout = plan_layout(flow, num_devices=len(self._workers), num_slots=num_slots)
+        programs = build_programs(flow, layout, self._store(model), self.platform.device_names, serial=serial)
+        arena = Arena(layout)
+        self._num_sessions += 1
+        session = Session(self, self._num_sessions, flow, arena, tuple(programs))
+        try:
+            self._send_programs(session.number, model, programs, arena)
+            self._await_loaded(programs, on_compiled)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def close(self) -> None:
+        """End the workers, however busy they are, and remove everything that was set up for them."""
+        for worker in self._workers.values():
+            with contextlib.suppress(OSError):
+                worker.control.send(("exit",))
+            worker.control.close()
+        deadline_s = time.monotonic() + EXIT_TIMEOUT_S
+        for worker in self._workers.values():
+            try:
+                worker.process.wait(max(0.0, deadline_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+        self._workers.clear()
+        for fd in self._wake_fds:
+            os.close(fd)
+        self._wake_fds.clear()
+        self._folder.cleanup()
+
+    # What sessions need.
+
+    def serve(self, session: Session) -> None:
+        """Make the session's devices listen for its requests."""
+        if self._serving is not session:
+            self._pause()
+            for name in session.device_names:
+                self._send(name, ("serve", session.number))
+            self._serving = session
+
+    def wake(self, device_names: Iterable[str], arena: Arena) -> None:
+        """Wake those devices' workers that sleep."""
+        for name in device_names:
+            index = self.platform.device_names.index(name)
+            if arena.words[arena.layout.parked(index)]:
+                os.eventfd_write(self._wake_fds[index], 1)
+
+    def messages(self, session: Session, timeout_s: float) -> list[tuple[str, Message]]:
+        """What the session's workers said since last time, waiting up to ``timeout_s`` for a first word.
+
+        Raises:
+            DeviceError: If a worker died.
+        """
+        heard: list[tuple[str, Message]] = []
+        controls = {self._workers[name].control: name for name in session.device_names}
+        for control in wait(list(controls), timeout_s):
+            name = controls[control]  # type: ignore[index]
+            worker = self._workers[name]
+            try:
+                while worker.control.poll():
+                    heard.append((name, worker.control.recv()))
+            except (EOFError, OSError):
+                raise self._died(worker, session) from None
+        return heard
+
+    def filenos(self, session: Session) -> tuple[int, ...]:
+        """Descriptors that become readable when the session's workers have something to say."""
+        return tuple(self._workers[name].control.fileno() for name in session.device_names)
+
+    def release(self, session: Session) -> None:
+        """Let the workers forget a session; those that are gone have forgotten it already."""
+        self._pause()
+        for name in session.device_names:
+            if name in self._workers:
+                try:
+                    self._send(name, ("unload", session.number))
+                    self._await(self._workers[name], "unloaded")
+                except DeviceError:
+                    pass
+
+    # Inner workings.
+
+    def _pause(self) -> None:
+        """Bring workers that serve a session back to listening for messages."""
+        session, self._serving = self._serving, None
+        if session is None:
+            return
+        for name in session.device_names:
+            try:
+                self._send(name, ("pause",))
+                self._await(self._workers[name], "paused")
+            except DeviceError:
+                pass  # the session that it served will say so
+
+    def _store(self, model: Model) -> SegmentStore:
+        if model.hash not in self._stores:
+            folder = Path(self._folder.name) / model.hash[:16]
+            folder.mkdir()
+            self._stores[model.hash] = SegmentStore(model, folder)
+        return self._stores[model.hash]
+
+    def _send_programs(self, number: int, model: Model, programs: dict[str, Program], arena: Arena) -> None:
+        for name, program in programs.items():
+            worker = self._workers[name]
+            self._send(name, ("load", number, model.hash, program))
+            try:
+                send_handle(worker.control, arena.descriptor, worker.process.pid)
+            except OSError:
+                raise self._died(worker) from None
+
+    def _await_loaded(
+        self, programs: dict[str, Program], on_compiled: Callable[[tuple[str, ...]], None] | None
+    ) -> None:
+        refused: RefusedError | None = None
+        waiting = {self._workers[name].control: self._workers[name] for name in programs}
+        while waiting:
+            for control in wait(list(waiting)):
+                worker = waiting[control]  # type: ignore[index]
+                match self._receive(worker):
+                    case ("compiled", _, ops):
+                        if on_compiled is not None:
+                            on_compiled(ops)
+                    case ("loaded", _):
+                        del waiting[worker.control]
+                    case ("refused", _, ops, reason):
+                        del waiting[worker.control]
+                        name = worker.device.name
+                        refused = refused or RefusedError(
+                            f"device {name!r} ({worker.engine}) refuses segment {ops[0]!r} of {len(ops)}: {reason}",
+                            device=name,
+                            segment=ops,
+                        )
+        if refused is not None:
+            raise refused
+
+    def _await_ready(self, worker: Worker) -> None:
+        match self._await(worker, "ready", "unusable", timeout_s=START_TIMEOUT_S):
+            case ("ready", engine):
+                worker.engine = engine
+            case ("unusable", reason):
+                raise PlatformError(reason)
+
+    def _await(self, worker: Worker, *kinds: str, timeout_s: float | None = None) -> Message:
+        """The worker's next message of one of these kinds; others are dropped."""
+        while True:
+            if not worker.control.poll(self.stall_s if timeout_s is None else timeout_s):
+                raise DeviceError(f"device {worker.device.name!r} does not answer", device=worker.device.name)
+            message = self._receive(worker)
+            if message[0] in kinds:
+                return message
+
+    def _receive(self, worker: Worker) -> Message:
+        try:
+            message: Message = worker.control.recv()
+        except (EOFError, OSError):
+            raise self._died(worker) from None
+        return message
+
+    def _send(self, name: str, message: Message) -> None:
+        worker = self._workers.get(name)
+        if worker is None:
+            raise DeviceError(f"device {name!r} has been closed", device=name)
+        try:
+            worker.control.send(message)
+        except OSError:
+            raise self._died(worker) from None
+
+    def _died(self, worker: Worker, session: Session | None = None) -> DeviceError:
+        """What to say of a worker that is gone; whoever waits for it is told to stop."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.process.wait(1.0)
+        ops: tuple[str, ...] = ()
+        if session is not None:
+            ops = session.running_on(self.platform.device_names.index(worker.device.name))
+            session.arena.words[ABORTED] = 1
+        where = f" while running segment {ops[0]!r} of {len(ops)}" if ops else ""
+        return DeviceError(
+            f"the process of device {worker.device.name!r} {worker.fate}{where}", device=worker.device.name, segment=ops
+        )
+
+
+def _check_cores(device: Device) -> None:
+    here = available_cores()
+    missing = [core for core in device.cores if core not in here]
+    if missing:
+        raise PlatformError(
+            f"device {device.name!r} is pinned to core {missing[0]}, but this process may use cores "
+            f"{', '.join(map(str, here))}; change device.{device.name}.cores"
+        )
+
+
+def _start(settings: Settings) -> Worker:
+    """A worker process with a connection to it; it inherits just the descriptors that it needs."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        root = str(Path(__file__).resolve().parents[1])
+        process = subprocess.Popen(
+            # -P: a file of the caller's folder must not pass for one of our packages
+            [sys.executable, "-P", "-c", _ENTRY, str(theirs.fileno()), pickle.dumps(settings).hex()],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))},
+            pass_fds=(theirs.fileno(), *settings.wake_fds),
+            stdin=subprocess.DEVNULL,
+        )
+    return Worker(device=settings.device, process=process, control=Connection(ours.detach()))

@@ -1,0 +1,205 @@
+"""Measure operators and groups of operators on the real devices.
+
+Everything that is measured is a *plan*: the profiler walks the whole model from its inputs to its outputs, one device
+at a time, one segment after the other in model order. So a segment is never repeated alone; it meets the caches as a
+plan would leave them. Two sorts of plans are walked:
+
+- *covers*: the whole model on one device, cut at one granularity: single operators, fused pairs, branches, blocks
+  between articulation operators, runs of 2, 4, 8, ... blocks, the whole;
+- *replays* of plans that a scheduler made, which also carry tensors from one device to the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+from hetsim.model.structure import blocks, branches, fused_chains, runs
+
+from hetsim.errors import ProblemError
+from hetsim.machine.fingerprint import machine_fingerprint
+from hetsim.model import Model, random_inputs
+from hetsim.model.graph import Graph
+from hetsim.plan import Plan, Segment
+from hetsim.profile import Header, Profile, ProfileFile, Samples, Unsupported
+from runtime.backends.protocol import Array
+from runtime.devices import RefusedError, Runtime
+
+Parts = tuple[tuple[str, ...], ...]
+Progress = Callable[[float, str], None]
+"""Told how much of the work is done, from 0 to 1, and what comes next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How often each walk is repeated.
+
+    Attributes:
+        repeats: Samples of each segment, at least 1.
+        warm_ups: Walks before them that are not counted: the first fills caches and engines' own buffers.
+        budget_s: A walk so slow that its repeats would take longer than this is repeated less often, but at least
+            three times.
+    """
+
+    repeats: int = 12
+    warm_ups: int = 2
+    budget_s: float = 6.0
+
+
+def make_header(runtime: Runtime, model: Model) -> Header:
+    """What a profile of this model on these devices holds for."""
+    return Header(
+        model=model.graph.name,
+        model_hash=model.hash,
+        machine=machine_fingerprint(),
+        engines=runtime.engines,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def covers(graph: Graph) -> Mapping[str, Parts]:
+    """The granularities at which a device is profiled, finest first; those that equal a finer one are left out."""
+    in_blocks = blocks(graph)
+    found: dict[str, Parts] = {"operators": tuple((op.name,) for op in graph.ops)}
+    candidates = {"fused pairs": fused_chains(graph), "branches": branches(graph), "blocks": in_blocks}
+    length = 2
+    while length < len(in_blocks):
+        candidates[f"runs of {length} blocks"] = runs(in_blocks, length)
+        length *= 2
+    candidates["whole"] = (tuple(op.name for op in graph.ops),)
+    for name, parts in candidates.items():
+        if parts not in found.values():
+            found[name] = parts
+    return found
+
+
+def profile_covers(
+    runtime: Runtime, model: Model, file: ProfileFile, *, effort: Effort, progress: Progress | None = None
+) -> None:
+    """Walk every cover on every device; what the file already has enough of is not measured again.
+
+    Interrupt it whenever you like: each finished walk is in the file.
+
+    Raises:
+        ProblemError: If an operator runs on no device.
+        DeviceError: If a device failed.
+    """
+    report = progress or (lambda _done, _text: None)
+    inputs = random_inputs(model)
+    walks = [
+        (device, name, parts) for device in runtime.platform.device_names for name, parts in covers(model.graph).items()
+    ]
+    weights = [2.0 * effort.repeats + len(parts) for _, _, parts in walks]
+    done = 0.0
+    for (device, name, parts), weight in zip(walks, weights, strict=True):
+        share = weight / sum(weights)
+        report(done, f"{device}: {name}")
+        context = f"cover:{name}"
+        if not _has_enough(file.profile, device, parts, context):
+            _walk_cover(runtime, model, file, device, parts, context, inputs, effort)
+        done += share
+    report(1.0, "profiled")
+
+
+def replay(
+    runtime: Runtime,
+    model: Model,
+    plan: Plan,
+    file: ProfileFile,
+    *,
+    effort: Effort,
+    inputs: Mapping[str, Array] | None = None,
+) -> str:
+    """Walk a plan serially, one device active at a time, and record its segments; returns the context's name.
+
+    A plan whose replay the file already has is not measured again.
+
+    Raises:
+        DeviceError: If a device failed or refuses a segment.
+    """
+    context = f"replay:{plan_digest(plan)}"
+    if not all(file.profile.samples_s(segment.device, segment.ops, context) for segment in plan.segments):
+        _walk(runtime, model, file, plan, context, inputs or random_inputs(model), effort)
+    return context
+
+
+def plan_digest(plan: Plan) -> str:
+    """A name for what a plan does, whoever made it."""
+    queues = {device: [segment.ops for segment in queue] for device, queue in sorted(plan.queues.items())}
+    return hashlib.sha256(msgspec.json.encode(queues)).hexdigest()[:16]
+
+
+def _has_enough(profile: Profile, device: str, parts: Parts, context: str) -> bool:
+    refused = [set(ops) for ops in profile.unsupported(device)]
+    return all(any(bad <= set(ops) for bad in refused) or profile.samples_s(device, ops, context) for ops in parts)
+
+
+def _walk_cover(
+    runtime: Runtime,
+    model: Model,
+    file: ProfileFile,
+    device: str,
+    parts: Parts,
+    context: str,
+    inputs: Mapping[str, Array],
+    effort: Effort,
+) -> None:
+    """Walk one cover; segments that the engine refuses are recorded as such and their operators run elsewhere."""
+    while True:
+        plan = _cover_plan(model, file.profile, runtime.platform.device_names, device, parts)
+        try:
+            _walk(runtime, model, file, plan, context, inputs, effort, only=device)
+        except RefusedError as refusal:
+            file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
+        else:
+            return
+
+
+def _cover_plan(model: Model, profile: Profile, device_names: tuple[str, ...], device: str, parts: Parts) -> Plan:
+    """The parts on one device; a part with operators that it refused falls apart, and those go to another device."""
+    refused = {name: {frozenset(ops) for ops in profile.unsupported(name)} for name in device_names}
+    queues: dict[str, list[Segment]] = {name: [] for name in device_names}
+    for part in parts:
+        whole = any(ops <= set(part) for ops in refused[device])
+        for ops in [(op,) for op in part] if whole else [part]:
+            order = (device, *(name for name in device_names if name != device))
+            home = next((name for name in order if not any(bad <= set(ops) for bad in refused[name])), None)
+            if home is None:
+                reasons = "; ".join(profile.unsupported(name)[ops] for name in device_names)
+                raise ProblemError(
+                    f"operator {ops[0]!r} ({model.graph.by_name[ops[0]].kind}) runs on no device: {reasons}"
+                )
+            queues[home].append(Segment(home, ops))
+    return Plan(model=model.graph.name, queues={name: tuple(queue) for name, queue in queues.items()})
+
+
+def _walk(
+    runtime: Runtime,
+    model: Model,
+    file: ProfileFile,
+    plan: Plan,
+    context: str,
+    inputs: Mapping[str, Array],
+    effort: Effort,
+    only: str | None = None,
+) -> None:
+    """Run a plan serially and record the durations of its segments (of one device, if ``only`` names it)."""
+    with runtime.load(model, plan, serial=True) as session:
+        for _ in range(effort.warm_ups):
+            latency_s = session.run(inputs).latency_s
+        repeats = max(3, min(effort.repeats, round(effort.budget_s / latency_s)))
+        durations = np.array([session.run(inputs).durations_s for _ in range(repeats)])
+        for step, samples in zip(session.flow.steps, durations.T, strict=True):
+            if only in (None, step.segment.device):
+                file.add(
+                    Samples(
+                        device=step.segment.device,
+                        ops=step.segment.ops,
+                        context=context,
+                        samples_s=tuple(samples.tolist()),
+                    )
+                )

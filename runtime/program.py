@@ -1,0 +1,86 @@
+"""What each worker needs to know of a plan: its own steps, what they wait for, and where their tensors lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hetsim.model import Tensor
+from hetsim.plan import Dataflow
+from runtime.arena import Layout
+from runtime.extract import SegmentStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One step as its worker sees it.
+
+    Attributes:
+        step: Index of the step in the plan's dataflow.
+        ops: The segment's operators.
+        path: The segment's ONNX file.
+        weight_bytes: Bytes of its constants.
+        waits_for: Steps of other devices that must end first.
+        wakes: Indices of the devices that may sleep until this step ends.
+        inputs: Tensors it reads, in the order of the segment's inputs.
+        outputs: Tensors it writes, likewise.
+    """
+
+    step: int
+    ops: tuple[str, ...]
+    path: Path
+    weight_bytes: int
+    waits_for: tuple[int, ...]
+    wakes: tuple[int, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One device's part of a loaded plan.
+
+    Attributes:
+        layout: Of the shared memory.
+        tasks: In the order in which the device runs them.
+    """
+
+    layout: Layout
+    tasks: tuple[Task, ...]
+
+
+def build_programs(
+    flow: Dataflow, layout: Layout, store: SegmentStore, device_names: tuple[str, ...], *, serial: bool
+) -> dict[str, Program]:
+    """Each device's program, for the devices that have work.
+
+    Args:
+        flow: The plan, resolved.
+        layout: Of the shared memory.
+        store: Writes the segments' files.
+        device_names: All devices of the platform; their order numbers them.
+        serial: Whether every step also waits for the step before it in model order, so that one device at a time is
+            active: a serial replay.
+    """
+    graph = flow.graph
+    device_of = [step.segment.device for step in flow.steps]
+    waits: list[set[int]] = []
+    for i, step in enumerate(flow.steps):
+        needed = set(step.waits_for) | ({i - 1} if serial and i else set())
+        waits.append({other for other in needed if device_of[other] != device_of[i]})
+    tasks: dict[str, list[Task]] = {}
+    for i, step in enumerate(flow.steps):
+        sleepers = {device_of[later] for later, needed in enumerate(waits) if i in needed}
+        tasks.setdefault(step.segment.device, []).append(
+            Task(
+                step=i,
+                ops=step.segment.ops,
+                path=store.path(step.segment.ops),
+                weight_bytes=sum(graph.by_name[op].weight_bytes for op in step.segment.ops),
+                waits_for=tuple(sorted(waits[i])),
+                wakes=tuple(sorted(device_names.index(name) for name in sleepers)),
+                inputs=tuple(graph.tensors[tensor] for tensor, _ in step.inputs),
+                outputs=tuple(graph.tensors[tensor] for tensor in step.outputs),
+            )
+        )
+    return {device: Program(layout=layout, tasks=tuple(own)) for device, own in tasks.items()}

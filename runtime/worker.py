@@ -1,0 +1,326 @@
+"""The process behind one device: compiles segments, and runs its list for each request without asking anyone.
+
+Started as a fresh interpreter with the descriptors it needs, so a caller's script needs no main guard. On
+the path of a request there is neither a lock nor a message: a worker waits for counters in shared memory, runs, and
+bumps its own. Waiting spins first, because a counter is seen within a microsecond that way, and then sleeps on an
+event descriptor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import pickle
+import select
+import signal
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from pathlib import Path
+
+from hetsim.errors import HetsimError
+from hetsim.machine.platform import Device
+from runtime.arena import ABORTED, SUBMITTED, Arena
+from runtime.backends import make_backend
+from runtime.backends.protocol import Backend, Compiled, Refused
+from runtime.program import Program
+
+_PARK_S = 0.05  # longest sleep before a sleeper looks again by itself
+_SPINS_PER_LOOK = 64  # spins between looks at the clock
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a worker is set up.
+
+    Attributes:
+        device: The device it drives.
+        index: The device's number on the platform.
+        wake_fds: Every device's event descriptor, by number.
+        spin_s: How long a step's wait spins before it sleeps.
+        idle_spin_s: How long the wait for the next request spins.
+        cache_bytes: Compiled segments that no plan needs are let go beyond this many bytes of weights.
+    """
+
+    device: Device
+    index: int
+    wake_fds: tuple[int, ...]
+    spin_s: float
+    idle_spin_s: float
+    cache_bytes: int
+
+
+class Aborted(Exception):  # noqa: N818  (a signal between loops, not an error of its own)
+    """Another worker gave up, or the caller is gone."""
+
+
+class Waiter:
+    """Waits for words in shared memory to reach a value.
+
+    Args:
+        arena: The shared memory.
+        settings: Whose worker this is.
+        control_fd: Readable when the caller has something to say or is gone.
+        clock_ns: Time in nanoseconds; tests inject theirs.
+        park: Sleeps until the device is woken, at most so many seconds; tests inject theirs.
+    """
+
+    def __init__(
+        self,
+        arena: Arena,
+        settings: Settings,
+        control_fd: int,
+        *,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+        park: Callable[[float], None] | None = None,
+    ) -> None:
+        self._words = arena.words
+        self._parked = arena.layout.parked(settings.index)
+        self._clock_ns = clock_ns
+        self._wake_fd = settings.wake_fds[settings.index]
+        self._poll = select.poll()
+        self._poll.register(control_fd, select.POLLIN | select.POLLHUP)
+        self._control_fd = control_fd
+        self._both = select.poll()
+        self._both.register(control_fd, select.POLLIN | select.POLLHUP)
+        self._both.register(self._wake_fd, select.POLLIN)
+        self._park = park or self._sleep
+
+    def wait(self, word: int, value: int, spin_s: float, *, may_leave: bool) -> bool:
+        """Return True once ``words[word] >= value``, or False if the caller has a message and ``may_leave``.
+
+        Raises:
+            Aborted: If another worker gave up, or the caller hung up.
+        """
+        words = self._words
+        deadline_ns = self._clock_ns() + int(spin_s * 1e9)
+        while True:
+            for _ in range(_SPINS_PER_LOOK):
+                if words[word] >= value:
+                    return True
+            if words[ABORTED]:
+                raise Aborted
+            if self._clock_ns() < deadline_ns:
+                continue
+            words[self._parked] = 1
+            if words[word] < value:  # look again: the one we wait for may not have seen us sleep
+                self._park(_PARK_S)
+            words[self._parked] = 0
+            for _, events in self._poll.poll(0):
+                if events & (select.POLLHUP | select.POLLERR):
+                    raise Aborted
+                if may_leave and words[word] < value:
+                    return False
+
+    def _sleep(self, timeout_s: float) -> None:
+        for fd, _ in self._both.poll(timeout_s * 1000):
+            if fd == self._wake_fd:
+                os.eventfd_read(fd)
+
+
+@dataclass(kw_only=True)
+class _Bound:
+    """A step tied to its buffers, with everything that the loop touches looked up beforehand."""
+
+    step: int
+    waits: tuple[int, ...]  # words to wait for
+    run: Callable[[], object]
+    stamp: int
+    done: int
+    wakes: tuple[tuple[int, int], ...]  # (parked word, event descriptor) of those who may sleep for it
+
+
+class LoadedProgram:
+    """One device's part of a plan, compiled and bound, ready to serve requests.
+
+    Args:
+        program: What to run.
+        arena: The shared memory.
+        compiled: The compiled segment of each task, in order.
+        settings: Whose worker this is.
+    """
+
+    def __init__(self, program: Program, arena: Arena, compiled: list[Compiled], settings: Settings) -> None:
+        self._arena = arena
+        self._settings = settings
+        layout = program.layout
+        self.num_requests = 0
+        self.slots: list[list[_Bound]] = [
+            [
+                _Bound(
+                    step=task.step,
+                    waits=tuple(layout.done(step) for step in task.waits_for),
+                    run=segment.bind(
+                        {tensor.name: arena.array(slot, tensor) for tensor in task.inputs},
+                        {tensor.name: arena.array(slot, tensor) for tensor in task.outputs},
+                    ),
+                    stamp=layout.stamp(slot, task.step),
+                    done=layout.done(task.step),
+                    wakes=tuple((layout.parked(device), settings.wake_fds[device]) for device in task.wakes),
+                )
+                for task, segment in zip(program.tasks, compiled, strict=True)
+            ]
+            for slot in range(layout.num_slots)
+        ]
+
+    def serve(
+        self, waiter: Waiter, report: Callable[[int], None], clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        """Run requests as they are submitted, until the caller has another message.
+
+        Args:
+            waiter: Waits for the caller and for other devices.
+            report: Told the number of each request that is done here.
+            clock_ns: Stamps starts and ends.
+
+        Raises:
+            Aborted: If another worker gave up.
+            SegmentFailed: If a segment raised; whoever waits for it has been told to stop waiting.
+        """
+        words = self._arena.words
+        current = self._arena.layout.current(self._settings.index)
+        spin_s = self._settings.spin_s
+        while waiter.wait(SUBMITTED, self.num_requests + 1, self._settings.idle_spin_s, may_leave=True):
+            request = self.num_requests + 1
+            for bound in self.slots[self.num_requests % len(self.slots)]:
+                for word in bound.waits:
+                    if words[word] < request:
+                        waiter.wait(word, request, spin_s, may_leave=False)
+                words[current] = bound.step + 1
+                start_ns = clock_ns()
+                try:
+                    bound.run()
+                except Exception as error:
+                    words[ABORTED] = 1
+                    for fd in self._settings.wake_fds:
+                        os.eventfd_write(fd, 1)
+                    raise SegmentFailed(bound.step, error) from error
+                end_ns = clock_ns()
+                words[bound.done] = request
+                words[bound.stamp] = start_ns
+                words[bound.stamp + 1] = end_ns
+                for parked, fd in bound.wakes:
+                    if words[parked]:
+                        os.eventfd_write(fd, 1)
+            words[current] = 0
+            self.num_requests = request
+            report(request)
+
+
+class SegmentFailed(Exception):  # noqa: N818  (turned into a message at once)
+    """A segment raised while running.
+
+    Attributes:
+        step: Its index in the plan's dataflow.
+        reason: What it raised, in one line.
+    """
+
+    def __init__(self, step: int, error: Exception) -> None:
+        super().__init__(step, error)
+        self.step = step
+        self.reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+class _Cache:
+    """Compiled segments by operators; the least recently used go first when nobody needs them and space is short."""
+
+    def __init__(self, backend: Backend, limit_bytes: int) -> None:
+        self._backend = backend
+        self._limit_bytes = limit_bytes
+        self._entries: OrderedDict[tuple[str, ...], tuple[Compiled, int]] = OrderedDict()
+
+    def compile(self, key: tuple[str, ...], path: Path, weight_bytes: int) -> Compiled:
+        if key not in self._entries:
+            self._entries[key] = (self._backend.compile(path), weight_bytes)
+        self._entries.move_to_end(key)
+        return self._entries[key][0]
+
+    def trim(self) -> None:
+        total = sum(weight_bytes for _, weight_bytes in self._entries.values())
+        while self._entries and total > self._limit_bytes:
+            _, (_, weight_bytes) = self._entries.popitem(last=False)
+            total -= weight_bytes
+
+
+_Entry = tuple[LoadedProgram, Waiter, Arena]
+
+
+def _load(
+    control: Connection, settings: Settings, cache: _Cache, session: int, model: str, program: Program
+) -> _Entry | None:
+    """Compile and bind a program, reporting each segment; None where the engine refuses one."""
+    arena = Arena(program.layout, recv_handle(control))
+    compiled: list[Compiled] = []
+    ops: tuple[str, ...] = ()
+    try:
+        for task in program.tasks:
+            ops = task.ops
+            compiled.append(cache.compile((model, *ops), task.path, task.weight_bytes))
+            control.send(("compiled", session, ops))
+        loaded = LoadedProgram(program, arena, compiled, settings)
+    except Refused as refusal:
+        arena.close()
+        control.send(("refused", session, ops, str(refusal)))
+        return None
+    cache.trim()
+    control.send(("loaded", session))
+    return loaded, Waiter(arena, settings, control.fileno()), arena
+
+
+def _command_loop(control: Connection, settings: Settings) -> None:
+    """Answer the caller's messages until it hangs up. Messages are tuples whose first element says what they are."""
+    try:
+        backend = make_backend(settings.device)
+    except HetsimError as error:
+        control.send(("unusable", str(error)))
+        return
+    control.send(("ready", backend.describe()))
+    cache = _Cache(backend, settings.cache_bytes)
+    programs: dict[int, _Entry] = {}
+    while True:
+        match control.recv():
+            case ("load", session, model, program):
+                entry = _load(control, settings, cache, session, model, program)
+                if entry is not None:
+                    programs[session] = entry
+                del entry
+            case ("serve", session):
+                loaded, waiter, _ = programs[session]
+                gc.collect()
+                gc.disable()  # a collection in the middle of a request would look like a slow segment
+                try:
+                    loaded.serve(waiter, lambda request, session=session: control.send(("done", session, request)))  # type: ignore[misc]
+                except Aborted:
+                    control.send(("aborted", session))
+                except SegmentFailed as failure:
+                    control.send(("failed", session, failure.step, failure.reason))
+                finally:
+                    gc.enable()
+                    del loaded, waiter
+            case ("unload", session):
+                unloaded = programs.pop(session, None)
+                if unloaded is not None:
+                    unloaded[2].close()
+                del unloaded
+                gc.collect()
+                control.send(("unloaded", session))
+            case ("pause",):  # what ended the loop above, if it was running
+                control.send(("paused",))
+            case ("exit",):
+                return
+
+
+def main() -> None:
+    """Entry point of the process: descriptor of the control connection first, then the pickled settings in hex."""
+    control = Connection(int(sys.argv[1]))
+    settings: Settings = pickle.loads(bytes.fromhex(sys.argv[2]))
+    if settings.device.cores:  # before any engine looks at what it may use
+        os.sched_setaffinity(0, settings.device.cores)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle; it closes the connection
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the caller is gone
+        _command_loop(control, settings)

@@ -1,0 +1,72 @@
+"""Small ONNX models and platforms of make-believe devices for the runtime's tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from hetsim.machine.platform import Device, Platform
+from hetsim.model import Model, import_model
+from hetsim.plan import Plan, Segment
+
+
+def fork_join(num_features: int = 8) -> Model:
+    """``stem`` feeds ``left`` and ``right``, whose product ``right2`` and ``left`` meet in ``join``; 5 operators."""
+    weights = np.random.default_rng(1).standard_normal((num_features, num_features)).astype(np.float32)
+    nodes = [
+        helper.make_node("Abs", ["x"], ["s"], name="stem"),
+        helper.make_node("Neg", ["s"], ["l"], name="left"),
+        helper.make_node("MatMul", ["s", "w"], ["r"], name="right"),
+        helper.make_node("Sigmoid", ["r"], ["r2"], name="right2"),
+        helper.make_node("Sub", ["l", "r2"], ["y"], name="join"),
+    ]
+    shape = [4, num_features]
+    graph = helper.make_graph(
+        nodes,
+        "fork join",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    return import_model(_proto(graph), name="fork_join")
+
+
+def chain(num_ops: int, num_elements: int = 16) -> Model:
+    """Neg and Abs in turn: ``op0``, ``op1``, ... on tensors ``t0`` (the input), ``t1``, ..."""
+    nodes = [
+        helper.make_node("Neg" if i % 2 == 0 else "Abs", [f"t{i}"], [f"t{i + 1}"], name=f"op{i}")
+        for i in range(num_ops)
+    ]
+    values = [helper.make_tensor_value_info(t, TensorProto.FLOAT, [num_elements]) for t in ("t0", f"t{num_ops}")]
+    return import_model(_proto(helper.make_graph(nodes, "chain", values[:1], values[1:])), name="chain")
+
+
+def _proto(graph: onnx.GraphProto) -> onnx.ModelProto:
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def fake_platform(*names: str, **options: str) -> Platform:
+    """Make-believe devices, not pinned to any core, that behave as ``options`` say."""
+    names = names or ("cpu", "npu")
+    return Platform(
+        name="make-believe",
+        devices=tuple(
+            Device(
+                name=name, kind="cpu" if name == "cpu" else "npu", nature="emulated", backend="fake", options=options
+            )
+            for name in names
+        ),
+    )
+
+
+def make_plan(model: Model, **queues: list[str]) -> Plan:
+    """A plan from words: ``cpu=["stem left", "join"]`` gives the CPU two segments."""
+    return Plan(
+        model=model.graph.name,
+        model_hash=model.hash,
+        queues={
+            device: tuple(Segment(device, tuple(segment.split())) for segment in queue)
+            for device, queue in queues.items()
+        },
+    )

@@ -1,0 +1,69 @@
+"""How long work shows where it is: a bar with the time left on a terminal, or nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Report = Callable[[float, str], None]
+"""Told how much of a stage is done, from 0 to 1, and what comes next."""
+
+
+class Stages(Protocol):
+    """Where a long run announces its stages."""
+
+    def stage(self, title: str) -> AbstractContextManager[Report]:
+        """A stage that lasts as long as the context; what it gives is told how far the stage is."""
+        ...
+
+    def say(self, words: str) -> None:
+        """A line that stays on the screen."""
+        ...
+
+
+class Silent:
+    """Says nothing: for callers from Python."""
+
+    def stage(self, title: str) -> AbstractContextManager[Report]:  # noqa: ARG002
+        """Nothing is shown."""
+        return nullcontext(lambda _done, _text: None)
+
+    def say(self, words: str) -> None:
+        """Nothing is shown."""
+
+
+class OnScreen:
+    """A bar for each stage, with the time gone and the time left; a line each where the output is not a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator[Report]:
+        """A bar that stays until the stage ends."""
+        if not self._console.is_terminal:
+            self.say(f"{title} ...")
+            yield lambda _done, _text: None
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[what]}", style="dim"),
+        )
+        # Redrawn rarely: the devices' cores are the ones that draw, too.
+        with Progress(*columns, console=self._console, refresh_per_second=2) as bar:
+            task = bar.add_task(title, total=1.0, what="")
+            yield lambda done, text: bar.update(task, completed=done, what=text)
+            bar.update(task, completed=1.0, what="")
+
+    def say(self, words: str) -> None:
+        """A line on the console."""
+        self._console.print(words, markup=False, highlight=False)
