@@ -20,6 +20,7 @@ from hetsim.errors import ProfileError
 from hetsim.machine.platform import Platform
 from hetsim.model.graph import Graph
 from hetsim.model.onnx_import import Model
+from hetsim.plan import Plan
 from hetsim.problem import Latency, LatencyFunction, Problem
 from hetsim.statistics import Summary, summarize
 
@@ -53,7 +54,8 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
         device: Name of the device.
         ops: The segment's operators in topological order.
         context: In which cache state the segment was met: ``"cover:NAME"`` for a walk over the whole model on one
-            device at one granularity, ``"replay:DIGEST"`` for the serial replay of a plan.
+            device at one granularity, ``"replay:DIGEST"`` for the serial replay of a plan, ``"final:DIGEST"`` for
+            its serial replay in turns with its parallel execution.
         samples_s: Raw durations in seconds, in the order in which they were taken; at least one, all positive.
 
     Raises:
@@ -167,8 +169,23 @@ def make_problem(model: Model, platform: Platform, profile: Profile) -> Problem:
     return Problem(graph=model.graph, platform=platform, latency_function=costs, model_hash=model.hash)
 
 
-def context_problem(model: Model, platform: Platform, profile: Profile, context: str) -> Problem:
-    """The same with costs from one context alone wherever it has them: how a replayed plan is simulated."""
+CONTEXTS_OF_A_PLAN = ("final", "replay")
+"""Contexts in which a plan's own segments are timed, one device active at a time; the first that there is counts."""
+
+
+def plan_problem(model: Model, platform: Platform, profile: Profile, plan: Plan) -> Problem:
+    """The problem as one plan meets it: costs from the plan's own serial replays wherever there are any.
+
+    The plan's parallel execution never enters a profile, so a simulation from this predicts it.
+    """
+    for name in CONTEXTS_OF_A_PLAN:
+        context = f"{name}:{plan.digest}"
+        if all(profile.samples_s(segment.device, segment.ops, context) for segment in plan.segments):
+            return _context_problem(model, platform, profile, context)
+    return make_problem(model, platform, profile)
+
+
+def _context_problem(model: Model, platform: Platform, profile: Profile, context: str) -> Problem:
     problem = make_problem(model, platform, profile)
 
     def costs(device: str, ops: tuple[str, ...]) -> Latency | None:

@@ -1,4 +1,14 @@
-"""Devices as processes: load plans, execute them, measure segments."""
+"""Devices as processes: load plans, execute them, measure segments.
+
+A :class:`Runtime` keeps one worker process for each device of a platform; :meth:`Runtime.load` compiles a plan on them
+and gives a :class:`Session`, which takes requests one by one (``session.run``) or several at once
+(``await session.infer``). Each answers with an :class:`Inference`: outputs, latency, and what happened when.
+
+>>> from hetsim import load_model, load_platform, load_plan, random_inputs  # doctest: +SKIP
+>>> model = load_model("squeezenet")  # doctest: +SKIP
+>>> with Runtime(load_platform()) as devices, devices.load(model, load_plan("plan.json")) as session:  # doctest: +SKIP
+...     result = session.run(random_inputs(model))
+"""
 
 from runtime.devices import RefusedError, Runtime
 from runtime.session import Inference, Session

@@ -74,7 +74,8 @@ class Runtime:
         platform: Names devices that must be here.
         spin_s: How long a worker spins for another device's result before it sleeps: long enough for the waits inside
             a plan, which a wake-up from sleep would lengthen by some 50 microseconds.
-        idle_spin_s: How long a worker spins for the next request before it sleeps.
+        idle_spin_s: How long a worker spins for the next request before it sleeps, so that requests back to back meet
+            workers that are awake.
         cache_bytes: Weights of compiled segments that each worker may keep although no loaded plan needs them.
         stall_s: A segment that runs for longer than this is given up.
 
@@ -87,7 +88,7 @@ class Runtime:
         platform: Platform,
         *,
         spin_s: float = 0.02,
-        idle_spin_s: float = 2e-4,
+        idle_spin_s: float = 5e-3,
         cache_bytes: int = 256 * 2**20,
         stall_s: float = 30.0,
     ) -> None:

@@ -11,19 +11,17 @@ plan would leave them. Two sorts of plans are walked:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import msgspec
 import numpy as np
-from hetsim.model.structure import blocks, branches, fused_chains, runs
 
 from hetsim.errors import ProblemError
 from hetsim.machine.fingerprint import machine_fingerprint
 from hetsim.model import Model, random_inputs
 from hetsim.model.graph import Graph
+from hetsim.model.structure import blocks, branches, fused_chains, runs
 from hetsim.plan import Plan, Segment
 from hetsim.profile import Header, Profile, ProfileFile, Samples, Unsupported
 from runtime.backends.protocol import Array
@@ -121,16 +119,10 @@ def replay(
     Raises:
         DeviceError: If a device failed or refuses a segment.
     """
-    context = f"replay:{plan_digest(plan)}"
+    context = f"replay:{plan.digest}"
     if not all(file.profile.samples_s(segment.device, segment.ops, context) for segment in plan.segments):
         _walk(runtime, model, file, plan, context, inputs or random_inputs(model), effort)
     return context
-
-
-def plan_digest(plan: Plan) -> str:
-    """A name for what a plan does, whoever made it."""
-    queues = {device: [segment.ops for segment in queue] for device, queue in sorted(plan.queues.items())}
-    return hashlib.sha256(msgspec.json.encode(queues)).hexdigest()[:16]
 
 
 def _has_enough(profile: Profile, device: str, parts: Parts, context: str) -> bool:

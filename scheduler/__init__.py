@@ -1,4 +1,32 @@
-"""One algorithm per file, each from a problem to a plan."""
+"""One algorithm per file, each from a problem to a plan.
+
+Two operators that need not wait for each other, on two devices that take turns at being the faster:
+
+>>> from hetsim import Device, Graph, Latency, Op, Platform, Problem, Tensor, makespan_s
+>>> graph = Graph(
+...     name="pair",
+...     ops=(
+...         Op(name="left", kind="Conv", inputs=("x",), outputs=("l",)),
+...         Op(name="right", kind="Conv", inputs=("x",), outputs=("r",)),
+...     ),
+...     tensors={name: Tensor(name, (1,)) for name in "xlr"},
+...     inputs=("x",),
+...     outputs=("l", "r"),
+... )
+>>> platform = Platform(name="desk", devices=tuple(Device(name=n, kind=n, backend="fake") for n in ("cpu", "npu")))
+>>> seconds = {"cpu": {"left": 2.0, "right": 5.0}, "npu": {"left": 4.0, "right": 1.0}}
+>>> def cost(device, ops):
+...     return Latency(sum(seconds[device][op] for op in ops))
+>>> problem = Problem(graph=graph, platform=platform, latency_function=cost)
+>>> for name in scheduler_names(problem):
+...     print(f"{name}: {makespan_s(problem, make_plan(name, problem))} s")
+single:cpu: 7.0 s
+single:npu: 5.0 s
+type_based: 5.0 s
+individual: 5.0 s
+partition_tuner: 2.0 s
+search: 2.0 s
+"""
 
 from scheduler.registry import Effort, make_plan, scheduler_names
 from scheduler.search import Progress

@@ -1,6 +1,6 @@
 """The recent profiling-based baseline: dynamic programming over single operators' profiles and transfers.
 
-After MOSAIC: M. Han, J. Hyun, S. Park, J. Park, W. Baek, "MOSAIC: Heterogeneity-, Communication-, and
+After MOSAIC: Han et al., "MOSAIC: Heterogeneity-, Communication-, and
 Constraint-Aware Model Slicing and Execution for Accurate and Efficient Inference", PACT 2019. It knows what each
 operator takes alone, and sums: neither what fusing saves nor that devices can run side by side.
 

@@ -1,6 +1,6 @@
 """PartitionTuner, after the paper.
 
-M. Yu, Y. Kwon, J. Lee, T. Kim, "PartitionTuner: An operator scheduler for deep-learning compilers supporting multiple
+Yu et al., "PartitionTuner: An operator scheduler for deep-learning compilers supporting multiple
 heterogeneous processing units", ETRI Journal 45(2), 2023, doi 10.4218/etrij.2021-0446. Its four steps:
 
 1. Branch extraction: the graph falls into branches, sequential ones and parallel ones of the same level.

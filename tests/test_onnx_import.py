@@ -226,7 +226,7 @@ def _branch(name: str) -> onnx.GraphProto:
              helper.make_node("Cast", ["b"], ["y"], to=FLOAT)],
             r"'cast' \(Cast\) makes 'b' of element type BFLOAT16; supported are bool",
         ),
-        ([helper.make_node("Identity", ["w"], ["y"])], "output 'y' is a constant that no input changes"),
+        ([helper.make_node("Identity", ["w"], ["y"])], "output 'y' is an input or a constant; remove it"),
     ],
 )  # fmt: skip
 def test_what_is_not_supported_is_named(nodes, message):
@@ -234,6 +234,17 @@ def test_what_is_not_supported_is_named(nodes, message):
         import_model(model_of(nodes, weights=[weight("w", 4)]), name="m")
     assert str(caught.value).startswith("model 'm': ")
     assert "\n" not in str(caught.value)
+
+
+def test_outputs_inputs_and_opsets_beyond_us():
+    proto = model_of(RELU)
+    proto.graph.output.append(helper.make_tensor_value_info("x", FLOAT, None))
+    with pytest.raises(ModelError, match="output 'x' is an input or a constant"):
+        import_model(proto, name="m")
+    with pytest.raises(ModelError, match="the model takes 'x' of element type STRING; supported are bool"):
+        import_model(model_of([helper.make_node("Cast", ["x"], ["y"], to=FLOAT)], dtype=TensorProto.STRING), name="m")
+    with pytest.raises(ModelError, match=r"cannot load the model: .* FAIL : ONNX Runtime only .*opset"):
+        import_model(model_of(RELU, opset=99), name="m")
 
 
 def test_files_that_are_no_models(tmp_path):

@@ -1,4 +1,4 @@
-"""Worker processes with a make-believe engine: right outputs, order, several requests, failures, nothing left behind."""
+"""Worker processes with a make-believe engine: right outputs, order, several requests, failures, no litter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hetsim.machine.platform import Device, Platform
 from hetsim.model import evaluate, random_inputs
 from hetsim.timeline import check_timeline
 from runtime import RefusedError, Runtime
-from tests.models import fork_join, fake_platform, make_plan
+from tests.models import fake_platform, fork_join, make_plan
 
 MODEL = fork_join()
 PLAN = make_plan(MODEL, cpu=["stem", "left", "join"], npu=["right right2"])
@@ -32,7 +32,7 @@ def right(seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def runtime():  # noqa: ANN201
+def runtime():
     with Runtime(PLATFORM) as made:
         yield made
 
@@ -55,7 +55,7 @@ def test_outputs_are_right_and_the_timeline_obeys_the_physics(runtime: Runtime) 
 
 
 @pytest.mark.parametrize("serial", [False, True])
-def test_a_serial_session_never_has_two_devices_at_work(runtime: Runtime, serial: bool) -> None:
+def test_a_serial_session_never_has_two_devices_at_work(serial: bool) -> None:
     # Two equal branches of 30 ms each, one on each device: side by side or one after the other.
     slow = fake_platform(op_s="0.03")
     plan = make_plan(MODEL, cpu=["stem", "left", "join"], npu=["right", "right2"])
@@ -193,7 +193,7 @@ def test_nothing_is_left_behind() -> None:
             assert len(set(worker_pids()) - before) == 2
     assert set(worker_pids()) == before
     assert open_descriptors() == descriptors
-    assert not [name for name in os.listdir("/dev/shm") if "hetsim" in name]
+    assert not [path for path in Path("/dev/shm").iterdir() if "hetsim" in path.name]
 
 
 @pytest.mark.parametrize(

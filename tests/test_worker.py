@@ -80,7 +80,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path):  # noqa: ANN201
+def bench(tmp_path: Path):
     made = Bench(tmp_path, op_s="0.5")
     yield made
     made.close()

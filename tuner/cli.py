@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +30,7 @@ from runtime.backends import available_engines, make_backend
 from runtime.calibrate import calibrate as calibrate_platform
 from runtime.profiler import Effort, make_header, profile_covers
 from scheduler.registry import make_plan
+from tuner.exits import run_to_exit
 from tuner.finals import Pace
 from tuner.progress import OnScreen
 from tuner.report import print_outcome
@@ -59,7 +59,6 @@ PlanOption = Annotated[Path, typer.Option("--plan", help="A plan file.")]
 ProfileOption = Annotated[Path, typer.Option("--profile", help="A profile made by `hetsim profile` or `hetsim tune`.")]
 
 _out = Console(soft_wrap=False)
-_err = Console(stderr=True, soft_wrap=True)
 
 
 @app.command()
@@ -311,20 +310,4 @@ def _say(words: str) -> None:
 
 def main() -> None:
     """Run the command; a mistake of the user's becomes one line and exit code 2."""
-    try:
-        app()
-    except HetsimError as error:
-        _err.print(f"hetsim: {error}", markup=False, highlight=False)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        _err.print(
-            f"hetsim: interrupted; what was measured is kept. To go on: {shlex.join(['hetsim', *sys.argv[1:]])}",
-            markup=False,
-            highlight=False,
-        )
-        raise SystemExit(130) from None
-    except OSError as error:
-        if error.filename is None:
-            raise
-        _err.print(f"hetsim: {error.filename}: {error.strerror}", markup=False, highlight=False)
-        raise SystemExit(2) from None
+    run_to_exit(app, command="hetsim")

@@ -11,16 +11,21 @@ import numpy as np
 from hetsim.machine.platform import Device, Memory, Platform
 from hetsim.model import Model
 from hetsim.plan import Plan, Segment
+from hetsim.profile import ProfileFile, Samples, plan_problem
+from hetsim.simulate import simulate
 from hetsim.statistics import Summary, summarize
 from hetsim.timeline import Timeline
-from runtime import Inference, Runtime
+from runtime import Inference, Runtime, Session
 from runtime.backends.protocol import Array
 from tuner.progress import Report
 
 TOLERANCE = {"f32": 1e-5, "f16": 1e-2, "bf16": 1e-1, "i8": 2e-1}
 """Largest error, relative to the largest value of an output, that each precision's rounding may cause."""
 
-_WEIGHTS_AT_ONCE_BYTES = 700 * 2**20
+SEARCH_ROUND = "search round "
+"""How the plans of the search's rounds are called before the best of them is."""
+
+_WEIGHTS_AT_ONCE_BYTES = 1200 * 2**20
 _RUNS_PER_TURN = 3
 
 
@@ -29,12 +34,12 @@ class Pace:
     """How often plans are executed.
 
     Attributes:
-        num_runs: Counted executions of each plan, at least 3.
+        num_runs: Counted executions of each plan, at least 3, and as many replays.
         budget_s: Plans so slow that this many seconds do not suffice are executed less often, but at least six times.
     """
 
     num_runs: int = 30
-    budget_s: float = 12.0
+    budget_s: float = 6.0
 
     def turns(self, latency_s: float) -> int:
         """How many turns of a few runs each a plan of that latency gets."""
@@ -61,6 +66,62 @@ class Execution:
     hand_over_s: tuple[float, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Finalist:
+    """A plan that was executed, under the names of all schedulers that made it.
+
+    Attributes:
+        names: The schedulers, in their order.
+        plan: The plan.
+        simulated: From costs that its own serial replays gave.
+        execution: What its parallel execution gave.
+    """
+
+    names: tuple[str, ...]
+    plan: Plan
+    simulated: Timeline
+    execution: Execution
+
+
+def hold_finals(
+    runtime: Runtime,
+    model: Model,
+    platform: Platform,
+    plans: Mapping[str, Plan],
+    inputs: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    *,
+    file: ProfileFile,
+    pace: Pace,
+    report: Report,
+) -> list[Finalist]:
+    """Execute and replay every distinct plan, all in turns, and simulate each from its replays.
+
+    Raises:
+        DeviceError: If a device failed.
+    """
+    distinct = {plan.digest: plan for plan in plans.values()}
+    executions = execute(runtime, model, list(distinct.values()), inputs, expected, file=file, pace=pace, report=report)
+    return [
+        Finalist(
+            names=tuple(name for name, other in plans.items() if other.digest == digest),
+            plan=plan,
+            simulated=simulate(plan_problem(model, platform, file.profile, plan), plan),
+            execution=execution,
+        )
+        for (digest, plan), execution in zip(distinct.items(), executions, strict=True)
+    ]
+
+
+def by_scheduler(finalists: Sequence[Finalist]) -> dict[str, Finalist]:
+    """Each scheduler's finalist; of the search's rounds the one that measured best, under the name ``search``."""
+    found = {name: f for f in finalists for name in f.names if not name.startswith(SEARCH_ROUND)}
+    rounds = [f for f in finalists if any(name.startswith(SEARCH_ROUND) for name in f.names)]
+    if rounds:
+        found["search"] = min(rounds, key=lambda f: f.execution.latency.median_s)
+    return found
+
+
 def execute(
     runtime: Runtime,
     model: Model,
@@ -68,12 +129,15 @@ def execute(
     inputs: Mapping[str, Array],
     expected: Mapping[str, Array],
     *,
+    file: ProfileFile,
     pace: Pace,
     report: Report,
 ) -> list[Execution]:
-    """Run each plan many times, in turns of a few runs, the first of each turn not counted.
+    """Run each plan many times, in turns of a few runs: as planned, and as a serial replay for the profile.
 
-    Plans take turns with as many others as fit into memory; where not all fit, the whole round is gone through twice.
+    The first run of each turn is not counted, since it meets the caches of another plan. Plans take turns with as many
+    others as fit into memory; where not all fit, the whole round is gone through twice. The replays' samples go to the
+    profile in the context ``final:DIGEST``; those of the parallel runs go nowhere but into the result.
 
     Raises:
         DeviceError: If a device failed.
@@ -81,21 +145,37 @@ def execute(
     batches = _batches(model, plans)
     passes = 1 if len(batches) == 1 else 2
     runs: list[list[Inference]] = [[] for _ in plans]
+    replays: list[list[Inference]] = [[] for _ in plans]
     for number in range(passes * len(batches)):
-        batch = batches[number % len(batches)]
         with ExitStack() as stack:
-            sessions = {}
-            for index in batch:
+            sessions: dict[int, tuple[Session, Session]] = {}
+            for index in batches[number % len(batches)]:
                 report(number / (passes * len(batches)), f"compiling plan {index + 1} of {len(plans)}")
-                sessions[index] = stack.enter_context(runtime.load(model, plans[index]))
-            slowest_s = max(session.run(inputs).latency_s for session in sessions.values())
+                sessions[index] = (
+                    stack.enter_context(runtime.load(model, plans[index])),
+                    stack.enter_context(runtime.load(model, plans[index], serial=True)),
+                )
+            slowest_s = max(serial.run(inputs).latency_s for _, serial in sessions.values())
             num_turns = -(-pace.turns(slowest_s) // passes)
             for turn in range(num_turns):
                 report((number + turn / num_turns) / (passes * len(batches)), f"turn {turn + 1} of {num_turns}")
-                for index, session in sessions.items():
-                    session.run(inputs)
-                    runs[index] += [session.run(inputs) for _ in range(_RUNS_PER_TURN)]
-    return [_conclude(plan, own, expected) for plan, own in zip(plans, runs, strict=True)]
+                for index, (planned, serial) in sessions.items():
+                    pair = [(planned, runs[index]), (serial, replays[index])]
+                    for session, results in pair if turn % 2 == 0 else reversed(pair):
+                        session.run(inputs)
+                        results += [session.run(inputs) for _ in range(_RUNS_PER_TURN)]
+    for plan, results in zip(plans, replays, strict=True):
+        durations_s = np.array([one.durations_s for one in results])
+        for step, samples_s in zip(results[0].flow.steps, durations_s.T, strict=True):
+            file.add(
+                Samples(
+                    device=step.segment.device,
+                    ops=step.segment.ops,
+                    context=f"final:{plan.digest}",
+                    samples_s=tuple(samples_s.tolist()),
+                )
+            )
+    return [_conclude(plan, results, expected) for plan, results in zip(plans, runs, strict=True)]
 
 
 def _batches(model: Model, plans: Sequence[Plan]) -> list[list[int]]:

@@ -62,6 +62,8 @@ class Outcome:
         outputs_match: Whether every plan's outputs agree with the reference engine's within the tolerance.
         largest_error: The largest difference from the reference engine.
         tolerance: What the platform's precision allows.
+        hand_over_s: Median time between devices, from the end of a segment to the start of one that sat waiting for
+            its output, over all executions; None where nothing was handed over.
         assignments: Who runs what in the winner.
         where: Where the winner's measured time goes.
         reference_engines_s: Each engine alone with two threads, by the device's label, in seconds.
@@ -83,6 +85,7 @@ class Outcome:
     outputs_match: bool
     largest_error: float
     tolerance: float
+    hand_over_s: float | None = None
     assignments: tuple[Assignment, ...] = ()
     where: Breakdown | None = None
     reference_engines_s: Mapping[str, float] = field(default_factory=dict)
@@ -125,6 +128,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "outputs_match": outcome.outputs_match,
         "largest_error": outcome.largest_error,
         "tolerance": outcome.tolerance,
+        "median_hand_over_s": outcome.hand_over_s,
         "plans": {
             plan.name: {
                 "simulated_s": plan.simulated_s,
@@ -236,6 +240,9 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     console.print()
     for label, time_s in outcome.reference_engines_s.items():
         console.print(f"For reference, {label} alone with two threads: {_ms(time_s)} ms", markup=False, highlight=False)
+    if outcome.hand_over_s is not None:
+        words = f"Median hand-over to a device that waits: {outcome.hand_over_s * 1e6:.1f} us"
+        console.print(words, markup=False, highlight=False)
     console.print(
         exactness(outcome), style=None if outcome.outputs_match else "bold red", markup=False, highlight=False
     )

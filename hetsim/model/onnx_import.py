@@ -289,7 +289,7 @@ def _converted(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _check_folded(graph: onnx.GraphProto) -> None:
-    """Refuse what folding leaves of control flow and of weights that are no dense tensors."""
+    """Refuse control flow and sparse weights that folding leaves, and outputs that no operator makes."""
     for node in graph.node:
         if any(attribute.type in (attribute.GRAPH, attribute.GRAPHS) for attribute in node.attribute):
             raise ModelError(
@@ -298,10 +298,10 @@ def _check_folded(graph: onnx.GraphProto) -> None:
             )
     if graph.sparse_initializer:
         raise ModelError(f"weight {graph.sparse_initializer[0].values.name!r} is sparse; store it as a dense tensor")
-    constants = {tensor.name for tensor in graph.initializer}
+    made = {tensor for node in graph.node for tensor in node.output}
     for value in graph.output:
-        if value.name in constants:
-            raise ModelError(f"output {value.name!r} is a constant that no input changes; remove it from the outputs")
+        if value.name not in made:
+            raise ModelError(f"output {value.name!r} is an input or a constant; remove it from the outputs")
 
 
 def _label(node: onnx.NodeProto) -> str:
@@ -365,11 +365,11 @@ def _graph(graph: onnx.GraphProto, name: str) -> Graph:
     """What hetsim knows of a tidy model: operators, tensors, and how much work there is."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
     types = {value.name: value.type for value in (*graph.input, *graph.value_info, *graph.output)}
-    tensors = {value.name: _tensor(value.name, value.type, f"input {value.name!r}") for value in graph.input}
+    tensors = {value.name: _tensor(value.name, value.type, "the model takes") for value in graph.input}
     ops: list[Op] = []
     for node in graph.node:
         for made in filter(None, node.output):
-            tensors[made] = _tensor(made, types.get(made), f"operator {_label(node)}")
+            tensors[made] = _tensor(made, types.get(made), f"operator {_label(node)} makes")
         read = tuple(dict.fromkeys(filter(None, node.input)))
         shapes = {t: tuple(weights[t].dims) if t in weights else tensors[t].shape for t in read}
         ops.append(
@@ -402,16 +402,14 @@ def _tensor(name: str, kind: onnx.TypeProto | None, source: str) -> Tensor:
         ModelError: If it is no tensor, of an element type that NumPy lacks, or of a shape that is not static.
     """
     if kind is not None and kind.WhichOneof("value") not in (None, "tensor_type"):
-        raise ModelError(f"{source} makes {name!r}, a {kind.WhichOneof('value')}; hetsim supports only tensors")
+        raise ModelError(f"{source} {name!r}, a {kind.WhichOneof('value')}; hetsim supports only tensors")
     if kind is None or not kind.tensor_type.HasField("shape"):
-        raise ModelError(f"{source} makes {name!r}, whose shape depends on the data; hetsim plans static shapes only")
+        raise ModelError(f"{source} {name!r}, whose shape depends on the data; hetsim plans static shapes only")
     if kind.tensor_type.elem_type not in _DTYPES:
         dtype = TensorProto.DataType.Name(kind.tensor_type.elem_type)
-        raise ModelError(
-            f"{source} makes {name!r} of element type {dtype}; supported are {', '.join(_DTYPES.values())}"
-        )
+        raise ModelError(f"{source} {name!r} of element type {dtype}; supported are {', '.join(_DTYPES.values())}")
     if any(not dim.HasField("dim_value") for dim in kind.tensor_type.shape.dim):
-        raise ModelError(f"{source} makes {name!r}, whose shape depends on the data; hetsim plans static shapes only")
+        raise ModelError(f"{source} {name!r}, whose shape depends on the data; hetsim plans static shapes only")
     shape = tuple(int(dim.dim_value) for dim in kind.tensor_type.shape.dim)
     return Tensor(name, shape, _DTYPES[kind.tensor_type.elem_type])
 

@@ -5,6 +5,7 @@ The only file of hetsim that imports ONNX Runtime.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -91,8 +92,8 @@ def serialized(proto: onnx.ModelProto) -> bytes:
 
 
 def one_line(error: Exception, *, max_chars: int = 300) -> str:
-    """What an engine has to say, fit for one line."""
-    text = " ".join(str(error).split())
+    """What an engine has to say, fit for one line: without the place in its source code that it tells first."""
+    text = re.sub(r"/onnxruntime_src/.*\) (?=[A-Z])", "", " ".join(str(error).split()))
     return text if len(text) <= max_chars else f"{text[: max_chars - 3]}..."
 
 

@@ -1,0 +1,92 @@
+"""Devices awake and models measured, for experiments: what a folder holds already is not measured again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from hetsim.errors import PlatformError
+from hetsim.files import write_atomically
+from hetsim.machine.platform import Memory, Platform, format_platform, load_platform
+from hetsim.model import Model
+from hetsim.profile import Profile, ProfileFile, load_profile
+from runtime import Runtime
+from runtime.calibrate import calibrate
+from runtime.profiler import Effort, covers, make_header, profile_covers
+from tuner.progress import Stages
+
+
+def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
+    """The platform with measured numbers: its own, those in ``out/platform.toml``, or new ones, which are put there.
+
+    Raises:
+        PlatformError: If the file was made of another platform, or an engine or core is not here.
+        DeviceError: If a device failed.
+    """
+    if platform.calibration is not None:
+        return platform
+    path = out / "platform.toml"
+    if path.exists():
+        kept = load_platform(path)
+        if _uncalibrated(kept) != _uncalibrated(platform):
+            raise PlatformError(
+                f"{path} was calibrated for another platform ({kept.name!r}) than {platform.name!r} as it is now; "
+                "choose another folder"
+            )
+        return kept
+    with Runtime(platform) as runtime, stages.stage("calibrate") as report:
+        found = calibrate(runtime, progress=report)
+    write_atomically(path, format_platform(found).encode())
+    return found
+
+
+@contextmanager
+def profiled(
+    model: Model, platform: Platform, folder: Path, *, effort: Effort, stages: Stages
+) -> Iterator[tuple[Runtime, ProfileFile]]:
+    """The platform's devices awake, and the model's profile in ``folder/profile.jsonl`` with all covers measured.
+
+    Raises:
+        HetsimError: If the profile was taken of something else, or a device cannot do what is asked.
+    """
+    with Runtime(platform) as runtime, ProfileFile(folder / "profile.jsonl", make_header(runtime, model)) as file:
+        with stages.stage(f"profile {model.name}") as report:
+            profile_covers(runtime, model, file, effort=effort, progress=report)
+        yield runtime, file
+
+
+def profile_of(model: Model, platform: Platform, folder: Path, *, effort: Effort, stages: Stages) -> Profile:
+    """The profile in ``folder/profile.jsonl``; where it is not complete, the devices are woken and it is measured.
+
+    A complete one may come from another machine: nothing but the model has to be the same.
+
+    Raises:
+        HetsimError: If the profile was taken of something else, or a device cannot do what is asked.
+    """
+    path = folder / "profile.jsonl"
+    if path.exists():
+        found = load_profile(path)
+        if found.header.model_hash == model.hash and _is_complete(found, model, platform):
+            return found
+    with profiled(model, platform, folder, effort=effort, stages=stages) as (_, file):
+        return file.profile
+
+
+def _is_complete(profile: Profile, model: Model, platform: Platform) -> bool:
+    """Whether every segment of every cover was measured or refused, on every device."""
+    for device in platform.device_names:
+        refused = [set(ops) for ops in profile.unsupported(device)]
+        for name, parts in covers(model.graph).items():
+            for ops in parts:
+                measured = profile.samples_s(device, ops, f"cover:{name}")
+                if not measured and not any(bad <= set(ops) for bad in refused):
+                    return False
+    return True
+
+
+def _uncalibrated(platform: Platform) -> Platform:
+    """The platform without the numbers that a calibration replaces."""
+    devices = tuple(replace(device, launch_s=0.0) for device in platform.devices)
+    return replace(platform, devices=devices, links={}, memory=Memory(), calibration=None)

@@ -1,0 +1,213 @@
+"""What an experiment keeps: rows in a CSV that grows model by model, and a sidecar that says where they come from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from hetsim.errors import HetsimError, ModelError
+from hetsim.files import write_atomically
+from hetsim.machine.fingerprint import machine_fingerprint
+from hetsim.model import Model, load_model, zoo_names
+from tuner.tune import VERSIONS_OF
+
+Settings = Mapping[str, str | int | float | list[float]]
+
+
+class Row(Protocol):
+    """A dataclass, one line of a CSV; its fields are the columns."""
+
+    @property
+    def model(self) -> str:
+        """The network that the line is about."""
+        ...
+
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+class Sidecar(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where a CSV's rows come from.
+
+    Attributes:
+        command: The command line that added rows last.
+        commit: The commit it ran from, with ``" (changed)"`` where files differed from it; empty outside a checkout.
+        machine: The machine's fingerprint.
+        versions: Of the libraries, by name.
+        date: When rows were added last, ISO 8601, UTC.
+        settings: What all rows have in common: the seed, the platform, how hard was tried.
+        model_hashes: Of the models that have rows, by name.
+    """
+
+    command: str
+    commit: str
+    machine: str
+    versions: dict[str, str]
+    date: str
+    settings: dict[str, str | int | float | list[float]]
+    model_hashes: dict[str, str]
+
+
+class Record(Generic[RowT]):
+    """A CSV and its sidecar in one folder. A model's rows are added all at once, so what is there is complete.
+
+    Args:
+        path: The CSV; the sidecar has the same name with ``.json``. What is there already is gone on with.
+        row_type: The rows' dataclass.
+        settings: What rows of one file must have in common; the sidecar keeps it.
+        command: The command line, for the sidecar.
+
+    Raises:
+        HetsimError: If the files are malformed or hold results under other settings.
+    """
+
+    def __init__(self, path: Path, row_type: type[RowT], *, settings: Settings, command: str) -> None:
+        self._path = path
+        self._sidecar_path = path.with_suffix(".json")
+        self._row_type = row_type
+        self._settings = dict(settings)
+        self._command = command
+        self._model_hashes: dict[str, str] = {}
+        self.rows: list[RowT] = []
+        if self._sidecar_path.exists():
+            self._model_hashes = self._matching(_read_sidecar(self._sidecar_path)).model_hashes
+            self.rows = read_rows(path, row_type) if path.exists() else []
+        elif path.exists():
+            raise HetsimError(
+                f"{path} lies there without {self._sidecar_path.name}, which says where it comes from; "
+                "choose another folder"
+            )
+
+    def has(self, model: str) -> bool:
+        """Whether the model's rows are there."""
+        return any(row.model == model for row in self.rows)
+
+    def add(self, model: Model, rows: Sequence[RowT]) -> None:
+        """Append a model's rows to the CSV; the sidecar, which names the model, is written first.
+
+        Raises:
+            OSError: If the folder cannot be written.
+        """
+        self._model_hashes[model.name] = model.hash
+        sidecar = Sidecar(
+            command=self._command,
+            commit=commit(),
+            machine=machine_fingerprint(),
+            versions={name: version(name) for name in VERSIONS_OF},
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            settings=self._settings,
+            model_hashes=self._model_hashes,
+        )
+        write_atomically(self._sidecar_path, msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n")
+        self.rows.extend(rows)
+        write_rows(self._path, self._row_type, self.rows)
+
+    def _matching(self, sidecar: Sidecar) -> Sidecar:
+        wanted, found = {**self._settings, "machine": machine_fingerprint()}, dict(sidecar.settings)
+        found["machine"] = sidecar.machine
+        for name in wanted.keys() | found.keys():
+            if wanted.get(name) != found.get(name):
+                raise HetsimError(
+                    f"{self._path} holds results for {name} {found.get(name)!r}, this run asks for "
+                    f"{wanted.get(name)!r}; choose another folder"
+                )
+        return sidecar
+
+
+def write_rows(path: Path, row_type: type[RowT], rows: Sequence[RowT]) -> None:
+    """Write rows as CSV, whole or not at all; numbers in full precision, None as an empty cell.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns(row_type), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)  # type: ignore[call-overload]
+    write_atomically(path, text.getvalue().encode())
+
+
+def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
+    """The rows of a CSV that :func:`write_rows` wrote.
+
+    Raises:
+        HetsimError: If it has other columns, or a cell of it is malformed.
+        OSError: If it cannot be read.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != columns(row_type):
+            raise HetsimError(
+                f"{path} has columns {', '.join(reader.fieldnames or ())}; this version writes "
+                f"{', '.join(columns(row_type))}; choose another folder"
+            )
+        rows = []
+        for line in reader:
+            try:
+                rows.append(msgspec.convert({k: v or None for k, v in line.items()}, row_type, strict=False))
+            except msgspec.ValidationError as error:
+                raise HetsimError(f"{path}, line {reader.line_num} is malformed: {error}; remove the file") from None
+    return rows
+
+
+def columns(row_type: type[RowT]) -> tuple[str, ...]:
+    """The names of a row's fields, which are the CSV's columns."""
+    return tuple(entry.name for entry in fields(row_type))  # type: ignore[arg-type]
+
+
+def commit() -> str:
+    """The commit that this package runs from; empty where it is not run from a git checkout."""
+    folder = Path(__file__).resolve().parent
+    try:
+        found = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"{found} (changed)" if changed else found
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def model_names(words: str) -> tuple[str, ...]:
+    """The models in a comma-separated list: names of the zoo or paths of .onnx files.
+
+    Raises:
+        ModelError: If the list is empty, holds a model twice, or holds one that is not there; found out before any
+            time is spent on the others.
+    """
+    names = tuple(filter(None, (word.strip() for word in words.split(","))))
+    if not names:
+        raise ModelError(f"--models {words!r} names no model; name some of {', '.join(zoo_names())}, or .onnx files")
+    seen: dict[str, str] = {}
+    for name in names:
+        label = model_label(name)
+        if label in seen:
+            raise ModelError(f"--models holds {label!r} twice, as {seen[label]!r} and as {name!r}; name each once")
+        seen[label] = name
+        if name not in zoo_names() and not Path(name).is_file():
+            load_model(name)  # says what is wrong
+    return names
+
+
+def model_label(name_or_path: str) -> str:
+    """What rows call a model: its name in the zoo, or its file's without the ending, as :func:`load_model` does."""
+    return name_or_path if name_or_path in zoo_names() else Path(name_or_path).stem
+
+
+def _read_sidecar(path: Path) -> Sidecar:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Sidecar)
+    except msgspec.DecodeError as error:
+        raise HetsimError(f"{path} is malformed: {error}; choose another folder") from None

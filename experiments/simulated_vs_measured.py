@@ -1,0 +1,297 @@
+"""Question: how far is the simulation of a plan from what its execution measures?
+
+Each model is profiled, every scheduler plans it, and each distinct plan is simulated twice and executed, all plans in
+turns. What is simulated never saw the plan's own parallel execution:
+
+- ``predicted_s`` knows the profile's covers alone: whole-model walks on one device, nothing measured on any plan;
+- ``simulated_s`` also knows how long the plan's segments took in its serial replay, one device active at a time.
+
+``plans.csv`` has a line for each scheduler and plan, ``errors.csv`` one for each model, ``plans.json`` says where they
+come from, and ``scatter.png`` is drawn from ``plans.csv`` alone. Called again, it skips the
+models that have their lines.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from experiments.profiles import calibrated, profiled
+from experiments.records import Record, Settings, model_label, model_names, read_rows, write_rows
+from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
+from hetsim.model import Model, evaluate, load_model, random_inputs
+from hetsim.pictures import ScatterRow, draw_scatter
+from hetsim.profile import Profile, Samples, Unsupported, make_problem
+from hetsim.simulate import makespan_s
+from runtime.profiler import Effort, covers
+from tuner.exits import run_to_exit
+from tuner.finals import SEARCH_ROUND, Pace, hold_finals, tolerance
+from tuner.progress import OnScreen, Silent, Stages
+from tuner.tune import Options, plan_all
+
+COMMAND = "python -m experiments.simulated_vs_measured"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanLine:
+    """A line of plans.csv: one plan, under the name of one scheduler that made it.
+
+    Attributes:
+        model: The network.
+        platform: The devices.
+        plan_id: The plan's digest; two schedulers may have made the same plan.
+        scheduler: Who made it; ``search`` may have made several, one each round.
+        num_segments: Compiled units.
+        predicted_s: Simulated from the profile's covers alone.
+        simulated_s: Simulated from the plan's own serial replay.
+        measured_s: Median latency of the executions.
+        measured_iqr_s: Their interquartile range.
+        measured_low_s: Lower end of the 95 % confidence interval of the median.
+        measured_high_s: Upper end of it.
+        num_samples: Counted executions.
+    """
+
+    model: str
+    platform: str
+    plan_id: str
+    scheduler: str
+    num_segments: int
+    predicted_s: float
+    simulated_s: float
+    measured_s: float
+    measured_iqr_s: float
+    measured_low_s: float
+    measured_high_s: float
+    num_samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorLine:
+    """A line of errors.csv: relative errors over the distinct plans of one model, in percent of the measured time.
+
+    Attributes:
+        model: The network.
+        platform: The devices.
+        num_plans: Distinct plans.
+        simulated_mean_percent: Mean absolute error of ``simulated_s``.
+        simulated_worst_percent: Largest absolute error of it.
+        simulated_bias_percent: Mean error with its sign; above 0 where simulations are too slow.
+        predicted_mean_percent: The same of ``predicted_s``.
+        predicted_worst_percent: The same of it.
+        predicted_bias_percent: The same of it.
+    """
+
+    model: str
+    platform: str
+    num_plans: int
+    simulated_mean_percent: float
+    simulated_worst_percent: float
+    simulated_bias_percent: float
+    predicted_mean_percent: float
+    predicted_worst_percent: float
+    predicted_bias_percent: float
+
+
+@app.command()
+def simulated_vs_measured(
+    models: Annotated[str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
+    platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
+    seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
+    rounds: Annotated[int, typer.Option(min=1, help="How often the search learns what its plan really takes.")] = 4,
+    max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
+    repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
+    runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 30,
+) -> None:
+    """Simulate and execute every scheduler's plan of each model, and compare."""
+    options = Options(
+        seed=seed,
+        rounds=rounds,
+        max_evaluations=max_evaluations,
+        effort=Effort(repeats=repeats),
+        pace=Pace(num_runs=runs),
+        command=(*shlex.split(COMMAND), *sys.argv[1:]),
+    )
+    console = Console()
+    lines = compare(model_names(models), load_platform(platform), out, options=options, stages=OnScreen(console))
+    for line in summarize_errors(lines):
+        console.print(
+            f"{line.model}: {line.num_plans} plans; simulated {line.simulated_mean_percent:.1f} % off on average, "
+            f"{line.simulated_worst_percent:.1f} % at worst; predicted {line.predicted_mean_percent:.1f} % and "
+            f"{line.predicted_worst_percent:.1f} %",
+            markup=False,
+            highlight=False,
+        )
+
+
+def compare(
+    models: Sequence[str],
+    platform: Platform,
+    out: Path,
+    *,
+    options: Options | None = None,
+    stages: Stages | None = None,
+) -> list[PlanLine]:
+    """All lines of ``out/plans.csv`` once every model has some; the other files are brought up to date as well.
+
+    One model at a time is in memory.
+
+    Raises:
+        HetsimError: If a model, the platform or a device cannot do what is asked, or the folder holds results under
+            other settings.
+        OSError: If the folder cannot be written.
+    """
+    options, stages = options or Options(), stages or Silent()
+    settings: Settings = {
+        "platform": platform.name,
+        "seed": options.seed,
+        "rounds": options.rounds,
+        "max_evaluations": options.max_evaluations,
+        "repeats": options.effort.repeats,
+        "runs": options.pace.num_runs,
+    }
+    path = out / "plans.csv"
+    record = Record(path, PlanLine, settings=settings, command=shlex.join(options.command))
+    missing = [name for name in models if not record.has(model_label(name))]
+    if missing:
+        platform = calibrated(platform, out, stages=stages)
+    for name in missing:
+        model = load_model(name, seed=options.seed)
+        record.add(model, _measure(model, platform, out / model.name, options, stages))
+        del model  # before the next one comes
+        conclude(path, out)
+    if not missing:  # an earlier run may have been killed before it came to that
+        conclude(path, out)
+    return record.rows
+
+
+def conclude(csv_path: Path, out: Path) -> None:
+    """Write ``out/errors.csv`` and ``out/scatter.png`` from a plans.csv alone.
+
+    Raises:
+        HetsimError: If the CSV is malformed.
+        OSError: If a file cannot be read or written.
+    """
+    lines = read_rows(csv_path, PlanLine)
+    write_rows(out / "errors.csv", ErrorLine, summarize_errors(lines))
+    draw(lines, out / "scatter.png")
+
+
+def _measure(model: Model, platform: Platform, folder: Path, options: Options, stages: Stages) -> list[PlanLine]:
+    """One model's lines: profile, plan, simulate, execute."""
+    inputs = random_inputs(model, seed=options.seed)
+    expected = evaluate(model.proto, inputs)
+    with profiled(model, platform, folder, effort=options.effort, stages=stages) as (runtime, file):
+        plans = plan_all(runtime, model, platform, file, options, stages)
+        with stages.stage(f"execute {model.name}") as report:
+            finalists = hold_finals(
+                runtime, model, platform, plans, inputs, expected, file=file, pace=options.pace, report=report
+            )
+        before = make_problem(model, platform, covers_alone(file.profile, model))
+    lines: list[PlanLine] = []
+    for finalist in finalists:
+        latency, error = finalist.execution.latency, finalist.execution.largest_error
+        if error > tolerance(platform):
+            stages.say(
+                f"{model.name}, {finalist.names[0]}: outputs are off by {error:.2g}, more than rounding explains"
+            )
+        lines += [
+            PlanLine(
+                model=model.name,
+                platform=platform.name,
+                plan_id=finalist.plan.digest,
+                scheduler=name,
+                num_segments=finalist.plan.num_segments,
+                predicted_s=makespan_s(before, finalist.plan),
+                simulated_s=finalist.simulated.makespan_s,
+                measured_s=latency.median_s,
+                measured_iqr_s=latency.iqr_s,
+                measured_low_s=latency.low_s,
+                measured_high_s=latency.high_s,
+                num_samples=latency.num_samples,
+            )
+            for name in dict.fromkeys("search" if n.startswith(SEARCH_ROUND) else n for n in finalist.names)
+        ]
+    return lines
+
+
+def covers_alone(profile: Profile, model: Model) -> Profile:
+    """What the profile would be had no plan ever been replayed."""
+    kept = Profile(header=profile.header)
+    contexts = [f"cover:{name}" for name in covers(model.graph)]
+    for device in profile.header.engines:
+        for ops in profile.measured(device):
+            for context in contexts:
+                samples_s = profile.samples_s(device, ops, context)
+                if samples_s:
+                    kept.add(Samples(device=device, ops=ops, context=context, samples_s=samples_s))
+        for ops, reason in profile.unsupported(device).items():
+            kept.add(Unsupported(device=device, ops=ops, reason=reason))
+    return kept
+
+
+def summarize_errors(lines: Sequence[PlanLine]) -> list[ErrorLine]:
+    """A line for each model, in the order in which models come first; a plan counts once, whoever made it."""
+    found = []
+    for model, platform in dict.fromkeys((line.model, line.platform) for line in lines):
+        own = _distinct(line for line in lines if (line.model, line.platform) == (model, platform))
+        simulated = [(line.simulated_s / line.measured_s - 1) * 100 for line in own]
+        predicted = [(line.predicted_s / line.measured_s - 1) * 100 for line in own]
+        found.append(
+            ErrorLine(
+                model=model,
+                platform=platform,
+                num_plans=len(own),
+                simulated_mean_percent=sum(map(abs, simulated)) / len(own),
+                simulated_worst_percent=max(map(abs, simulated)),
+                simulated_bias_percent=sum(simulated) / len(own),
+                predicted_mean_percent=sum(map(abs, predicted)) / len(own),
+                predicted_worst_percent=max(map(abs, predicted)),
+                predicted_bias_percent=sum(predicted) / len(own),
+            )
+        )
+    return found
+
+
+def draw(lines: Sequence[PlanLine], picture: Path) -> None:
+    """Draw measured over simulated time; a plan is drawn once, as the first scheduler's that made it.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    lines = _distinct(lines)
+    rows = [
+        ScatterRow(
+            model=line.model,
+            scheduler=line.scheduler,
+            simulated_s=line.simulated_s,
+            measured_s=line.measured_s,
+            low_s=line.measured_low_s,
+            high_s=line.measured_high_s,
+        )
+        for line in lines
+    ]
+    platforms = ", ".join(dict.fromkeys(line.platform for line in lines))
+    draw_scatter(rows, picture, title=f"Simulated against measured latency on {platforms}")
+
+
+def _distinct(lines: Iterable[PlanLine]) -> list[PlanLine]:
+    return list({(line.model, line.platform, line.plan_id): line for line in reversed(list(lines))}.values())[::-1]
+
+
+def main() -> None:
+    """Run the experiment; a mistake of the user's becomes one line and exit code 2."""
+    run_to_exit(app, command=COMMAND)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The documentation's code runs: with a tiny model and make-believe devices in the place of those it names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import onnx
+import pytest
+
+from hetsim.machine.platform import format_platform
+from tests.models import calibrated_fake_platform, fork_join
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def test_the_python_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    onnx.save(fork_join().proto, "tiny.onnx")
+    Path("fake.toml").write_text(format_platform(calibrated_fake_platform()))
+    blocks = re.findall(r"^```python\n(.*?)^```$", (DOCS / "python.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 6
+    scope: dict[str, object] = {"__name__": "docs"}
+    for block in blocks:
+        words = block.replace('load_model("squeezenet")', 'load_model("tiny.onnx")').replace('"cpu+npu"', '"fake.toml"')
+        exec(compile(words, "docs/python.md", "exec"), scope)
+    said = capsys.readouterr().out
+    assert "measured best; outputs match: True" in said
+    assert "8 requests, the slowest" in said
+    assert "squeezenest" in said
+    assert (tmp_path / "out/squeezenet/report.html").exists()
