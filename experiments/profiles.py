@@ -14,7 +14,7 @@ from hetsim.model import Model
 from hetsim.profile import Profile, ProfileFile, load_profile
 from runtime import Runtime
 from runtime.calibrate import calibrate
-from runtime.profiler import Effort, covers, make_header, profile_covers
+from runtime.profiler import Effort, make_header, profile_covers
 from tuner.progress import Stages
 
 
@@ -68,22 +68,10 @@ def profile_of(model: Model, platform: Platform, folder: Path, *, effort: Effort
     path = folder / "profile.jsonl"
     if path.exists():
         found = load_profile(path)
-        if found.header.model_hash == model.hash and _is_complete(found, model, platform):
+        if found.header.model_hash == model.hash and covers_are_there(found, model.graph, platform.device_names):
             return found
     with profiled(model, platform, folder, effort=effort, stages=stages) as (_, file):
         return file.profile
-
-
-def _is_complete(profile: Profile, model: Model, platform: Platform) -> bool:
-    """Whether every segment of every cover was measured or refused, on every device."""
-    for device in platform.device_names:
-        refused = [set(ops) for ops in profile.unsupported(device)]
-        for name, parts in covers(model.graph).items():
-            for ops in parts:
-                measured = profile.samples_s(device, ops, f"cover:{name}")
-                if not measured and not any(bad <= set(ops) for bad in refused):
-                    return False
-    return True
 
 
 def _uncalibrated(platform: Platform) -> Platform:

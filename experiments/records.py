@@ -114,7 +114,7 @@ class Record(Generic[RowT]):
     def _matching(self, sidecar: Sidecar) -> Sidecar:
         wanted, found = {**self._settings, "machine": machine_fingerprint()}, dict(sidecar.settings)
         found["machine"] = sidecar.machine
-        for name in wanted.keys() | found.keys():
+        for name in dict.fromkeys((*wanted, *found)):
             if wanted.get(name) != found.get(name):
                 raise HetsimError(
                     f"{self._path} holds results for {name} {found.get(name)!r}, this run asks for "

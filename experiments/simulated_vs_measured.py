@@ -197,31 +197,27 @@ def _measure(model: Model, platform: Platform, folder: Path, options: Options, s
                 runtime, model, platform, plans, inputs, expected, file=file, pace=options.pace, report=report
             )
         before = make_problem(model, platform, covers_alone(file.profile, model))
-    lines: list[PlanLine] = []
-    for finalist in finalists:
+    lines: dict[tuple[str, str], PlanLine] = {}
+    for name, finalist in finalists.items():
+        scheduler = "search" if name.startswith(SEARCH_ROUND) else name
         latency, error = finalist.execution.latency, finalist.execution.largest_error
         if error > tolerance(platform):
-            stages.say(
-                f"{model.name}, {finalist.names[0]}: outputs are off by {error:.2g}, more than rounding explains"
-            )
-        lines += [
-            PlanLine(
-                model=model.name,
-                platform=platform.name,
-                plan_id=finalist.plan.digest,
-                scheduler=name,
-                num_segments=finalist.plan.num_segments,
-                predicted_s=makespan_s(before, finalist.plan),
-                simulated_s=finalist.simulated.makespan_s,
-                measured_s=latency.median_s,
-                measured_iqr_s=latency.iqr_s,
-                measured_low_s=latency.low_s,
-                measured_high_s=latency.high_s,
-                num_samples=latency.num_samples,
-            )
-            for name in dict.fromkeys("search" if n.startswith(SEARCH_ROUND) else n for n in finalist.names)
-        ]
-    return lines
+            stages.say(f"{model.name}, {name}: outputs are off by {error:.2g}, more than rounding explains")
+        lines[scheduler, finalist.plan.digest] = PlanLine(
+            model=model.name,
+            platform=platform.name,
+            plan_id=finalist.plan.digest,
+            scheduler=scheduler,
+            num_segments=finalist.plan.num_segments,
+            predicted_s=makespan_s(before, finalist.plan),
+            simulated_s=finalist.simulated.makespan_s,
+            measured_s=latency.median_s,
+            measured_iqr_s=latency.iqr_s,
+            measured_low_s=latency.low_s,
+            measured_high_s=latency.high_s,
+            num_samples=latency.num_samples,
+        )
+    return list(lines.values())
 
 
 def covers_alone(profile: Profile, model: Model) -> Profile:

@@ -11,7 +11,7 @@ plan would leave them. Two sorts of plans are walked:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -97,7 +97,7 @@ def profile_covers(
         share = weight / sum(weights)
         report(done, f"{device}: {name}")
         context = f"cover:{name}"
-        if not _has_enough(file.profile, device, parts, context):
+        if not _is_there(file.profile, device, parts, context):
             _walk_cover(runtime, model, file, device, parts, context, inputs, effort)
         done += share
     report(1.0, "profiled")
@@ -125,7 +125,16 @@ def replay(
     return context
 
 
-def _has_enough(profile: Profile, device: str, parts: Parts, context: str) -> bool:
+def covers_are_there(profile: Profile, graph: Graph, device_names: Iterable[str]) -> bool:
+    """Whether every segment of every cover was measured or refused, on every device."""
+    return all(
+        _is_there(profile, device, parts, f"cover:{name}")
+        for device in device_names
+        for name, parts in covers(graph).items()
+    )
+
+
+def _is_there(profile: Profile, device: str, parts: Parts, context: str) -> bool:
     refused = [set(ops) for ops in profile.unsupported(device)]
     return all(any(bad <= set(ops) for bad in refused) or profile.samples_s(device, ops, context) for ops in parts)
 

@@ -23,7 +23,7 @@ Two operators that need not wait for each other, on two devices that take turns 
 single:cpu: 7.0 s
 single:npu: 5.0 s
 type_based: 5.0 s
-individual: 5.0 s
+individual: 2.0 s
 partition_tuner: 2.0 s
 search: 2.0 s
 """

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from hetsim.machine.platform import Device, Link, Platform
 from hetsim.model.graph import Graph, Op, Tensor
 from hetsim.plan import Plan, Segment
 from hetsim.problem import Latency, Problem
-
-settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
-settings.load_profile("unhurried")
 
 Costs = Mapping[str, Mapping[str, float]]
 """By operator, seconds by device; a device that cannot run the operator is absent."""

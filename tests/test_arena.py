@@ -46,7 +46,7 @@ def overlap(flow: Dataflow, a: str, b: str, offsets: dict[str, int]) -> bool:
 
 
 @given(st.lists(st.sampled_from(["cpu", "npu"]), min_size=12, max_size=12))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_tensors_that_may_live_together_never_share_memory(devices: list[str]) -> None:
     queues: dict[str, list[str]] = {"cpu": [], "npu": []}
     for i, device in enumerate(devices):

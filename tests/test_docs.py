@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 
-from hetsim.machine.platform import format_platform
-from tests.models import calibrated_fake_platform, fork_join
+from hetsim.machine.platform import Calibration, format_platform
+from tests.models import fake_platform, fork_join
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -17,7 +18,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 def test_the_python_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
     onnx.save(fork_join().proto, "tiny.onnx")
-    Path("fake.toml").write_text(format_platform(calibrated_fake_platform()))
+    calibration = Calibration(date="2025-01-01T00:00:00+00:00", machine="make-believe", num_samples=1)
+    Path("fake.toml").write_text(format_platform(replace(fake_platform(), calibration=calibration)))
     blocks = re.findall(r"^```python\n(.*?)^```$", (DOCS / "python.md").read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 6
     scope: dict[str, object] = {"__name__": "docs"}

@@ -68,16 +68,14 @@ class Execution:
 
 @dataclass(frozen=True, kw_only=True)
 class Finalist:
-    """A plan that was executed, under the names of all schedulers that made it.
+    """A plan that was executed.
 
     Attributes:
-        names: The schedulers, in their order.
         plan: The plan.
         simulated: From costs that its own serial replays gave.
         execution: What its parallel execution gave.
     """
 
-    names: tuple[str, ...]
     plan: Plan
     simulated: Timeline
     execution: Execution
@@ -94,31 +92,34 @@ def hold_finals(
     file: ProfileFile,
     pace: Pace,
     report: Report,
-) -> list[Finalist]:
+) -> dict[str, Finalist]:
     """Execute and replay every distinct plan, all in turns, and simulate each from its replays.
+
+    Returns:
+        The finalists under the names of their plans, in the order of ``plans``; plans that do the same share one.
 
     Raises:
         DeviceError: If a device failed.
     """
     distinct = {plan.digest: plan for plan in plans.values()}
     executions = execute(runtime, model, list(distinct.values()), inputs, expected, file=file, pace=pace, report=report)
-    return [
-        Finalist(
-            names=tuple(name for name, other in plans.items() if other.digest == digest),
+    finalists = {
+        digest: Finalist(
             plan=plan,
             simulated=simulate(plan_problem(model, platform, file.profile, plan), plan),
             execution=execution,
         )
         for (digest, plan), execution in zip(distinct.items(), executions, strict=True)
-    ]
+    }
+    return {name: finalists[plan.digest] for name, plan in plans.items()}
 
 
-def by_scheduler(finalists: Sequence[Finalist]) -> dict[str, Finalist]:
+def by_scheduler(finalists: Mapping[str, Finalist]) -> dict[str, Finalist]:
     """Each scheduler's finalist; of the search's rounds the one that measured best, under the name ``search``."""
-    found = {name: f for f in finalists for name in f.names if not name.startswith(SEARCH_ROUND)}
-    rounds = [f for f in finalists if any(name.startswith(SEARCH_ROUND) for name in f.names)]
+    found = {name: finalist for name, finalist in finalists.items() if not name.startswith(SEARCH_ROUND)}
+    rounds = [finalist for name, finalist in finalists.items() if name.startswith(SEARCH_ROUND)]
     if rounds:
-        found["search"] = min(rounds, key=lambda f: f.execution.latency.median_s)
+        found["search"] = min(rounds, key=lambda finalist: finalist.execution.latency.median_s)
     return found
 
 

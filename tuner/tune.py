@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -149,7 +149,7 @@ def _part(report: Report, number: int, count: int, words: str) -> Callable[[int,
 def _judge(
     model: Model,
     platform: Platform,
-    finalists: Sequence[Finalist],
+    finalists: Mapping[str, Finalist],
     alone_s: Mapping[str, float],
     options: Options,
 ) -> Outcome:
@@ -171,8 +171,8 @@ def _judge(
     tied = [row for row in rows.values() if row.measured_low_s <= fastest.measured_high_s]
     winner = min(tied, key=lambda row: (row.num_devices, row.num_segments, row.measured_s))
     won = by_scheduler(finalists)[winner.name]
-    largest_error = max(finalist.execution.largest_error for finalist in finalists)
-    hand_over_s = [each_s for finalist in finalists for each_s in finalist.execution.hand_over_s]
+    largest_error = max(finalist.execution.largest_error for finalist in finalists.values())
+    hand_over_s = [each_s for finalist in finalists.values() for each_s in finalist.execution.hand_over_s]
     return Outcome(
         model=model.graph.name,
         platform=platform.name,
@@ -186,7 +186,7 @@ def _judge(
         assignments=who_runs_what(model.graph, won.plan, won.execution.typical, platform),
         where=breakdown(won.execution.typical, platform),
         reference_engines_s=dict(alone_s),
-        num_samples=min(finalist.execution.latency.num_samples for finalist in finalists),
+        num_samples=min(finalist.execution.latency.num_samples for finalist in finalists.values()),
         seed=options.seed,
         machine=machine_fingerprint(),
         versions={name: version(name) for name in VERSIONS_OF},
@@ -194,7 +194,7 @@ def _judge(
     )
 
 
-def _leave(out: Path, model: Model, platform: Platform, finalists: Sequence[Finalist], outcome: Outcome) -> None:
+def _leave(out: Path, model: Model, platform: Platform, finalists: Mapping[str, Finalist], outcome: Outcome) -> None:
     """Write the folder's files, the summary last: where it is, all is."""
     rows = by_scheduler(finalists)
     for name, finalist in rows.items():

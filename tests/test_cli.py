@@ -1,0 +1,178 @@
+"""The command line as people meet it: help, the way from profile to run, and one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from hetsim.machine.platform import format_platform
+from tests.models import fake_platform, fork_join
+
+
+def hetsim(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from tuner.cli import main; main()", *map(str, args)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "200", "PYTHONWARNINGS": "error"},
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, a platform, a profile and a plan, all made by commands."""
+    folder = tmp_path_factory.mktemp("cli")
+    onnx.save(fork_join().proto, folder / "net.onnx")
+    (folder / "fake.toml").write_text(format_platform(fake_platform()))
+    (folder / "one.toml").write_text(format_platform(fake_platform("cpu")))
+    made = hetsim("profile", "net.onnx", "--platform", "fake.toml", "--out", "p.jsonl", "--repeats", "3", cwd=folder)
+    assert made.returncode == 0, made.stderr
+    made = hetsim(
+        "plan", "net.onnx", "--platform", "fake.toml", "--profile", "p.jsonl", "--out", "plan.json", cwd=folder
+    )
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
+def test_a_plan_is_simulated_and_run(place: Path) -> None:
+    simulated = hetsim(
+        "simulate",
+        "net.onnx",
+        "--platform",
+        "fake.toml",
+        "--profile",
+        "p.jsonl",
+        "--plan",
+        "plan.json",
+        "--json",
+        cwd=place,
+    )
+    assert simulated.returncode == 0, simulated.stderr
+    timeline = json.loads(simulated.stdout)
+    assert timeline["makespan_s"] == max(span["end_s"] for span in timeline["spans"])
+    assert sorted(op for s in timeline["spans"] if s["kind"] == "compute" for op in s["ops"]) == sorted(
+        op.name for op in fork_join().graph.ops
+    )
+    np.savez(place / "in.npz", x=np.ones((4, 8), np.float32))
+    ran = hetsim(
+        *("run", "net.onnx", "--platform", "fake.toml", "--plan", "plan.json", "--requests", "3"),
+        *("--inputs", "in.npz", "--outputs", "out.npz", "--trace", "t.json", "--picture", "t.png"),
+        cwd=place,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "ms median of 3" in ran.stdout
+    assert np.load(place / "out.npz")["y"].shape == (4, 8)
+    assert json.loads((place / "t.json").read_text())["traceEvents"]
+    assert (place / "t.png").stat().st_size > 1000
+
+
+def test_zoo_and_platform_list_what_there_is(place: Path) -> None:
+    assert "inception_v2" in hetsim("zoo", cwd=place).stdout.split()
+    listed = hetsim("platform", cwd=place)
+    assert listed.returncode == 0
+    assert "engine onnxruntime: " in listed.stdout
+    assert "npu (stand-in)" in listed.stdout
+
+
+def _symbolic(path: Path) -> None:
+    shape = ["batch", 4]
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+FAKE = ("--platform", "fake.toml")
+MISTAKES = {
+    "unknown model": (("tune", "inception_v9", "--out", "o"), r"inception_v9.*inception_v1"),
+    "missing file": (("tune", "nowhere.onnx", "--out", "o"), r"nowhere\.onnx"),
+    "not ONNX": (("tune", "garbage.onnx", "--out", "o"), r"garbage\.onnx"),
+    "open dimension": (("tune", "symbolic.onnx", "--out", "o", *FAKE), r"batch.*--shape x="),
+    "shape that is none": (("tune", "symbolic.onnx", "--shape", "x:1", "--out", "o"), r"NAME=1,3,224,224"),
+    "unsupported operator": (("tune", "loop.onnx", "--out", "o", *FAKE), r"If"),
+    "unknown platform": (("tune", "net.onnx", "--platform", "tpu", "--out", "o"), r"no platform 'tpu'.*cpu\+npu"),
+    "malformed platform": (("tune", "net.onnx", "--platform", "garbage.onnx", "--out", "o"), r"platform garbage\.onnx"),
+    "engine not there": (("tune", "net.onnx", "--platform", "warp.toml", "--out", "o"), r"asks for backend 'warp'"),
+    "missing profile": (
+        ("plan", "net.onnx", *FAKE, "--profile", "no.jsonl", "--out", "o.json"),
+        r"no\.jsonl.*hetsim profile",
+    ),
+    "malformed profile": (
+        ("plan", "net.onnx", *FAKE, "--profile", "fake.toml", "--out", "o.json"),
+        r"fake\.toml, line 1",
+    ),
+    "profile of another model": (
+        ("plan", "squeezenet", *FAKE, "--profile", "p.jsonl", "--out", "o.json"),
+        r"p\.jsonl was taken of another model",
+    ),
+    "unknown scheduler": (
+        ("plan", "net.onnx", *FAKE, "--profile", "p.jsonl", "--scheduler", "magic", "--out", "o.json"),
+        r"no scheduler 'magic'.*partition_tuner",
+    ),
+    "missing plan": (("run", "net.onnx", *FAKE, "--plan", "no.json"), r"cannot read plan no\.json.*hetsim plan"),
+    "malformed plan": (("run", "net.onnx", *FAKE, "--plan", "fake.toml"), r"plan fake\.toml is malformed"),
+    "plan for another model": (("run", "squeezenet", *FAKE, "--plan", "plan.json"), r"made for model"),
+    "plan for other devices": (
+        ("run", "net.onnx", "--platform", "one.toml", "--plan", "npu.json"),
+        r"uses device 'npu'",
+    ),
+    "plan that deadlocks": (("run", "net.onnx", *FAKE, "--plan", "deadlock.json"), r"can never finish: .* waits for"),
+    "folder that is a file": (("tune", "net.onnx", *FAKE, "--out", "net.onnx"), r"net\.onnx"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_every_mistake_is_one_line_and_exit_code_2(place: Path, name: str) -> None:
+    (place / "garbage.onnx").write_bytes(b"\x00\x01 this is no model")
+    (place / "warp.toml").write_text(format_platform(fake_platform()).replace('backend = "fake"', 'backend = "warp"'))
+    _symbolic(place / "symbolic.onnx")
+    _conditional(place / "loop.onnx")
+    _write_plan(place / "npu.json", {"npu": ["stem left right right2 join"]})
+    _write_plan(place / "deadlock.json", {"cpu": ["right2", "stem", "left", "join"], "npu": ["right"]})
+    before = set(place.iterdir())
+    args, message = MISTAKES[name]
+    failed = hetsim(*args, cwd=place)
+    assert failed.returncode == 2, failed.stdout + failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert len(failed.stderr.strip().splitlines()) == 1, failed.stderr
+    assert failed.stderr.startswith("hetsim: ")
+    import re
+
+    assert re.search(message, failed.stderr), failed.stderr
+    left = {path.name for path in set(place.iterdir()) - before}
+    assert left <= {"o"}  # a tune that got as far as its folder may leave the folder, with what was measured
+    assert not (place / "o.json").exists()
+
+
+def _write_plan(path: Path, queues: dict[str, list[str]]) -> None:
+    devices = {device: [{"ops": segment.split()} for segment in queue] for device, queue in queues.items()}
+    path.write_text(json.dumps({"format": 1, "model": "net", "devices": devices}))
+
+
+def _conditional(path: Path) -> None:
+    value = helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])
+    branch = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "b", [], [value])
+    other = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "b", [], [value])
+    graph = helper.make_graph(
+        [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=other)],
+        "g",
+        [
+            helper.make_tensor_value_info("c", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [4]),
+        ],
+        [value],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)

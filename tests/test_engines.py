@@ -1,0 +1,79 @@
+"""The real engines, in their worker processes: what is spread over two of them computes what one computes."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hetsim.machine.platform import load_platform
+from hetsim.model import evaluate, fused_chains, load_model, random_inputs
+from hetsim.plan import Plan
+from hetsim.timeline import check_timeline
+from runtime import Runtime
+from runtime.calibrate import calibrate
+from scheduler.segments import queues_from_labels
+from tuner.finals import relative_error, tolerance
+
+pytestmark = pytest.mark.engines
+PLATFORM = load_platform("cpu+npu")
+
+
+@pytest.fixture(scope="module")
+def runtime():  # type: ignore[no-untyped-def]
+    with Runtime(PLATFORM) as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "mobilenet_v2", "transformer"])
+def test_random_placements_compute_what_the_reference_computes(runtime: Runtime, name: str) -> None:
+    model = load_model(name)
+    inputs = random_inputs(model, seed=3)
+    expected = evaluate(model.proto, inputs)
+    generator = random.Random(name)
+    for share in (0.2, 0.5):
+        device_of = {}
+        for unit in fused_chains(model.graph):
+            device_of |= dict.fromkeys(unit, "npu" if generator.random() < share else "cpu")
+        plan = Plan(model=name, model_hash=model.hash, queues=queues_from_labels(model.graph, device_of, {}))
+        assert len(plan.queues) == 2
+        with runtime.load(model, plan) as session:
+            session.run(random_inputs(model, seed=4))  # other values in every buffer first
+            result = session.run(inputs)
+        assert relative_error(result.outputs, expected) <= tolerance(PLATFORM)
+        check_timeline(model.graph, PLATFORM, plan, result.timeline)
+
+
+def test_stale_values_would_be_noticed(runtime: Runtime) -> None:  # noqa: ARG001  (the machine is warm)
+    """The check above is worth something: another input's output is far from the right one."""
+    model = load_model("squeezenet")
+    one, other = (evaluate(model.proto, random_inputs(model, seed=seed)) for seed in (3, 4))
+    assert relative_error(one, other) > 1000 * tolerance(PLATFORM)
+
+
+def test_a_platform_is_calibrated_with_numbers_that_make_sense(runtime: Runtime) -> None:
+    found = calibrate(runtime)
+    assert found.calibration is not None
+    for device in found.devices:
+        assert 0 < device.launch_s < 1e-2
+        assert 1e8 < found.memory.alone_bytes_per_s[device.name] < 1e13
+    assert set(found.links) == {("cpu", "npu"), ("npu", "cpu")}
+    for link in found.links.values():
+        assert 0 <= link.setup_s < 1e-2
+        assert link.bandwidth_bytes_per_s > 0
+    assert math.isfinite(found.memory.shared_bytes_per_s)
+
+
+def test_weights_are_shared_as_a_file_and_not_copied_into_segments(tmp_path: Path) -> None:
+    from runtime.extract import SegmentStore
+
+    model = load_model("squeezenet")
+    store = SegmentStore(model, tmp_path)
+    paths = [store.path(chain) for chain in fused_chains(model.graph)]
+    total = sum(op.weight_bytes for op in model.graph.ops)
+    assert (tmp_path / "weights.bin").stat().st_size >= 0.9 * total
+    assert sum(path.stat().st_size for path in paths) < 0.1 * total
+    assert np.all([path.stat().st_size < 20_000 for path in paths])

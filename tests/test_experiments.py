@@ -1,0 +1,305 @@
+"""Both experiments at tiny size, on make-believe devices: columns, sidecar, pictures, resuming, bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from experiments import npu_speed, simulated_vs_measured
+from experiments.npu_speed import Sweep, at_speed, log_speeds, vary
+from experiments.profiles import calibrated
+from experiments.records import model_names
+from experiments.simulated_vs_measured import PlanLine, compare, covers_alone, summarize_errors
+from hetsim.errors import HetsimError, ModelError, PlatformError, ProfileError
+from hetsim.machine.platform import Platform, load_platform
+from hetsim.model import load_model
+from hetsim.profile import Header, Profile, Samples, make_problem
+from hetsim.simulate import makespan_s
+from runtime.profiler import Effort
+from scheduler.registry import make_plan
+from tests.models import fork_join
+from tests.problems import graph_of, platform_of, problem_of
+from tuner.finals import Pace
+from tuner.progress import Silent
+from tuner.tune import Options
+
+PLATFORM = """
+name = "desk"
+[device.cpu]
+kind = "cpu"
+backend = "fake"
+nature = "emulated"
+options = { op_s = "0.001" }
+[device.npu]
+kind = "npu"
+backend = "fake"
+nature = "emulated"
+options = { op_s = "0.001" }
+[calibration]
+date = "2025-01-01T00:00:00+00:00"
+machine = "make-believe"
+num_samples = 1
+"""
+OPTIONS = Options(
+    rounds=1, max_evaluations=60, effort=Effort(repeats=3, warm_ups=1), pace=Pace(num_runs=3), command=("smoke", "run")
+)
+SWEEP = Sweep(device="npu", speeds=(0.5, 1.0, 2.0))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, a platform, and both experiments' results on them."""
+    folder = tmp_path_factory.mktemp("results")
+    onnx.save(fork_join().proto, folder / "tiny.onnx")
+    (folder / "desk.toml").write_text(PLATFORM)
+    compare([str(folder / "tiny.onnx")], platform_in(folder), folder / "out", options=OPTIONS)
+    vary([str(folder / "tiny.onnx")], platform_in(folder), folder / "out", SWEEP, options=OPTIONS)
+    return folder
+
+
+def platform_in(folder: Path) -> Platform:
+    return load_platform(folder / "desk.toml")
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def is_picture(path: Path) -> bool:
+    return path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_schedulers_plan_is_simulated_and_measured(results: Path) -> None:
+    lines = table(results / "out/plans.csv")
+    wanted = "model platform plan_id scheduler num_segments predicted_s simulated_s measured_s measured_iqr_s"
+    assert list(lines[0])[:9] == wanted.split()
+    schedulers = {line["scheduler"] for line in lines}
+    assert schedulers == {"single:cpu", "single:npu", "type_based", "individual", "partition_tuner", "search"}
+    for line in lines:
+        assert (line["model"], line["platform"]) == ("tiny", "desk")
+        # Each device sleeps 1 ms for each of 5 operators, two of which may run side by side.
+        assert all(float(line[name]) > 3e-3 for name in ("predicted_s", "simulated_s", "measured_s"))
+        assert float(line["measured_low_s"]) <= float(line["measured_s"]) <= float(line["measured_high_s"])
+    (errors,) = table(results / "out/errors.csv")
+    assert int(errors["num_plans"]) == len({line["plan_id"] for line in lines})
+    assert float(errors["simulated_worst_percent"]) >= float(errors["simulated_mean_percent"]) >= 0
+    assert is_picture(results / "out/scatter.png")
+
+
+def test_the_sidecar_says_where_the_rows_come_from(results: Path) -> None:
+    sidecar = json.loads((results / "out/plans.json").read_text())
+    assert sidecar["command"] == "smoke run"
+    assert sidecar["settings"]["seed"] == 0
+    assert sidecar["model_hashes"] == {"tiny": load_model(results / "tiny.onnx").hash}
+    assert {"hetsim", "onnx", "onnxruntime", "openvino"} <= sidecar["versions"].keys()
+    assert {"machine", "date", "commit"} <= sidecar.keys()
+
+
+def test_what_is_there_is_not_measured_again(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a device was woken")
+
+    monkeypatch.setattr("experiments.profiles.Runtime", refuse)
+    before = (results / "out/plans.csv").read_bytes()
+    (results / "out/scatter.png").unlink()
+    lines = compare([str(results / "tiny.onnx")], platform_in(results), results / "out", options=OPTIONS)
+    assert len(lines) == len(table(results / "out/plans.csv"))
+    assert (results / "out/plans.csv").read_bytes() == before
+    assert is_picture(results / "out/scatter.png")
+    # The speeds are simulated from the profile that the other experiment left.
+    speeds = Sweep(device="npu", speeds=(1.0, 4.0))
+    folder = results / "again"
+    (folder / "tiny").mkdir(parents=True)
+    (folder / "tiny/profile.jsonl").write_bytes((results / "out/tiny/profile.jsonl").read_bytes())
+    assert vary([str(results / "tiny.onnx")], platform_in(results), folder, speeds, options=OPTIONS)
+
+
+def test_an_interrupted_profile_is_gone_on_with(results: Path) -> None:
+    folder = results / "interrupted"
+    (folder / "tiny").mkdir(parents=True)
+    whole = (results / "out/tiny/profile.jsonl").read_bytes()
+    (folder / "tiny/profile.jsonl").write_bytes(b"".join(whole.splitlines(keepends=True)[:4]))
+    vary([str(results / "tiny.onnx")], platform_in(results), folder, SWEEP, options=OPTIONS)
+    assert len((folder / "tiny/profile.jsonl").read_bytes().splitlines()) > 4
+
+
+def test_a_faster_npu_never_makes_the_best_plan_slower_nor_the_kept_one_better(results: Path) -> None:
+    lines = table(results / "out/npu_speed.csv")
+    wanted = "model platform speed scheduler simulated_s num_segments measured_s"
+    assert list(lines[0])[:7] == wanted.split()
+    assert {line["measured_s"] for line in lines} == {""}
+    by_curve = {
+        curve: [float(line["simulated_s"]) for line in lines if line["curve"] == curve]
+        for curve in ("planned anew", "best at 1x, kept", "best single device")
+    }
+    assert all(len(times_s) == len(SWEEP.speeds) for times_s in by_curve.values())
+    best_s, kept_s, single_s = by_curve.values()
+    assert best_s == sorted(best_s, reverse=True)
+    assert all(best <= min(other) for best, *other in zip(best_s, kept_s, single_s, strict=True))
+    assert best_s[1] == kept_s[1]
+    assert {line["device"] for line in lines} == {"npu (emulated)"}
+    assert is_picture(results / "out/npu_speed.png")
+    assert json.loads((results / "out/npu_speed.json").read_text())["settings"]["speeds"] == [0.5, 1.0, 2.0]
+
+
+def test_several_models_share_a_picture_and_have_their_own(results: Path) -> None:
+    onnx.save(fork_join(num_features=4).proto, results / "small.onnx")
+    models = [str(results / "tiny.onnx"), str(results / "small.onnx")]
+    vary(models, platform_in(results), results / "out", SWEEP, options=OPTIONS)
+    assert {line["model"] for line in table(results / "out/npu_speed.csv")} == {"tiny", "small"}
+    assert is_picture(results / "out/npu_speed.png")
+    assert is_picture(results / "out/small/npu_speed.png")
+
+
+def test_a_device_at_another_speed_changes_nothing_else() -> None:
+    # a and b side by side, 8 s on the CPU or 2 s on the NPU each; c on the CPU alone.
+    graph = graph_of({"a": (), "b": (), "c": ("a", "b")})
+    costs_s = {"a": {"cpu": 8.0, "npu": 2.0}, "b": {"cpu": 8.0, "npu": 2.0}, "c": {"cpu": 1.0}}
+    problem = problem_of(graph, costs_s, platform_of("cpu", "npu", setup_s=0.5))
+    twice = at_speed(problem, "npu", 2.0)
+    assert at_speed(problem, "npu", 1.0) is problem
+    assert (twice.cost_s("npu", ("a",)), twice.cost_s("cpu", ("a",)), twice.cost_s("cpu", ("c",))) == (1.0, 8.0, 1.0)
+    assert twice.latency("npu", ("c",)) is None
+    assert not twice.latency("npu", ("a",)).measured
+    assert twice.platform.device("npu").nature == "hypothetical"
+    # Both on the NPU: 2 + 2 + 0.5 + 1 as measured; 1 + 1 + 0.5 + 1 twice as fast.
+    plan = make_plan("search", problem)
+    assert (makespan_s(problem, plan), makespan_s(twice, plan)) == (5.5, 3.5)
+
+
+def test_a_prediction_knows_the_covers_alone() -> None:
+    model = fork_join()
+    header = Header(model="m", model_hash=model.hash, machine="here", engines={"cpu": "e"}, date="2025-01-01")
+    profile = Profile(header=header)
+    for op in model.graph.ops:
+        profile.add(Samples(device="cpu", ops=(op.name,), context="cover:operators", samples_s=(2.0,)))
+        profile.add(Samples(device="cpu", ops=(op.name,), context="replay:0", samples_s=(8.0,)))
+    profile.add(Samples(device="cpu", ops=("stem", "left"), context="final:0", samples_s=(8.0,)))
+    kept = covers_alone(profile, model)
+    assert kept.num_samples == 5
+    assert make_problem(model, platform_of("cpu"), kept).cost_s("cpu", ("stem", "left")) == 4.0
+
+
+def test_a_plan_counts_once_whoever_made_it() -> None:
+    def line(plan_id: str, scheduler: str, simulated_s: float, predicted_s: float) -> PlanLine:
+        return PlanLine(
+            model="m", platform="p", plan_id=plan_id, scheduler=scheduler, num_segments=1, predicted_s=predicted_s,
+            simulated_s=simulated_s, measured_s=1.0, measured_iqr_s=0.1, measured_low_s=0.9, measured_high_s=1.1,
+            num_samples=5,
+        )  # fmt: skip
+
+    (errors,) = summarize_errors([line("0", "x", 0.9, 1.5), line("0", "y", 0.9, 1.5), line("1", "y", 1.2, 1.1)])
+    assert errors.num_plans == 2
+    assert errors.simulated_mean_percent == pytest.approx(15)
+    assert errors.simulated_worst_percent == pytest.approx(20)
+    assert errors.simulated_bias_percent == pytest.approx(5)
+    assert errors.predicted_bias_percent == pytest.approx(30)
+
+
+def test_results_under_other_settings_are_not_mixed(results: Path) -> None:
+    models, platform = [str(results / "tiny.onnx")], platform_in(results)
+    with pytest.raises(HetsimError, match=r"plans.csv holds results for seed 0, this run asks for 1; choose another"):
+        compare(models, platform, results / "out", options=replace(OPTIONS, seed=1))
+    with pytest.raises(
+        HetsimError, match=r"holds results for speeds \[0.5, 1.0, 2.0\], this run asks for \[1.0, 2.0\]"
+    ):
+        vary(models, platform, results / "out", Sweep(device="npu", speeds=(1.0, 2.0)), options=OPTIONS)
+
+
+def test_a_malformed_csv_is_refused(results: Path, tmp_path: Path) -> None:
+    for name in ("plans.csv", "plans.json"):
+        (tmp_path / name).write_bytes((results / "out" / name).read_bytes())
+    path, models = tmp_path / "plans.csv", [str(results / "tiny.onnx")]
+    path.write_text(path.read_text().replace(",desk,", ",desk,,", 1))
+    with pytest.raises(HetsimError, match=r"plans.csv, line 2 is malformed"):
+        compare(models, platform_in(results), tmp_path, options=OPTIONS)
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(HetsimError, match=r"plans.csv has columns a, b; this version writes model, platform"):
+        compare(models, platform_in(results), tmp_path, options=OPTIONS)
+    (tmp_path / "plans.json").unlink()
+    with pytest.raises(HetsimError, match=r"lies there without plans.json"):
+        compare(models, platform_in(results), tmp_path, options=OPTIONS)
+
+
+def test_a_profile_of_another_model_is_refused(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    onnx.save(fork_join(num_features=3).proto, tmp_path / "tiny.onnx")
+    (tmp_path / "tiny/profile.jsonl").write_bytes((results / "out/tiny/profile.jsonl").read_bytes())
+    with pytest.raises(ProfileError, match="was taken with another model hash"):
+        vary([str(tmp_path / "tiny.onnx")], platform_in(results), tmp_path, SWEEP, options=OPTIONS)
+
+
+def test_speeds_are_equal_ratios_apart() -> None:
+    speeds = log_speeds(0.25, 8.0, 11)
+    assert len(speeds) == 11
+    assert {0.25, 0.5, 1.0, 2.0, 4.0, 8.0} <= set(speeds)
+    for slowest, fastest in ((0.0, 1.0), (2.0, 1.0), (float("nan"), 1.0), (-1.0, 1.0)):
+        with pytest.raises(PlatformError, match="make no sweep"):
+            log_speeds(slowest, fastest, 3)
+
+
+@pytest.mark.parametrize("experiment", [simulated_vs_measured, npu_speed])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--models", "squeezenest"], "no model 'squeezenest': no such file, and the zoo has bvlc_alexnet"),
+        (["--models", " ,"], "--models ' ,' names no model; name some of bvlc_alexnet"),
+        (["--models", "resnet18,resnet18"], "--models holds 'resnet18' twice"),
+        (["--models", "resnet18", "--platform", "desktop"], "no platform 'desktop'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    experiment: object, arguments: list[str], message: str, *, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", *arguments, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as left:
+        experiment.main()
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert said.startswith("python -m experiments.")
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_device_that_is_not_there_is_named(results: Path, tmp_path: Path) -> None:
+    with pytest.raises(PlatformError, match=r"no device 'tpu' on platform 'desk'; it has cpu, npu"):
+        vary([str(results / "tiny.onnx")], platform_in(results), tmp_path, Sweep(device="tpu", speeds=(1.0,)))
+
+
+def test_a_folder_is_calibrated_once_and_for_one_platform(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = platform_in(results)
+    raw = replace(measured, calibration=None)
+    calls: list[Platform] = []
+
+    def calibrate(runtime: Platform, **_: object) -> Platform:
+        calls.append(runtime)
+        return measured.with_devices(replace(measured.device("npu"), launch_s=1e-5))
+
+    monkeypatch.setattr("experiments.profiles.Runtime", nullcontext)
+    monkeypatch.setattr("experiments.profiles.calibrate", calibrate)
+    assert calibrated(measured, tmp_path, stages=Silent()) is measured
+    first = calibrated(raw, tmp_path, stages=Silent())
+    assert calibrated(raw, tmp_path, stages=Silent()) == first
+    assert first.device("npu").launch_s == 1e-5
+    assert calls == [raw]
+    other = raw.with_devices(replace(raw.device("npu"), threads=2))
+    with pytest.raises(PlatformError, match=r"platform.toml was calibrated for another platform \('desk'\)"):
+        calibrated(other, tmp_path, stages=Silent())
+
+
+def test_a_file_counts_by_its_name(tmp_path: Path) -> None:
+    onnx.save(fork_join().proto, tmp_path / "resnet18.onnx")
+    assert model_names(f" resnet50, {tmp_path / 'resnet18.onnx'},") == ("resnet50", str(tmp_path / "resnet18.onnx"))
+    with pytest.raises(ModelError, match="holds 'resnet18' twice"):
+        model_names(f"resnet18,{tmp_path / 'resnet18.onnx'}")

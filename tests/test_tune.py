@@ -1,0 +1,125 @@
+"""The whole job on make-believe devices: what is left in the folder, who wins, and that wrong outputs are caught."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hetsim.machine.platform import Calibration, Platform, load_platform
+from hetsim.model import evaluate
+from hetsim.plan import check_plan, load_plan
+from hetsim.profile import load_profile
+from runtime.profiler import Effort
+from tests.models import fake_platform, fork_join
+from tuner.finals import Pace, relative_error
+from tuner.tune import Options, tune
+
+MODEL = fork_join()
+QUICK = Options(
+    rounds=2,
+    max_evaluations=200,
+    effort=Effort(repeats=3, warm_ups=1),
+    pace=Pace(num_runs=6),
+    command=("hetsim", "tune", "fork_join"),
+)
+CALIBRATED = Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1)
+FILES = {
+    "plan.json",
+    "profile.jsonl",
+    "summary.json",
+    "timeline.png",
+    "plans.png",
+    "simulated.trace.json",
+    "measured.trace.json",
+    "report.html",
+    "platform.toml",
+    "plans",
+}
+SCHEDULERS = {"single:cpu", "single:npu", "type_based", "individual", "partition_tuner", "search"}
+
+
+def platform(**options: str) -> Platform:
+    return replace(fake_platform(**options), calibration=CALIBRATED)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("tune")
+    tune(MODEL, platform(op_s="0.01"), out, options=QUICK)
+    return out
+
+
+def test_everything_that_was_promised_is_there(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == FILES
+    for scheduler in SCHEDULERS:
+        plan = load_plan(folder / "plans" / f"{scheduler.replace(':', '-')}.json")
+        assert plan.scheduler == scheduler
+        check_plan(MODEL.graph, plan, device_names=("cpu", "npu"), model_hash=MODEL.hash)
+
+
+def test_the_summary_has_its_keys_and_they_agree(folder: Path) -> None:
+    found = json.loads((folder / "summary.json").read_text())
+    assert set(found["plans"]) == SCHEDULERS
+    for row in found["plans"].values():
+        assert row["measured_s"] > 0
+        assert row["simulated_s"] == pytest.approx(row["measured_s"], rel=0.5)
+        assert row["measured_iqr_s"] >= 0
+        assert row["num_segments"] >= 1
+    singles = [found["plans"][name]["measured_s"] for name in ("single:cpu", "single:npu")]
+    assert found["best_single_device_s"] <= min(singles)
+    assert found["outputs_match"] is True
+    assert found["largest_error"] <= found["tolerance"]
+    assert load_plan(folder / "plan.json").scheduler == found["winner"]
+
+
+def test_two_equal_devices_share_the_branches(folder: Path) -> None:
+    # Five operators of 10 ms: 50 ms on one device; left beside right, right2 saves one of them: 40 ms.
+    found = json.loads((folder / "summary.json").read_text())
+    best = found["plans"]["search"]
+    assert best["num_devices"] == 2
+    assert best["measured_s"] < found["best_single_device_s"]
+
+
+def test_the_calibrated_platform_can_be_used_again(folder: Path) -> None:
+    assert load_platform(folder / "platform.toml").calibration == CALIBRATED
+
+
+def test_a_second_run_goes_on_from_the_profile(folder: Path) -> None:
+    before = load_profile(folder / "profile.jsonl")
+    tune(MODEL, platform(op_s="0.01"), folder, options=QUICK)
+    after = load_profile(folder / "profile.jsonl")
+    for ops in before.measured("cpu"):
+        if len(ops) == 1:
+            covered = before.samples_s("cpu", ops, "cover:operators")
+            assert after.samples_s("cpu", ops, "cover:operators") == covered
+
+
+def test_wrong_outputs_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(*args: Any) -> dict[str, np.ndarray]:
+        return {name: array + 1e-3 for name, array in evaluate(*args).items()}
+
+    monkeypatch.setattr(sys.modules["tuner.tune"], "evaluate", other)
+    outcome = tune(MODEL, platform(), tmp_path, options=QUICK)
+    assert not outcome.outputs_match
+    assert json.loads((tmp_path / "summary.json").read_text())["outputs_match"] is False
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected", "error"),
+    [
+        ([1.0, -4.0], [1.0, -4.0], 0.0),
+        ([1.0, -4.4], [1.0, -4.0], 0.1),  # relative to the largest magnitude, not to the element's own
+        ([1.4, -4.0], [1.0, -4.0], 0.1),
+        ([0.5], [0.0], 0.5),  # nothing to be relative to
+        ([float("nan"), 1.0], [1.0, 1.0], float("inf")),
+        ([float("inf")], [1.0], float("inf")),
+    ],
+)
+def test_relative_error(outputs: list[float], expected: list[float], error: float) -> None:
+    assert relative_error({"y": np.array(outputs)}, {"y": np.array(expected)}) == pytest.approx(error)
