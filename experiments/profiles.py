@@ -14,7 +14,7 @@ from hetsim.model import Model
 from hetsim.profile import Profile, ProfileFile, load_profile
 from runtime import Runtime
 from runtime.calibrate import calibrate
-from runtime.profiler import Effort, make_header, profile_covers
+from runtime.profiler import Effort, covers_are_there, make_header, profile_covers
 from tuner.progress import Stages
 
 
