@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -18,7 +17,7 @@ from hetsim.errors import HetsimError, ModelError
 from hetsim.files import write_atomically
 from hetsim.machine.fingerprint import machine_fingerprint
 from hetsim.model import Model, load_model, zoo_names
-from tuner.tune import VERSIONS_OF
+from tuner.tune import versions
 
 Settings = Mapping[str, str | int | float | list[float]]
 
@@ -102,7 +101,7 @@ class Record(Generic[RowT]):
             command=self._command,
             commit=commit(),
             machine=machine_fingerprint(),
-            versions={name: version(name) for name in VERSIONS_OF},
+            versions=versions(),
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             settings=self._settings,
             model_hashes=self._model_hashes,

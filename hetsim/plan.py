@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
+import networkx as nx
 
 from hetsim.errors import PlanError
 from hetsim.files import write_atomically
@@ -65,6 +66,15 @@ class Plan:
     def num_segments(self) -> int:
         """How many compiled units the plan needs."""
         return sum(len(queue) for queue in self.queues.values())
+
+    def in_order(self, graph: Graph) -> Plan:
+        """The same plan with the operators of each segment in the graph's order, however a person listed them."""
+        known = graph.position
+        queues = {
+            device: tuple(Segment(device, tuple(sorted(s.ops, key=lambda op: known.get(op, -1)))) for s in queue)
+            for device, queue in self.queues.items()
+        }
+        return replace(self, queues=queues)
 
     @property
     def digest(self) -> str:
@@ -137,6 +147,11 @@ def resolve(graph: Graph, plan: Plan) -> Dataflow:
             f"{missing[0]!r}; each must be in exactly one segment"
         )
     for segment in plan.segments:
+        if segment.ops != graph.ordered(segment.ops):
+            raise PlanError(
+                f"segment {segment.label!r} on {segment.device!r} lists its operators out of the model's order; "
+                "use Plan.in_order to sort them"
+            )
         if not graph.is_convex(segment.ops):
             raise PlanError(
                 f"segment {segment.label!r} on {segment.device!r} is not convex: a path leaves it and comes back; "
@@ -162,34 +177,19 @@ def resolve(graph: Graph, plan: Plan) -> Dataflow:
 
 def _model_order(graph: Graph, plan: Plan, home: Mapping[str, Segment]) -> list[Segment]:
     """Segments so that each follows all it depends on and its predecessor on the device; ties by the graph's order."""
-    waits: dict[Segment, set[Segment]] = {}
+    follows: nx.DiGraph[Segment] = nx.DiGraph()
     for queue in plan.queues.values():
-        for i, segment in enumerate(queue):
-            made = {home[before] for op in segment.ops for before in graph.predecessors[op]} - {segment}
-            waits[segment] = made | ({queue[i - 1]} if i else set())
-    first = {segment: min(graph.position[op] for op in segment.ops) for segment in waits}
-    pending = sorted(waits, key=first.__getitem__)
-    order: list[Segment] = []
-    done: set[Segment] = set()
-    while pending:
-        ready = next((segment for segment in pending if waits[segment] <= done), None)
-        if ready is None:
-            raise PlanError(f"plan can never finish: {_cycle(waits, done)}; change the order or split a segment")
-        pending.remove(ready)
-        done.add(ready)
-        order.append(ready)
-    return order
-
-
-def _cycle(waits: Mapping[Segment, set[Segment]], done: set[Segment]) -> str:
-    """A circle of segments that wait for each other, in words."""
-    segment = next(segment for segment in waits if segment not in done)
-    path: list[Segment] = []
-    while segment not in path:
-        path.append(segment)
-        segment = min(waits[segment] - done, key=lambda s: (s.device, s.ops))
-    circle = [*path[path.index(segment) :], segment]
-    return " waits for ".join(f"{s.label!r} on {s.device!r}" for s in circle)
+        follows.add_nodes_from(queue)
+        nx.add_path(follows, queue)
+    for op in graph.ops:
+        crossing = (home[before] for before in graph.predecessors[op.name] if home[before] is not home[op.name])
+        follows.add_edges_from((before, home[op.name]) for before in crossing)
+    try:
+        return list(nx.lexicographical_topological_sort(follows, key=lambda s: graph.position[s.ops[0]]))
+    except nx.NetworkXUnfeasible:
+        circle = [segment for segment, _ in reversed(nx.find_cycle(follows))]
+        words = " waits for ".join(f"{s.label!r} on {s.device!r}" for s in (*circle, circle[0]))
+        raise PlanError(f"plan can never finish: {words}; change the order or split a segment") from None
 
 
 def check_plan(graph: Graph, plan: Plan, *, device_names: Sequence[str], model_hash: str = "") -> Dataflow:

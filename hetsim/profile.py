@@ -107,12 +107,19 @@ class Profile:
     _unsupported: dict[Key, str] = field(default_factory=dict, repr=False)
 
     def add(self, record: Samples | Unsupported) -> None:
-        """Take in one record; samples of a known segment and context come on top of what is there."""
+        """Take in one record.
+
+        Samples of a known segment and context come on top of what is there; those of a ``final`` replace it, since
+        they belong to one set of executions.
+        """
         key = (record.device, record.ops)
         if isinstance(record, Unsupported):
             self._unsupported[key] = record.reason
         else:
-            self._samples.setdefault(key, {}).setdefault(record.context, []).extend(record.samples_s)
+            contexts = self._samples.setdefault(key, {})
+            if record.context.startswith("final:"):
+                contexts[record.context] = []
+            contexts.setdefault(record.context, []).extend(record.samples_s)
 
     def samples_s(self, device: str, ops: tuple[str, ...], context: str | None = None) -> tuple[float, ...]:
         """Raw durations of a segment in seconds: of one context, or of all of them together."""

@@ -77,7 +77,7 @@ class Runtime:
         idle_spin_s: How long a worker spins for the next request before it sleeps, so that requests back to back meet
             workers that are awake.
         cache_bytes: Weights of compiled segments that each worker may keep although no loaded plan needs them.
-        stall_s: A segment that runs for longer than this is given up.
+        stall_s: A request that takes longer than this is given up, and so is a message that nobody answers.
 
     Raises:
         PlatformError: If an engine or core that the platform names is not here.

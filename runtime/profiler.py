@@ -19,6 +19,7 @@ import numpy as np
 
 from hetsim.errors import ProblemError
 from hetsim.machine.fingerprint import machine_fingerprint
+from hetsim.machine.platform import Device
 from hetsim.model import Model, random_inputs
 from hetsim.model.graph import Graph
 from hetsim.model.structure import blocks, branches, fused_chains, runs
@@ -38,7 +39,7 @@ class Effort:
 
     Attributes:
         repeats: Samples of each segment, at least 1.
-        warm_ups: Walks before them that are not counted: the first fills caches and engines' own buffers.
+        warm_ups: Walks before them that are not counted, at least 1: it fills caches and engines' own buffers.
         budget_s: A walk so slow that its repeats would take longer than this is repeated less often, but at least
             three times.
     """
@@ -47,6 +48,10 @@ class Effort:
     warm_ups: int = 2
     budget_s: float = 6.0
 
+    def __post_init__(self) -> None:
+        if not (self.repeats >= 1 and self.warm_ups >= 1):
+            raise ValueError(f"repeats and warm_ups must be at least 1, got {self.repeats} and {self.warm_ups}")
+
 
 def make_header(runtime: Runtime, model: Model) -> Header:
     """What a profile of this model on these devices holds for."""
@@ -54,9 +59,17 @@ def make_header(runtime: Runtime, model: Model) -> Header:
         model=model.graph.name,
         model_hash=model.hash,
         machine=machine_fingerprint(),
-        engines=runtime.engines,
+        engines={
+            device.name: f"{runtime.engines[device.name]}, {_settings(device)}" for device in runtime.platform.devices
+        },
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _settings(device: Device) -> str:
+    """What else about a device changes its times."""
+    cores = f"cores {', '.join(map(str, device.cores))}" if device.cores else "any core"
+    return "; ".join([cores, *(f"{key}={value}" for key, value in sorted(device.options.items()))])
 
 
 def covers(graph: Graph) -> Mapping[str, Parts]:
@@ -88,6 +101,7 @@ def profile_covers(
     """
     report = progress or (lambda _done, _text: None)
     inputs = random_inputs(model)
+    _note_unsupported(runtime, model, file)
     walks = [
         (device, name, parts) for device in runtime.platform.device_names for name, parts in covers(model.graph).items()
     ]
@@ -132,6 +146,16 @@ def covers_are_there(profile: Profile, graph: Graph, device_names: Iterable[str]
         for device in device_names
         for name, parts in covers(graph).items()
     )
+
+
+def _note_unsupported(runtime: Runtime, model: Model, file: ProfileFile) -> None:
+    """Record the operators that the platform's file says a device does not run."""
+    for device in runtime.platform.devices:
+        known = file.profile.unsupported(device.name)
+        for op in model.graph.ops:
+            if device.supported_ops and op.kind not in device.supported_ops and (op.name,) not in known:
+                reason = f"the platform has {device.name!r} run only {', '.join(device.supported_ops)}, not {op.kind}"
+                file.add(Unsupported(device=device.name, ops=(op.name,), reason=reason))
 
 
 def _is_there(profile: Profile, device: str, parts: Parts, context: str) -> bool:

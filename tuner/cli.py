@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from hetsim.machine.platform import DEFAULT_PLATFORM, builtin_platforms, format_
 from hetsim.model import Model, load_model, random_inputs, zoo_names
 from hetsim.pictures import draw_timelines
 from hetsim.plan import check_plan, load_plan, save_plan
-from hetsim.profile import ProfileFile, load_profile, make_problem
+from hetsim.profile import ProfileFile, load_profile, make_problem, plan_problem
 from hetsim.simulate import simulate as simulate_plan
 from hetsim.statistics import summarize
 from hetsim.timeline import Timeline
@@ -169,9 +170,9 @@ def simulate(
     found, where = _model(model, shape), load_platform(platform)
     measured = load_profile(profile)
     _check_model(found, measured.header.model_hash, profile)
-    read = load_plan(plan)
+    read = load_plan(plan).in_order(found.graph)
     check_plan(found.graph, read, device_names=where.device_names, model_hash=found.hash)
-    timeline = simulate_plan(make_problem(found, where, measured), read)
+    timeline = simulate_plan(plan_problem(found, where, measured, read), read)
     if trace is not None:
         save_trace(timeline, trace, platform=where, graph_name=found.graph.name, label="simulated")
     if json:
@@ -197,7 +198,7 @@ def run(
 ) -> None:
     """Execute a plan on the devices."""
     found, where = _model(model, shape), load_platform(platform)
-    read = load_plan(plan)
+    read = load_plan(plan).in_order(found.graph)
     given = random_inputs(found, seed=seed) if inputs is None else _read_inputs(inputs)
     with Runtime(where) as runtime, runtime.load(found, read) as session:
         session.run(given)
@@ -205,7 +206,9 @@ def run(
     latency = summarize([one.latency_s for one in done])
     typical = sorted(done, key=lambda one: one.latency_s)[len(done) // 2]
     if outputs is not None:
-        np.savez(outputs, allow_pickle=False, **typical.outputs)
+        content = BytesIO()
+        np.savez(content, allow_pickle=False, **typical.outputs)
+        write_atomically(outputs, content.getvalue())
     if trace is not None:
         save_trace(typical.timeline, trace, platform=where, graph_name=found.graph.name, label="measured")
     if picture is not None:

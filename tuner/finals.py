@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from hetsim.profile import ProfileFile, Samples, plan_problem
 from hetsim.simulate import simulate
 from hetsim.statistics import Summary, summarize
 from hetsim.timeline import Timeline
-from runtime import Inference, Runtime, Session
+from runtime import Inference, RefusedError, Runtime, Session
 from runtime.backends.protocol import Array
 from tuner.progress import Report
 
@@ -222,14 +222,15 @@ def engines_alone_s(
     Raises:
         DeviceError: If a device failed.
     """
-    cores = tuple(sorted({core for device in platform.devices for core in device.cores}))
+    cores = platform.cores
     alone: dict[str, float] = {}
     for number, device in enumerate(platform.devices):
         if len(device.cores) != 1 or len(cores) < 2:
             continue
         report(number / len(platform.devices), device.label)
         wide = replace(device, cores=cores, threads=len(cores))
-        alone[device.label] = _single_s(platform, wide, model, inputs, pace)
+        with suppress(RefusedError):  # an engine that cannot run the whole model is no reference
+            alone[device.label] = _single_s(platform, wide, model, inputs, pace)
     return alone
 
 

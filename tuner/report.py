@@ -57,8 +57,8 @@ class Outcome:
         model: Name of the model.
         platform: Name of the platform.
         plans: One for each scheduler, in the order in which people should see them.
-        best_single_device_s: Median of the best single device, in seconds.
-        winner: Name of the plan that measured best.
+        best_single_device_s: Median of the best single device, in seconds; None if none runs the whole model.
+        winner: Name of the plan that measured best; among those that tie with it within the noise, the simplest.
         outputs_match: Whether every plan's outputs agree with the reference engine's within the tolerance.
         largest_error: The largest difference from the reference engine.
         tolerance: What the platform's precision allows.
@@ -66,7 +66,8 @@ class Outcome:
             its output, over all executions; None where nothing was handed over.
         assignments: Who runs what in the winner.
         where: Where the winner's measured time goes.
-        reference_engines_s: Each engine alone with two threads, by the device's label, in seconds.
+        reference_engines_s: Each engine alone on all cores that the platform uses, by the device's label, in seconds.
+        reference_threads: How many cores, and threads, those are.
         num_samples: Executions behind each measured time.
         seed: The seed that everything random came from.
         machine: The machine's fingerprint.
@@ -80,7 +81,7 @@ class Outcome:
     model: str
     platform: str
     plans: tuple[PlanOutcome, ...]
-    best_single_device_s: float
+    best_single_device_s: float | None
     winner: str
     outputs_match: bool
     largest_error: float
@@ -89,6 +90,7 @@ class Outcome:
     assignments: tuple[Assignment, ...] = ()
     where: Breakdown | None = None
     reference_engines_s: Mapping[str, float] = field(default_factory=dict)
+    reference_threads: int = 0
     num_samples: int
     seed: int
     machine: str
@@ -111,9 +113,9 @@ class Outcome:
         best = self.best
         return tuple(plan for plan in self.plans if plan is not best and plan.measured_low_s <= best.measured_high_s)
 
-    def speed_up(self, plan: PlanOutcome) -> float:
+    def speed_up(self, plan: PlanOutcome) -> float | None:
         """How many times faster than the best single device the plan measured."""
-        return self.best_single_device_s / plan.measured_s
+        return None if self.best_single_device_s is None else self.best_single_device_s / plan.measured_s
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
@@ -145,7 +147,8 @@ def summary(outcome: Outcome) -> dict[str, Any]:
             a.device: {"num_ops": a.num_ops, "num_segments": a.num_segments, "busy_share": a.busy_share}
             for a in outcome.assignments
         },
-        "reference_engines_two_threads_s": dict(outcome.reference_engines_s),
+        "reference_engines_s": dict(outcome.reference_engines_s),
+        "reference_threads": outcome.reference_threads,
         "num_samples": outcome.num_samples,
         "seed": outcome.seed,
         "machine": outcome.machine,
@@ -156,17 +159,16 @@ def summary(outcome: Outcome) -> dict[str, Any]:
 
 def verdict(outcome: Outcome) -> str:
     """What to do, in a sentence or two."""
-    best = outcome.best
-    singles = [plan for plan in outcome.plans if plan.num_devices == 1]
+    best, single_s = outcome.best, outcome.best_single_device_s
     if best.num_devices == 1:
         words = f"Stay on one device: {best.name}, {_ms(best.measured_s)} ms; no plan over several devices is faster."
+    elif single_s is None:
+        words = f"Run the plan of {best.name}: {_ms(best.measured_s)} ms; no single device runs the whole model."
     else:
         words = (
-            f"Run the plan of {best.name}: {_ms(best.measured_s)} ms, {outcome.speed_up(best):.2f} times as fast as "
-            f"the best single device ({_ms(outcome.best_single_device_s)} ms)."
+            f"Run the plan of {best.name}: {_ms(best.measured_s)} ms, {single_s / best.measured_s:.2f} times as fast "
+            f"as the best single device ({_ms(single_s)} ms)."
         )
-        if any(plan in outcome.ties for plan in singles):
-            words += " The gain is within the noise, so staying on one device is as good."
     if outcome.ties:
         words += f" Tied with it within the noise: {', '.join(plan.name for plan in outcome.ties)}."
     return words
@@ -193,7 +195,7 @@ def plan_cells(outcome: Outcome) -> list[tuple[str, ...]]:
             _ms(plan.measured_s),
             f"{_ms(plan.measured_low_s)}\N{EN DASH}{_ms(plan.measured_high_s)}",
             _percent(plan.error, signed=True),
-            f"{outcome.speed_up(plan):.2f}",
+            _ratio(outcome.speed_up(plan)),
             str(plan.num_segments),
         )
         for plan in outcome.plans
@@ -239,7 +241,8 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         console.print(table)
     console.print()
     for label, time_s in outcome.reference_engines_s.items():
-        console.print(f"For reference, {label} alone with two threads: {_ms(time_s)} ms", markup=False, highlight=False)
+        words = f"For reference, {label} alone with {outcome.reference_threads} threads: {_ms(time_s)} ms"
+        console.print(words, markup=False, highlight=False)
     if outcome.hand_over_s is not None:
         words = f"Median hand-over to a device that waits: {outcome.hand_over_s * 1e6:.1f} us"
         console.print(words, markup=False, highlight=False)
@@ -283,8 +286,7 @@ def write_html(outcome: Outcome, path: Path, pictures: Sequence[tuple[str, Path]
         "<h2>Plans</h2>",
         _html_table(PLAN_COLUMNS, plans, bold_row=best_row),
         f"<p class='note'>Times in ms. Measured: median of {outcome.num_samples} executions, with the 95 % confidence "
-        "interval of the median. Error: simulated against measured. Speed-up: over the best single device, "
-        f"{_ms(outcome.best_single_device_s)} ms.</p>",
+        "interval of the median. Error: simulated against measured. Speed-up: over the best single device.</p>",
     ]
     for caption, picture in pictures:
         data = base64.b64encode(picture.read_bytes()).decode("ascii")
@@ -301,7 +303,7 @@ def write_html(outcome: Outcome, path: Path, pictures: Sequence[tuple[str, Path]
         parts.append(f"<p class='note'>Milliseconds of {_ms(outcome.where.makespan_s)} measured, and their share.</p>")
     if outcome.reference_engines_s:
         rows = [(label, _ms(time_s)) for label, time_s in outcome.reference_engines_s.items()]
-        parts.append("<h2>For reference: one engine alone, two threads</h2>")
+        parts.append(f"<h2>For reference: one engine alone, {outcome.reference_threads} threads</h2>")
         parts.append(_html_table(("engine", "measured, ms"), rows))
     parts.append("<h2>How to get this again</h2>")
     if outcome.command:
@@ -330,6 +332,10 @@ def _text(words: str) -> str:
 def _ms(time_s: float) -> str:
     """Milliseconds with as many digits as mean something: 0.123, 1.23, 12.34."""
     return f"{time_s * 1e3:.3f}" if time_s < 1e-3 else f"{time_s * 1e3:.2f}"
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _percent(fraction: float, *, signed: bool = False) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
@@ -17,11 +18,11 @@ from hetsim.model import Model, random_inputs
 from hetsim.model.reference import evaluate
 from hetsim.pictures import Baseline, Comparison, PlanRow, draw_plans, draw_timelines
 from hetsim.plan import Plan, save_plan
-from hetsim.profile import ProfileFile, make_problem, plan_problem
+from hetsim.profile import ProfileFile, Unsupported, make_problem, plan_problem
 from hetsim.simulate import makespan_s
 from hetsim.statistics import summarize
 from hetsim.trace import save_trace
-from runtime import Runtime
+from runtime import RefusedError, Runtime
 from runtime.calibrate import calibrate
 from runtime.profiler import Effort, make_header, profile_covers, replay
 from scheduler.registry import make_plan, scheduler_names
@@ -117,18 +118,13 @@ def plan_all(
     """
     with stages.stage("plan") as report:
         problem = make_problem(model, platform, file.profile)
-        plans = {name: make_plan(name, problem) for name in scheduler_names(problem) if name != "search"}
+        names = [name for name in scheduler_names(problem) if name != "search"]
+        plans = {name: _accepted(runtime, model, platform, file, name, options) for name in names}
         digests: set[str] = set()
         for number in range(options.rounds):
-            problem = make_problem(model, platform, file.profile)
-            plan = make_plan(
-                "search",
-                problem,
-                seed=options.seed,
-                max_evaluations=options.max_evaluations,
-                progress=_part(report, number, options.rounds, f"search, round {number + 1}"),
-            )
-            predicted_s = makespan_s(problem, plan)
+            progress = _part(report, number, options.rounds, f"search, round {number + 1}")
+            plan = _accepted(runtime, model, platform, file, "search", options, progress)
+            predicted_s = makespan_s(make_problem(model, platform, file.profile), plan)
             replay(runtime, model, plan, file, effort=options.effort)
             replayed_s = makespan_s(plan_problem(model, platform, file.profile, plan), plan)
             stages.say(
@@ -140,6 +136,27 @@ def plan_all(
             digests.add(plan.digest)
             plans[f"{SEARCH_ROUND}{number + 1}"] = plan
         return plans
+
+
+def _accepted(
+    runtime: Runtime,
+    model: Model,
+    platform: Platform,
+    file: ProfileFile,
+    name: str,
+    options: Options,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> Plan:
+    """A scheduler's plan that all engines accept: what they refuse is noted in the profile, and planned around."""
+    while True:
+        problem = make_problem(model, platform, file.profile)
+        plan = make_plan(name, problem, seed=options.seed, max_evaluations=options.max_evaluations, progress=progress)
+        try:
+            runtime.load(model, plan).close()
+        except RefusedError as refusal:
+            file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
+        else:
+            return plan
 
 
 def _part(report: Report, number: int, count: int, words: str) -> Callable[[int, int, float], None]:
@@ -177,7 +194,7 @@ def _judge(
         model=model.graph.name,
         platform=platform.name,
         plans=tuple(rows.values()),
-        best_single_device_s=min(row.measured_s for row in rows.values() if row.num_devices == 1),
+        best_single_device_s=min((row.measured_s for row in rows.values() if row.num_devices == 1), default=None),
         winner=winner.name,
         outputs_match=largest_error <= tolerance(platform),
         largest_error=largest_error,
@@ -186,12 +203,22 @@ def _judge(
         assignments=who_runs_what(model.graph, won.plan, won.execution.typical, platform),
         where=breakdown(won.execution.typical, platform),
         reference_engines_s=dict(alone_s),
+        reference_threads=len(platform.cores),
         num_samples=min(finalist.execution.latency.num_samples for finalist in finalists.values()),
         seed=options.seed,
         machine=machine_fingerprint(),
-        versions={name: version(name) for name in VERSIONS_OF},
+        versions=versions(),
         command=options.command,
     )
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that take part, as far as they were installed under these names."""
+    found: dict[str, str] = {}
+    for name in VERSIONS_OF:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _leave(out: Path, model: Model, platform: Platform, finalists: Mapping[str, Finalist], outcome: Outcome) -> None:
@@ -199,7 +226,7 @@ def _leave(out: Path, model: Model, platform: Platform, finalists: Mapping[str, 
     rows = by_scheduler(finalists)
     for name, finalist in rows.items():
         save_plan(replace(finalist.plan, scheduler=name), out / "plans" / f"{name.replace(':', '-')}.json")
-    won = rows[outcome.winner]
+    won, single_s = rows[outcome.winner], outcome.best_single_device_s
     simulated, measured = won.simulated, won.execution.typical
     save_plan(replace(won.plan, scheduler=outcome.winner), out / "plan.json")
     title = f"{model.graph.name} on {platform.name}: {outcome.winner}"
@@ -218,9 +245,9 @@ def _leave(out: Path, model: Model, platform: Platform, finalists: Mapping[str, 
         out / "plans.png",
         title=f"{model.graph.name} on {platform.name}",
         against=Comparison(
-            best_single=Baseline(label="best single device", seconds=outcome.best_single_device_s),
+            best_single=None if single_s is None else Baseline(label="best single device", seconds=single_s),
             references=tuple(
-                Baseline(label=f"{label}, alone on all cores", seconds=seconds)
+                Baseline(label=f"{label}, {outcome.reference_threads} threads", seconds=seconds)
                 for label, seconds in outcome.reference_engines_s.items()
             ),
             interval="95 % confidence interval of the median",

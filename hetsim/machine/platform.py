@@ -190,6 +190,11 @@ class Platform:
         """Names of the devices, in the file's order."""
         return tuple(device.name for device in self.devices)
 
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """All CPU cores that its devices are pinned to, ascending."""
+        return tuple(sorted({core for device in self.devices for core in device.cores}))
+
     def device(self, name: str) -> Device:
         """The device of that name.
 

@@ -15,30 +15,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import TensorProto, helper, inliner, shape_inference, version_converter
+from onnx import helper, inliner, shape_inference, version_converter
 
 from hetsim.errors import ModelError
-from hetsim.model.graph import Graph, Op, Tensor
+from hetsim.model.graph import Graph
 from hetsim.model.networks import IR_VERSION, OPSET
+from hetsim.model.onnx_graph import graph_of, item_bytes, label
 from hetsim.model.reference import MAX_PROTO_BYTES, fold, one_line, serialized
 from hetsim.model.zoo import build, zoo_names
 
 _NEWEST_IR_VERSION = 10  # what ONNX Runtime 1.20 and OpenVINO 2025 read
 _MAX_LIGHT_ITEMS = 64  # shapes, axes and pads are shorter, and shape inference reads their values
-_DTYPES: dict[int, str] = {
-    TensorProto.BOOL: "bool",
-    TensorProto.FLOAT16: "float16",
-    TensorProto.FLOAT: "float32",
-    TensorProto.DOUBLE: "float64",
-    TensorProto.INT8: "int8",
-    TensorProto.INT16: "int16",
-    TensorProto.INT32: "int32",
-    TensorProto.INT64: "int64",
-    TensorProto.UINT8: "uint8",
-    TensorProto.UINT16: "uint16",
-    TensorProto.UINT32: "uint32",
-    TensorProto.UINT64: "uint64",
-}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -132,7 +119,7 @@ def _imported(proto: onnx.ModelProto, name: str, shapes: Mapping[str, tuple[int,
         _tidy(proto)
         _name_nodes(proto.graph)
         _infer_shapes(proto)
-        graph = _graph(proto.graph, name)
+        graph = graph_of(proto.graph, name)
     except ModelError as error:
         raise ModelError(f"model {name!r}: {error}") from None
     return Model(graph=graph, proto=proto, hash=hashlib.sha256(serialized(proto)).hexdigest())
@@ -149,7 +136,7 @@ def _read(path: Path) -> onnx.ModelProto:
         )
     try:
         proto = onnx.load(path, load_external_data=False)
-        num_bytes = sum(math.prod(tensor.dims) * _item_bytes(tensor.data_type) for tensor in proto.graph.initializer)
+        num_bytes = sum(math.prod(tensor.dims) * item_bytes(tensor.data_type) for tensor in proto.graph.initializer)
         if num_bytes > MAX_PROTO_BYTES:
             raise ModelError(
                 f"{path} has {num_bytes / 1e9:.1f} GB of weights, more than the {MAX_PROTO_BYTES / 1e9:.1f} GB that a "
@@ -167,22 +154,17 @@ def _read(path: Path) -> onnx.ModelProto:
     return proto
 
 
-def _item_bytes(data_type: int) -> int:
-    known = data_type in helper.get_all_tensor_dtypes()
-    return int(helper.tensor_dtype_to_np_dtype(data_type).itemsize) if known else 1
-
-
 def _check_kinds(graph: onnx.GraphProto) -> None:
     """Refuse what is no standard operator."""
     for node in graph.node:
         if node.domain not in ("", "ai.onnx"):
             raise ModelError(
-                f"operator {_label(node)} is of domain {node.domain!r}; hetsim knows only the operators of the ONNX "
+                f"operator {label(node)} is of domain {node.domain!r}; hetsim knows only the operators of the ONNX "
                 "standard, export the model without that domain"
             )
         if not onnx.defs.has(node.op_type):
             raise ModelError(
-                f"operator {_label(node)} is of a kind that ONNX {onnx.__version__} does not have; replace it by "
+                f"operator {label(node)} is of a kind that ONNX {onnx.__version__} does not have; replace it by "
                 "standard operators"
             )
 
@@ -293,7 +275,7 @@ def _check_folded(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         if any(attribute.type in (attribute.GRAPH, attribute.GRAPHS) for attribute in node.attribute):
             raise ModelError(
-                f"operator {_label(node)} is control flow, whose course depends on the data; export the model with "
+                f"operator {label(node)} is control flow, whose course depends on the data; export the model with "
                 "its branches decided and its loops unrolled"
             )
     if graph.sparse_initializer:
@@ -302,10 +284,6 @@ def _check_folded(graph: onnx.GraphProto) -> None:
     for value in graph.output:
         if value.name not in made:
             raise ModelError(f"output {value.name!r} is an input or a constant; remove it from the outputs")
-
-
-def _label(node: onnx.NodeProto) -> str:
-    return f"{node.name!r} ({node.op_type})"
 
 
 def _tidy(proto: onnx.ModelProto) -> None:
@@ -359,72 +337,3 @@ def _infer_shapes(proto: onnx.ModelProto) -> None:
     del proto.graph.output[:]
     proto.graph.output.extend(inferred.graph.output)
     proto.graph.value_info.extend(inferred.graph.value_info)
-
-
-def _graph(graph: onnx.GraphProto, name: str) -> Graph:
-    """What hetsim knows of a tidy model: operators, tensors, and how much work there is."""
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    types = {value.name: value.type for value in (*graph.input, *graph.value_info, *graph.output)}
-    tensors = {value.name: _tensor(value.name, value.type, "the model takes") for value in graph.input}
-    ops: list[Op] = []
-    for node in graph.node:
-        for made in filter(None, node.output):
-            tensors[made] = _tensor(made, types.get(made), f"operator {_label(node)} makes")
-        read = tuple(dict.fromkeys(filter(None, node.input)))
-        shapes = {t: tuple(weights[t].dims) if t in weights else tensors[t].shape for t in read}
-        ops.append(
-            Op(
-                name=node.name,
-                kind=node.op_type,
-                inputs=tuple(t for t in read if t not in weights),
-                outputs=tuple(filter(None, node.output)),
-                weight_bytes=sum(
-                    math.prod(shapes[t]) * _item_bytes(weights[t].data_type) for t in read if t in weights
-                ),
-                num_macs=_num_macs(node, shapes, tensors),
-            )
-        )
-    if not ops:
-        raise ModelError("no operator is left once its constants are folded; there is nothing to run")
-    return Graph(
-        name=name,
-        ops=tuple(ops),
-        tensors=tensors,
-        inputs=tuple(value.name for value in graph.input),
-        outputs=tuple(dict.fromkeys(value.name for value in graph.output)),
-    )
-
-
-def _tensor(name: str, kind: onnx.TypeProto | None, source: str) -> Tensor:
-    """The tensor that a type describes.
-
-    Raises:
-        ModelError: If it is no tensor, of an element type that NumPy lacks, or of a shape that is not static.
-    """
-    if kind is not None and kind.WhichOneof("value") not in (None, "tensor_type"):
-        raise ModelError(f"{source} {name!r}, a {kind.WhichOneof('value')}; hetsim supports only tensors")
-    if kind is None or not kind.tensor_type.HasField("shape"):
-        raise ModelError(f"{source} {name!r}, whose shape depends on the data; hetsim plans static shapes only")
-    if kind.tensor_type.elem_type not in _DTYPES:
-        dtype = TensorProto.DataType.Name(kind.tensor_type.elem_type)
-        raise ModelError(f"{source} {name!r} of element type {dtype}; supported are {', '.join(_DTYPES.values())}")
-    if any(not dim.HasField("dim_value") for dim in kind.tensor_type.shape.dim):
-        raise ModelError(f"{source} {name!r}, whose shape depends on the data; hetsim plans static shapes only")
-    shape = tuple(int(dim.dim_value) for dim in kind.tensor_type.shape.dim)
-    return Tensor(name, shape, _DTYPES[kind.tensor_type.elem_type])
-
-
-def _num_macs(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> int:
-    """Multiply-accumulate operations of convolutions and matrix products; 0 for all else."""
-    match node.op_type:
-        case "Conv":  # per output element, one filter
-            return math.prod(tensors[node.output[0]].shape) * math.prod(shapes[node.input[1]][1:])
-        case "ConvTranspose":  # per input element, one filter
-            return math.prod(shapes[node.input[0]]) * math.prod(shapes[node.input[1]][1:])
-        case "Gemm":
-            transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-            inner = shapes[node.input[0]][0 if transposed else 1]
-            return math.prod(tensors[node.output[0]].shape) * inner
-        case "MatMul":
-            return math.prod(tensors[node.output[0]].shape) * shapes[node.input[0]][-1]
-    return 0

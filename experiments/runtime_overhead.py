@@ -1,0 +1,183 @@
+"""Question: what does the runtime cost beside the engine itself?
+
+Each model runs whole on each device, as a plan of one segment and by the engine called directly in a process of its
+own on the same core (:mod:`experiments.direct_engine`), in turns. The ratio is taken turn by turn, so that drift of
+the machine hits both sides alike. ``runtime_overhead.csv`` has a line for each model and device.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Self
+
+import numpy as np
+import onnx
+import typer
+from rich.console import Console
+
+from experiments.direct_engine import CALLS
+from experiments.records import Record, Settings, model_label, model_names
+from hetsim.errors import PlatformError
+from hetsim.machine.platform import DEFAULT_PLATFORM, Device, Platform, load_platform
+from hetsim.model import Model, load_model, random_inputs
+from hetsim.plan import Plan, Segment
+from hetsim.statistics import summarize
+from runtime import Runtime
+from tuner.exits import run_to_exit
+from tuner.progress import OnScreen, Stages
+
+COMMAND = "python -m experiments.runtime_overhead"
+_RUNS_PER_TURN = 3
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverheadLine:
+    """A line of runtime_overhead.csv.
+
+    Attributes:
+        model: The network.
+        device: The device.
+        engine: What drives it.
+        direct_s: Median of the engine called directly.
+        runtime_s: Median latency of the plan of one segment, from submission to the segment's end.
+        ratio: Median over turns of the turn's runtime median over its direct median.
+        ratio_low: Lower end of the ratio's 95 % confidence interval.
+        ratio_high: Upper end of it.
+        num_turns: Turns.
+    """
+
+    model: str
+    device: str
+    engine: str
+    direct_s: float
+    runtime_s: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    num_turns: int
+
+
+@app.command()
+def runtime_overhead(
+    models: Annotated[str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
+    platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
+    turns: Annotated[int, typer.Option(min=3, help="Turns of three runs on each side.")] = 30,
+) -> None:
+    """Compare a plan of one segment with the engine called directly."""
+    console = Console()
+    found = load_platform(platform)
+    settings: Settings = {"platform": found.name, "turns": turns}
+    command = shlex.join((*shlex.split(COMMAND), *sys.argv[1:]))
+    record = Record(out / "runtime_overhead.csv", OverheadLine, settings=settings, command=command)
+    for name in model_names(models):
+        if not record.has(model_label(name)):
+            model = load_model(name)
+            record.add(model, compare(model, found, turns, OnScreen(console)))
+    for line in record.rows:
+        console.print(
+            f"{line.model} on {line.device}: {line.ratio:.3f} times the engine called directly "
+            f"(95 % interval {line.ratio_low:.3f} - {line.ratio_high:.3f}, {line.num_turns} turns)",
+            markup=False,
+            highlight=False,
+        )
+
+
+def compare(model: Model, platform: Platform, turns: int, stages: Stages) -> list[OverheadLine]:
+    """A line for each device of the platform.
+
+    Raises:
+        PlatformError: If a device has no core of its own, or an engine that is not called directly here.
+        DeviceError: If a device failed.
+    """
+    inputs = random_inputs(model)
+    lines: list[OverheadLine] = []
+    with tempfile.TemporaryDirectory(prefix="hetsim-") as folder, Runtime(platform) as runtime:
+        model_path, inputs_path = Path(folder) / "model.onnx", Path(folder) / "inputs.npz"
+        onnx.save(model.proto, model_path)
+        np.savez(inputs_path, **inputs)  # type: ignore[arg-type]
+        for device in platform.devices:
+            whole = Segment(device.name, tuple(op.name for op in model.graph.ops))
+            plan = Plan(model=model.name, queues={device.name: (whole,)})
+            with (
+                stages.stage(f"{model.name} on {device.name}") as report,
+                DirectEngine(device, model_path, inputs_path) as direct,
+                runtime.load(model, plan) as session,
+            ):
+                sides: list[tuple[list[float], list[float]]] = []
+                for turn in range(turns + 1):  # the first warms up
+                    report(turn / (turns + 1), "in turns")
+                    direct_s = direct.run(1 + _RUNS_PER_TURN)[1:]
+                    session.run(inputs)
+                    sides.append((direct_s, [session.run(inputs).latency_s for _ in range(_RUNS_PER_TURN)]))
+                lines.append(_line(model.name, device, sides[1:]))
+    return lines
+
+
+class DirectEngine:
+    """The process that calls the engine directly; a context manager."""
+
+    def __init__(self, device: Device, model_path: Path, inputs_path: Path) -> None:
+        if device.backend not in CALLS or len(device.cores) != 1 or device.precision != "f32":
+            raise PlatformError(
+                f"device {device.name!r} cannot be compared: only {', '.join(CALLS)} in f32, pinned to one core, "
+                "are called directly here"
+            )
+        command = ["experiments.direct_engine", device.backend, model_path, inputs_path, device.cores[0]]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *map(str, command)],
+            cwd=Path(__file__).parents[1],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.communicate()
+
+    def run(self, count: int) -> list[float]:
+        """Seconds of ``count`` inferences, one after the other."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(count, file=self._process.stdin, flush=True)
+        seconds: list[float] = json.loads(self._process.stdout.readline())
+        return seconds
+
+
+def _line(model: str, device: Device, sides: Sequence[tuple[Sequence[float], Sequence[float]]]) -> OverheadLine:
+    ratio = summarize([float(np.median(ours) / np.median(direct)) for direct, ours in sides])
+    return OverheadLine(
+        model=model,
+        device=device.name,
+        engine=device.backend,
+        direct_s=float(np.median([second for direct, _ in sides for second in direct])),
+        runtime_s=float(np.median([second for _, ours in sides for second in ours])),
+        ratio=ratio.median_s,
+        ratio_low=ratio.low_s,
+        ratio_high=ratio.high_s,
+        num_turns=len(sides),
+    )
+
+
+def main() -> None:
+    """Run the command; a mistake of the user's becomes one line and exit code 2."""
+    run_to_exit(app, command=COMMAND)
+
+
+if __name__ == "__main__":
+    main()
