@@ -26,14 +26,15 @@ from rich.console import Console
 from experiments.profiles import calibrated, profiled
 from experiments.records import Record, Settings, model_label, model_names, read_rows, write_rows
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
-from hetsim.model import Model, evaluate, load_model, random_inputs
+from hetsim.model import Model, load_model
 from hetsim.pictures import ScatterRow, draw_scatter
 from hetsim.profile import Profile, Samples, Unsupported, make_problem
 from hetsim.simulate import makespan_s
 from runtime.profiler import Effort, covers
 from tuner.exits import run_to_exit
-from tuner.finals import SEARCH_ROUND, Pace, hold_finals, tolerance
+from tuner.finals import SEARCH_ROUND, Pace, hold_finals
 from tuner.progress import OnScreen, Silent, Stages
+from tuner.truth import find_truth
 from tuner.tune import Options, plan_all
 
 COMMAND = "python -m experiments.simulated_vs_measured"
@@ -188,20 +189,17 @@ def conclude(csv_path: Path, out: Path) -> None:
 
 def _measure(model: Model, platform: Platform, folder: Path, options: Options, stages: Stages) -> list[PlanLine]:
     """One model's lines: profile, plan, simulate, execute."""
-    inputs = random_inputs(model, seed=options.seed)
-    expected = evaluate(model.proto, inputs)
+    truth = find_truth(model, seed=options.seed)
     with profiled(model, platform, folder, effort=options.effort, stages=stages) as (runtime, file):
         plans = plan_all(runtime, model, platform, file, options, stages)
         with stages.stage(f"execute {model.name}") as report:
-            finalists = hold_finals(
-                runtime, model, platform, plans, inputs, expected, file=file, pace=options.pace, report=report
-            )
+            finalists = hold_finals(runtime, model, platform, plans, truth, file=file, pace=options.pace, report=report)
         before = make_problem(model, platform, covers_alone(file.profile, model))
     lines: dict[tuple[str, str], PlanLine] = {}
     for name, finalist in finalists.items():
         scheduler = "search" if name.startswith(SEARCH_ROUND) else name
         latency, error = finalist.execution.latency, finalist.execution.largest_error
-        if error > tolerance(platform):
+        if error > truth.tolerance(platform):
             stages.say(f"{model.name}, {name}: outputs are off by {error:.2g}, more than rounding explains")
         lines[scheduler, finalist.plan.digest] = PlanLine(
             model=model.name,

@@ -188,7 +188,10 @@ def _model_order(graph: Graph, plan: Plan, home: Mapping[str, Segment]) -> list[
         return list(nx.lexicographical_topological_sort(follows, key=lambda s: graph.position[s.ops[0]]))
     except nx.NetworkXUnfeasible:
         circle = [segment for segment, _ in reversed(nx.find_cycle(follows))]
-        words = " waits for ".join(f"{s.label!r} on {s.device!r}" for s in (*circle, circle[0]))
+        start = circle.index(next(segment for segment in plan.segments if segment in circle))
+        words = " waits for ".join(
+            f"{s.label!r} on {s.device!r}" for s in (*circle[start:], *circle[:start], circle[start])
+        )
         raise PlanError(f"plan can never finish: {words}; change the order or split a segment") from None
 
 

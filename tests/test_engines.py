@@ -16,7 +16,7 @@ from hetsim.timeline import check_timeline
 from runtime import Runtime
 from runtime.calibrate import calibrate
 from scheduler.segments import queues_from_labels
-from tuner.finals import relative_error, tolerance
+from tuner.truth import find_truth, relative_error
 
 pytestmark = pytest.mark.engines
 PLATFORM = load_platform("cpu+npu")
@@ -31,8 +31,7 @@ def runtime():  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "mobilenet_v2", "transformer"])
 def test_random_placements_compute_what_the_reference_computes(runtime: Runtime, name: str) -> None:
     model = load_model(name)
-    inputs = random_inputs(model, seed=3)
-    expected = evaluate(model.proto, inputs)
+    truth = find_truth(model, seed=3)
     generator = random.Random(name)
     for share in (0.2, 0.5):
         device_of = {}
@@ -42,16 +41,17 @@ def test_random_placements_compute_what_the_reference_computes(runtime: Runtime,
         assert len(plan.queues) == 2
         with runtime.load(model, plan) as session:
             session.run(random_inputs(model, seed=4))  # other values in every buffer first
-            result = session.run(inputs)
-        assert relative_error(result.outputs, expected) <= tolerance(PLATFORM)
+            result = session.run(truth.inputs)
+        assert relative_error(result.outputs, truth.outputs) <= truth.tolerance(PLATFORM)
         check_timeline(model.graph, PLATFORM, plan, result.timeline)
 
 
 def test_stale_values_would_be_noticed(runtime: Runtime) -> None:  # noqa: ARG001  (the machine is warm)
     """The check above is worth something: another input's output is far from the right one."""
     model = load_model("squeezenet")
-    one, other = (evaluate(model.proto, random_inputs(model, seed=seed)) for seed in (3, 4))
-    assert relative_error(one, other) > 1000 * tolerance(PLATFORM)
+    truth = find_truth(model, seed=3)
+    other = evaluate(model.proto, random_inputs(model, seed=4))
+    assert relative_error(other, truth.outputs) > 1000 * truth.tolerance(PLATFORM)
 
 
 def test_a_platform_is_calibrated_with_numbers_that_make_sense(runtime: Runtime) -> None:

@@ -57,6 +57,7 @@ OUTCOME = Outcome(
         ),
     ),
     reference_engines_s={"cpu": 0.0101, "npu (stand-in)": 0.0095},
+    reference_threads=2,
     num_samples=200,
     seed=7,
     machine="Some processor, 2 cores",
@@ -84,7 +85,7 @@ def test_summary_has_the_promised_keys_and_survives_json() -> None:
 def test_screen_says_who_runs_what_where_time_goes_and_what_to_do() -> None:
     text = screen(OUTCOME)
     assert "npu (stand-in): 104 of 164 operators, 90 % of the time" in text
-    assert "cpu alone with two threads: 10.10 ms" in text
+    assert "cpu alone with 2 threads: 10.10 ms" in text
     assert "Outputs match the reference engine: largest error 3.1e-07, tolerance 1e-06." in " ".join(text.split())
     assert "Run the plan of search: 14.00 ms, 1.25 times as fast" in text
     assert "10.00 (71 %)" in text

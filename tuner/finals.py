@@ -18,9 +18,7 @@ from hetsim.timeline import Timeline
 from runtime import Inference, RefusedError, Runtime, Session
 from runtime.backends.protocol import Array
 from tuner.progress import Report
-
-TOLERANCE = {"f32": 1e-5, "f16": 1e-2, "bf16": 1e-1, "i8": 2e-1}
-"""Largest error, relative to the largest value of an output, that each precision's rounding may cause."""
+from tuner.truth import Truth, relative_error
 
 SEARCH_ROUND = "search round "
 """How the plans of the search's rounds are called before the best of them is."""
@@ -86,8 +84,7 @@ def hold_finals(
     model: Model,
     platform: Platform,
     plans: Mapping[str, Plan],
-    inputs: Mapping[str, Array],
-    expected: Mapping[str, Array],
+    truth: Truth,
     *,
     file: ProfileFile,
     pace: Pace,
@@ -102,7 +99,7 @@ def hold_finals(
         DeviceError: If a device failed.
     """
     distinct = {plan.digest: plan for plan in plans.values()}
-    executions = execute(runtime, model, list(distinct.values()), inputs, expected, file=file, pace=pace, report=report)
+    executions = execute(runtime, model, list(distinct.values()), truth, file=file, pace=pace, report=report)
     finalists = {
         digest: Finalist(
             plan=plan,
@@ -127,8 +124,7 @@ def execute(
     runtime: Runtime,
     model: Model,
     plans: Sequence[Plan],
-    inputs: Mapping[str, Array],
-    expected: Mapping[str, Array],
+    truth: Truth,
     *,
     file: ProfileFile,
     pace: Pace,
@@ -143,7 +139,7 @@ def execute(
     Raises:
         DeviceError: If a device failed.
     """
-    batches = _batches(model, plans)
+    batches, inputs = _batches(model, plans), truth.inputs
     passes = 1 if len(batches) == 1 else 2
     runs: list[list[Inference]] = [[] for _ in plans]
     replays: list[list[Inference]] = [[] for _ in plans]
@@ -176,7 +172,7 @@ def execute(
                     samples_s=tuple(samples_s.tolist()),
                 )
             )
-    return [_conclude(plan, results, expected) for plan, results in zip(plans, runs, strict=True)]
+    return [_conclude(plan, results, truth) for plan, results in zip(plans, runs, strict=True)]
 
 
 def _batches(model: Model, plans: Sequence[Plan]) -> list[list[int]]:
@@ -186,30 +182,15 @@ def _batches(model: Model, plans: Sequence[Plan]) -> list[list[int]]:
     return [list(range(start, min(start + size, len(plans)))) for start in range(0, len(plans), size)]
 
 
-def _conclude(plan: Plan, runs: list[Inference], expected: Mapping[str, Array]) -> Execution:
+def _conclude(plan: Plan, runs: list[Inference], truth: Truth) -> Execution:
     ordered = sorted(runs, key=lambda run: run.latency_s)
     return Execution(
         plan=plan,
         latency=summarize([run.latency_s for run in runs]),
         typical=ordered[len(ordered) // 2].timeline,
-        largest_error=max(relative_error(run.outputs, expected) for run in runs),
+        largest_error=max(relative_error(run.outputs, truth.outputs) for run in runs),
         hand_over_s=tuple(span.duration_s for run in runs for span in run.timeline.spans if span.kind == "hand-over"),
     )
-
-
-def relative_error(outputs: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
-    """Largest difference of any output, relative to the largest magnitude expected in it; NaN counts as infinite."""
-    worst = 0.0
-    for name, right in expected.items():
-        scale = float(np.abs(right).max(initial=0.0)) or 1.0
-        error = float(np.abs(outputs[name].astype(np.float64) - right).max(initial=0.0)) / scale
-        worst = max(worst, error if np.isfinite(error) else float("inf"))
-    return worst
-
-
-def tolerance(platform: Platform) -> float:
-    """What the least precise device may get wrong."""
-    return max(TOLERANCE[device.precision] for device in platform.devices)
 
 
 def engines_alone_s(

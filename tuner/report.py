@@ -169,6 +169,8 @@ def verdict(outcome: Outcome) -> str:
             f"Run the plan of {best.name}: {_ms(best.measured_s)} ms, {single_s / best.measured_s:.2f} times as fast "
             f"as the best single device ({_ms(single_s)} ms)."
         )
+        if any(plan.num_devices == 1 for plan in outcome.ties):
+            words += " The gain is within the noise, so staying on one device is as good."
     if outcome.ties:
         words += f" Tied with it within the noise: {', '.join(plan.name for plan in outcome.ties)}."
     return words

@@ -14,8 +14,7 @@ from hetsim.breakdown import breakdown, who_runs_what
 from hetsim.files import write_atomically
 from hetsim.machine.fingerprint import machine_fingerprint
 from hetsim.machine.platform import Platform, format_platform
-from hetsim.model import Model, random_inputs
-from hetsim.model.reference import evaluate
+from hetsim.model import Model
 from hetsim.pictures import Baseline, Comparison, PlanRow, draw_plans, draw_timelines
 from hetsim.plan import Plan, save_plan
 from hetsim.profile import ProfileFile, Unsupported, make_problem, plan_problem
@@ -26,9 +25,10 @@ from runtime import RefusedError, Runtime
 from runtime.calibrate import calibrate
 from runtime.profiler import Effort, make_header, profile_covers, replay
 from scheduler.registry import make_plan, scheduler_names
-from tuner.finals import SEARCH_ROUND, Finalist, Pace, by_scheduler, engines_alone_s, hold_finals, tolerance
+from tuner.finals import SEARCH_ROUND, Finalist, Pace, by_scheduler, engines_alone_s, hold_finals
 from tuner.progress import Report, Silent, Stages
 from tuner.report import Outcome, PlanOutcome, summary, write_html
+from tuner.truth import find_truth
 
 VERSIONS_OF = ("hetsim", "onnx", "onnxruntime", "openvino", "numpy", "simpy")
 
@@ -71,10 +71,9 @@ def tune(
     options = options or Options()
     stages = stages or Silent()
     out.mkdir(parents=True, exist_ok=True)
-    inputs = random_inputs(model, seed=options.seed)
     with stages.stage("reference") as report:
         report(0.0, "the right answer, from the reference engine")
-        expected = evaluate(model.proto, inputs)
+        truth = find_truth(model, seed=options.seed)
     with Runtime(platform) as runtime:
         if platform.calibration is None:
             with stages.stage("calibrate") as report:
@@ -87,11 +86,11 @@ def tune(
             plans = plan_all(runtime, model, platform, file, options, stages)
             with stages.stage("execute") as report:
                 finalists = hold_finals(
-                    runtime, model, platform, plans, inputs, expected, file=file, pace=options.pace, report=report
+                    runtime, model, platform, plans, truth, file=file, pace=options.pace, report=report
                 )
     with stages.stage("references") as report:
-        alone_s = engines_alone_s(platform, model, inputs, pace=options.pace, report=report)
-    outcome = _judge(model, platform, finalists, alone_s, options)
+        alone_s = engines_alone_s(platform, model, truth.inputs, pace=options.pace, report=report)
+    outcome = _judge(model, platform, finalists, truth.tolerance(platform), alone_s, options)
     _leave(out, model, platform, finalists, outcome)
     return outcome
 
@@ -167,6 +166,7 @@ def _judge(
     model: Model,
     platform: Platform,
     finalists: Mapping[str, Finalist],
+    tolerance: float,
     alone_s: Mapping[str, float],
     options: Options,
 ) -> Outcome:
@@ -196,9 +196,9 @@ def _judge(
         plans=tuple(rows.values()),
         best_single_device_s=min((row.measured_s for row in rows.values() if row.num_devices == 1), default=None),
         winner=winner.name,
-        outputs_match=largest_error <= tolerance(platform),
+        outputs_match=largest_error <= tolerance,
         largest_error=largest_error,
-        tolerance=tolerance(platform),
+        tolerance=tolerance,
         hand_over_s=summarize(hand_over_s).median_s if hand_over_s else None,
         assignments=who_runs_what(model.graph, won.plan, won.execution.typical, platform),
         where=breakdown(won.execution.typical, platform),
