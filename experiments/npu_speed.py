@@ -23,13 +23,13 @@ from rich.console import Console
 
 from experiments.profiles import calibrated, profile_of
 from experiments.records import Record, Settings, model_label, model_names, read_rows
+from hetsim.costs import make_problem
 from hetsim.errors import PlatformError
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
 from hetsim.model import Model, load_model
 from hetsim.pictures import Curve, draw_curves
 from hetsim.plan import Plan
 from hetsim.problem import Latency, Problem
-from hetsim.profile import make_problem
 from hetsim.simulate import makespan_s
 from runtime.profiler import Effort
 from scheduler.registry import make_plan, scheduler_names

@@ -25,10 +25,11 @@ from rich.console import Console
 
 from experiments.profiles import calibrated, profiled
 from experiments.records import Record, Settings, model_label, model_names, read_rows, write_rows
+from hetsim.costs import make_problem
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
 from hetsim.model import Model, load_model
 from hetsim.pictures import ScatterRow, draw_scatter
-from hetsim.profile import Profile, Samples, Unsupported, make_problem
+from hetsim.profile import Profile, Samples, Unsupported
 from hetsim.simulate import makespan_s
 from runtime.profiler import Effort, covers
 from tuner.exits import run_to_exit

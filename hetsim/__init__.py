@@ -52,6 +52,7 @@ The function :func:`simulate` shadows the module of its name as an attribute of 
 import ...`` still means the module. Pictures are left to ``hetsim.pictures``, as importing matplotlib takes long.
 """
 
+from hetsim.costs import make_problem, plan_problem
 from hetsim.errors import (
     DeviceError,
     HetsimError,
@@ -65,7 +66,7 @@ from hetsim.machine.platform import Device, Link, Memory, Platform, load_platfor
 from hetsim.model import Graph, Model, Op, Tensor, evaluate, import_model, load_model, random_inputs, zoo_names
 from hetsim.plan import Plan, Segment, check_plan, load_plan, save_plan
 from hetsim.problem import Latency, LatencyFunction, Problem
-from hetsim.profile import Profile, ProfileFile, load_profile, make_problem
+from hetsim.profile import Profile, ProfileFile, load_profile
 from hetsim.simulate import makespan_s, simulate
 from hetsim.timeline import Span, Timeline, check_timeline
 
@@ -103,6 +104,7 @@ __all__ = [
     "load_platform",
     "load_profile",
     "make_problem",
+    "plan_problem",
     "makespan_s",
     "random_inputs",
     "save_plan",

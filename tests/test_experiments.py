@@ -1,4 +1,4 @@
-"""Both experiments at tiny size, on make-believe devices: columns, sidecar, pictures, resuming, bad input."""
+"""The experiments at tiny size, on make-believe devices: columns, sidecar, pictures, resuming, bad input."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from pathlib import Path
 import onnx
 import pytest
 
-from experiments import npu_speed, simulated_vs_measured
+from experiments import npu_speed, runtime_overhead, simulated_vs_measured
 from experiments.npu_speed import Sweep, at_speed, log_speeds, vary
 from experiments.profiles import calibrated
 from experiments.records import model_names
 from experiments.simulated_vs_measured import PlanLine, compare, covers_alone, summarize_errors
+from hetsim.costs import make_problem
 from hetsim.errors import HetsimError, ModelError, PlatformError, ProfileError
 from hetsim.machine.platform import Platform, load_platform
 from hetsim.model import load_model
-from hetsim.profile import Header, Profile, Samples, make_problem
+from hetsim.profile import Header, Profile, Samples
 from hetsim.simulate import makespan_s
 from runtime.profiler import Effort
 from scheduler.registry import make_plan
@@ -303,3 +304,22 @@ def test_a_file_counts_by_its_name(tmp_path: Path) -> None:
     assert model_names(f" resnet50, {tmp_path / 'resnet18.onnx'},") == ("resnet50", str(tmp_path / "resnet18.onnx"))
     with pytest.raises(ModelError, match="holds 'resnet18' twice"):
         model_names(f"resnet18,{tmp_path / 'resnet18.onnx'}")
+
+
+@pytest.mark.engines
+def test_a_plan_of_one_segment_is_compared_with_the_engine_itself(tmp_path: Path) -> None:
+    onnx.save(fork_join().proto, tmp_path / "tiny.onnx")
+    model = load_model(tmp_path / "tiny.onnx")
+    lines = runtime_overhead.compare(model, load_platform(), 3, Silent())
+    assert [(line.device, line.engine) for line in lines] == [("cpu", "onnxruntime"), ("npu", "openvino")]
+    for line in lines:
+        assert line.direct_s > 0
+        assert line.runtime_s > 0
+        assert 0 < line.ratio_low <= line.ratio <= line.ratio_high
+        assert line.num_turns == 3
+
+
+def test_only_engines_that_are_called_directly_are_compared(results: Path) -> None:
+    model = load_model(results / "tiny.onnx")
+    with pytest.raises(PlatformError, match="'cpu' cannot be compared: only onnxruntime, openvino in f32"):
+        runtime_overhead.compare(model, platform_in(results), 3, Silent())

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from hetsim.costs import make_problem, plan_problem
 from hetsim.errors import ProblemError, ProfileError
 from hetsim.plan import Plan
-from hetsim.profile import ProfileFile, load_profile, make_problem, plan_problem
+from hetsim.profile import ProfileFile, load_profile
 from hetsim.simulate import makespan_s
 from runtime import Runtime
 from runtime.profiler import Effort, covers, make_header, profile_covers, replay

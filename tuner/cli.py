@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hetsim.breakdown import who_runs_what
+from hetsim.costs import make_problem, plan_problem
 from hetsim.errors import HetsimError, ModelError, PlanError
 from hetsim.files import write_atomically
 from hetsim.machine.fingerprint import available_cores, machine_fingerprint
@@ -21,7 +22,7 @@ from hetsim.machine.platform import DEFAULT_PLATFORM, builtin_platforms, format_
 from hetsim.model import Model, load_model, random_inputs, zoo_names
 from hetsim.pictures import draw_timelines
 from hetsim.plan import check_plan, load_plan, save_plan
-from hetsim.profile import ProfileFile, load_profile, make_problem, plan_problem
+from hetsim.profile import ProfileFile, load_profile
 from hetsim.simulate import simulate as simulate_plan
 from hetsim.statistics import summarize
 from hetsim.timeline import Timeline

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hetsim.costs import plan_problem
 from hetsim.machine.platform import Device, Memory, Platform
 from hetsim.model import Model
 from hetsim.plan import Plan, Segment
-from hetsim.profile import ProfileFile, Samples, plan_problem
+from hetsim.profile import ProfileFile, Samples
 from hetsim.simulate import simulate
 from hetsim.statistics import Summary, summarize
 from hetsim.timeline import Timeline
@@ -52,7 +53,7 @@ class Execution:
     Attributes:
         plan: The plan.
         latency: From submission to the last segment's end, over all runs.
-        typical: The timeline of the run with the median latency.
+        typical: The timeline of the run that comes nearest to the medians of all starts and ends.
         largest_error: Largest difference from the expected outputs, relative to the largest value of the output.
         hand_over_s: Medians' raw material: each hand-over for which a device sat waiting, in seconds.
     """
@@ -183,11 +184,12 @@ def _batches(model: Model, plans: Sequence[Plan]) -> list[list[int]]:
 
 
 def _conclude(plan: Plan, runs: list[Inference], truth: Truth) -> Execution:
-    ordered = sorted(runs, key=lambda run: run.latency_s)
+    stamps_ns = np.array([run.stamps_ns - run.submitted_ns for run in runs])
+    distance_ns = np.abs(stamps_ns - np.median(stamps_ns, axis=0)).sum(axis=(1, 2))
     return Execution(
         plan=plan,
         latency=summarize([run.latency_s for run in runs]),
-        typical=ordered[len(ordered) // 2].timeline,
+        typical=runs[int(distance_ns.argmin())].timeline,
         largest_error=max(relative_error(run.outputs, truth.outputs) for run in runs),
         hand_over_s=tuple(span.duration_s for run in runs for span in run.timeline.spans if span.kind == "hand-over"),
     )

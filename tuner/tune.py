@@ -11,13 +11,14 @@ from pathlib import Path
 import msgspec
 
 from hetsim.breakdown import breakdown, who_runs_what
+from hetsim.costs import make_problem, plan_problem
 from hetsim.files import write_atomically
 from hetsim.machine.fingerprint import machine_fingerprint
 from hetsim.machine.platform import Platform, format_platform
 from hetsim.model import Model
 from hetsim.pictures import Baseline, Comparison, PlanRow, draw_plans, draw_timelines
 from hetsim.plan import Plan, save_plan
-from hetsim.profile import ProfileFile, Unsupported, make_problem, plan_problem
+from hetsim.profile import ProfileFile, Unsupported
 from hetsim.simulate import makespan_s
 from hetsim.statistics import summarize
 from hetsim.trace import save_trace
