@@ -112,7 +112,7 @@ def simulated_vs_measured(
     rounds: Annotated[int, typer.Option(min=1, help="How often the search learns what its plan really takes.")] = 4,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
-    runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 30,
+    runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
 ) -> None:
     """Simulate and execute every scheduler's plan of each model, and compare."""
     options = Options(

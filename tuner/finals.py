@@ -34,15 +34,15 @@ class Pace:
 
     Attributes:
         num_runs: Counted executions of each plan, at least 3, and as many replays.
-        budget_s: Plans so slow that this many seconds do not suffice are executed less often, but at least six times.
+        budget_s: Plans so slow that this many seconds do not suffice are executed less often, but at least nine times.
     """
 
-    num_runs: int = 30
-    budget_s: float = 6.0
+    num_runs: int = 60
+    budget_s: float = 4.5
 
     def turns(self, latency_s: float) -> int:
         """How many turns of a few runs each a plan of that latency gets."""
-        runs = max(6, min(self.num_runs, round(self.budget_s / latency_s)))
+        runs = max(min(9, self.num_runs), min(self.num_runs, round(self.budget_s / latency_s)))
         return -(-runs // _RUNS_PER_TURN)
 
 
