@@ -11,6 +11,7 @@ and gives a :class:`Session`, which takes requests one by one (``session.run``) 
 """
 
 from runtime.devices import RefusedError, Runtime
-from runtime.session import Inference, Session
+from runtime.inference import Inference
+from runtime.session import Session
 
 __all__ = ["Inference", "RefusedError", "Runtime", "Session"]

@@ -15,7 +15,7 @@ from hetsim.machine.platform import Calibration, Link, Memory, Platform
 from hetsim.model import Model, import_model, random_inputs
 from hetsim.plan import Plan, Segment
 from runtime.devices import Runtime
-from runtime.session import Inference
+from runtime.inference import Inference
 
 _CHAIN_OPS = 24
 _SMALL_ELEMENTS = 16

@@ -1,24 +1,14 @@
-"""The machine's devices, awake: one worker process each, ready to load plans.
-
->>> from hetsim import load_model, load_platform  # doctest: +SKIP
->>> with Runtime(load_platform()) as runtime:  # doctest: +SKIP
-...     with runtime.load(model, plan) as session:
-...         result = session.run(inputs)
-"""
+"""The machine's devices, awake: one worker process each, ready to load plans."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pickle
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.reduction import send_handle
 from pathlib import Path
 from types import TracebackType
@@ -31,38 +21,19 @@ from hetsim.model import Model
 from hetsim.plan import Plan, check_plan
 from runtime.arena import ABORTED, Arena, plan_layout
 from runtime.extract import SegmentStore
+from runtime.process import Worker, start_worker
 from runtime.program import Program, build_programs
 from runtime.session import Session
 from runtime.worker import Settings
 
 START_TIMEOUT_S = 60.0
 EXIT_TIMEOUT_S = 2.0
-_ENTRY = "from runtime.worker import main; main()"
 
 Message = tuple[Any, ...]
 
 
 class RefusedError(DeviceError):
     """A device's engine does not support a segment; the message says why."""
-
-
-@dataclass(kw_only=True)
-class Worker:
-    """The caller's end of one device's process."""
-
-    device: Device
-    process: subprocess.Popen[bytes]
-    control: Connection
-    engine: str = ""
-    inbox: list[Message] = field(default_factory=list)
-
-    @property
-    def fate(self) -> str:
-        """How the process ended, in words."""
-        code = self.process.poll()
-        if code is None:
-            return "closed its connection"
-        return f"was ended by signal {-code}" if code < 0 else f"exited with status {code}"
 
 
 class Runtime:
@@ -77,7 +48,8 @@ class Runtime:
         idle_spin_s: How long a worker spins for the next request before it sleeps, so that requests back to back meet
             workers that are awake.
         cache_bytes: Weights of compiled segments that each worker may keep although no loaded plan needs them.
-        stall_s: A request that takes longer than this is given up, and so is a message that nobody answers.
+        stall_s: A request that takes longer than this is given up, and the process that holds it up is ended; a
+            message that nobody answers is given up likewise.
 
     Raises:
         PlatformError: If an engine or core that the platform names is not here.
@@ -113,7 +85,7 @@ class Runtime:
                     idle_spin_s=idle_spin_s,
                     cache_bytes=cache_bytes,
                 )
-                self._workers[device.name] = _start(settings)
+                self._workers[device.name] = start_worker(settings)
             for worker in self._workers.values():
                 self._await_ready(worker)
         except BaseException:
@@ -229,6 +201,10 @@ class Runtime:
     def filenos(self, session: Session) -> tuple[int, ...]:
         """Descriptors that become readable when the session's workers have something to say."""
         return tuple(self._workers[name].control.fileno() for name in session.device_names)
+
+    def end(self, name: str) -> None:
+        """End a device's process that does not come back; sessions that need it fail from now on."""
+        self._workers[name].process.kill()
 
     def release(self, session: Session) -> None:
         """Let the workers forget a session; those that are gone have forgotten it already."""
@@ -350,18 +326,3 @@ def _check_cores(device: Device) -> None:
             f"device {device.name!r} is pinned to core {missing[0]}, but this process may use cores "
             f"{', '.join(map(str, here))}; change device.{device.name}.cores"
         )
-
-
-def _start(settings: Settings) -> Worker:
-    """A worker process with a connection to it; it inherits just the descriptors that it needs."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        root = str(Path(__file__).resolve().parents[1])
-        process = subprocess.Popen(
-            # -P: a file of the caller's folder must not pass for one of our packages
-            [sys.executable, "-P", "-c", _ENTRY, str(theirs.fileno()), pickle.dumps(settings).hex()],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))},
-            pass_fds=(theirs.fileno(), *settings.wake_fds),
-            stdin=subprocess.DEVNULL,
-        )
-    return Worker(device=settings.device, process=process, control=Connection(ours.detach()))

@@ -1,4 +1,4 @@
-"""A loaded plan: requests go in, outputs and stamps come out; awaited or blocking, several in flight if wanted."""
+"""A loaded plan: requests go in, inferences come out; awaited or blocking, several in flight if wanted."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,73 +14,14 @@ import numpy as np
 from hetsim.errors import DeviceError, ModelError
 from hetsim.model import Tensor
 from hetsim.plan import Dataflow
-from hetsim.timeline import Span, Timeline
-from runtime.arena import SUBMITTED, Arena
+from runtime.arena import ABORTED, SUBMITTED, Arena
 from runtime.backends.protocol import Array
+from runtime.inference import Inference
 
 if TYPE_CHECKING:
     from runtime.devices import Runtime
 
 _LOOK_S = 0.25  # how often a blocked caller looks for workers that are stuck
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inference:
-    """What one request gave.
-
-    Attributes:
-        outputs: The model's outputs by tensor, copies that belong to the caller.
-        submitted_ns: When it was submitted, on the monotonic clock.
-        stamps_ns: Start and end of each step of the plan's dataflow on the same clock; shape (num_steps, 2).
-        flow: The plan that was executed.
-    """
-
-    outputs: Mapping[str, Array]
-    submitted_ns: int
-    stamps_ns: Array
-    flow: Dataflow
-
-    @property
-    def latency_s(self) -> float:
-        """From the request's submission to the end of its last segment, in seconds."""
-        return float(self.stamps_ns[:, 1].max() - self.submitted_ns) * 1e-9
-
-    @cached_property
-    def durations_s(self) -> Array:
-        """How long each step ran, in seconds; shape (num_steps,)."""
-        durations: Array = (self.stamps_ns[:, 1] - self.stamps_ns[:, 0]) * 1e-9
-        return durations
-
-    @cached_property
-    def timeline(self) -> Timeline:
-        """What happened when, with time 0 at the submission.
-
-        A hand-over is shown where a device was idle and the tensor was what it waited for: from the end of the last
-        producer to the start of the consumer.
-        """
-        starts, ends = ((self.stamps_ns - self.submitted_ns) * 1e-9).T.tolist()
-        spans: list[Span] = []
-        for i, step in enumerate(self.flow.steps):
-            device, ops = step.segment.device, step.segment.ops
-            spans.append(Span(kind="compute", device=device, ops=ops, start_s=starts[i], end_s=ends[i]))
-            made = [(ends[maker], maker, tensor) for tensor, maker in step.inputs if maker is not None]
-            if not made:
-                continue
-            arrival_s, maker, tensor = max(made)
-            source = self.flow.steps[maker].segment.device
-            if source != device and (step.before is None or ends[step.before] <= arrival_s):
-                spans.append(
-                    Span(
-                        kind="hand-over",
-                        device=device,
-                        source=source,
-                        tensor=tensor,
-                        ops=ops,
-                        start_s=arrival_s,
-                        end_s=max(starts[i], arrival_s),
-                    )
-                )
-        return Timeline(origin="measured", spans=tuple(spans))
 
 
 class Session:
@@ -287,6 +226,8 @@ class Session:
                     device=name,
                     segment=ops,
                 )
+                self.arena.words[ABORTED] = 1  # the others wait no longer
+                self._runtime.end(name)
                 raise self._failure
 
     # The event loop's side: the workers' connections wake whoever awaits a request.
