@@ -227,7 +227,7 @@ def at_speed(problem: Problem, device: str, speed: float) -> Problem:
 
     def latency(name: str, ops: tuple[str, ...]) -> Latency | None:
         found = problem.latency(name, ops)
-        return found if found is None or name != device else Latency(found.seconds / speed)
+        return found if found is None or name != device else replace(found, seconds=found.seconds / speed)
 
     return replace(problem, platform=problem.platform.with_devices(own), latency_function=latency, _known={})
 
