@@ -242,10 +242,10 @@ def platform(context: typer.Context) -> None:
         _say(f"platform {name}: {described.description}")
         for device in described.devices:
             try:
-                words = make_backend(device).describe()
+                words = f"{make_backend(device).describe()}, cores {', '.join(map(str, device.cores)) or 'any'}"
             except HetsimError as error:
                 words = f"NOT AVAILABLE: {error}"
-            _say(f"  {device.label}: {words}, cores {', '.join(map(str, device.cores)) or 'any'}")
+            _say(f"  {device.label}: {words}")
 
 
 @platform_app.command()

@@ -153,6 +153,8 @@ def execute(
                     stack.enter_context(runtime.load(model, plans[index])),
                     stack.enter_context(runtime.load(model, plans[index], serial=True)),
                 )
+            for _, serial in sessions.values():
+                serial.run(inputs)  # engines allocate on their first run
             slowest_s = max(serial.run(inputs).latency_s for _, serial in sessions.values())
             num_turns = -(-pace.turns(slowest_s) // passes)
             for turn in range(num_turns):

@@ -71,11 +71,11 @@ def tune(
     """
     options = options or Options()
     stages = stages or Silent()
-    out.mkdir(parents=True, exist_ok=True)
-    with stages.stage("reference") as report:
-        report(0.0, "the right answer, from the reference engine")
-        truth = find_truth(model, seed=options.seed)
     with Runtime(platform) as runtime:
+        out.mkdir(parents=True, exist_ok=True)
+        with stages.stage("reference") as report:
+            report(0.0, "the right answer, from the reference engine")
+            truth = find_truth(model, seed=options.seed)
         if platform.calibration is None:
             with stages.stage("calibrate") as report:
                 platform = calibrate(runtime, progress=report)
