@@ -33,6 +33,10 @@ LatencyFunction = Callable[[str, tuple[str, ...]], Latency | None]
 cannot run them."""
 
 
+TrafficFunction = Callable[[tuple[str, ...]], int]
+"""From operators in topological order to the bytes that they move to and from the memory as one segment."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """What a scheduler is asked to solve.
@@ -41,6 +45,7 @@ class Problem:
         graph: The operators.
         platform: The devices.
         latency_function: Costs; answers are remembered here, so it is asked once for each question.
+        traffic_function: Memory traffic; None stands for none, so that nothing slows anything down.
         model_hash: Put into plans; empty where there is no model.
 
     Raises:
@@ -50,6 +55,7 @@ class Problem:
     graph: Graph
     platform: Platform
     latency_function: LatencyFunction
+    traffic_function: TrafficFunction | None = None
     model_hash: str = ""
     _known: dict[tuple[str, tuple[str, ...]], Latency | None] = field(default_factory=dict, repr=False, compare=False)
 
@@ -72,6 +78,10 @@ class Problem:
         """The same in seconds; infinite where the device cannot run them."""
         found = self.latency(device, ops)
         return math.inf if found is None else found.seconds
+
+    def traffic_bytes(self, ops: tuple[str, ...]) -> int:
+        """What ``ops`` move to and from the memory as one segment."""
+        return 0 if self.traffic_function is None else self.traffic_function(ops)
 
     def devices_for(self, ops: tuple[str, ...]) -> tuple[str, ...]:
         """Names of the devices that can run ``ops`` as one segment, in the platform's order."""

@@ -8,9 +8,10 @@
    first served: :meth:`_Inference._memory_channel`. Copies that are asked for at the same time go in plan order:
    that of the producing segments' first operators in the graph, then of the producer's outputs, then of the
    receiving devices on the platform.
+3. Running segments and copies share the memory's bandwidth: :class:`hetsim.fluid.FluidMemory`. What a segment moves
+   is ``problem.traffic_bytes``; nothing, unless the problem says otherwise.
 
-Left out so far: running segments that slow each other down through the memory, the cost of submitting a request,
-noise. docs/model.md has the equations.
+Left out so far: the cost of submitting a request, noise. docs/model.md has the equations.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import simpy
 from simpy.events import NORMAL, EventPriority
 
 from hetsim.errors import PlanError
+from hetsim.fluid import FluidMemory, Signal
 from hetsim.plan import Plan, Segment, check_plan
 from hetsim.problem import Problem
 from hetsim.timeline import Span, Timeline
@@ -69,6 +71,7 @@ class _Work:
         segment: The segment.
         seconds: Its time on its device.
         position: Its first operator's place in the graph.
+        traffic_bytes: What it moves to and from the memory.
         reads: Tensors that operators outside it make.
         makes: Tensors that others, or the caller, read.
     """
@@ -76,6 +79,7 @@ class _Work:
     segment: Segment
     seconds: float
     position: int
+    traffic_bytes: int
     reads: tuple[str, ...]
     makes: tuple[str, ...]
 
@@ -112,6 +116,7 @@ class Simulator:
                 segment=segment,
                 seconds=latency.seconds,
                 position=graph.position[ops[0]],
+                traffic_bytes=self.problem.traffic_bytes(ops),
                 reads=tuple(tensor for tensor in graph.inputs_of(ops) if tensor in graph.producer),
                 makes=graph.outputs_of(ops),
             )
@@ -141,16 +146,6 @@ class Simulator:
         return end_s
 
 
-class _Signal(simpy.Event):
-    """An event that its maker sets off ahead of time, as simpy does with its own ``Timeout``."""
-
-    def fire(self, *, in_s: float, priority: EventPriority = NORMAL) -> None:
-        """Let it happen ``in_s`` seconds from now."""
-        self._ok = True
-        self._value = None
-        self.env.schedule(self, priority, in_s)
-
-
 @dataclass(slots=True)
 class _HandOver:
     """A tensor's way to another device.
@@ -160,6 +155,7 @@ class _HandOver:
         source: Device that makes it.
         consumer: First segment that waits for it on the receiving device.
         transfer_s: Seconds that it takes once under way.
+        num_bytes: Size of the tensor.
         copies: Whether it needs the memory channel.
         arrival: Happens when it is there.
     """
@@ -168,18 +164,20 @@ class _HandOver:
     source: str
     consumer: Segment
     transfer_s: float
+    num_bytes: int
     copies: bool
-    arrival: _Signal
+    arrival: Signal
 
 
 class _Inference:
     """One inference: devices and the memory channel as SimPy processes, hand-overs as what they wait for."""
 
     def __init__(self, simulator: Simulator, queues: Queues, spans: list[Span] | None) -> None:
-        platform = simulator.problem.platform
+        platform, sizes = simulator.problem.platform, simulator.problem.graph.tensors
         self._needs_channel = any(link.mode == "copy" for link in platform.links.values())
         self._spans = spans
         self._env = simpy.Environment(initial_time=0.0)
+        self._memory = FluidMemory(self._env, platform.memory.shared_bytes_per_s)
         self._leaving: dict[str, list[_HandOver]] = {}  # by tensor, in the order of devices
         self._copies: list[tuple[float, int, int, int, _HandOver]] = []  # a heap, first come first
         self._copy_wanted = self._env.event()
@@ -192,17 +190,19 @@ class _Inference:
         home = {tensor: device for device, queue in work.items() for one in queue for tensor in one.makes}
         for device, queue in work.items():
             arriving: dict[str, _HandOver] = {}
-            todo: list[tuple[_Work, list[_Signal]]] = []
+            todo: list[tuple[_Work, list[Signal]]] = []
             for one in queue:
-                inputs: list[_Signal] = []
+                inputs: list[Signal] = []
                 for tensor in one.reads:
                     source = home.get(tensor, device)
                     if source == device:
                         continue
                     if tensor not in arriving:
                         transfer_s, copies = simulator.transfer(source, device, tensor)
-                        arrival = _Signal(self._env)
-                        arriving[tensor] = _HandOver(tensor, source, one.segment, transfer_s, copies, arrival)
+                        arrival = Signal(self._env)
+                        arriving[tensor] = _HandOver(
+                            tensor, source, one.segment, transfer_s, sizes[tensor].num_bytes, copies, arrival
+                        )
                         self._leaving.setdefault(tensor, []).append(arriving[tensor])
                     inputs.append(arriving[tensor].arrival)
                 todo.append((one, inputs))
@@ -215,7 +215,7 @@ class _Inference:
         self._env.run()
         return float(self._env.now)
 
-    def _device(self, device: str, queue: list[tuple[_Work, list[_Signal]]]) -> Generator[simpy.Event, None, None]:
+    def _device(self, device: str, queue: list[tuple[_Work, list[Signal]]]) -> Generator[simpy.Event, None, None]:
         """Rule 1: strictly in order, one at a time, each when its inputs are there."""
         env = self._env
         for work, inputs in queue:
@@ -223,7 +223,7 @@ class _Inference:
                 if not arrival.processed:
                     yield arrival
             start_s = env.now
-            yield env.timeout(work.seconds)
+            yield self._memory.run(work.seconds, work.traffic_bytes)
             self.num_left -= 1
             if self._spans is not None:
                 self._spans.append(
@@ -248,25 +248,31 @@ class _Inference:
             if not self._copies:
                 self._copy_wanted = self._env.event()
                 yield self._copy_wanted
-            settled = _Signal(self._env)  # whatever else ends at this time asks before anyone is served
+            settled = Signal(self._env)  # whatever else ends at this time asks before anyone is served
             settled.fire(in_s=0.0, priority=_AFTER_ALL_ELSE)
             yield settled
             *_, hand_over = heapq.heappop(self._copies)
-            self._start(hand_over)
+            start_s = self._env.now
+            yield self._memory.run(hand_over.transfer_s, hand_over.num_bytes)
+            hand_over.arrival.fire(in_s=0.0)
             yield hand_over.arrival
+            self._note(hand_over, start_s, self._env.now)
 
     def _start(self, hand_over: _HandOver) -> None:
         """The tensor sets out now, and nothing holds it up."""
-        transfer_s = hand_over.transfer_s
+        now, transfer_s = self._env.now, hand_over.transfer_s
         hand_over.arrival.fire(in_s=transfer_s)
-        if self._spans is not None and transfer_s > 0:
+        self._note(hand_over, now, now + transfer_s)
+
+    def _note(self, hand_over: _HandOver, start_s: float, end_s: float) -> None:
+        if self._spans is not None and end_s > start_s:
             self._spans.append(
                 Span(
                     kind="hand-over",
                     device=hand_over.consumer.device,
                     ops=hand_over.consumer.ops,
-                    start_s=self._env.now,
-                    end_s=self._env.now + transfer_s,
+                    start_s=start_s,
+                    end_s=end_s,
                     tensor=hand_over.tensor,
                     source=hand_over.source,
                 )

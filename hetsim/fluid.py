@@ -1,0 +1,121 @@
+"""The memory behind all devices as a fluid that running segments and copies share.
+
+Work that moves ``m`` bytes in ``d`` seconds alone demands ``m / d``. While the demands of all that runs exceed what the
+memory sustains, each gets its max-min fair share: those that ask for less than an equal share get what they ask for,
+and the others divide the rest equally, round by round. Work that gets a part of its demand proceeds at that part of its
+speed. Shares change only when work starts or ends. This is the fluid model of SimGrid (Casanova et al., J. Parallel
+Distrib. Comput. 74(10), 2014, doi 10.1016/j.jpdc.2014.06.008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import simpy
+from simpy.events import NORMAL, EventPriority
+
+
+class Signal(simpy.Event):
+    """An event that its maker sets off ahead of time, as simpy does with its own ``Timeout``."""
+
+    def fire(self, *, in_s: float, priority: EventPriority = NORMAL) -> None:
+        """Let it happen ``in_s`` seconds from now."""
+        self._ok = True
+        self._value = None
+        self.env.schedule(self, priority, in_s)
+
+
+def fair_shares(demands: Sequence[float], capacity: float) -> list[float]:
+    """The max-min fair share of each demand, in its own unit; sums to at most ``capacity``.
+
+    >>> fair_shares([1.0, 5.0, 9.0], 9.0)
+    [1.0, 4.0, 4.0]
+
+    Args:
+        demands: What each would take alone, 0 or more.
+        capacity: What there is, more than 0.
+    """
+    shares = [0.0] * len(demands)
+    left = capacity
+    order = sorted(range(len(demands)), key=demands.__getitem__)
+    for served, i in enumerate(order):
+        shares[i] = min(demands[i], left / (len(order) - served))
+        left -= shares[i]
+    return shares
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """Work under way.
+
+    Attributes:
+        demand: Bytes per second that it moves at full speed.
+        done: Happens when it has ended.
+        left_s: Seconds of full speed that were left at ``since_s``.
+        since_s: When its speed last changed.
+        speed: The part of full speed at which it has proceeded since.
+        end: What will end it unless its speed changes before.
+    """
+
+    demand: float
+    done: Signal
+    left_s: float
+    since_s: float
+    speed: float
+    end: Signal
+
+
+class FluidMemory:
+    """Shares a memory's bandwidth among all that runs.
+
+    Args:
+        env: The simulation.
+        capacity_bytes_per_s: What the memory sustains in all.
+    """
+
+    def __init__(self, env: simpy.Environment, capacity_bytes_per_s: float) -> None:
+        self._env = env
+        self._capacity_bytes_per_s = capacity_bytes_per_s
+        self._running: list[_Stream] = []
+
+    def run(self, seconds: float, num_bytes: int) -> simpy.Event:
+        """Start work that takes ``seconds`` and moves ``num_bytes`` alone; the event happens when it has ended.
+
+        What is never slowed down ends just ``seconds`` from now, to the last bit.
+        """
+        done = Signal(self._env)
+        if seconds == 0 or num_bytes == 0:
+            done.fire(in_s=seconds)
+            return done
+        stream = _Stream(num_bytes / seconds, done, seconds, self._env.now, 1.0, done)
+        stream.end = self._end(stream)
+        self._running.append(stream)
+        self._share()
+        return done
+
+    def _share(self) -> None:
+        """Give everyone the speed that its share allows; whoever keeps its speed keeps its end."""
+        demands = [stream.demand for stream in self._running]
+        for stream, share in zip(self._running, fair_shares(demands, self._capacity_bytes_per_s), strict=True):
+            speed = share / stream.demand
+            if speed != stream.speed:
+                now = self._env.now
+                stream.left_s = max(0.0, stream.left_s - (now - stream.since_s) * stream.speed)
+                stream.since_s = now
+                stream.speed = speed
+                stream.end = self._end(stream)
+
+    def _end(self, stream: _Stream) -> Signal:
+        """The end of a stream at its present speed."""
+        end = Signal(self._env)
+
+        def arrive(_: simpy.Event) -> None:
+            if stream.end is end:  # else its speed has changed meanwhile
+                self._running.remove(stream)
+                stream.done.fire(in_s=0.0)
+                self._share()
+
+        end.callbacks.append(arrive)
+        end.fire(in_s=stream.left_s / stream.speed)
+        return end
