@@ -106,18 +106,22 @@ def test_single_device_as_winner_means_stay_there() -> None:
     assert words.startswith("Stay on one device: single:npu, 17.50 ms")
 
 
-def test_overlapping_intervals_are_ties() -> None:
-    noisy = replace(OUTCOME, plans=(*OUTCOME.plans[:2], plan("type_based", 0.01405), plan("search", 0.0140)))
+def test_ties_are_said_to_be_ties() -> None:
+    plans = (*OUTCOME.plans[:2], plan("type_based", 0.01405), plan("search", 0.0140))
+    noisy = replace(OUTCOME, plans=plans, tied=("type_based",))
     assert [p.name for p in noisy.ties] == ["type_based"]
     assert "Tied with it within the noise: type_based." in verdict(noisy)
     assert "as good" not in verdict(noisy)
-    close = replace(OUTCOME, plans=(plan("single:npu", 0.01405, num_devices=1), plan("search", 0.0140)))
+    plans = (plan("single:npu", 0.01405, num_devices=1), plan("search", 0.0140))
+    close = replace(OUTCOME, plans=plans, tied=("single:npu",))
     assert "staying on one device is as good" in verdict(close)
 
 
 def test_winner_must_be_among_the_plans() -> None:
     with pytest.raises(ValueError, match="winner 'heft' is not among the plans"):
         replace(OUTCOME, winner="heft")
+    with pytest.raises(ValueError, match="winner 'peft' is not among the plans"):
+        replace(OUTCOME, tied=("peft",))
 
 
 def test_page_is_self_contained_and_escapes_names(tmp_path: Path) -> None:

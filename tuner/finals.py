@@ -25,7 +25,7 @@ SEARCH_ROUND = "search round "
 """How the plans of the search's rounds are called before the best of them is."""
 
 _WEIGHTS_AT_ONCE_BYTES = 1200 * 2**20
-_RUNS_PER_TURN = 3
+_RUNS_PER_TURN = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Pace:
     """
 
     num_runs: int = 60
-    budget_s: float = 4.5
+    budget_s: float = 6.0
 
     def turns(self, latency_s: float) -> int:
         """How many turns of a few runs each a plan of that latency gets."""
@@ -53,6 +53,7 @@ class Execution:
     Attributes:
         plan: The plan.
         latency: From submission to the last segment's end, over all runs.
+        turns_s: The median latency of each turn, in seconds.
         typical: The timeline of the run that comes nearest to the medians of all starts and ends.
         largest_error: Largest difference from the expected outputs, relative to the largest value of the output.
         hand_over_s: Medians' raw material: each hand-over for which a device sat waiting, in seconds.
@@ -60,6 +61,7 @@ class Execution:
 
     plan: Plan
     latency: Summary
+    turns_s: tuple[float, ...]
     typical: Timeline
     largest_error: float
     hand_over_s: tuple[float, ...]
@@ -119,6 +121,15 @@ def by_scheduler(finalists: Mapping[str, Finalist]) -> dict[str, Finalist]:
     if rounds:
         found["search"] = min(rounds, key=lambda finalist: finalist.execution.latency.median_s)
     return found
+
+
+def ties_with(one: Execution, fastest: Execution) -> bool:
+    """Whether noise alone may have put a plan behind the fastest.
+
+    The two are compared turn by turn, so that drift of the machine drops out: they tie if the 95 % confidence interval
+    of the median ratio of their turns reaches 1.
+    """
+    return summarize([mine / best for mine, best in zip(one.turns_s, fastest.turns_s, strict=True)]).low_s <= 1.0
 
 
 def execute(
@@ -191,6 +202,10 @@ def _conclude(plan: Plan, runs: list[Inference], truth: Truth) -> Execution:
     return Execution(
         plan=plan,
         latency=summarize([run.latency_s for run in runs]),
+        turns_s=tuple(
+            float(np.median([run.latency_s for run in runs[i : i + _RUNS_PER_TURN]]))
+            for i in range(0, len(runs), _RUNS_PER_TURN)
+        ),
         typical=runs[int(distance_ns.argmin())].timeline,
         largest_error=max(relative_error(run.outputs, truth.outputs) for run in runs),
         hand_over_s=tuple(span.duration_s for run in runs for span in run.timeline.spans if span.kind == "hand-over"),

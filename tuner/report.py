@@ -57,6 +57,7 @@ class Outcome:
         model: Name of the model.
         platform: Name of the platform.
         plans: One for each scheduler, in the order in which people should see them.
+        tied: Names of other plans between which and the winner noise may have decided.
         best_single_device_s: Median of the best single device, in seconds; None if none runs the whole model.
         winner: Name of the plan that measured best; among those that tie with it within the noise, the simplest.
         outputs_match: Whether every plan's outputs agree with the reference engine's within the tolerance.
@@ -75,7 +76,7 @@ class Outcome:
         command: The command line, as a list of arguments, that does it again.
 
     Raises:
-        ValueError: If ``winner`` is not among the plans.
+        ValueError: If ``winner`` or one of ``tied`` is not among the plans.
     """
 
     model: str
@@ -83,6 +84,7 @@ class Outcome:
     plans: tuple[PlanOutcome, ...]
     best_single_device_s: float | None
     winner: str
+    tied: tuple[str, ...] = ()
     outputs_match: bool
     largest_error: float
     tolerance: float
@@ -99,8 +101,9 @@ class Outcome:
 
     def __post_init__(self) -> None:
         names = [plan.name for plan in self.plans]
-        if self.winner not in names:
-            raise ValueError(f"winner {self.winner!r} is not among the plans {names}")
+        for name in (self.winner, *self.tied):
+            if name not in names:
+                raise ValueError(f"winner {name!r} is not among the plans {names}")
 
     @property
     def best(self) -> PlanOutcome:
@@ -109,9 +112,8 @@ class Outcome:
 
     @property
     def ties(self) -> tuple[PlanOutcome, ...]:
-        """Other plans whose confidence interval overlaps the winner's: noise may have decided between them."""
-        best = self.best
-        return tuple(plan for plan in self.plans if plan is not best and plan.measured_low_s <= best.measured_high_s)
+        """The plans that tie with the winner."""
+        return tuple(plan for plan in self.plans if plan.name in self.tied)
 
     def speed_up(self, plan: PlanOutcome) -> float | None:
         """How many times faster than the best single device the plan measured."""

@@ -26,7 +26,7 @@ from runtime import RefusedError, Runtime
 from runtime.calibrate import calibrate
 from runtime.profiler import Effort, make_header, profile_covers, replay
 from scheduler.registry import make_plan, scheduler_names
-from tuner.finals import SEARCH_ROUND, Finalist, Pace, by_scheduler, engines_alone_s, hold_finals
+from tuner.finals import SEARCH_ROUND, Finalist, Pace, by_scheduler, engines_alone_s, hold_finals, ties_with
 from tuner.progress import Report, Silent, Stages
 from tuner.report import Outcome, PlanOutcome, summary, write_html
 from tuner.truth import find_truth
@@ -172,6 +172,7 @@ def _judge(
     options: Options,
 ) -> Outcome:
     """Put simulated beside measured for every scheduler and name the winner: the best measured, the simpler of ties."""
+    found = by_scheduler(finalists)
     rows = {
         name: PlanOutcome(
             name=name,
@@ -183,12 +184,12 @@ def _judge(
             num_segments=finalist.plan.num_segments,
             num_devices=len(finalist.plan.queues),
         )
-        for name, finalist in by_scheduler(finalists).items()
+        for name, finalist in found.items()
     }
-    fastest = min(rows.values(), key=lambda row: row.measured_s)
-    tied = [row for row in rows.values() if row.measured_low_s <= fastest.measured_high_s]
+    fastest = found[min(rows.values(), key=lambda row: row.measured_s).name].execution
+    tied = [row for row in rows.values() if ties_with(found[row.name].execution, fastest)]
     winner = min(tied, key=lambda row: (row.num_devices, row.num_segments, row.measured_s))
-    won = by_scheduler(finalists)[winner.name]
+    won = found[winner.name]
     largest_error = max(finalist.execution.largest_error for finalist in finalists.values())
     hand_over_s = [each_s for finalist in finalists.values() for each_s in finalist.execution.hand_over_s]
     return Outcome(
@@ -197,6 +198,7 @@ def _judge(
         plans=tuple(rows.values()),
         best_single_device_s=min((row.measured_s for row in rows.values() if row.num_devices == 1), default=None),
         winner=winner.name,
+        tied=tuple(row.name for row in tied if row is not winner),
         outputs_match=largest_error <= tolerance,
         largest_error=largest_error,
         tolerance=tolerance,

@@ -1,0 +1,56 @@
+"""Who ties with whom, how long finals last, and which of the search's plans speaks for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from hetsim.plan import Plan
+from hetsim.statistics import summarize
+from hetsim.timeline import Timeline
+from tuner.finals import SEARCH_ROUND, Execution, Finalist, Pace, by_scheduler, ties_with
+
+NOTHING = Timeline(origin="measured", spans=())
+
+
+def execution(*turns_s: float) -> Execution:
+    return Execution(
+        plan=Plan(model="m", queues={}),
+        latency=summarize(turns_s),
+        turns_s=turns_s,
+        typical=NOTHING,
+        largest_error=0.0,
+        hand_over_s=(),
+    )
+
+
+def test_drift_that_hits_both_alike_hides_no_difference() -> None:
+    # The machine is twice as slow in every other turn; in each turn the second plan takes 3 % longer.
+    fast = execution(*(1.0, 2.0) * 5)
+    slow = execution(*(1.03, 2.06) * 5)
+    assert not ties_with(slow, fast)
+    assert ties_with(fast, fast)
+
+
+@pytest.mark.parametrize(
+    ("faster_turns", "tie"),
+    [(0, False), (1, False), (2, True), (5, True)],  # of ten; with one or none below 1 the interval lies above it
+)
+def test_a_plan_that_wins_some_turns_ties(faster_turns: int, tie: bool) -> None:
+    fast = execution(*[1.0] * 10)
+    other = execution(*[0.99] * faster_turns, *[1.01] * (10 - faster_turns))
+    assert ties_with(other, fast) is tie
+
+
+@pytest.mark.parametrize(("latency_s", "turns"), [(0.001, 30), (0.1, 30), (0.2, 15), (10.0, 5)])
+def test_slow_plans_run_less_often_but_not_too_rarely(latency_s: float, turns: int) -> None:
+    assert Pace(num_runs=60, budget_s=6.0).turns(latency_s) == turns
+
+
+def test_the_best_measured_round_speaks_for_the_search() -> None:
+    finalists = {
+        name: Finalist(plan=Plan(model="m", queues={}), simulated=NOTHING, execution=execution(seconds))
+        for name, seconds in (("single:cpu", 3.0), (f"{SEARCH_ROUND}1", 2.0), (f"{SEARCH_ROUND}2", 1.0))
+    }
+    found = by_scheduler(finalists)
+    assert list(found) == ["single:cpu", "search"]
+    assert found["search"] is finalists[f"{SEARCH_ROUND}2"]
