@@ -1,7 +1,7 @@
 """Question: how far is the simulation of a plan from what its execution measures?
 
-Each model is profiled, every scheduler plans it, and each distinct plan is simulated twice and executed, all plans in
-turns. What is simulated never saw the plan's own parallel execution:
+Each model is profiled, every scheduler plans it, random plans are added, and each distinct plan is simulated twice and
+executed, all plans in turns. What is simulated never saw the plan's own parallel execution:
 
 - ``predicted_s`` knows the profile's covers alone: whole-model walks on one device, nothing measured on any plan;
 - ``simulated_s`` also knows how long the plan's segments took in its serial replay, one device active at a time.
@@ -13,9 +13,10 @@ models that have their lines.
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -29,9 +30,14 @@ from hetsim.costs import make_problem
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
 from hetsim.model import Model, load_model
 from hetsim.pictures import ScatterRow, draw_scatter
+from hetsim.plan import Plan
+from hetsim.problem import Problem
 from hetsim.profile import Profile, Samples, Unsupported
 from hetsim.simulate import makespan_s
+from hetsim.statistics import kendall_interval, kendall_tau
+from runtime import RefusedError, Runtime
 from runtime.profiler import Effort, covers
+from scheduler.random_plans import RANDOM, random_plans
 from tuner.exits import run_to_exit
 from tuner.finals import SEARCH_ROUND, Pace, hold_finals
 from tuner.progress import OnScreen, Silent, Stages
@@ -39,6 +45,11 @@ from tuner.truth import find_truth
 from tuner.tune import Options, plan_all
 
 COMMAND = "python -m experiments.simulated_vs_measured"
+
+NUM_RANDOM = 14
+"""Random plans of each model: with six schedulers' that differ, twenty are executed."""
+
+_KINDS = {SEARCH_ROUND: "search", RANDOM: "random"}  # what begins so is one scheduler in the CSV
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -51,7 +62,7 @@ class PlanLine:
         model: The network.
         platform: The devices.
         plan_id: The plan's digest; two schedulers may have made the same plan.
-        scheduler: Who made it; ``search`` may have made several, one each round.
+        scheduler: Who made it; ``search`` may have made several, one each round, and ``random`` makes many.
         num_segments: Compiled units.
         predicted_s: Simulated from the profile's covers alone.
         simulated_s: Simulated from the plan's own serial replay.
@@ -78,7 +89,7 @@ class PlanLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorLine:
-    """A line of errors.csv: relative errors over the distinct plans of one model, in percent of the measured time.
+    """A line of errors.csv, over the distinct plans of one model; errors are relative, in percent of the measured time.
 
     Attributes:
         model: The network.
@@ -90,6 +101,11 @@ class ErrorLine:
         predicted_mean_percent: The same of ``predicted_s``.
         predicted_worst_percent: The same of it.
         predicted_bias_percent: The same of it.
+        kendall_tau: Rank correlation (tau-b) of ``simulated_s`` and ``measured_s``; None, an empty cell, where there is
+            nothing to rank, as with a single plan.
+        tau_low: Lower end of its 95 % bootstrap interval over plans, or None.
+        tau_high: Upper end of it, or None.
+        predicted_kendall_tau: The same correlation of ``predicted_s``, or None.
     """
 
     model: str
@@ -101,6 +117,10 @@ class ErrorLine:
     predicted_mean_percent: float
     predicted_worst_percent: float
     predicted_bias_percent: float
+    kendall_tau: float | None
+    tau_low: float | None
+    tau_high: float | None
+    predicted_kendall_tau: float | None
 
 
 @app.command()
@@ -113,8 +133,9 @@ def simulated_vs_measured(
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
+    num_random: Annotated[int, typer.Option("--random", min=0, metavar="N", help="Random plans.")] = NUM_RANDOM,
 ) -> None:
-    """Simulate and execute every scheduler's plan of each model, and compare."""
+    """Simulate and execute every scheduler's plan of each model, and random ones, and compare."""
     options = Options(
         seed=seed,
         rounds=rounds,
@@ -124,12 +145,19 @@ def simulated_vs_measured(
         command=(*shlex.split(COMMAND), *sys.argv[1:]),
     )
     console = Console()
-    lines = compare(model_names(models), load_platform(platform), out, options=options, stages=OnScreen(console))
+    lines = compare(
+        model_names(models),
+        load_platform(platform),
+        out,
+        options=options,
+        num_random=num_random,
+        stages=OnScreen(console),
+    )
     for line in summarize_errors(lines):
         console.print(
             f"{line.model}: {line.num_plans} plans; simulated {line.simulated_mean_percent:.1f} % off on average, "
-            f"{line.simulated_worst_percent:.1f} % at worst; predicted {line.predicted_mean_percent:.1f} % and "
-            f"{line.predicted_worst_percent:.1f} %",
+            f"{line.simulated_worst_percent:.1f} % at worst, {_tau_words(line)}; predicted "
+            f"{line.predicted_mean_percent:.1f} % and {line.predicted_worst_percent:.1f} %",
             markup=False,
             highlight=False,
         )
@@ -141,6 +169,7 @@ def compare(
     out: Path,
     *,
     options: Options | None = None,
+    num_random: int = NUM_RANDOM,
     stages: Stages | None = None,
 ) -> list[PlanLine]:
     """All lines of ``out/plans.csv`` once every model has some; the other files are brought up to date as well.
@@ -160,6 +189,7 @@ def compare(
         "max_evaluations": options.max_evaluations,
         "repeats": options.effort.repeats,
         "runs": options.pace.num_runs,
+        "random": num_random,
     }
     path = out / "plans.csv"
     record = Record(path, PlanLine, settings=settings, command=shlex.join(options.command))
@@ -168,7 +198,7 @@ def compare(
         platform = calibrated(platform, out, stages=stages)
     for name in missing:
         model = load_model(name, seed=options.seed)
-        record.add(model, _measure(model, platform, out / model.name, options, stages))
+        record.add(model, _measure(model, platform, out / model.name, options, num_random, stages))
         del model  # before the next one comes
         conclude(path, out)
     if not missing:  # an earlier run may have been killed before it came to that
@@ -188,17 +218,21 @@ def conclude(csv_path: Path, out: Path) -> None:
     draw(lines, out / "scatter.png")
 
 
-def _measure(model: Model, platform: Platform, folder: Path, options: Options, stages: Stages) -> list[PlanLine]:
+def _measure(
+    model: Model, platform: Platform, folder: Path, options: Options, num_random: int, stages: Stages
+) -> list[PlanLine]:
     """One model's lines: profile, plan, simulate, execute."""
     truth = find_truth(model, seed=options.seed)
     with profiled(model, platform, folder, effort=options.effort, stages=stages) as (runtime, file):
         plans = plan_all(runtime, model, platform, file, options, stages)
+        problem = make_problem(model, platform, file.profile)
+        plans |= draw_plans(runtime, model, problem, plans, num_random, seed=options.seed, stages=stages)
         with stages.stage(f"execute {model.name}") as report:
             finalists = hold_finals(runtime, model, platform, plans, truth, file=file, pace=options.pace, report=report)
         before = make_problem(model, platform, covers_alone(file.profile, model))
     lines: dict[tuple[str, str], PlanLine] = {}
     for name, finalist in finalists.items():
-        scheduler = "search" if name.startswith(SEARCH_ROUND) else name
+        scheduler = next((kind for start, kind in _KINDS.items() if name.startswith(start)), name)
         latency, error = finalist.execution.latency, finalist.execution.largest_error
         if error > truth.tolerance(platform):
             stages.say(f"{model.name}, {name}: outputs are off by {error:.2g}, more than rounding explains")
@@ -217,6 +251,40 @@ def _measure(model: Model, platform: Platform, folder: Path, options: Options, s
             num_samples=latency.num_samples,
         )
     return list(lines.values())
+
+
+def draw_plans(
+    runtime: Runtime,
+    model: Model,
+    problem: Problem,
+    others: Mapping[str, Plan],
+    count: int,
+    *,
+    seed: int,
+    stages: Stages,
+) -> dict[str, Plan]:
+    """At most ``count`` random plans that the engines accept and that are not among ``others``, by name.
+
+    One that an engine refuses is dropped, which is said, and the next one drawn takes its place. The profile does not
+    learn of it: the plans of the others were made without knowing it.
+
+    Raises:
+        DeviceError: If a device failed.
+    """
+    known = {plan.digest for plan in others.values()}
+    drawn: dict[str, Plan] = {}
+    for plan in random_plans(problem, 2 * count + len(known) if count else 0, seed=seed):
+        if len(drawn) == count:
+            break
+        if plan.digest in known:
+            continue
+        try:
+            runtime.load(model, plan).close()
+        except RefusedError as refusal:
+            stages.say(f"{model.name}, {plan.scheduler}: dropped, {refusal}")
+        else:
+            drawn[plan.scheduler] = plan
+    return drawn
 
 
 def covers_alone(profile: Profile, model: Model) -> Profile:
@@ -241,6 +309,9 @@ def summarize_errors(lines: Sequence[PlanLine]) -> list[ErrorLine]:
         own = _distinct(line for line in lines if (line.model, line.platform) == (model, platform))
         simulated = [(line.simulated_s / line.measured_s - 1) * 100 for line in own]
         predicted = [(line.predicted_s / line.measured_s - 1) * 100 for line in own]
+        measured_s = [line.measured_s for line in own]
+        simulated_s = [line.simulated_s for line in own]
+        low, high = kendall_interval(simulated_s, measured_s)
         found.append(
             ErrorLine(
                 model=model,
@@ -252,9 +323,23 @@ def summarize_errors(lines: Sequence[PlanLine]) -> list[ErrorLine]:
                 predicted_mean_percent=sum(map(abs, predicted)) / len(own),
                 predicted_worst_percent=max(map(abs, predicted)),
                 predicted_bias_percent=sum(predicted) / len(own),
+                kendall_tau=_or_none(kendall_tau(simulated_s, measured_s)),
+                tau_low=_or_none(low),
+                tau_high=_or_none(high),
+                predicted_kendall_tau=_or_none(kendall_tau([line.predicted_s for line in own], measured_s)),
             )
         )
     return found
+
+
+def _or_none(number: float) -> float | None:
+    return None if math.isnan(number) else number
+
+
+def _tau_words(line: ErrorLine) -> str:
+    if line.kendall_tau is None:
+        return "nothing to rank"
+    return f"tau {line.kendall_tau:.2f} ({line.tau_low:.2f} to {line.tau_high:.2f})"
 
 
 def draw(lines: Sequence[PlanLine], picture: Path) -> None:

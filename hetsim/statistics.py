@@ -1,12 +1,16 @@
-"""Summaries of noisy samples: the median, its confidence interval, and the spread."""
+"""Summaries of noisy samples (median, its confidence interval, spread), and how well two sides agree on an order."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,3 +72,73 @@ def _rank_from_end(count: int) -> int:
         term = term * (count - low) // (low + 1)
         cumulated += term
     return max(low, 0)
+
+
+def kendall_tau(xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Rank correlation tau-b of paired numbers, from -1 (order reversed) to 1 (same order).
+
+    Pairs of points in the same order on both sides, less those in opposite order, over the geometric mean of the
+    pairs that ``xs`` and those that ``ys`` tell apart (M. G. Kendall, "The treatment of ties in ranking problems",
+    Biometrika 33(3), 1945). It is NaN where there is nothing to rank: fewer than two points, or one side all equal.
+
+    >>> kendall_tau([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]) == 4 / 6
+    True
+
+    Raises:
+        ValueError: If the sides differ in length or hold a NaN.
+    """
+    agreement = _agreement(xs, ys)
+    return float(_weighted_taus(agreement, np.ones((1, len(xs))))[0])
+
+
+def kendall_interval(
+    xs: Sequence[float], ys: Sequence[float], *, seed: int = 0, num_resamples: int = 2000
+) -> tuple[float, float]:
+    """Lower and upper end of the 95 % bootstrap interval of :func:`kendall_tau`.
+
+    Points are drawn with replacement, and the 2.5th and 97.5th percentile of the taus taken (Efron and Tibshirani,
+    *An Introduction to the Bootstrap*, 13.3). Draws with nothing to rank are left out; both ends are NaN if all are.
+
+    Args:
+        xs: One side.
+        ys: The other.
+        seed: Of the draws.
+        num_resamples: How many draws, at least 1.
+
+    Raises:
+        ValueError: As :func:`kendall_tau` does, and if ``num_resamples`` is below 1.
+    """
+    if num_resamples < 1:
+        raise ValueError(f"num_resamples must be >= 1, got {num_resamples}")
+    agreement, count = _agreement(xs, ys), len(xs)
+    if not count:
+        return math.nan, math.nan
+    # How often each point was drawn is all that counts.
+    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=num_resamples)
+    taus = _weighted_taus(agreement, weights.astype(float))
+    taus = taus[~np.isnan(taus)]
+    if not taus.size:
+        return math.nan, math.nan
+    low, high = np.percentile(taus, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _agreement(xs: Sequence[float], ys: Sequence[float]) -> tuple[Floats, Floats]:
+    """For every pair of points its order on either side: 1, -1, or 0 for a tie."""
+    if len(xs) != len(ys):
+        raise ValueError(f"a rank correlation needs pairs, got {len(xs)} and {len(ys)} numbers")
+    sides = [np.asarray(side, dtype=float) for side in (xs, ys)]
+    if any(np.isnan(side).any() for side in sides):
+        raise ValueError("a rank correlation needs numbers that can be ordered, got NaN")
+    x, y = (np.greater.outer(side, side).astype(float) - np.less.outer(side, side) for side in sides)
+    return x, y
+
+
+def _weighted_taus(agreement: tuple[Floats, Floats], weights: Floats) -> Floats:
+    """Tau-b for each row of weights, which say how often each point is there; points do not pair with their copies."""
+    x, y = agreement
+    concordant, told_by_x, told_by_y = (((weights @ pairs) * weights).sum(axis=1) for pairs in (x * y, x * x, y * y))
+    told: Floats = np.sqrt(told_by_x * told_by_y)
+    taus = np.full_like(told, np.nan)
+    np.divide(concordant, told, out=taus, where=told > 0)
+    return taus

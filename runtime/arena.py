@@ -7,6 +7,7 @@ Control words are 64-bit integers, each on a cache line of its own::
 
     SUBMITTED       newest request the caller submitted, counted from 1
     ABORTED         1 once a worker gave up; everyone else then stops waiting
+    serial[k]       1 if the request in slot k runs one segment at a time, in model order
     parked[d]       1 while device d's worker sleeps and must be woken
     current[d]      1 + index of the step that device d is running, 0 while it runs none
     done[i]         newest request for which step i has ended
@@ -56,17 +57,21 @@ class Layout:
     offsets: Mapping[str, int]
     slot_bytes: int
 
+    def serial(self, slot: int) -> int:
+        """Index of a slot's ``serial`` word."""
+        return (2 + slot) * _LINE_WORDS
+
     def parked(self, device: int) -> int:
         """Index of a device's ``parked`` word."""
-        return (2 + device) * _LINE_WORDS
+        return self.serial(self.num_slots + device)
 
     def current(self, device: int) -> int:
         """Index of a device's ``current`` word."""
-        return (2 + self.num_devices + device) * _LINE_WORDS
+        return self.parked(self.num_devices + device)
 
     def done(self, step: int) -> int:
         """Index of a step's ``done`` word."""
-        return (2 + 2 * self.num_devices + step) * _LINE_WORDS
+        return self.current(self.num_devices + step)
 
     def stamp(self, slot: int, step: int) -> int:
         """Index of a step's start stamp (the end stamp follows): nanoseconds of the monotonic clock."""

@@ -111,7 +111,6 @@ class Runtime:
         plan: Plan,
         *,
         num_slots: int = 1,
-        serial: bool = False,
         on_compiled: Callable[[tuple[str, ...]], None] | None = None,
     ) -> Session:
         """Compile a plan's segments on their devices, all devices at once.
@@ -120,8 +119,6 @@ class Runtime:
             model: The model.
             plan: Made for it.
             num_slots: Requests that may be in flight, each with memory of its own.
-            serial: Run one segment at a time in model order, whichever device it is on (for measuring segments in the
-                cache state that the plan brings about, without contention).
             on_compiled: Told the operators of each segment that has been compiled.
 
         Raises:
@@ -132,7 +129,7 @@ class Runtime:
         flow = check_plan(model.graph, plan, device_names=self.platform.device_names, model_hash=model.hash)
         self._pause()
         layout = plan_layout(flow, num_devices=len(self._workers), num_slots=num_slots)
-        programs = build_programs(flow, layout, self._store(model), self.platform.device_names, serial=serial)
+        programs = build_programs(flow, layout, self._store(model), self.platform.device_names)
         arena = Arena(layout)
         self._num_sessions += 1
         session = Session(self, self._num_sessions, flow, arena, tuple(programs))

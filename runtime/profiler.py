@@ -213,11 +213,11 @@ def _walk(
     only: str | None = None,
 ) -> None:
     """Run a plan serially and record the durations of its segments (of one device, if ``only`` names it)."""
-    with runtime.load(model, plan, serial=True) as session:
+    with runtime.load(model, plan) as session:
         for _ in range(effort.warm_ups):
-            latency_s = session.run(inputs).latency_s
+            latency_s = session.run(inputs, serial=True).latency_s
         repeats = max(3, min(effort.repeats, round(effort.budget_s / latency_s)))
-        durations = np.array([session.run(inputs).durations_s for _ in range(repeats)])
+        durations = np.array([session.run(inputs, serial=True).durations_s for _ in range(repeats)])
         for step, samples in zip(session.flow.steps, durations.T, strict=True):
             if only in (None, step.segment.device):
                 file.add(

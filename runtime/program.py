@@ -21,7 +21,8 @@ class Task:
         path: The segment's ONNX file.
         weight_bytes: Bytes of its constants.
         waits_for: Steps of other devices that must end first.
-        wakes: Indices of the devices that may sleep until this step ends.
+        waits_serially: Likewise when one segment runs at a time: the step before in model order, if another device's.
+        wakes: Indices of the devices that may sleep until this step ends, in either case.
         inputs: Tensors it reads, in the order of the segment's inputs.
         outputs: Tensors it writes, likewise.
     """
@@ -31,6 +32,7 @@ class Task:
     path: Path
     weight_bytes: int
     waits_for: tuple[int, ...]
+    waits_serially: tuple[int, ...]
     wakes: tuple[int, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -50,7 +52,7 @@ class Program:
 
 
 def build_programs(
-    flow: Dataflow, layout: Layout, store: SegmentStore, device_names: tuple[str, ...], *, serial: bool
+    flow: Dataflow, layout: Layout, store: SegmentStore, device_names: tuple[str, ...]
 ) -> dict[str, Program]:
     """Each device's program, for the devices that have work.
 
@@ -59,18 +61,16 @@ def build_programs(
         layout: Of the shared memory.
         store: Writes the segments' files.
         device_names: All devices of the platform; their order numbers them.
-        serial: Whether every step also waits for the step before it in model order, so that one device at a time is
-            active: a serial replay.
     """
     graph = flow.graph
     device_of = [step.segment.device for step in flow.steps]
-    waits: list[set[int]] = []
-    for i, step in enumerate(flow.steps):
-        needed = set(step.waits_for) | ({i - 1} if serial and i else set())
-        waits.append({other for other in needed if device_of[other] != device_of[i]})
+    waits = [
+        {other for other in step.waits_for if device_of[other] != device_of[i]} for i, step in enumerate(flow.steps)
+    ]
+    turns = [{i - 1} if i and device_of[i - 1] != device_of[i] else set() for i in range(len(flow.steps))]
     tasks: dict[str, list[Task]] = {}
     for i, step in enumerate(flow.steps):
-        sleepers = {device_of[later] for later, needed in enumerate(waits) if i in needed}
+        sleepers = {device_of[later] for later in range(len(flow.steps)) if i in waits[later] | turns[later]}
         tasks.setdefault(step.segment.device, []).append(
             Task(
                 step=i,
@@ -78,6 +78,7 @@ def build_programs(
                 path=store.path(step.segment.ops),
                 weight_bytes=sum(graph.by_name[op].weight_bytes for op in step.segment.ops),
                 waits_for=tuple(sorted(waits[i])),
+                waits_serially=tuple(sorted(turns[i])),
                 wakes=tuple(sorted(device_names.index(name) for name in sleepers)),
                 inputs=tuple(graph.tensors[tensor] for tensor, _ in step.inputs),
                 outputs=tuple(graph.tensors[tensor] for tensor in step.outputs),

@@ -67,17 +67,19 @@ class Session:
     ) -> None:
         self.close()
 
-    def run(self, inputs: Mapping[str, Array]) -> Inference:
+    def run(self, inputs: Mapping[str, Array], *, serial: bool = False) -> Inference:
         """One inference, blocking.
 
         Args:
             inputs: The model's inputs by tensor, of its shapes and types.
+            serial: Run one segment at a time in model order, whichever device it is on: for measuring segments in the
+                cache state that the plan brings about, without contention, in the very buffers that it uses.
 
         Raises:
             ModelError: If an input is missing, unknown, or of another shape or type.
             DeviceError: If a device failed; the session is of no more use then.
         """
-        request = self.submit(inputs)
+        request = self.submit(inputs, serial=serial)
         while request not in self._finished:
             self._collect(_LOOK_S)
         return self._take(request)
@@ -113,8 +115,8 @@ class Session:
         """Whether another request may be submitted now."""
         return not self._pending or self._num_submitted - min(self._pending) + 1 < self._num_slots
 
-    def submit(self, inputs: Mapping[str, Array]) -> int:
-        """Start a request and return its number without waiting.
+    def submit(self, inputs: Mapping[str, Array], *, serial: bool = False) -> int:
+        """Start a request and return its number without waiting; ``serial`` as for :meth:`run`.
 
         Raises:
             ModelError: If an input is missing, unknown, or of another shape or type.
@@ -127,7 +129,8 @@ class Session:
                 "for one, or load the plan with a larger num_slots",
                 device=self.device_names[0],
             )
-        slots = self._inputs[self._num_submitted % self._num_slots]
+        slot = self._num_submitted % self._num_slots
+        slots = self._inputs[slot]
         _check_inputs(self.flow.graph.tensors, tuple(slots), inputs)
         self._runtime.serve(self)
         for name, array in slots.items():
@@ -136,6 +139,7 @@ class Session:
         request = self._num_submitted
         self._pending[request] = set(self.device_names)
         self._submitted_ns[request] = time.monotonic_ns()
+        self.arena.words[self.arena.layout.serial(slot)] = int(serial)
         self.arena.words[SUBMITTED] = request
         self._runtime.wake(self.device_names, self.arena)
         return request

@@ -128,7 +128,7 @@ class _Bound:
     """A step tied to its buffers, with everything that the loop touches looked up beforehand."""
 
     step: int
-    waits: tuple[int, ...]  # words to wait for
+    waits: tuple[tuple[int, ...], tuple[int, ...]]  # words to wait for: as planned, and one segment at a time
     run: Callable[[], object]
     stamp: int
     done: int
@@ -154,7 +154,10 @@ class LoadedProgram:
             [
                 _Bound(
                     step=task.step,
-                    waits=tuple(layout.done(step) for step in task.waits_for),
+                    waits=(
+                        tuple(layout.done(step) for step in task.waits_for),
+                        tuple(layout.done(step) for step in task.waits_serially),
+                    ),
                     run=segment.bind(
                         {tensor.name: arena.array(slot, tensor) for tensor in task.inputs},
                         {tensor.name: arena.array(slot, tensor) for tensor in task.outputs},
@@ -187,8 +190,10 @@ class LoadedProgram:
         spin_s = self._settings.spin_s
         while waiter.wait(SUBMITTED, self.num_requests + 1, self._settings.idle_spin_s, may_leave=True):
             request = self.num_requests + 1
-            for bound in self.slots[self.num_requests % len(self.slots)]:
-                for word in bound.waits:
+            slot = self.num_requests % len(self.slots)
+            serial = words[self._arena.layout.serial(slot)]
+            for bound in self.slots[slot]:
+                for word in bound.waits[serial]:
                     if words[word] < request:
                         waiter.wait(word, request, spin_s, may_leave=False)
                 words[current] = bound.step + 1

@@ -92,7 +92,7 @@ def test_slots_have_memory_of_their_own() -> None:
 def test_control_words_do_not_share_a_cache_line() -> None:
     flow = resolve(MODEL.graph, make_plan(MODEL, cpu=[f"op{i}" for i in range(12)]))
     layout = plan_layout(flow, num_devices=2, num_slots=1)
-    words = [0, 8, *(layout.parked(d) for d in range(2)), *(layout.current(d) for d in range(2))]
+    words = [0, 8, layout.serial(0), *(layout.parked(d) for d in range(2)), *(layout.current(d) for d in range(2))]
     words += [layout.done(i) for i in range(12)]
     assert len({word // 8 for word in words}) == len(words)
     assert max(words) < layout.stamp(0, 0)

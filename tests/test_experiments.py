@@ -11,24 +11,27 @@ from pathlib import Path
 
 import onnx
 import pytest
+from rich.console import Console
 
 from experiments import npu_speed, runtime_overhead, simulated_vs_measured
 from experiments.npu_speed import Sweep, at_speed, log_speeds, vary
 from experiments.profiles import calibrated
 from experiments.records import model_names
-from experiments.simulated_vs_measured import PlanLine, compare, covers_alone, summarize_errors
+from experiments.simulated_vs_measured import PlanLine, compare, covers_alone, draw_plans, summarize_errors
 from hetsim.costs import make_problem
 from hetsim.errors import HetsimError, ModelError, PlatformError, ProfileError
 from hetsim.machine.platform import Platform, load_platform
-from hetsim.model import load_model
+from hetsim.model import Model, load_model
+from hetsim.plan import Plan
 from hetsim.profile import Header, Profile, Samples
 from hetsim.simulate import makespan_s
+from runtime import RefusedError
 from runtime.profiler import Effort
 from scheduler.registry import make_plan
 from tests.models import fork_join
-from tests.problems import graph_of, platform_of, problem_of
+from tests.problems import graph_of, inception_like, platform_of, problem_of
 from tuner.finals import Pace
-from tuner.progress import Silent
+from tuner.progress import OnScreen, Silent
 from tuner.tune import Options
 
 PLATFORM = """
@@ -51,6 +54,7 @@ num_samples = 1
 OPTIONS = Options(
     rounds=1, max_evaluations=60, effort=Effort(repeats=3, warm_ups=1), pace=Pace(num_runs=3), command=("smoke", "run")
 )
+NUM_RANDOM = 3
 SWEEP = Sweep(device="npu", speeds=(0.5, 1.0, 2.0))
 
 
@@ -60,7 +64,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     onnx.save(fork_join().proto, folder / "tiny.onnx")
     (folder / "desk.toml").write_text(PLATFORM)
-    compare([str(folder / "tiny.onnx")], platform_in(folder), folder / "out", options=OPTIONS)
+    compare([str(folder / "tiny.onnx")], platform_in(folder), folder / "out", options=OPTIONS, num_random=NUM_RANDOM)
     vary([str(folder / "tiny.onnx")], platform_in(folder), folder / "out", SWEEP, options=OPTIONS)
     return folder
 
@@ -78,12 +82,16 @@ def is_picture(path: Path) -> bool:
     return path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_every_schedulers_plan_is_simulated_and_measured(results: Path) -> None:
+def test_every_schedulers_plan_and_random_ones_are_simulated_and_measured(results: Path) -> None:
     lines = table(results / "out/plans.csv")
     wanted = "model platform plan_id scheduler num_segments predicted_s simulated_s measured_s measured_iqr_s"
     assert list(lines[0])[:9] == wanted.split()
     schedulers = {line["scheduler"] for line in lines}
-    assert schedulers == {"single:cpu", "single:npu", "type_based", "individual", "partition_tuner", "search"}
+    made = {"single:cpu", "single:npu", "type_based", "individual", "partition_tuner", "search"}
+    assert schedulers == {*made, "random"}
+    drawn = {line["plan_id"] for line in lines if line["scheduler"] == "random"}
+    assert len(drawn) == NUM_RANDOM
+    assert not drawn & {line["plan_id"] for line in lines if line["scheduler"] != "random"}
     for line in lines:
         assert (line["model"], line["platform"]) == ("tiny", "desk")
         # Each device sleeps 1 ms for each of 5 operators, two of which may run side by side.
@@ -92,6 +100,8 @@ def test_every_schedulers_plan_is_simulated_and_measured(results: Path) -> None:
     (errors,) = table(results / "out/errors.csv")
     assert int(errors["num_plans"]) == len({line["plan_id"] for line in lines})
     assert float(errors["simulated_worst_percent"]) >= float(errors["simulated_mean_percent"]) >= 0
+    assert -1 <= float(errors["tau_low"]) <= float(errors["tau_high"]) <= 1
+    assert all(-1 <= float(errors[name]) <= 1 for name in ("kendall_tau", "predicted_kendall_tau"))
     assert is_picture(results / "out/scatter.png")
 
 
@@ -99,6 +109,7 @@ def test_the_sidecar_says_where_the_rows_come_from(results: Path) -> None:
     sidecar = json.loads((results / "out/plans.json").read_text())
     assert sidecar["command"] == "smoke run"
     assert sidecar["settings"]["seed"] == 0
+    assert sidecar["settings"]["random"] == NUM_RANDOM
     assert sidecar["model_hashes"] == {"tiny": load_model(results / "tiny.onnx").hash}
     assert {"hetsim", "onnx", "onnxruntime", "openvino"} <= sidecar["versions"].keys()
     assert {"machine", "date", "commit"} <= sidecar.keys()
@@ -111,7 +122,8 @@ def test_what_is_there_is_not_measured_again(results: Path, monkeypatch: pytest.
     monkeypatch.setattr("experiments.profiles.Runtime", refuse)
     before = (results / "out/plans.csv").read_bytes()
     (results / "out/scatter.png").unlink()
-    lines = compare([str(results / "tiny.onnx")], platform_in(results), results / "out", options=OPTIONS)
+    models, platform = [str(results / "tiny.onnx")], platform_in(results)
+    lines = compare(models, platform, results / "out", options=OPTIONS, num_random=NUM_RANDOM)
     assert len(lines) == len(table(results / "out/plans.csv"))
     assert (results / "out/plans.csv").read_bytes() == before
     assert is_picture(results / "out/scatter.png")
@@ -169,7 +181,7 @@ def test_a_device_at_another_speed_changes_nothing_else() -> None:
     assert at_speed(problem, "npu", 1.0) is problem
     assert (twice.cost_s("npu", ("a",)), twice.cost_s("cpu", ("a",)), twice.cost_s("cpu", ("c",))) == (1.0, 8.0, 1.0)
     assert twice.latency("npu", ("c",)) is None
-    assert not twice.latency("npu", ("a",)).measured
+    assert twice.latency("npu", ("a",)).measured  # by the measurement that it derives from: groups keep their rank
     assert twice.platform.device("npu").nature == "hypothetical"
     # Both on the NPU: 2 + 2 + 0.5 + 1 as measured; 1 + 1 + 0.5 + 1 twice as fast.
     plan = make_plan("search", problem)
@@ -203,12 +215,61 @@ def test_a_plan_counts_once_whoever_made_it() -> None:
     assert errors.simulated_worst_percent == pytest.approx(20)
     assert errors.simulated_bias_percent == pytest.approx(5)
     assert errors.predicted_bias_percent == pytest.approx(30)
+    # Both were measured alike, so there is no order to get right.
+    assert (errors.kendall_tau, errors.tau_low, errors.predicted_kendall_tau) == (None, None, None)
+
+
+def test_ranks_are_those_of_distinct_plans() -> None:
+    def line(plan_id: int, simulated_s: float, predicted_s: float) -> PlanLine:
+        return PlanLine(
+            model="m", platform="p", plan_id=str(plan_id), scheduler="x", num_segments=1, predicted_s=predicted_s,
+            simulated_s=simulated_s, measured_s=1.0 + plan_id, measured_iqr_s=0.1, measured_low_s=0.9,
+            measured_high_s=1.1, num_samples=5,
+        )  # fmt: skip
+
+    times_s = [(1.0, 4.0), (3.0, 3.0), (2.0, 2.0), (4.0, 1.0)]
+    lines = [line(i, *both_s) for i, both_s in enumerate(times_s)]
+    (errors,) = summarize_errors([*lines, *lines])
+    # One of six pairs is in the wrong order: (5 - 1) / 6. The predictions have them all wrong.
+    assert errors.kendall_tau == 4 / 6
+    assert errors.predicted_kendall_tau == -1.0
+    assert -1 <= errors.tau_low < 4 / 6 <= errors.tau_high == 1.0
+
+
+class Picky:
+    """A runtime that refuses the plans of some digests."""
+
+    def __init__(self, refused: set[str]) -> None:
+        self._refused = refused
+
+    def load(self, _model: Model, plan: Plan) -> Picky:
+        if plan.digest in self._refused:
+            raise RefusedError("too odd", device="npu", segment=("stem",))
+        return self
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_random_plan_that_is_refused_is_said_and_replaced(capsys: pytest.CaptureFixture) -> None:
+    model, problem = fork_join(), inception_like(2)
+    drawn = draw_plans(Picky(set()), model, problem, {}, 3, seed=0, stages=Silent())
+    assert list(drawn) == ["random:1", "random:2", "random:3"]
+    first, second, third = drawn.values()
+    stages = OnScreen(Console(width=200))
+    kept = draw_plans(Picky({first.digest}), model, problem, {"a": second}, 2, seed=0, stages=stages)
+    assert list(kept) == ["random:3", "random:4"]
+    assert kept["random:3"] == third
+    assert capsys.readouterr().out == "fork_join, random:1: dropped, too odd\n"
+    assert draw_plans(Picky(set()), model, problem, {}, 0, seed=0, stages=Silent()) == {}
 
 
 def test_results_under_other_settings_are_not_mixed(results: Path) -> None:
     models, platform = [str(results / "tiny.onnx")], platform_in(results)
     with pytest.raises(HetsimError, match=r"plans.csv holds results for seed 0, this run asks for 1; choose another"):
-        compare(models, platform, results / "out", options=replace(OPTIONS, seed=1))
+        compare(models, platform, results / "out", options=replace(OPTIONS, seed=1), num_random=NUM_RANDOM)
+    with pytest.raises(HetsimError, match=r"holds results for random 3, this run asks for 0; choose another"):
+        compare(models, platform, results / "out", options=OPTIONS, num_random=0)
     with pytest.raises(
         HetsimError, match=r"holds results for speeds \[0.5, 1.0, 2.0\], this run asks for \[1.0, 2.0\]"
     ):
@@ -221,13 +282,13 @@ def test_a_malformed_csv_is_refused(results: Path, tmp_path: Path) -> None:
     path, models = tmp_path / "plans.csv", [str(results / "tiny.onnx")]
     path.write_text(path.read_text().replace(",desk,", ",desk,,", 1))
     with pytest.raises(HetsimError, match=r"plans.csv, line 2 is malformed"):
-        compare(models, platform_in(results), tmp_path, options=OPTIONS)
+        compare(models, platform_in(results), tmp_path, options=OPTIONS, num_random=NUM_RANDOM)
     path.write_text("a,b\n1,2\n")
     with pytest.raises(HetsimError, match=r"plans.csv has columns a, b; this version writes model, platform"):
-        compare(models, platform_in(results), tmp_path, options=OPTIONS)
+        compare(models, platform_in(results), tmp_path, options=OPTIONS, num_random=NUM_RANDOM)
     (tmp_path / "plans.json").unlink()
     with pytest.raises(HetsimError, match=r"lies there without plans.json"):
-        compare(models, platform_in(results), tmp_path, options=OPTIONS)
+        compare(models, platform_in(results), tmp_path, options=OPTIONS, num_random=NUM_RANDOM)
 
 
 def test_a_profile_of_another_model_is_refused(results: Path, tmp_path: Path) -> None:

@@ -55,12 +55,12 @@ def test_outputs_are_right_and_the_timeline_obeys_the_physics(runtime: Runtime) 
 
 
 @pytest.mark.parametrize("serial", [False, True])
-def test_a_serial_session_never_has_two_devices_at_work(serial: bool) -> None:
+def test_a_serial_request_never_has_two_devices_at_work(serial: bool) -> None:
     # Two equal branches of 30 ms each, one on each device: side by side or one after the other.
     slow = fake_platform(op_s="0.03")
     plan = make_plan(MODEL, cpu=["stem", "left", "join"], npu=["right", "right2"])
-    with Runtime(slow) as own, own.load(MODEL, plan, serial=serial) as session:
-        spans = session.run(inputs(0)).timeline.compute
+    with Runtime(slow) as own, own.load(MODEL, plan) as session:
+        spans = session.run(inputs(0), serial=serial).timeline.compute
     together = any(a.device != b.device and a.start_s < b.end_s and b.start_s < a.end_s for a in spans for b in spans)
     assert together is not serial
 

@@ -1,13 +1,17 @@
-"""Summaries: closed forms, and the coverage that the interval promises."""
+"""Summaries and rank correlations: closed forms, and the coverage that the interval promises."""
 
 from __future__ import annotations
 
+import math
+from itertools import combinations
 from math import comb
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hetsim.statistics import summarize
+from hetsim.statistics import kendall_interval, kendall_tau, summarize
 
 
 def test_median_quartiles_and_order_do_not_matter() -> None:
@@ -49,3 +53,78 @@ def test_interval_shrinks_with_more_samples() -> None:
 def test_no_sample_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one sample"):
         summarize([])
+
+
+# Pairs in the same order, less those in opposite order, over the mean of the pairs that either side tells apart.
+@pytest.mark.parametrize(
+    ("xs", "ys", "expected"),
+    [
+        ([1, 2], [5, 9], 1.0),
+        ([1, 2], [9, 5], -1.0),
+        ([1, 2, 3, 4], [1, 2, 4, 3], 4 / 6),  # 5 same, 1 opposite, of 6
+        ([1, 2, 3], [1, 3, 2], 1 / 3),
+        ([1, 1, 2], [1, 2, 3], 2 / math.sqrt(2 * 3)),  # x tells 2 pairs apart, y 3
+        ([1, 1, 2, 3], [1, 2, 2, 3], 4 / 5),  # 4 same, one tie on either side: 4 / sqrt(5 * 5)
+        ([1, 1, 2, 2], [1, 1, 2, 2], 1.0),  # tied on both sides
+        ([0, math.inf, 1], [0, 9, 2], 1.0),
+    ],
+)
+def test_tau_by_hand(xs: list[float], ys: list[float], expected: float) -> None:
+    assert kendall_tau(xs, ys) == pytest.approx(expected, rel=1e-15)
+    assert kendall_tau(ys, xs) == pytest.approx(expected, rel=1e-15)
+
+
+@pytest.mark.parametrize("sides", [([], []), ([1.0], [2.0]), ([1.0, 1.0], [1.0, 2.0]), ([1.0, 2.0], [3.0, 3.0])])
+def test_tau_is_nan_where_there_is_nothing_to_rank(sides: tuple[list[float], list[float]]) -> None:
+    assert math.isnan(kendall_tau(*sides))
+    assert all(math.isnan(end) for end in kendall_interval(*sides))
+
+
+numbers = st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=2, max_size=12)
+
+
+@given(points=numbers)
+def test_tau_is_the_definition_and_only_order_counts(points: list[tuple[int, int]]) -> None:
+    xs, ys = zip(*points, strict=True)
+    found = kendall_tau(xs, ys)
+    pairs = list(combinations(points, 2))
+    same = sum((a - c) * (b - d) > 0 for (a, b), (c, d) in pairs)
+    opposite = sum((a - c) * (b - d) < 0 for (a, b), (c, d) in pairs)
+    told = sum(a != c for (a, _), (c, _) in pairs) * sum(b != d for (_, b), (_, d) in pairs)
+    assert found == pytest.approx((same - opposite) / math.sqrt(told) if told else math.nan, nan_ok=True)
+    monotone = kendall_tau([x**3 + 5 for x in xs], [math.exp(y) for y in ys])
+    assert monotone == pytest.approx(found, nan_ok=True)
+    assert kendall_tau([-x for x in xs], ys) == pytest.approx(-found, nan_ok=True)
+
+
+@given(points=numbers)
+@settings(max_examples=30)
+def test_tau_interval_is_within_bounds_and_the_same_again(points: list[tuple[int, int]]) -> None:
+    xs, ys = zip(*points, strict=True)
+    low, high = kendall_interval(xs, ys, num_resamples=50)
+    assert math.isnan(low) or -1 <= low <= high <= 1
+    assert kendall_interval(xs, ys, num_resamples=50) == pytest.approx((low, high), nan_ok=True)
+
+
+def test_tau_interval_closes_in_on_what_is_certain() -> None:
+    assert kendall_interval([1, 2, 3], [4, 5, 6]) == (1.0, 1.0)
+    assert kendall_interval([1, 2, 3], [6, 5, 4]) == (-1.0, -1.0)
+    generator = np.random.default_rng(0)
+    xs = generator.normal(size=100)
+    ys = xs + generator.normal(size=100)
+    few, many = kendall_interval(xs[:12], ys[:12]), kendall_interval(xs, ys)
+    assert few[0] <= kendall_tau(xs[:12], ys[:12]) <= few[1]
+    # Correlated normal numbers have tau = 2 / pi * arcsin(rho), here with rho = sqrt(1/2): one half.
+    assert many[0] <= 0.5 <= many[1]
+    assert many[1] - many[0] < (few[1] - few[0]) / 2
+    assert kendall_interval(xs, ys, seed=1) != many
+
+
+def test_tau_refuses_what_has_no_order() -> None:
+    for function in (kendall_tau, kendall_interval):
+        with pytest.raises(ValueError, match="needs pairs, got 2 and 1 numbers"):
+            function([1.0, 2.0], [1.0])
+        with pytest.raises(ValueError, match="can be ordered, got NaN"):
+            function([1.0, math.nan], [1.0, 2.0])
+    with pytest.raises(ValueError, match="num_resamples must be >= 1, got 0"):
+        kendall_interval([1.0, 2.0], [1.0, 2.0], num_resamples=0)

@@ -12,15 +12,18 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hetsim.breakdown import who_runs_what
+from hetsim.compare import Comparison
+from hetsim.compare import compare as compare_timelines
 from hetsim.costs import make_problem, plan_problem
 from hetsim.errors import HetsimError, ModelError, PlanError
 from hetsim.files import write_atomically
 from hetsim.machine.fingerprint import available_cores, machine_fingerprint
-from hetsim.machine.platform import DEFAULT_PLATFORM, builtin_platforms, format_platform, load_platform
+from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, builtin_platforms, format_platform, load_platform
 from hetsim.model import Model, load_model, random_inputs, zoo_names
-from hetsim.pictures import draw_timelines
+from hetsim.pictures import draw_comparison, draw_timelines
 from hetsim.plan import check_plan, load_plan, save_plan
 from hetsim.profile import ProfileFile, load_profile
 from hetsim.simulate import simulate as simulate_plan
@@ -33,7 +36,7 @@ from runtime.calibrate import calibrate as calibrate_platform
 from runtime.profiler import Effort, make_header, profile_covers
 from scheduler.registry import make_plan
 from tuner.exits import run_to_exit
-from tuner.finals import Pace
+from tuner.finals import Pace, typical_run
 from tuner.progress import OnScreen
 from tuner.report import print_outcome
 from tuner.tune import Options
@@ -223,6 +226,33 @@ def run(
 
 
 @app.command()
+def compare(
+    model: ModelArgument,
+    plan: PlanOption,
+    profile: ProfileOption,
+    platform: PlatformOption = DEFAULT_PLATFORM,
+    shape: ShapeOption = [],  # noqa: B006
+    requests: Annotated[int, typer.Option(min=1, help="Inferences to run; the typical one is compared.")] = 20,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Draw where the difference comes from.")] = None,
+) -> None:
+    """Simulate a plan, execute it, and say where the difference comes from."""
+    found, where = _model(model, shape), load_platform(platform)
+    measured = load_profile(profile)
+    _check_model(found, measured.header.model_hash, profile)
+    read = load_plan(plan).in_order(found.graph)
+    check_plan(found.graph, read, device_names=where.device_names, model_hash=found.hash)
+    simulated = simulate_plan(plan_problem(found, where, measured, read), read)
+    given = random_inputs(found)
+    with Runtime(where) as runtime, runtime.load(found, read) as session:
+        session.run(given)
+        typical = typical_run([session.run(given) for _ in range(requests)])
+    comparison = compare_timelines(found.graph, read, simulated, typical.timeline, where)
+    if picture is not None:
+        draw_comparison(comparison, picture, platform=where, title=f"{found.graph.name}: simulated against measured")
+    _print_comparison(comparison, where)
+
+
+@app.command()
 def zoo() -> None:
     """List the models that come by name."""
     for name in zoo_names():
@@ -298,6 +328,31 @@ def _check_model(model: Model, model_hash: str, path: Path) -> None:
             f"profile {path} was taken of another model (hash {model_hash[:12]}); {model.graph.name!r} has hash "
             f"{model.hash[:12]}; measure it with: hetsim profile"
         )
+
+
+def _print_comparison(comparison: Comparison, platform: Platform) -> None:
+    parts = Table("part", "ms", box=None)
+    parts.columns[1].justify = "right"
+    parts.add_row("simulated", f"{comparison.simulated_s * 1e3:.3f}")
+    for part, part_s in comparison.parts_s.items():
+        parts.add_row(f"  {part}", f"{part_s * 1e3:+.3f}")
+    parts.add_row("measured", f"{comparison.measured_s * 1e3:.3f}")
+    _out.print(parts)
+    labels = {device.name: device.label for device in platform.devices}
+    spans = Table("device", "segment", "mostly", "simulated ms", "measured ms", "difference ms", box=None)
+    for column in spans.columns[3:]:
+        column.justify = "right"
+    for span in comparison.worst():
+        spans.add_row(
+            labels[span.device],
+            Text(span.label),  # operators may have any name, brackets too
+            span.part,
+            f"{span.simulated_s * 1e3:.3f}",
+            f"{span.measured_s * 1e3:.3f}",
+            f"{span.difference_s * 1e3:+.3f}",
+        )
+    _say("The spans that contribute most:")
+    _out.print(spans)
 
 
 def _as_json(timeline: Timeline) -> str:

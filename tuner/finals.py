@@ -144,9 +144,10 @@ def execute(
 ) -> list[Execution]:
     """Run each plan many times, in turns of a few runs: as planned, and as a serial replay for the profile.
 
-    The first run of each turn is not counted, since it meets the caches of another plan. Plans take turns with as many
-    others as fit into memory; where not all fit, the whole round is gone through twice. The replays' samples go to the
-    profile in the context ``final:DIGEST``; those of the parallel runs go nowhere but into the result.
+    Both are requests to one session, in the same buffers, so that nothing differs but what runs side by side. The first
+    run of each turn is not counted, since it meets the caches of another plan. Plans take turns with as many others as
+    fit into memory; where not all fit, the whole round is gone through twice. The replays' samples go to the profile in
+    the context ``final:DIGEST``; those of the parallel runs go nowhere but into the result.
 
     Raises:
         DeviceError: If a device failed.
@@ -157,24 +158,20 @@ def execute(
     replays: list[list[Inference]] = [[] for _ in plans]
     for number in range(passes * len(batches)):
         with ExitStack() as stack:
-            sessions: dict[int, tuple[Session, Session]] = {}
+            sessions: dict[int, Session] = {}
             for index in batches[number % len(batches)]:
                 report(number / (passes * len(batches)), f"compiling plan {index + 1} of {len(plans)}")
-                sessions[index] = (
-                    stack.enter_context(runtime.load(model, plans[index])),
-                    stack.enter_context(runtime.load(model, plans[index], serial=True)),
-                )
-            for _, serial in sessions.values():
-                serial.run(inputs)  # engines allocate on their first run
-            slowest_s = max(serial.run(inputs).latency_s for _, serial in sessions.values())
+                sessions[index] = stack.enter_context(runtime.load(model, plans[index]))
+                sessions[index].run(inputs, serial=True)  # engines allocate on their first run
+            slowest_s = max(session.run(inputs, serial=True).latency_s for session in sessions.values())
             num_turns = -(-pace.turns(slowest_s) // passes)
             for turn in range(num_turns):
                 report((number + turn / num_turns) / (passes * len(batches)), f"turn {turn + 1} of {num_turns}")
-                for index, (planned, serial) in sessions.items():
-                    pair = [(planned, runs[index]), (serial, replays[index])]
-                    for session, results in pair if turn % 2 == 0 else reversed(pair):
-                        session.run(inputs)
-                        results += [session.run(inputs) for _ in range(_RUNS_PER_TURN)]
+                for index, session in sessions.items():
+                    for serial in (False, True) if turn % 2 == 0 else (True, False):
+                        session.run(inputs, serial=serial)
+                        results = replays[index] if serial else runs[index]
+                        results += [session.run(inputs, serial=serial) for _ in range(_RUNS_PER_TURN)]
     for plan, results in zip(plans, replays, strict=True):
         durations_s = np.array([one.durations_s for one in results])
         for step, samples_s in zip(results[0].flow.steps, durations_s.T, strict=True):
@@ -189,6 +186,17 @@ def execute(
     return [_conclude(plan, results, truth) for plan, results in zip(plans, runs, strict=True)]
 
 
+def typical_run(runs: Sequence[Inference]) -> Inference:
+    """The run that comes nearest to the medians of all segments' starts and ends; ties go to the earliest.
+
+    Args:
+        runs: At least one, all of the same plan.
+    """
+    stamps_ns = np.array([run.stamps_ns - run.submitted_ns for run in runs])
+    distance_ns = np.abs(stamps_ns - np.median(stamps_ns, axis=0)).sum(axis=(1, 2))
+    return runs[int(distance_ns.argmin())]
+
+
 def _batches(model: Model, plans: Sequence[Plan]) -> list[list[int]]:
     """Indices of the plans that are loaded together: their compiled weights share a budget."""
     weight_bytes = max(1, sum(op.weight_bytes for op in model.graph.ops))
@@ -197,8 +205,6 @@ def _batches(model: Model, plans: Sequence[Plan]) -> list[list[int]]:
 
 
 def _conclude(plan: Plan, runs: list[Inference], truth: Truth) -> Execution:
-    stamps_ns = np.array([run.stamps_ns - run.submitted_ns for run in runs])
-    distance_ns = np.abs(stamps_ns - np.median(stamps_ns, axis=0)).sum(axis=(1, 2))
     return Execution(
         plan=plan,
         latency=summarize([run.latency_s for run in runs]),
@@ -206,7 +212,7 @@ def _conclude(plan: Plan, runs: list[Inference], truth: Truth) -> Execution:
             float(np.median([run.latency_s for run in runs[i : i + _RUNS_PER_TURN]]))
             for i in range(0, len(runs), _RUNS_PER_TURN)
         ),
-        typical=runs[int(distance_ns.argmin())].timeline,
+        typical=typical_run(runs).timeline,
         largest_error=max(relative_error(run.outputs, truth.outputs) for run in runs),
         hand_over_s=tuple(span.duration_s for run in runs for span in run.timeline.spans if span.kind == "hand-over"),
     )

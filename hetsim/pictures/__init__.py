@@ -1,5 +1,6 @@
 """Pictures of timelines, plans and experiments, as PNG files."""
 
+from hetsim.pictures.comparison import draw_comparison
 from hetsim.pictures.curves import Curve, draw_curves
 from hetsim.pictures.plans import Baseline, Comparison, PlanRow, ScatterRow, draw_plans, draw_scatter
 from hetsim.pictures.timelines import draw_timelines
@@ -10,6 +11,7 @@ __all__ = [
     "Curve",
     "PlanRow",
     "ScatterRow",
+    "draw_comparison",
     "draw_curves",
     "draw_plans",
     "draw_scatter",
