@@ -39,7 +39,7 @@ from runtime import RefusedError, Runtime
 from runtime.profiler import Effort, covers
 from scheduler.random_plans import RANDOM, random_plans
 from tuner.exits import run_to_exit
-from tuner.finals import SEARCH_ROUND, Pace, hold_finals
+from tuner.finals import SEARCH_ROUND, Pace, allowed_error, hold_finals
 from tuner.progress import OnScreen, Silent, Stages
 from tuner.truth import find_truth
 from tuner.tune import Options, plan_all
@@ -234,7 +234,7 @@ def _measure(
     for name, finalist in finalists.items():
         scheduler = next((kind for start, kind in _KINDS.items() if name.startswith(start)), name)
         latency, error = finalist.execution.latency, finalist.execution.largest_error
-        if error > truth.tolerance(platform):
+        if error > allowed_error(platform, finalists):
             stages.say(f"{model.name}, {name}: outputs are off by {error:.2g}, more than rounding explains")
         lines[scheduler, finalist.plan.digest] = PlanLine(
             model=model.name,

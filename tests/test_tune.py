@@ -17,7 +17,7 @@ from hetsim.profile import load_profile
 from runtime.profiler import Effort
 from tests.models import fake_platform, fork_join
 from tuner.finals import Pace
-from tuner.truth import relative_error
+from tuner.truth import relative_error, tolerance
 from tuner.tune import Options, tune
 
 MODEL = fork_join()
@@ -108,6 +108,20 @@ def test_wrong_outputs_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     outcome = tune(MODEL, platform(), tmp_path, options=QUICK)
     assert not outcome.outputs_match
     assert json.loads((tmp_path / "summary.json").read_text())["outputs_match"] is False
+
+
+@pytest.mark.parametrize(
+    ("errors_alone", "allowed"),
+    [
+        ([], 1e-5),  # nobody runs the whole model alone
+        ([0.0, 3e-6], 1e-5),  # engines that agree excuse nothing
+        ([0.0, 2e-5], 4e-5),  # a network that multiplies rounding
+        ([0.0, 0.5], 1e-4),  # an engine that is plainly wrong excuses nobody, itself included
+        ([float("inf")], 1e-4),
+    ],
+)
+def test_a_plan_may_be_as_far_off_as_engines_alone(errors_alone: list[float], allowed: float) -> None:
+    assert tolerance(platform(), errors_alone) == pytest.approx(allowed)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from hetsim.timeline import Timeline
 from runtime import Inference, RefusedError, Runtime, Session
 from runtime.backends.protocol import Array
 from tuner.progress import Report
-from tuner.truth import Truth, relative_error
+from tuner.truth import Truth, tolerance
 
 SEARCH_ROUND = "search round "
 """How the plans of the search's rounds are called before the best of them is."""
@@ -112,6 +112,12 @@ def hold_finals(
         for (digest, plan), execution in zip(distinct.items(), executions, strict=True)
     }
     return {name: finalists[plan.digest] for name, plan in plans.items()}
+
+
+def allowed_error(platform: Platform, finalists: Mapping[str, Finalist]) -> float:
+    """The tolerance for all plans, from those that run on one device alone."""
+    alone = (f.execution.largest_error for f in finalists.values() if len(f.plan.queues) == 1)
+    return tolerance(platform, alone)
 
 
 def by_scheduler(finalists: Mapping[str, Finalist]) -> dict[str, Finalist]:
@@ -213,7 +219,7 @@ def _conclude(plan: Plan, runs: list[Inference], truth: Truth) -> Execution:
             for i in range(0, len(runs), _RUNS_PER_TURN)
         ),
         typical=typical_run(runs).timeline,
-        largest_error=max(relative_error(run.outputs, truth.outputs) for run in runs),
+        largest_error=max(truth.error(run.outputs) for run in runs),
         hand_over_s=tuple(span.duration_s for run in runs for span in run.timeline.spans if span.kind == "hand-over"),
     )
 

@@ -26,7 +26,16 @@ from runtime import RefusedError, Runtime
 from runtime.calibrate import calibrate
 from runtime.profiler import Effort, make_header, profile_covers, replay
 from scheduler.registry import make_plan, scheduler_names
-from tuner.finals import SEARCH_ROUND, Finalist, Pace, by_scheduler, engines_alone_s, hold_finals, ties_with
+from tuner.finals import (
+    SEARCH_ROUND,
+    Finalist,
+    Pace,
+    allowed_error,
+    by_scheduler,
+    engines_alone_s,
+    hold_finals,
+    ties_with,
+)
 from tuner.progress import Report, Silent, Stages
 from tuner.report import Outcome, PlanOutcome, summary, write_html
 from tuner.truth import find_truth
@@ -91,7 +100,7 @@ def tune(
                 )
     with stages.stage("references") as report:
         alone_s = engines_alone_s(platform, model, truth.inputs, pace=options.pace, report=report)
-    outcome = _judge(model, platform, finalists, truth.tolerance(platform), alone_s, options)
+    outcome = _judge(model, platform, finalists, alone_s, options)
     _leave(out, model, platform, finalists, outcome)
     return outcome
 
@@ -167,7 +176,6 @@ def _judge(
     model: Model,
     platform: Platform,
     finalists: Mapping[str, Finalist],
-    tolerance: float,
     alone_s: Mapping[str, float],
     options: Options,
 ) -> Outcome:
@@ -190,6 +198,7 @@ def _judge(
     tied = [row for row in rows.values() if ties_with(found[row.name].execution, fastest)]
     winner = min(tied, key=lambda row: (row.num_devices, row.num_segments, row.measured_s))
     won = found[winner.name]
+    tolerance = allowed_error(platform, finalists)
     largest_error = max(finalist.execution.largest_error for finalist in finalists.values())
     hand_over_s = [each_s for finalist in finalists.values() for each_s in finalist.execution.hand_over_s]
     return Outcome(

@@ -48,8 +48,6 @@ def evaluate(
     proto: onnx.ModelProto,
     inputs: Mapping[str, np.ndarray],
     outputs: Sequence[str] | None = None,
-    *,
-    optimized: bool = True,
 ) -> dict[str, np.ndarray]:
     """The tensors ``outputs`` of the model, by name: the right answer that other engines are held against.
 
@@ -57,7 +55,6 @@ def evaluate(
         proto: The model, in the precision it is to be computed in.
         inputs: A value for each of the model's inputs.
         outputs: Names of any tensors that operators make; None stands for the model's outputs.
-        optimized: Whether the engine may fuse operators and choose layouts; the same answer but for rounding.
 
     Raises:
         ModelError: If the model cannot be loaded or run, an input is missing, or nothing makes an output.
@@ -70,10 +67,7 @@ def evaluate(
         # Serialised messages that are joined merge, repeated fields one after the other: no copy of the weights.
         values = [onnx.ValueInfoProto(name=name) for name in inner]
         content += onnx.ModelProto(graph=onnx.GraphProto(output=values)).SerializeToString()
-    options = _options()
-    if not optimized:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = _session(content, options)
+    session = _session(content, _options())
     try:
         return dict(zip(wanted, session.run(wanted, dict(inputs)), strict=True))
     except Exception as error:  # ONNX Runtime has no common base class for what it raises
