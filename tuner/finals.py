@@ -25,7 +25,7 @@ SEARCH_ROUND = "search round "
 """How the plans of the search's rounds are called before the best of them is."""
 
 _WEIGHTS_AT_ONCE_BYTES = 1200 * 2**20
-_RUNS_PER_TURN = 2
+_RUNS_PER_TURN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +150,8 @@ def execute(
 ) -> list[Execution]:
     """Run each plan many times, in turns of a few runs: as planned, and as a serial replay for the profile.
 
-    Both are requests to one session, in the same buffers, so that nothing differs but what runs side by side. The first
-    run of each turn is not counted, since it meets the caches of another plan. Plans take turns with as many others as
+    The two alternate run by run, as requests to one session in the same buffers, so that nothing differs but what runs
+    side by side. The first run of each turn is not counted, since it meets the caches of another plan. Plans take turns with as many others as
     fit into memory; where not all fit, the whole round is gone through twice. The replays' samples go to the profile in
     the context ``final:DIGEST``; those of the parallel runs go nowhere but into the result.
 
@@ -174,10 +174,10 @@ def execute(
             for turn in range(num_turns):
                 report((number + turn / num_turns) / (passes * len(batches)), f"turn {turn + 1} of {num_turns}")
                 for index, session in sessions.items():
-                    for serial in (False, True) if turn % 2 == 0 else (True, False):
-                        session.run(inputs, serial=serial)
-                        results = replays[index] if serial else runs[index]
-                        results += [session.run(inputs, serial=serial) for _ in range(_RUNS_PER_TURN)]
+                    session.run(inputs)
+                    for _ in range(_RUNS_PER_TURN):
+                        replays[index].append(session.run(inputs, serial=True))
+                        runs[index].append(session.run(inputs))
     for plan, results in zip(plans, replays, strict=True):
         durations_s = np.array([one.durations_s for one in results])
         for step, samples_s in zip(results[0].flow.steps, durations_s.T, strict=True):
