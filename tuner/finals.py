@@ -151,9 +151,9 @@ def execute(
     """Run each plan many times, in turns of a few runs: as planned, and as a serial replay for the profile.
 
     The two alternate run by run, as requests to one session in the same buffers, so that nothing differs but what runs
-    side by side. The first run of each turn is not counted, since it meets the caches of another plan. Plans take turns with as many others as
-    fit into memory; where not all fit, the whole round is gone through twice. The replays' samples go to the profile in
-    the context ``final:DIGEST``; those of the parallel runs go nowhere but into the result.
+    side by side. The first run of each turn is not counted, since it meets the caches of another plan. Plans take turns
+    with as many others as fit into memory; where not all fit, the whole round is gone through twice. The replays'
+    samples go to the profile in the context ``final:DIGEST``; those of the parallel runs go nowhere but into the result.
 
     Raises:
         DeviceError: If a device failed.
