@@ -153,7 +153,7 @@ def execute(
     The two alternate run by run, as requests to one session in the same buffers, so that nothing differs but what runs
     side by side. The first run of each turn is not counted, since it meets the caches of another plan. Plans take turns
     with as many others as fit into memory; where not all fit, the whole round is gone through twice. The replays'
-    samples go to the profile in the context ``final:DIGEST``; those of the parallel runs go nowhere but into the result.
+    samples go to the profile in the context ``final:DIGEST``; those of the parallel runs go into the result alone.
 
     Raises:
         DeviceError: If a device failed.
