@@ -193,20 +193,23 @@ class LoadedProgram:
             slot = self.num_requests % len(self.slots)
             serial = words[self._arena.layout.serial(slot)]
             for bound in self.slots[slot]:
+                # From the end stamp to the count that others wait for, and from seeing it to the start stamp: that is
+                # the hand-over. Nothing else is done there, and what it takes is at hand.
+                run, done = bound.run, bound.done
                 for word in bound.waits[serial]:
                     if words[word] < request:
                         waiter.wait(word, request, spin_s, may_leave=False)
-                words[current] = bound.step + 1
                 start_ns = clock_ns()
+                words[current] = bound.step + 1
                 try:
-                    bound.run()
+                    run()
                 except Exception as error:
                     words[ABORTED] = 1
                     for fd in self._settings.wake_fds:
                         os.eventfd_write(fd, 1)
                     raise SegmentFailed(bound.step, error) from error
                 end_ns = clock_ns()
-                words[bound.done] = request
+                words[done] = request
                 words[bound.stamp] = start_ns
                 words[bound.stamp + 1] = end_ns
                 for parked, fd in bound.wakes:
