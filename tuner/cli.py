@@ -24,8 +24,8 @@ from hetsim.machine.fingerprint import available_cores, machine_fingerprint
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, builtin_platforms, format_platform, load_platform
 from hetsim.model import Model, load_model, random_inputs, zoo_names
 from hetsim.pictures import draw_comparison, draw_timelines
-from hetsim.plan import check_plan, load_plan, save_plan
-from hetsim.profile import ProfileFile, load_profile
+from hetsim.plan import Plan, load_plan, save_plan
+from hetsim.profile import Profile, ProfileFile, load_profile
 from hetsim.simulate import simulate as simulate_plan
 from hetsim.statistics import summarize
 from hetsim.timeline import Timeline
@@ -149,9 +149,7 @@ def plan(
 ) -> None:
     """Plan a model from a profile; nothing is measured."""
     found, where = _model(model, shape), load_platform(platform)
-    measured = load_profile(profile)
-    _check_model(found, measured.header.model_hash, profile)
-    problem = make_problem(found, where, measured)
+    problem = make_problem(found, where, _profile_of(found, profile))
     made = make_plan(scheduler, problem, seed=seed, max_evaluations=max_evaluations)
     save_plan(made, out)
     timeline = simulate_plan(problem, made)
@@ -172,11 +170,8 @@ def simulate(
 ) -> None:
     """Simulate a plan; nothing is executed."""
     found, where = _model(model, shape), load_platform(platform)
-    measured = load_profile(profile)
-    _check_model(found, measured.header.model_hash, profile)
     read = load_plan(plan).in_order(found.graph)
-    check_plan(found.graph, read, device_names=where.device_names, model_hash=found.hash)
-    timeline = simulate_plan(plan_problem(found, where, measured, read), read)
+    timeline = _simulated(found, where, read, profile)
     if trace is not None:
         save_trace(timeline, trace, platform=where, graph_name=found.graph.name, label="simulated")
     if json:
@@ -237,11 +232,8 @@ def compare(
 ) -> None:
     """Simulate a plan, execute it, and say where the difference comes from."""
     found, where = _model(model, shape), load_platform(platform)
-    measured = load_profile(profile)
-    _check_model(found, measured.header.model_hash, profile)
     read = load_plan(plan).in_order(found.graph)
-    check_plan(found.graph, read, device_names=where.device_names, model_hash=found.hash)
-    simulated = simulate_plan(plan_problem(found, where, measured, read), read)
+    simulated = _simulated(found, where, read, profile)
     given = random_inputs(found)
     with Runtime(where) as runtime, runtime.load(found, read) as session:
         session.run(given)
@@ -322,12 +314,20 @@ def _read_inputs(path: Path) -> dict[str, np.ndarray]:
         ) from None
 
 
-def _check_model(model: Model, model_hash: str, path: Path) -> None:
-    if model.hash != model_hash:
+def _profile_of(model: Model, path: Path) -> Profile:
+    """The profile in a file, which must have been taken of this model."""
+    measured = load_profile(path)
+    if model.hash != measured.header.model_hash:
         raise PlanError(
-            f"profile {path} was taken of another model (hash {model_hash[:12]}); {model.graph.name!r} has hash "
-            f"{model.hash[:12]}; measure it with: hetsim profile"
+            f"profile {path} was taken of another model (hash {measured.header.model_hash[:12]}); {model.graph.name!r} "
+            f"has hash {model.hash[:12]}; measure it with: hetsim profile"
         )
+    return measured
+
+
+def _simulated(model: Model, platform: Platform, plan: Plan, profile: Path) -> Timeline:
+    """The plan by the model, from its own replays where the profile has them; checks the plan as well."""
+    return simulate_plan(plan_problem(model, platform, _profile_of(model, profile), plan), plan)
 
 
 def _print_comparison(comparison: Comparison, platform: Platform) -> None:
