@@ -33,8 +33,9 @@ LatencyFunction = Callable[[str, tuple[str, ...]], Latency | None]
 cannot run them."""
 
 
-TrafficFunction = Callable[[tuple[str, ...]], int]
-"""From operators in topological order to the bytes that they move to and from the memory as one segment."""
+TrafficFunction = Callable[[str, tuple[str, ...]], int]
+"""From a device's name and operators in topological order to the bytes that they move to and from the memory there as
+one segment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +80,9 @@ class Problem:
         found = self.latency(device, ops)
         return math.inf if found is None else found.seconds
 
-    def traffic_bytes(self, ops: tuple[str, ...]) -> int:
-        """What ``ops`` move to and from the memory as one segment."""
-        return 0 if self.traffic_function is None else self.traffic_function(ops)
+    def traffic_bytes(self, device: str, ops: tuple[str, ...]) -> int:
+        """What ``ops`` move to and from the memory as one segment on ``device``."""
+        return 0 if self.traffic_function is None else self.traffic_function(device, ops)
 
     def devices_for(self, ops: tuple[str, ...]) -> tuple[str, ...]:
         """Names of the devices that can run ``ops`` as one segment, in the platform's order."""

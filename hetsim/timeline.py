@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal
@@ -27,7 +27,7 @@ class Span:
             ``"wait"``: a device is idle although it has segments left, until its next one starts.
         device: The device; for a hand-over the one that receives.
         ops: The segment's operators; for a wait those of the segment waited for, for a hand-over the consumer's.
-        start_s: Seconds since the request was submitted.
+        start_s: Seconds since the first request was due.
         end_s: Not before ``start_s``.
         tensor: What is handed over; empty otherwise.
         source: For a hand-over, the device that sends; empty otherwise.
@@ -56,10 +56,12 @@ class Timeline:
     Attributes:
         origin: Whether a simulation or a clock said so.
         spans: The spans.
+        arrivals_s: By request, when it was due; ascending.
     """
 
     origin: Origin
     spans: tuple[Span, ...]
+    arrivals_s: tuple[float, ...] = (0.0,)
 
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.spans, key=lambda s: (s.start_s, s.device, s.kind, s.end_s, s.tensor)))
@@ -72,8 +74,33 @@ class Timeline:
 
     @property
     def makespan_s(self) -> float:
-        """When the last segment ended, in seconds since the first request was submitted; 0 with no spans."""
+        """When the last segment ended, in seconds since the first request was due; 0 with no spans."""
         return max((span.end_s for span in self.compute), default=0.0)
+
+    @cached_property
+    def ends_s(self) -> tuple[float, ...]:
+        """By request, when its last segment ended, in seconds since the first request was due."""
+        ends_s = list(self.arrivals_s)
+        for span in self.compute:
+            ends_s[span.request] = max(ends_s[span.request], span.end_s)
+        return tuple(ends_s)
+
+    @property
+    def latencies_s(self) -> tuple[float, ...]:
+        """By request, from when it was due to the end of its last segment, in seconds."""
+        return tuple(end_s - arrival_s for end_s, arrival_s in zip(self.ends_s, self.arrivals_s, strict=True))
+
+    @property
+    def throughput_per_s(self) -> float:
+        """Requests per second: those after the first over the time from its end to the last one's.
+
+        Of a single request, one over its latency. Infinite where no time passes.
+        """
+        ends_s = self.ends_s
+        num_requests, seconds = len(ends_s) - 1, ends_s[-1] - ends_s[0]
+        if not num_requests:
+            num_requests, seconds = 1, self.latencies_s[0]
+        return num_requests / seconds if seconds > 0 else math.inf
 
     def busy_s(self, device: str) -> float:
         """How long the device ran segments, in seconds."""
@@ -97,7 +124,7 @@ class Timeline:
                     )
                 )
             free_s[span.device] = span.end_s
-        return Timeline(origin=self.origin, spans=(*(s for s in self.spans if s.kind != "wait"), *waits))
+        return replace(self, spans=(*(s for s in self.spans if s.kind != "wait"), *waits))
 
 
 def check_timeline(
@@ -109,12 +136,13 @@ def check_timeline(
     duration_s: Callable[[str, tuple[str, ...]], float] | None = None,
     tolerance_s: float = 1e-9,
 ) -> None:
-    """Hold a timeline of one inference against the physics, without asking whoever made it.
+    """Hold a timeline of one inference, or of several, against the physics, without asking whoever made it.
 
-    Checked: every segment of the plan ran exactly once, on its device; a device ran one segment at a time, in the
-    plan's order; nothing started before time 0 or ended before it started; no segment started before everything it
-    reads had been made and, in a simulated timeline, handed over. This looks at operators and tensors alone and
-    shares no code with the simulator or the runtime.
+    Checked: every segment of the plan ran exactly once for each request, on its device; a device ran one segment at a
+    time, in the plan's order, and all of one request before any of the next; nothing started before its request was
+    due or ended before it started; no segment started before everything it reads had been made and, in a simulated
+    timeline, handed over. This looks at operators and tensors alone and shares no code with the simulator or the
+    runtime.
 
     Args:
         graph: The graph the plan is for.
@@ -131,13 +159,19 @@ def check_timeline(
     for span in timeline.compute:
         if span.device not in ran:
             raise PlanError(f"timeline runs {_name(span)} on {span.device!r}, for which the plan has nothing")
-        if not -tolerance_s <= span.start_s <= span.end_s < math.inf:  # NaN fails too
+        if not 0 <= span.request < len(timeline.arrivals_s):
+            raise PlanError(f"timeline runs {_name(span)} for request {span.request} of {len(timeline.arrivals_s)}")
+        due_s = timeline.arrivals_s[span.request]
+        if not due_s - tolerance_s <= span.start_s <= span.end_s < math.inf:  # NaN fails too
             raise PlanError(f"timeline has {_name(span)} from {span.start_s} s to {span.end_s} s")
         ran[span.device].append(span)
     for device, queue in plan.queues.items():
-        _check_device(device, queue, ran[device], tolerance_s)
-    made: dict[str, Span] = {
-        tensor: span for span in timeline.compute for op in span.ops for tensor in graph.by_name[op].outputs
+        _check_device(device, queue, ran[device], len(timeline.arrivals_s), tolerance_s)
+    made: dict[tuple[int, str], Span] = {
+        (span.request, tensor): span
+        for span in timeline.compute
+        for op in span.ops
+        for tensor in graph.by_name[op].outputs
     }
     for span in timeline.compute:
         if duration_s is not None and abs(span.duration_s - duration_s(span.device, span.ops)) > tolerance_s:
@@ -149,10 +183,16 @@ def check_timeline(
                 _check_arrival(graph, platform, timeline.origin, made, span, tensor, tolerance_s)
 
 
-def _check_device(device: str, queue: tuple[Segment, ...], spans: list[Span], tolerance_s: float) -> None:
-    """One device: the plan's segments, in its order, one at a time."""
-    if [span.ops for span in spans] != [segment.ops for segment in queue]:
-        raise PlanError(f"timeline of {device!r} does not run the plan's {len(queue)} segments once each in its order")
+def _check_device(
+    device: str, queue: tuple[Segment, ...], spans: list[Span], num_requests: int, tolerance_s: float
+) -> None:
+    """One device: the plan's segments for each request in turn, in its order, one at a time."""
+    wanted = [(request, segment.ops) for request in range(num_requests) for segment in queue]
+    if [(span.request, span.ops) for span in spans] != wanted:
+        raise PlanError(
+            f"timeline of {device!r} does not run the plan's {len(queue)} segments once each in its order for each of "
+            f"{num_requests} request(s)"
+        )
     for earlier, later in pairwise(spans):
         if later.start_s < earlier.end_s - tolerance_s:
             raise PlanError(f"timeline of {device!r} starts {_name(later)} before {_name(earlier)} ended")
@@ -162,15 +202,15 @@ def _check_arrival(
     graph: Graph,
     platform: Platform,
     origin: Origin,
-    made: Mapping[str, Span],
+    made: Mapping[tuple[int, str], Span],
     span: Span,
     tensor: str,
     tolerance_s: float,
 ) -> None:
     """One tensor that a segment reads: made, and where simulated handed over, before the segment started."""
-    if tensor not in graph.producer or made[tensor] is span:
+    maker = made.get((span.request, tensor))
+    if maker is None or maker is span:  # the caller provides it, or it is made inside
         return
-    maker = made[tensor]
     arrival_s = maker.end_s
     if origin == "simulated" and maker.device != span.device:
         arrival_s += platform.link(maker.device, span.device).transfer_s(graph.tensors[tensor].num_bytes)

@@ -92,7 +92,7 @@ def test_more_bandwidth_is_never_slower(work: list[tuple[int, int, int]], more: 
 def contended(problem: Problem, shared_bytes_per_s: float, bytes_of: dict[str, int]) -> Problem:
     platform = replace(problem.platform, memory=Memory(shared_bytes_per_s=shared_bytes_per_s))
     return replace(
-        problem, platform=platform, traffic_function=lambda ops: sum(bytes_of.get(op, 0) for op in ops), _known={}
+        problem, platform=platform, traffic_function=lambda _, ops: sum(bytes_of.get(op, 0) for op in ops), _known={}
     )
 
 

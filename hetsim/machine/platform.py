@@ -126,6 +126,29 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """Who submits requests to the devices and collects what they made, one thing at a time.
+
+    Attributes:
+        submit_setup_s: Cost of submitting a request, however small its inputs.
+        collect_setup_s: Cost of collecting one, however small its outputs.
+        bandwidth_bytes_per_s: At which inputs and outputs are copied.
+    """
+
+    submit_setup_s: float = 0.0
+    collect_setup_s: float = 0.0
+    bandwidth_bytes_per_s: float = math.inf
+
+    def submit_s(self, num_bytes: int) -> float:
+        """From taking up a request with that many bytes of inputs until the devices see it, in seconds."""
+        return self.submit_setup_s + num_bytes / self.bandwidth_bytes_per_s
+
+    def collect_s(self, num_bytes: int) -> float:
+        """From taking up a finished request with that many bytes of outputs until its slot is free, in seconds."""
+        return self.collect_setup_s + num_bytes / self.bandwidth_bytes_per_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """Where measured numbers come from.
 
@@ -149,6 +172,7 @@ class Platform:
         devices: At least one, in the file's order; the order breaks ties everywhere.
         links: By ``(from, to)``; a pair that is absent hands over for nothing.
         memory: Sustained bandwidth.
+        host: What a request costs whoever sends it.
         calibration: Who measured the numbers, or None where nobody did.
         description: One sentence for people.
     """
@@ -157,6 +181,7 @@ class Platform:
     devices: tuple[Device, ...]
     links: Mapping[tuple[str, str], Link] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
+    host: Host = field(default_factory=Host)
     calibration: Calibration | None = None
     description: str = ""
 
@@ -184,6 +209,11 @@ class Platform:
                     f"memory.alone_bytes_per_s names device {name!r}; the platform has {', '.join(names)}"
                 )
             _require(alone > 0, f"memory.alone_bytes_per_s.{name}", "more than 0", alone)
+        for name in ("submit_setup_s", "collect_setup_s"):
+            setup_s = getattr(self.host, name)
+            _require(0 <= setup_s < math.inf, f"host.{name}", "a finite number, 0 or more", setup_s)
+        bandwidth = self.host.bandwidth_bytes_per_s
+        _require(bandwidth > 0, "host.bandwidth_bytes_per_s", "more than 0", bandwidth)
 
     @property
     def device_names(self) -> tuple[str, ...]:
@@ -248,6 +278,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     device: dict[str, Any]
     link: dict[str, Any] = {}
     memory: Any = msgspec.field(default_factory=dict)
+    host: Any = msgspec.field(default_factory=dict)
     calibration: Any = None
 
 
@@ -344,6 +375,7 @@ def parse_platform(text: str, *, source: str) -> Platform:
             devices=tuple(devices),
             links=links,
             memory=_convert(table.memory, Memory, "memory"),
+            host=_convert(table.host, Host, "host"),
             calibration=None if table.calibration is None else _convert(table.calibration, Calibration, "calibration"),
         )
     except (tomllib.TOMLDecodeError, PlatformError, RecursionError) as error:
@@ -363,6 +395,7 @@ def format_platform(platform: Platform) -> str:
     content: dict[str, Any] = {"name": platform.name, "description": platform.description, "device": tables}
     content["link"] = {f"{a}->{b}": msgspec.to_builtins(link) for (a, b), link in platform.links.items()}
     content["memory"] = msgspec.to_builtins(platform.memory)
+    content["host"] = msgspec.to_builtins(platform.host)
     if platform.calibration is not None:
         content["calibration"] = msgspec.to_builtins(platform.calibration)
     return tomli_w.dumps(content)

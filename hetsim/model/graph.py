@@ -95,6 +95,16 @@ class Graph:
                 raise ModelError(f"graph {self.name!r} says nothing about tensor {tensor!r}")
 
     @cached_property
+    def input_bytes(self) -> int:
+        """Size of all tensors that the caller provides."""
+        return sum(self.tensors[name].num_bytes for name in self.inputs)
+
+    @cached_property
+    def output_bytes(self) -> int:
+        """Size of all tensors that the caller gets."""
+        return sum(self.tensors[name].num_bytes for name in self.outputs)
+
+    @cached_property
     def by_name(self) -> Mapping[str, Op]:
         """Operators by name."""
         return MappingProxyType({op.name: op for op in self.ops})
