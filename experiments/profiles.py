@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hetsim.errors import PlatformError
 from hetsim.files import write_atomically
-from hetsim.machine.platform import Memory, Platform, format_platform, load_platform
+from hetsim.machine.platform import Host, Memory, Platform, format_platform, load_platform
 from hetsim.model import Model
 from hetsim.profile import Profile, ProfileFile, load_profile
 from runtime import Runtime
@@ -77,4 +77,4 @@ def profile_of(model: Model, platform: Platform, folder: Path, *, effort: Effort
 def _uncalibrated(platform: Platform) -> Platform:
     """The platform without the numbers that a calibration replaces."""
     devices = tuple(replace(device, launch_s=0.0) for device in platform.devices)
-    return replace(platform, devices=devices, links={}, memory=Memory(), calibration=None)
+    return replace(platform, devices=devices, links={}, memory=Memory(), host=Host(), calibration=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,6 +120,25 @@ class Record(Generic[RowT]):
                     f"{wanted.get(name)!r}; choose another folder"
                 )
         return sidecar
+
+
+def fill(record: Record[RowT], models: Sequence[str], rows_of: Callable[[Model], Sequence[RowT]], *, seed: int) -> None:
+    """Add the rows of each model that has none yet; one model at a time is in memory.
+
+    Args:
+        record: What is kept.
+        models: Names of the zoo, or .onnx files.
+        rows_of: A model's rows.
+        seed: Draws the weights of networks of the zoo.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    for name in models:
+        if not record.has(model_label(name)):
+            model = load_model(name, seed=seed)
+            record.add(model, rows_of(model))
+            del model  # before the next one comes
 
 
 def write_rows(path: Path, row_type: type[RowT], rows: Sequence[RowT]) -> None:

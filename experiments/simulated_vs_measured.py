@@ -3,8 +3,9 @@
 Each model is profiled, every scheduler plans it, random plans are added, and each distinct plan is simulated twice and
 executed, all plans in turns. What is simulated never saw the plan's own parallel execution:
 
-- ``predicted_s`` knows the profile's covers alone: whole-model walks on one device, nothing measured on any plan;
-- ``simulated_s`` also knows how long the plan's segments took in its serial replay, one device active at a time.
+- ``predicted_s`` knows nothing that was measured on this plan, only the profile's covers (whole-model walks on one
+  device) and the serial replays of the other plans; what is in neither is predicted from its parts;
+- ``simulated_s`` also knows how long the plan's segments took in its own serial replay, one device active at a time.
 
 ``plans.csv`` has a line for each scheduler and plan, ``errors.csv`` one for each model, ``plans.json`` says where they
 come from, and ``scatter.png`` is drawn from ``plans.csv`` alone. Called again, it skips the
@@ -25,18 +26,17 @@ import typer
 from rich.console import Console
 
 from experiments.profiles import calibrated, profiled
-from experiments.records import Record, Settings, model_label, model_names, read_rows, write_rows
+from experiments.records import Record, Settings, fill, model_label, model_names, read_rows, write_rows
 from hetsim.costs import make_problem
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
-from hetsim.model import Model, load_model
+from hetsim.model import Model
 from hetsim.pictures import ScatterRow, draw_scatter
 from hetsim.plan import Plan
 from hetsim.problem import Problem
-from hetsim.profile import Profile, Samples, Unsupported
 from hetsim.simulate import makespan_s
 from hetsim.statistics import kendall_interval, kendall_tau
 from runtime import RefusedError, Runtime
-from runtime.profiler import Effort, covers
+from runtime.profiler import Effort
 from scheduler.random_plans import RANDOM, random_plans
 from tuner.exits import run_to_exit
 from tuner.finals import SEARCH_ROUND, Pace, allowed_error, hold_finals
@@ -64,7 +64,7 @@ class PlanLine:
         plan_id: The plan's digest; two schedulers may have made the same plan.
         scheduler: Who made it; ``search`` may have made several, one each round, and ``random`` makes many.
         num_segments: Compiled units.
-        predicted_s: Simulated from the profile's covers alone.
+        predicted_s: Simulated from a profile that holds nothing measured on this plan.
         simulated_s: Simulated from the plan's own serial replay.
         measured_s: Median latency of the executions.
         measured_iqr_s: Their interquartile range.
@@ -174,8 +174,6 @@ def compare(
 ) -> list[PlanLine]:
     """All lines of ``out/plans.csv`` once every model has some; the other files are brought up to date as well.
 
-    One model at a time is in memory.
-
     Raises:
         HetsimError: If a model, the platform or a device cannot do what is asked, or the folder holds results under
             other settings.
@@ -193,15 +191,14 @@ def compare(
     }
     path = out / "plans.csv"
     record = Record(path, PlanLine, settings=settings, command=shlex.join(options.command))
-    missing = [name for name in models if not record.has(model_label(name))]
-    if missing:
+    if any(not record.has(model_label(name)) for name in models):
         platform = calibrated(platform, out, stages=stages)
-    for name in missing:
-        model = load_model(name, seed=options.seed)
-        record.add(model, _measure(model, platform, out / model.name, options, num_random, stages))
-        del model  # before the next one comes
-        conclude(path, out)
-    if not missing:  # an earlier run may have been killed before it came to that
+
+    def rows_of(model: Model) -> list[PlanLine]:
+        return _measure(model, platform, out / model.name, options, num_random, stages)
+
+    for name in models:
+        fill(record, [name], rows_of, seed=options.seed)
         conclude(path, out)
     return record.rows
 
@@ -229,7 +226,11 @@ def _measure(
         plans |= draw_plans(runtime, model, problem, plans, num_random, seed=options.seed, stages=stages)
         with stages.stage(f"execute {model.name}") as report:
             finalists = hold_finals(runtime, model, platform, plans, truth, file=file, pace=options.pace, report=report)
-        before = make_problem(model, platform, covers_alone(file.profile, model))
+        profile = file.profile
+    predicted_s = {
+        digest: makespan_s(make_problem(model, platform, profile.without(digest)), plan)
+        for digest, plan in {finalist.plan.digest: finalist.plan for finalist in finalists.values()}.items()
+    }
     lines: dict[tuple[str, str], PlanLine] = {}
     for name, finalist in finalists.items():
         scheduler = next((kind for start, kind in _KINDS.items() if name.startswith(start)), name)
@@ -242,7 +243,7 @@ def _measure(
             plan_id=finalist.plan.digest,
             scheduler=scheduler,
             num_segments=finalist.plan.num_segments,
-            predicted_s=makespan_s(before, finalist.plan),
+            predicted_s=predicted_s[finalist.plan.digest],
             simulated_s=finalist.simulated.makespan_s,
             measured_s=latency.median_s,
             measured_iqr_s=latency.iqr_s,
@@ -285,21 +286,6 @@ def draw_plans(
         else:
             drawn[plan.scheduler] = plan
     return drawn
-
-
-def covers_alone(profile: Profile, model: Model) -> Profile:
-    """What the profile would be had no plan ever been replayed."""
-    kept = Profile(header=profile.header)
-    contexts = [f"cover:{name}" for name in covers(model.graph)]
-    for device in profile.header.engines:
-        for ops in profile.measured(device):
-            for context in contexts:
-                samples_s = profile.samples_s(device, ops, context)
-                if samples_s:
-                    kept.add(Samples(device=device, ops=ops, context=context, samples_s=samples_s))
-        for ops, reason in profile.unsupported(device).items():
-            kept.add(Unsupported(device=device, ops=ops, reason=reason))
-    return kept
 
 
 def summarize_errors(lines: Sequence[PlanLine]) -> list[ErrorLine]:

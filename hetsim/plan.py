@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -119,6 +120,31 @@ class Dataflow:
 
     graph: Graph
     steps: tuple[Step, ...]
+
+    @cached_property
+    def read_bytes(self) -> tuple[int, ...]:
+        """By step, the bytes that it reads and another device wrote."""
+        return tuple(
+            sum(
+                self.graph.tensors[tensor].num_bytes
+                for tensor, maker in step.inputs
+                if maker is not None and self.steps[maker].segment.device != step.segment.device
+            )
+            for step in self.steps
+        )
+
+    @cached_property
+    def written_bytes(self) -> tuple[int, ...]:
+        """By step, the bytes that it writes and another device reads."""
+        read_elsewhere: list[set[str]] = [set() for _ in self.steps]
+        for step in self.steps:
+            for tensor, maker in step.inputs:
+                if maker is not None and self.steps[maker].segment.device != step.segment.device:
+                    read_elsewhere[maker].add(tensor)
+        return tuple(
+            sum(self.graph.tensors[tensor].num_bytes for tensor in step.outputs if tensor in elsewhere)
+            for step, elsewhere in zip(self.steps, read_elsewhere, strict=True)
+        )
 
 
 def resolve(graph: Graph, plan: Plan) -> Dataflow:

@@ -52,6 +52,8 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
             device at one granularity, ``"replay:DIGEST"`` for the serial replay of a plan, ``"final:DIGEST"`` for
             its serial replay in turns with its parallel execution.
         samples_s: Raw durations in seconds, in the order in which they were taken; at least one, all positive.
+        read_bytes: How much of what the segment read in that context another device had written.
+        written_bytes: How much of what it wrote another device read.
 
     Raises:
         ValueError: If an operator or a duration is missing, or a duration is not positive.
@@ -61,10 +63,14 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
     ops: tuple[str, ...]
     context: str
     samples_s: tuple[float, ...]
+    read_bytes: int = 0
+    written_bytes: int = 0
 
     def __post_init__(self) -> None:
         if not self.ops or not self.samples_s:
             raise ValueError("a record of samples needs at least one operator and one duration")
+        if self.read_bytes < 0 or self.written_bytes < 0:
+            raise ValueError("bytes that cross between devices cannot be negative")
         if not all(0 < sample < 1e6 for sample in self.samples_s):  # NaN fails too
             raise ValueError("a duration is not a positive number of seconds")
 
@@ -85,8 +91,48 @@ class Unsupported(
     reason: str
 
 
-Record = Header | Samples | Unsupported
+class CoRun(msgspec.Struct, tag_field="record", tag="co-run", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How fast a segment proceeded while every device ran it at once.
+
+    Attributes:
+        device: Name of the device.
+        ops: The segment's operators in topological order.
+        num_devices: How many devices ran it.
+        speeds: By run, the part of its speed alone at which it proceeded meanwhile; above 0, at most 1.
+
+    Raises:
+        ValueError: If there is no run, or a speed is out of range.
+    """
+
+    device: str
+    ops: tuple[str, ...]
+    num_devices: int
+    speeds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.ops or not self.speeds or self.num_devices < 1:
+            raise ValueError("a co-run needs at least one operator, one device and one speed")
+        if not all(0 < speed <= 1 for speed in self.speeds):  # NaN fails too
+            raise ValueError("a speed is not above 0 and at most 1")
+
+
+Record = Header | Samples | Unsupported | CoRun
 Key = tuple[str, tuple[str, ...]]
+
+
+@dataclass(slots=True)
+class Context:
+    """What was measured of one segment in one context.
+
+    Attributes:
+        samples_s: Raw durations in seconds, in the order in which they were taken.
+        read_bytes: How much of what the segment read there another device had written.
+        written_bytes: How much of what it wrote there another device read.
+    """
+
+    samples_s: list[float]
+    read_bytes: int
+    written_bytes: int
 
 
 @dataclass(kw_only=True)
@@ -98,30 +144,55 @@ class Profile:
     """
 
     header: Header
-    _samples: dict[Key, dict[str, list[float]]] = field(default_factory=dict, repr=False)
+    _contexts: dict[Key, dict[str, Context]] = field(default_factory=dict, repr=False)
     _unsupported: dict[Key, str] = field(default_factory=dict, repr=False)
+    _co_runs: dict[Key, CoRun] = field(default_factory=dict, repr=False)
 
-    def add(self, record: Samples | Unsupported) -> None:
+    def add(self, record: Samples | Unsupported | CoRun) -> None:
         """Take in one record.
 
-        Samples of a known segment and context come on top of what is there; those of a ``final`` replace it, since
-        they belong to one set of executions.
+        Of co-runs of one segment the last counts. Samples of a known segment and context come on top of what is there;
+        those of a ``final`` replace it, since they belong to one set of executions.
         """
         key = (record.device, record.ops)
         if isinstance(record, Unsupported):
             self._unsupported[key] = record.reason
+        elif isinstance(record, CoRun):
+            self._co_runs[key] = record
         else:
-            contexts = self._samples.setdefault(key, {})
-            if record.context.startswith("final:"):
-                contexts[record.context] = []
-            contexts.setdefault(record.context, []).extend(record.samples_s)
+            contexts = self._contexts.setdefault(key, {})
+            if record.context not in contexts or record.context.startswith("final:"):
+                contexts[record.context] = Context([], record.read_bytes, record.written_bytes)
+            contexts[record.context].samples_s.extend(record.samples_s)
 
     def samples_s(self, device: str, ops: tuple[str, ...], context: str | None = None) -> tuple[float, ...]:
         """Raw durations of a segment in seconds: of one context, or of all of them together."""
-        contexts = self._samples.get((device, ops), {})
+        contexts = self.contexts(device, ops)
         if context is not None:
-            return tuple(contexts.get(context, ()))
-        return tuple(sample for samples in contexts.values() for sample in samples)
+            return tuple(contexts[context].samples_s) if context in contexts else ()
+        return tuple(sample for one in contexts.values() for sample in one.samples_s)
+
+    def contexts(self, device: str, ops: tuple[str, ...]) -> Mapping[str, Context]:
+        """What was measured of a segment, by context; empty where nothing was."""
+        return self._contexts.get((device, ops), {})
+
+    def co_run(self, device: str, ops: tuple[str, ...]) -> CoRun | None:
+        """How a segment fared while every device ran it, or None where that was not measured."""
+        return self._co_runs.get((device, ops))
+
+    def without(self, plan_digest: str) -> Profile:
+        """What the profile would be had nothing been measured on that plan."""
+        dropped = {f"replay:{plan_digest}", f"final:{plan_digest}"}
+        kept = {
+            key: {name: context for name, context in contexts.items() if name not in dropped}
+            for key, contexts in self._contexts.items()
+        }
+        return Profile(
+            header=self.header,
+            _contexts={key: contexts for key, contexts in kept.items() if contexts},
+            _unsupported=dict(self._unsupported),
+            _co_runs=dict(self._co_runs),
+        )
 
     def summary(self, device: str, ops: tuple[str, ...], context: str | None = None) -> Summary | None:
         """Median and interval of a segment, or None where it was not measured."""
@@ -130,7 +201,7 @@ class Profile:
 
     def measured(self, device: str) -> tuple[tuple[str, ...], ...]:
         """The segments measured on a device, in the order in which they came."""
-        return tuple(ops for name, ops in self._samples if name == device)
+        return tuple(ops for name, ops in self._contexts if name == device)
 
     def unsupported(self, device: str) -> Mapping[tuple[str, ...], str]:
         """What the device's engine refused, with its reason."""
@@ -139,12 +210,12 @@ class Profile:
     @property
     def num_samples(self) -> int:
         """Raw durations in all."""
-        return sum(len(samples) for contexts in self._samples.values() for samples in contexts.values())
+        return sum(len(one.samples_s) for contexts in self._contexts.values() for one in contexts.values())
 
     @property
     def num_segments(self) -> int:
         """Segments with at least one sample, on each device counted apart."""
-        return len(self._samples)
+        return len(self._contexts)
 
 
 class ProfileFile:
@@ -198,7 +269,7 @@ class ProfileFile:
     ) -> None:
         self._file.close()
 
-    def add(self, record: Samples | Unsupported) -> None:
+    def add(self, record: Samples | Unsupported | CoRun) -> None:
         """Append one record to the file, then to the profile."""
         self._append(record)
         self.profile.add(record)

@@ -10,17 +10,21 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from hetsim.load import Load
 from hetsim.machine.fingerprint import machine_fingerprint
-from hetsim.machine.platform import Calibration, Link, Memory, Platform
+from hetsim.machine.platform import Calibration, Host, Link, Memory, Platform
 from hetsim.model import Model, import_model, random_inputs
 from hetsim.plan import Plan, Segment
 from runtime.devices import Runtime
 from runtime.inference import Inference
+from runtime.serving import Served, serve
 
 _CHAIN_OPS = 24
 _SMALL_ELEMENTS = 16
-_LARGE_ELEMENTS = 2**20  # 4 MiB: beyond a core's own cache
-_MATRIX = (4096, 4096)  # 64 MiB of weights: beyond the caches of the machines meant here
+_LARGE_ELEMENTS = 2**17  # 512 KiB: what tensors of networks have, and what a core's own cache holds
+_HOST_ELEMENTS = 2**20  # 4 MiB in and out, in requests that take milliseconds
+_HOST_PASSES = 20
+_MATRIX = (8192, 6144)  # 192 MiB of weights: more than a share of a large server's last cache
 _WARM_UPS = 5
 _PASSES = 60
 _MEMORY_PASSES = 8
@@ -32,8 +36,10 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
     - ``launch_s``: median duration of a segment that does next to nothing.
     - ``setup_s`` of each ordered pair: from the end of a tiny segment on one device to the start of its consumer on
       the other, which is idle and waiting; median.
-    - ``bandwidth_bytes_per_s`` of each pair: what reading a large tensor costs more if the other device wrote it.
-      Infinite where no difference can be measured.
+    - ``bandwidth_bytes_per_s`` of each pair: what a large tensor costs more if it changes hands. Infinite where no
+      difference can be measured.
+    - ``host``: from taking up a request until its first segment could start, and from the end of its last until its
+      outputs are the caller's, with inputs and outputs of two sizes.
     - ``alone_bytes_per_s`` and ``shared_bytes_per_s``: weights streamed by a large matrix-vector product, on one
       device and on all of them at once.
 
@@ -68,14 +74,16 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
                 setup_s=_median_gap_s(tiny, source, target),
                 bandwidth_bytes_per_s=num_bytes / extra_s if extra_s > 0 else float("inf"),
             )
-    report(0.6, "memory bandwidth")
+    report(0.6, "submitting and collecting")
+    host = _measure_host(runtime)
+    report(0.7, "memory bandwidth")
     memory = _measure_memory(runtime)
     devices = [replace(device, launch_s=launch_s[device.name]) for device in platform.devices]
     calibration = Calibration(
         date=datetime.now(UTC).isoformat(timespec="seconds"), machine=machine_fingerprint(), num_samples=_PASSES
     )
     report(1.0, "calibrated")
-    return replace(platform.with_devices(*devices), links=links, memory=memory, calibration=calibration)
+    return replace(platform.with_devices(*devices), links=links, memory=memory, host=host, calibration=calibration)
 
 
 def _chain(num_elements: int) -> Model:
@@ -155,6 +163,28 @@ def _median_gap_s(passes: list[Inference], source: str, target: str) -> float:
     crossing = [i for i in into if steps[i - 1].segment.device == source]
     gaps = [(one.stamps_ns[i, 0] - one.stamps_ns[i - 1, 1]) * 1e-9 for one in passes for i in crossing]
     return max(float(np.median(gaps)), 0.0)
+
+
+def _measure_host(runtime: Runtime) -> Host:
+    """Costs of requests under load: every device works for milliseconds while the host submits and collects."""
+    names = list(runtime.platform.device_names)
+    small, large = _matrices(len(names)), _chain(_HOST_ELEMENTS)
+
+    def served(model: Model) -> Served:
+        with runtime.load(model, _alternate(model, names), num_slots=2) as session:
+            return serve(session, random_inputs(model), Load(num_requests=_HOST_PASSES, num_slots=2))
+
+    few, many = served(small), served(large)
+    submit_s, collect_s = float(np.median(few.submit_s)), float(np.median(few.collect_s))
+    extra_s = float(np.median(many.submit_s)) - submit_s + float(np.median(many.collect_s)) - collect_s
+    extra_bytes = (
+        large.graph.input_bytes + large.graph.output_bytes - small.graph.input_bytes - small.graph.output_bytes
+    )
+    return Host(
+        submit_setup_s=submit_s,
+        collect_setup_s=collect_s,
+        bandwidth_bytes_per_s=extra_bytes / extra_s if extra_s > 0 else float("inf"),
+    )
 
 
 def _measure_memory(runtime: Runtime) -> Memory:

@@ -17,13 +17,17 @@ class Inference:
 
     Attributes:
         outputs: The model's outputs by tensor, copies that belong to the caller.
-        submitted_ns: When it was submitted, on the monotonic clock.
+        taken_up_ns: When the caller began to submit it, on the monotonic clock.
+        submitted_ns: When the devices could see it, on the same clock.
+        collected_ns: When the outputs had been copied, on the same clock.
         stamps_ns: Start and end of each step of the plan's dataflow on the same clock; shape (num_steps, 2).
         flow: The plan that was executed.
     """
 
     outputs: Mapping[str, Array]
+    taken_up_ns: int
     submitted_ns: int
+    collected_ns: int
     stamps_ns: Array
     flow: Dataflow
 

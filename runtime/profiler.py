@@ -23,10 +23,16 @@ from hetsim.machine.platform import Device
 from hetsim.model import Model, random_inputs
 from hetsim.model.graph import Graph
 from hetsim.model.structure import blocks, branches, fused_chains, runs
-from hetsim.plan import Plan, Segment
+from hetsim.plan import Dataflow, Plan, Segment
 from hetsim.profile import Header, Profile, ProfileFile, Samples, Unsupported
 from runtime.backends.protocol import Array
 from runtime.devices import RefusedError, Runtime
+from runtime.session import Session
+
+WARM_UPS = 6
+"""Runs of a plan that are not counted: the first is up to a quarter slower, after six none gets faster any more."""
+WARM_UP_S = 1.5
+"""No more of them begin after so many seconds: what takes that long reads more than caches keep."""
 
 Parts = tuple[tuple[str, ...], ...]
 Progress = Callable[[float, str], None]
@@ -39,13 +45,13 @@ class Effort:
 
     Attributes:
         repeats: Samples of each segment, at least 1.
-        warm_ups: Walks before them that are not counted, at least 1: it fills caches and engines' own buffers.
+        warm_ups: Walks before them that are not counted, at least 1.
         budget_s: A walk so slow that its repeats would take longer than this is repeated less often, but at least
             three times.
     """
 
     repeats: int = 12
-    warm_ups: int = 2
+    warm_ups: int = WARM_UPS
     budget_s: float = 6.0
 
     def __post_init__(self) -> None:
@@ -60,16 +66,16 @@ def make_header(runtime: Runtime, model: Model) -> Header:
         model_hash=model.hash,
         machine=machine_fingerprint(),
         engines={
-            device.name: f"{runtime.engines[device.name]}, {_settings(device)}" for device in runtime.platform.devices
+            device.name: engine_words(runtime.engines[device.name], device) for device in runtime.platform.devices
         },
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _settings(device: Device) -> str:
-    """What else about a device changes its times."""
+def engine_words(engine: str, device: Device) -> str:
+    """An engine as profiles name it: what it says of itself, and what else about the device changes its times."""
     cores = f"cores {', '.join(map(str, device.cores))}" if device.cores else "any core"
-    return "; ".join([cores, *(f"{key}={value}" for key, value in sorted(device.options.items()))])
+    return "; ".join([f"{engine}, {cores}", *(f"{key}={value}" for key, value in sorted(device.options.items()))])
 
 
 def covers(graph: Graph) -> Mapping[str, Parts]:
@@ -214,17 +220,48 @@ def _walk(
 ) -> None:
     """Run a plan serially and record the durations of its segments (of one device, if ``only`` names it)."""
     with runtime.load(model, plan) as session:
-        for _ in range(effort.warm_ups):
-            latency_s = session.run(inputs, serial=True).latency_s
+        latency_s = warm_up(session, inputs, effort.warm_ups)
         repeats = max(3, min(effort.repeats, round(effort.budget_s / latency_s)))
         durations = np.array([session.run(inputs, serial=True).durations_s for _ in range(repeats)])
-        for step, samples in zip(session.flow.steps, durations.T, strict=True):
-            if only in (None, step.segment.device):
-                file.add(
-                    Samples(
-                        device=step.segment.device,
-                        ops=step.segment.ops,
-                        context=context,
-                        samples_s=tuple(samples.tolist()),
-                    )
+        record(file, session.flow, durations, context, only=only)
+
+
+def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_UPS) -> float:
+    """Walk a plan without counting, and return what the last walk took, in seconds.
+
+    Args:
+        session: The plan, loaded.
+        inputs: The model's inputs.
+        num_runs: How often, at least once; no walk begins after :data:`WARM_UP_S`.
+    """
+    spent_s = 0.0
+    for _ in range(num_runs):
+        latency_s = session.run(inputs, serial=True).latency_s
+        spent_s += latency_s
+        if spent_s > WARM_UP_S:
+            break
+    return latency_s
+
+
+def record(file: ProfileFile, flow: Dataflow, durations_s: Array, context: str, *, only: str | None = None) -> None:
+    """Put what serial walks of a plan took into a profile.
+
+    Args:
+        file: The profile.
+        flow: The plan, resolved.
+        durations_s: By walk and step, shape (num_walks, num_steps).
+        context: How the walks are called there.
+        only: The one device whose segments are wanted, or None for all.
+    """
+    for i, step in enumerate(flow.steps):
+        if only in (None, step.segment.device):
+            file.add(
+                Samples(
+                    device=step.segment.device,
+                    ops=step.segment.ops,
+                    context=context,
+                    samples_s=tuple(durations_s[:, i].tolist()),
+                    read_bytes=flow.read_bytes[i],
+                    written_bytes=flow.written_bytes[i],
                 )
+            )

@@ -44,7 +44,9 @@ class Session:
         self._runtime = runtime
         self._num_slots = arena.layout.num_slots
         self._num_submitted = 0
-        self._submitted_ns: dict[int, int] = {}
+        self._submitted_ns: dict[
+            int, tuple[int, int]
+        ] = {}  # by request, when it was taken up and when it was submitted
         self._pending: dict[int, set[str]] = {}  # by request, the devices that have not finished it
         self._finished: dict[int, Inference] = {}
         self._arrival = asyncio.Event()
@@ -84,6 +86,19 @@ class Session:
             self._collect(_LOOK_S)
         return self._take(request)
 
+    def collect(self, timeout_s: float) -> tuple[Inference, ...]:
+        """Inferences that finished since they were last asked for, oldest first; waits for one if there is none.
+
+        Args:
+            timeout_s: Give up waiting after so many seconds.
+
+        Raises:
+            DeviceError: If a device failed; the session is of no more use then.
+        """
+        if not self._finished:
+            self._collect(min(timeout_s, _LOOK_S))
+        return tuple(self._take(request) for request in sorted(self._finished))
+
     async def infer(self, inputs: Mapping[str, Array]) -> Inference:
         """One inference, awaited. As many run at once as the session has slots; more wait their turn.
 
@@ -122,6 +137,7 @@ class Session:
             ModelError: If an input is missing, unknown, or of another shape or type.
             DeviceError: If the session has failed or has no room.
         """
+        taken_up_ns = time.monotonic_ns()
         self._check_usable()
         if not self.has_room:
             raise DeviceError(
@@ -138,7 +154,7 @@ class Session:
         self._num_submitted += 1
         request = self._num_submitted
         self._pending[request] = set(self.device_names)
-        self._submitted_ns[request] = time.monotonic_ns()
+        self._submitted_ns[request] = taken_up_ns, time.monotonic_ns()
         self.arena.words[self.arena.layout.serial(slot)] = int(serial)
         self.arena.words[SUBMITTED] = request
         self._runtime.wake(self.device_names, self.arena)
@@ -189,15 +205,19 @@ class Session:
             self._check_stalled()
 
     def _finish(self, request: int) -> None:
-        submitted_ns = self._submitted_ns.pop(request, None)
-        if submitted_ns is None:  # it was cancelled
+        sent = self._submitted_ns.pop(request, None)
+        if sent is None:  # it was cancelled
             return
         slot = (request - 1) % self._num_slots
         layout = self.arena.layout
         words = self.arena.words[layout.stamp(slot, 0) : layout.stamp(slot + 1, 0)]
+        outputs = {name: array.copy() for name, array in self._outputs[slot].items()}
+        taken_up_ns, submitted_ns = sent
         self._finished[request] = Inference(
-            outputs={name: array.copy() for name, array in self._outputs[slot].items()},
+            outputs=outputs,
+            taken_up_ns=taken_up_ns,
             submitted_ns=submitted_ns,
+            collected_ns=time.monotonic_ns(),
             stamps_ns=np.array(words, dtype=np.int64).reshape(layout.num_steps, 2),
             flow=self.flow,
         )
@@ -217,7 +237,7 @@ class Session:
 
     def _check_stalled(self) -> None:
         """Give up on requests that have been under way for too long, naming who holds them up."""
-        oldest_ns = min(self._submitted_ns.values(), default=None)
+        oldest_ns = min((submitted_ns for _, submitted_ns in self._submitted_ns.values()), default=None)
         if oldest_ns is None or time.monotonic_ns() - oldest_ns < self._runtime.stall_s * 1e9:
             return
         names = self._runtime.platform.device_names

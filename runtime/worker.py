@@ -106,6 +106,7 @@ class Waiter:
             if words[ABORTED]:
                 raise Aborted
             if self._clock_ns() < deadline_ns:
+                os.sched_yield()  # whoever else needs this core may be about to wake the one that we wait for
                 continue
             words[self._parked] = 1
             if words[word] < value:  # look again: the one we wait for may not have seen us sleep

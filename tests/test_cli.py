@@ -44,6 +44,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+FAKE = ("--platform", "fake.toml")
+
+
 def test_a_plan_is_simulated_and_run(place: Path) -> None:
     simulated = hetsim(
         "simulate",
@@ -76,6 +79,38 @@ def test_a_plan_is_simulated_and_run(place: Path) -> None:
     assert (place / "t.png").stat().st_size > 1000
 
 
+def test_loads_are_simulated_and_run(place: Path) -> None:
+    words = ("net.onnx", *FAKE, "--plan", "plan.json", "--requests", "6", "--every", "2ms", "--in-flight", "3")
+    for args in (("simulate", *words, "--profile", "p.jsonl"), ("run", *words)):
+        done = hetsim(*args, cwd=place)
+        assert done.returncode == 0, done.stderr
+        assert "6 requests, one every 2 ms, at most 3 in flight" in done.stdout
+        assert "p99" in done.stdout
+    done = hetsim("simulate", *words, "--profile", "p.jsonl", "--noise", "--json", cwd=place)
+    timeline = json.loads(done.stdout)
+    assert len(timeline["latencies_s"]) == 6
+    assert {span["request"] for span in timeline["spans"]} == set(range(6))
+    assert timeline["throughput_per_s"] > 0
+
+
+def test_a_profile_from_elsewhere_is_used_only_by_force_and_said_to_be(place: Path) -> None:
+    header, *records = (place / "p.jsonl").read_text().splitlines(keepends=True)
+    changed = json.loads(header) | {"machine": "a toaster"}
+    (place / "toaster.jsonl").write_text("".join([json.dumps(changed) + "\n", *records]))
+    words = ("net.onnx", *FAKE, "--profile", "toaster.jsonl")
+    refused = hetsim("plan", *words, "--out", "o.json", cwd=place)
+    assert refused.returncode == 2
+    assert "machine 'a toaster', here it is '" in refused.stderr
+    assert not (place / "o.json").exists()
+    forced = hetsim("plan", *words, "--out", "forced.json", "--force", cwd=place)
+    assert forced.returncode == 0, forced.stderr
+    assert "WARNING: profile toaster.jsonl was taken elsewhere: machine 'a toaster'" in forced.stdout
+    simulated = hetsim("simulate", *words, "--plan", "forced.json", "--force", "--json", cwd=place)
+    assert "a toaster" in json.loads(simulated.stdout)["warnings"][0]
+    compared = hetsim("compare", *words, "--plan", "forced.json", "--force", "--picture", "c.png", cwd=place)
+    assert "WARNING: profile toaster.jsonl was taken elsewhere" in compared.stdout, compared.stderr
+
+
 def test_zoo_and_platform_list_what_there_is(place: Path) -> None:
     assert "inception_v2" in hetsim("zoo", cwd=place).stdout.split()
     listed = hetsim("platform", cwd=place)
@@ -95,7 +130,6 @@ def _symbolic(path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
-FAKE = ("--platform", "fake.toml")
 MISTAKES = {
     "unknown model": (("tune", "inception_v9", "--out", "o"), r"inception_v9.*inception_v1"),
     "missing file": (("tune", "nowhere.onnx", "--out", "o"), r"nowhere\.onnx"),
@@ -130,6 +164,10 @@ MISTAKES = {
         r"uses device 'npu'",
     ),
     "plan that deadlocks": (("run", "net.onnx", *FAKE, "--plan", "deadlock.json"), r"can never finish: .* waits for"),
+    "schedule that is none": (
+        ("run", "net.onnx", *FAKE, "--plan", "plan.json", "--every", "soon"),
+        r"--every 'soon' is not a time above 0; write it as 33ms",
+    ),
     "folder that is a file": (("tune", "net.onnx", *FAKE, "--out", "net.onnx"), r"net\.onnx"),
 }
 

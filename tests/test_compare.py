@@ -176,7 +176,14 @@ def test_the_typical_run_is_the_one_nearest_to_the_medians() -> None:
     model = fork_join()
     flow = resolve(model.graph, make_plan(model, cpu=["stem left right right2 join"]))
     runs = [
-        Inference(outputs={}, submitted_ns=100, stamps_ns=np.array([[101, 100 + end]]), flow=flow)
+        Inference(
+            outputs={},
+            taken_up_ns=90,
+            submitted_ns=100,
+            collected_ns=999,
+            stamps_ns=np.array([[101, 100 + end]]),
+            flow=flow,
+        )
         for end in (90, 30, 20, 10, 31)
     ]
     assert typical_run(runs) is runs[1]

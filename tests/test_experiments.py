@@ -14,12 +14,14 @@ import pytest
 from rich.console import Console
 
 from experiments import npu_speed, runtime_overhead, simulated_vs_measured
+from experiments.contention import contend
 from experiments.npu_speed import Sweep, at_speed, log_speeds, vary
 from experiments.profiles import calibrated
 from experiments.records import model_names
-from experiments.simulated_vs_measured import PlanLine, compare, covers_alone, draw_plans, summarize_errors
-from hetsim.costs import make_problem
+from experiments.several_requests import serve_all
+from experiments.simulated_vs_measured import PlanLine, compare, draw_plans, summarize_errors
 from hetsim.errors import HetsimError, ModelError, PlatformError, ProfileError
+from hetsim.load import Load
 from hetsim.machine.platform import Platform, load_platform
 from hetsim.model import Model, load_model
 from hetsim.plan import Plan
@@ -188,17 +190,16 @@ def test_a_device_at_another_speed_changes_nothing_else() -> None:
     assert (makespan_s(problem, plan), makespan_s(twice, plan)) == (5.5, 3.5)
 
 
-def test_a_prediction_knows_the_covers_alone() -> None:
-    model = fork_join()
-    header = Header(model="m", model_hash=model.hash, machine="here", engines={"cpu": "e"}, date="2025-01-01")
+def test_a_prediction_knows_nothing_measured_on_the_plan() -> None:
+    header = Header(model="m", model_hash="", machine="here", engines={"cpu": "e"}, date="2025-01-01")
     profile = Profile(header=header)
-    for op in model.graph.ops:
-        profile.add(Samples(device="cpu", ops=(op.name,), context="cover:operators", samples_s=(2.0,)))
-        profile.add(Samples(device="cpu", ops=(op.name,), context="replay:0", samples_s=(8.0,)))
+    for context, seconds in (("cover:operators", 2.0), ("replay:0", 8.0), ("final:0", 9.0), ("final:1", 4.0)):
+        profile.add(Samples(device="cpu", ops=("stem",), context=context, samples_s=(seconds,)))
     profile.add(Samples(device="cpu", ops=("stem", "left"), context="final:0", samples_s=(8.0,)))
-    kept = covers_alone(profile, model)
-    assert kept.num_samples == 5
-    assert make_problem(model, platform_of("cpu"), kept).cost_s("cpu", ("stem", "left")) == 4.0
+    kept = profile.without("0")
+    assert list(kept.contexts("cpu", ("stem",))) == ["cover:operators", "final:1"]
+    assert kept.measured("cpu") == (("stem",),)
+    assert profile.num_segments == 2
 
 
 def test_a_plan_counts_once_whoever_made_it() -> None:
@@ -234,6 +235,46 @@ def test_ranks_are_those_of_distinct_plans() -> None:
     assert errors.kendall_tau == 4 / 6
     assert errors.predicted_kendall_tau == -1.0
     assert -1 <= errors.tau_low < 4 / 6 <= errors.tau_high == 1.0
+
+
+def test_requests_are_served_and_simulated(results: Path) -> None:
+    folder = results / "served"
+    serve_all(
+        [str(results / "tiny.onnx")],
+        platform_in(results),
+        folder,
+        schedulers=("single:npu", "partition_tuner"),
+        load=Load(num_requests=6, num_slots=3),
+        num_turns=2,
+        effort=OPTIONS.effort,
+        seed=0,
+        command="smoke run",
+        stages=Silent(),
+    )
+    lines = table(folder / "several_requests.csv")
+    assert len(lines) == 2 * 2 * 3  # schedulers, loads, figures
+    for line in lines:
+        assert float(line["measured_low"]) <= float(line["measured"]) <= float(line["measured_high"])
+        # Devices that only sleep: the model is off by what sleeping oversleeps, not by a factor.
+        assert 0.5 < float(line["simulated"]) / float(line["measured"]) < 2
+        assert int(line["num_requests"]) == 12
+    assert is_picture(folder / "several_requests.png")
+
+
+def test_pairs_of_operators_run_side_by_side(results: Path) -> None:
+    folder = results / "pairs"
+    models, platform = [str(results / "tiny.onnx")], platform_in(results)
+    contend(models, platform, folder, num_ops=1, num_runs=3, effort=OPTIONS.effort, command="smoke", stages=Silent())
+    lines = table(folder / "contention.csv")
+    assert [(line["pair"], line["device"], line["op"]) for line in lines] == [
+        ("right + right", "cpu", "right"),
+        ("right + right", "npu", "right"),
+    ]
+    for line in lines:
+        assert int(line["touched_bytes"]) == 256 + 2 * 128
+        # Make-believe devices share no memory, and the platform does not say that they do.
+        assert float(line["simulated_s"]) == float(line["without_s"]) == float(line["alone_s"])
+    assert is_picture(folder / "contention.png")
 
 
 class Picky:

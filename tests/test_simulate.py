@@ -56,7 +56,7 @@ FAN_S = {"a": {"cpu": 1.0}, "b": {"npu0": 2.0, "npu1": 2.0}, "c": {"npu0": 2.0, 
         (True, (("cpu", "a"), ("npu0", "b"), ("npu1", "c")), {"b": 2.0, "c": 3.0}),
         (True, (("cpu", "a"), ("npu0", "c"), ("npu1", "b")), {"c": 2.0, "b": 3.0}),  # ties: npu0 comes first
         (True, (("cpu", "a"), ("npu1", "b"), ("npu1", "c")), {"b": 2.0, "c": 4.0}),  # one copy serves both readers
-        (False, (("cpu", "a"), ("npu0", "b"), ("npu1", "c")), {"b": 1.0, "c": 1.0}),  # zero-copy: the set-up alone, 0
+        (False, (("cpu", "a"), ("npu0", "b"), ("npu1", "c")), {"b": 2.0, "c": 2.0}),  # zero-copy: nothing queues
     ],
 )
 def test_copies_queue_for_the_memory_channel(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated
@@ -18,14 +19,17 @@ from hetsim.breakdown import who_runs_what
 from hetsim.compare import Comparison
 from hetsim.compare import compare as compare_timelines
 from hetsim.costs import make_problem, plan_problem
-from hetsim.errors import HetsimError, ModelError, PlanError
+from hetsim.errors import HetsimError, ModelError
 from hetsim.files import write_atomically
+from hetsim.load import Load, parse_load
+from hetsim.machine.drift import moves
 from hetsim.machine.fingerprint import available_cores, machine_fingerprint
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, builtin_platforms, format_platform, load_platform
 from hetsim.model import Model, load_model, random_inputs, zoo_names
+from hetsim.noise import measured_noise
 from hetsim.pictures import draw_comparison, draw_timelines
-from hetsim.plan import Plan, load_plan, save_plan
-from hetsim.profile import Profile, ProfileFile, load_profile
+from hetsim.plan import load_plan, save_plan
+from hetsim.profile import ProfileFile
 from hetsim.simulate import simulate as simulate_plan
 from hetsim.statistics import summarize
 from hetsim.timeline import Timeline
@@ -33,11 +37,13 @@ from hetsim.trace import save_trace
 from runtime import Runtime
 from runtime.backends import available_engines, make_backend
 from runtime.calibrate import calibrate as calibrate_platform
-from runtime.profiler import Effort, make_header, profile_covers
+from runtime.profiler import Effort, make_header, profile_covers, warm_up
+from runtime.serving import serve
 from scheduler.registry import make_plan
 from tuner.exits import run_to_exit
 from tuner.finals import Pace, typical_run
 from tuner.progress import OnScreen
+from tuner.provenance import profile_for
 from tuner.report import print_outcome
 from tuner.tune import Options
 from tuner.tune import tune as tune_model
@@ -62,6 +68,12 @@ ShapeOption = Annotated[
 SeedOption = Annotated[int, typer.Option("--seed", help="Everything random comes from it.")]
 PlanOption = Annotated[Path, typer.Option("--plan", help="A plan file.")]
 ProfileOption = Annotated[Path, typer.Option("--profile", help="A profile made by `hetsim profile` or `hetsim tune`.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Use a profile from another machine or engine, and say so.")]
+RequestsOption = Annotated[int, typer.Option("--requests", min=1, metavar="N", help="Inferences.")]
+EveryOption = Annotated[
+    str, typer.Option("--every", metavar="33ms", help="How often one is due; by default whenever there is room.")
+]
+InFlightOption = Annotated[int, typer.Option("--in-flight", min=1, metavar="N", help="Inferences under way at once.")]
 
 _out = Console(soft_wrap=False)
 
@@ -146,13 +158,16 @@ def plan(
     shape: ShapeOption = [],  # noqa: B006
     seed: SeedOption = 0,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that a search simulates.")] = 3000,
+    force: ForceOption = False,
 ) -> None:
     """Plan a model from a profile; nothing is measured."""
     found, where = _model(model, shape), load_platform(platform)
-    problem = make_problem(found, where, _profile_of(found, profile))
+    measured, warnings = profile_for(found, where, profile, force=force)
+    problem = make_problem(found, where, measured)
     made = make_plan(scheduler, problem, seed=seed, max_evaluations=max_evaluations)
     save_plan(made, out)
     timeline = simulate_plan(problem, made)
+    _warn(warnings)
     _say(f"{scheduler}: {timeline.makespan_s * 1e3:.2f} ms simulated, {made.num_segments} segments, in {out}")
     for assignment in who_runs_what(found.graph, made, timeline, where):
         _say(f"  {assignment}")
@@ -165,19 +180,33 @@ def simulate(
     profile: ProfileOption,
     platform: PlatformOption = DEFAULT_PLATFORM,
     shape: ShapeOption = [],  # noqa: B006
+    requests: RequestsOption = 1,
+    every: EveryOption = "",
+    in_flight: InFlightOption = 1,
+    noise: Annotated[bool, typer.Option("--noise", help="Draw durations from the measured samples.")] = False,
+    seed: SeedOption = 0,
+    force: ForceOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print the timeline as JSON.")] = False,
     trace: Annotated[Path | None, typer.Option("--trace", help="Write a trace that opens in Perfetto.")] = None,
 ) -> None:
-    """Simulate a plan; nothing is executed."""
+    """Simulate a plan, for one inference or under a load; nothing is executed."""
     found, where = _model(model, shape), load_platform(platform)
+    load = parse_load(requests, every, in_flight) if requests > 1 else None
     read = load_plan(plan).in_order(found.graph)
-    timeline = _simulated(found, where, read, profile)
+    measured, warnings = profile_for(found, where, profile, force=force)
+    problem = plan_problem(found, where, measured, read)
+    drawn = measured_noise(problem, measured, read, seed=seed) if noise else None
+    timeline = simulate_plan(problem, read, load=load, duration_s=drawn)
     if trace is not None:
         save_trace(timeline, trace, platform=where, graph_name=found.graph.name, label="simulated")
     if json:
-        typer.echo(_as_json(timeline))
+        typer.echo(_as_json(timeline, warnings))
         return
-    _say(f"{timeline.makespan_s * 1e3:.2f} ms simulated, {read.num_segments} segments")
+    _warn(warnings)
+    if load is None:
+        _say(f"{timeline.makespan_s * 1e3:.2f} ms simulated, {read.num_segments} segments")
+    else:
+        _say_load(timeline, load)
     for assignment in who_runs_what(found.graph, read, timeline, where):
         _say(f"  {assignment}")
 
@@ -189,21 +218,24 @@ def run(
     platform: PlatformOption = DEFAULT_PLATFORM,
     shape: ShapeOption = [],  # noqa: B006
     seed: SeedOption = 0,
-    requests: Annotated[int, typer.Option(min=1, help="Inferences to run, one after the other.")] = 20,
+    requests: RequestsOption = 20,
+    every: EveryOption = "",
+    in_flight: InFlightOption = 1,
     inputs: Annotated[Path | None, typer.Option("--inputs", help="An .npz file with the model's inputs.")] = None,
     outputs: Annotated[Path | None, typer.Option("--outputs", help="Where to put the outputs, as .npz.")] = None,
     trace: Annotated[Path | None, typer.Option("--trace", help="Write a trace that opens in Perfetto.")] = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw the typical run's timeline.")] = None,
 ) -> None:
-    """Execute a plan on the devices."""
+    """Execute a plan on the devices, one inference after the other or under a load."""
     found, where = _model(model, shape), load_platform(platform)
+    load = parse_load(requests, every, in_flight)
     read = load_plan(plan).in_order(found.graph)
     given = random_inputs(found, seed=seed) if inputs is None else _read_inputs(inputs)
-    with Runtime(where) as runtime, runtime.load(found, read) as session:
-        session.run(given)
-        done = [session.run(given) for _ in range(requests)]
-    latency = summarize([one.latency_s for one in done])
-    typical = sorted(done, key=lambda one: one.latency_s)[len(done) // 2]
+    with Runtime(where) as runtime, runtime.load(found, read, num_slots=in_flight) as session:
+        warm_up(session, given)
+        served = serve(session, given, load)
+    latency = summarize(served.timeline.latencies_s)
+    typical = typical_run(served.inferences)
     if outputs is not None:
         content = BytesIO()
         np.savez(content, allow_pickle=False, **typical.outputs)
@@ -216,6 +248,7 @@ def run(
         f"{latency.median_s * 1e3:.2f} ms median of {latency.num_samples} "
         f"(95 % interval {latency.low_s * 1e3:.2f} - {latency.high_s * 1e3:.2f})"
     )
+    _say_load(served.timeline, load)
     for assignment in who_runs_what(found.graph, read, typical.timeline, where):
         _say(f"  {assignment}")
 
@@ -228,19 +261,23 @@ def compare(
     platform: PlatformOption = DEFAULT_PLATFORM,
     shape: ShapeOption = [],  # noqa: B006
     requests: Annotated[int, typer.Option(min=1, help="Inferences to run; the typical one is compared.")] = 20,
+    force: ForceOption = False,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw where the difference comes from.")] = None,
 ) -> None:
     """Simulate a plan, execute it, and say where the difference comes from."""
     found, where = _model(model, shape), load_platform(platform)
     read = load_plan(plan).in_order(found.graph)
-    simulated = _simulated(found, where, read, profile)
+    measured, warnings = profile_for(found, where, profile, force=force)
+    simulated = simulate_plan(plan_problem(found, where, measured, read), read)
     given = random_inputs(found)
     with Runtime(where) as runtime, runtime.load(found, read) as session:
-        session.run(given)
+        warm_up(session, given)
         typical = typical_run([session.run(given) for _ in range(requests)])
     comparison = compare_timelines(found.graph, read, simulated, typical.timeline, where)
     if picture is not None:
-        draw_comparison(comparison, picture, platform=where, title=f"{found.graph.name}: simulated against measured")
+        title = f"{found.graph.name}: simulated against measured"
+        draw_comparison(comparison, picture, platform=where, title="\n".join((title, *warnings)))
+    _warn(warnings)
     _print_comparison(comparison, where)
 
 
@@ -276,6 +313,7 @@ def calibrate(
     name: Annotated[str, typer.Argument(metavar="[NAME|FILE]", help="The platform.")] = DEFAULT_PLATFORM,
 ) -> None:
     """Measure hand-overs, launches and memory, and write a platform file that holds them."""
+    before = load_platform(out) if out.exists() else None
     with Runtime(load_platform(name)) as runtime, OnScreen(_out).stage("calibrate") as report:
         found = calibrate_platform(runtime, progress=report)
     write_atomically(out, format_platform(found).encode())
@@ -284,10 +322,20 @@ def calibrate(
         _say(f"{device.label}: launch {device.launch_s * 1e6:.1f} us, memory alone {alone:.1f} GB/s")
     for (source, target), link in found.links.items():
         _say(
-            f"{source}->{target}: hand-over {link.setup_s * 1e6:.2f} us, reading what the other wrote "
-            f"{link.bandwidth_bytes_per_s / 1e9:.1f} GB/s"
+            f"{source}->{target}: hand-over {link.setup_s * 1e6:.2f} us, and "
+            f"{1e12 / link.bandwidth_bytes_per_s:.1f} us for each MB"
         )
+    host = found.host
+    _say(
+        f"host: submitting {host.submit_setup_s * 1e6:.0f} us, collecting {host.collect_setup_s * 1e6:.0f} us, and "
+        f"{1e12 / host.bandwidth_bytes_per_s:.1f} us for each MB"
+    )
     _say(f"memory shared by all: {found.memory.shared_bytes_per_s / 1e9:.1f} GB/s; written to {out}")
+    if before is not None and before.calibration is not None:
+        table = Table("moved since " + before.calibration.date, "before", "now", "ratio", box=None)
+        for move in moves(before, found):
+            table.add_row(Text(move.path), f"{move.before:.3g}", f"{move.after:.3g}", f"{move.ratio:.2f}")
+        _out.print(table)
 
 
 def _model(name: str, shapes: list[str]) -> Model:
@@ -312,22 +360,6 @@ def _read_inputs(path: Path) -> dict[str, np.ndarray]:
         raise ModelError(
             f"cannot read inputs from {path}: {error}; give an .npz file with one array for each input"
         ) from None
-
-
-def _profile_of(model: Model, path: Path) -> Profile:
-    """The profile in a file, which must have been taken of this model."""
-    measured = load_profile(path)
-    if model.hash != measured.header.model_hash:
-        raise PlanError(
-            f"profile {path} was taken of another model (hash {measured.header.model_hash[:12]}); {model.graph.name!r} "
-            f"has hash {model.hash[:12]}; measure it with: hetsim profile"
-        )
-    return measured
-
-
-def _simulated(model: Model, platform: Platform, plan: Plan, profile: Path) -> Timeline:
-    """The plan by the model, from its own replays where the profile has them; checks the plan as well."""
-    return simulate_plan(plan_problem(model, platform, _profile_of(model, profile), plan), plan)
 
 
 def _print_comparison(comparison: Comparison, platform: Platform) -> None:
@@ -355,12 +387,39 @@ def _print_comparison(comparison: Comparison, platform: Platform) -> None:
     _out.print(spans)
 
 
-def _as_json(timeline: Timeline) -> str:
+def _say_load(timeline: Timeline, load: Load) -> None:
+    """How requests fared under a load: latencies run from when one was due to the end of its last segment."""
+    median_s, late_s = np.percentile(timeline.latencies_s, [50, 99])
+    due = f"one every {load.every_s * 1e3:g} ms" if load.every_s else "one whenever there is room"
+    _say(
+        f"{load.num_requests} requests, {due}, at most {load.num_slots} in flight: "
+        f"{timeline.throughput_per_s:.2f} a second, p50 {median_s * 1e3:.2f} ms, p99 {late_s * 1e3:.2f} ms"
+    )
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for words in warnings:
+        _say(f"WARNING: {words}")
+
+
+def _as_json(timeline: Timeline, warnings: Sequence[str] = ()) -> str:
     spans = [
-        {"device": s.device, "ops": s.ops, "kind": s.kind, "start_s": s.start_s, "end_s": s.end_s}
-        for s in timeline.spans
+        {
+            "device": span.device,
+            "ops": span.ops,
+            "kind": span.kind,
+            "start_s": span.start_s,
+            "end_s": span.end_s,
+            **({"request": span.request} if len(timeline.arrivals_s) > 1 else {}),
+        }
+        for span in timeline.spans
     ]
-    return msgspec.json.encode({"makespan_s": timeline.makespan_s, "spans": spans}).decode()
+    content: dict[str, object] = {"makespan_s": timeline.makespan_s, "spans": spans}
+    if len(timeline.arrivals_s) > 1:
+        content |= {"latencies_s": timeline.latencies_s, "throughput_per_s": timeline.throughput_per_s}
+    if warnings:
+        content["warnings"] = list(warnings)
+    return msgspec.json.encode(content).decode()
 
 
 def _say(words: str) -> None:

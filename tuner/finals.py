@@ -12,12 +12,13 @@ from hetsim.costs import plan_problem
 from hetsim.machine.platform import Device, Memory, Platform
 from hetsim.model import Model
 from hetsim.plan import Plan, Segment
-from hetsim.profile import ProfileFile, Samples
+from hetsim.profile import ProfileFile
 from hetsim.simulate import simulate
 from hetsim.statistics import Summary, summarize
 from hetsim.timeline import Timeline
 from runtime import Inference, RefusedError, Runtime, Session
 from runtime.backends.protocol import Array
+from runtime.profiler import record, warm_up
 from tuner.progress import Report
 from tuner.truth import Truth, tolerance
 
@@ -25,7 +26,7 @@ SEARCH_ROUND = "search round "
 """How the plans of the search's rounds are called before the best of them is."""
 
 _WEIGHTS_AT_ONCE_BYTES = 1200 * 2**20
-_RUNS_PER_TURN = 3
+_RUNS_PER_TURN = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class Pace:
 
     Attributes:
         num_runs: Counted executions of each plan, at least 3, and as many replays.
-        budget_s: Plans so slow that this many seconds do not suffice are executed less often, but at least nine times.
+        budget_s: Plans so slow that this many seconds do not suffice are executed less often, but at least 18 times.
     """
 
     num_runs: int = 60
@@ -42,7 +43,7 @@ class Pace:
 
     def turns(self, latency_s: float) -> int:
         """How many turns of a few runs each a plan of that latency gets."""
-        runs = max(min(9, self.num_runs), min(self.num_runs, round(self.budget_s / latency_s)))
+        runs = max(min(18, self.num_runs), min(self.num_runs, round(self.budget_s / latency_s)))
         return -(-runs // _RUNS_PER_TURN)
 
 
@@ -151,9 +152,10 @@ def execute(
     """Run each plan many times, in turns of a few runs: as planned, and as a serial replay for the profile.
 
     The two alternate run by run, as requests to one session in the same buffers, so that nothing differs but what runs
-    side by side. The first run of each turn is not counted, since it meets the caches of another plan. Plans take turns
-    with as many others as fit into memory; where not all fit, the whole round is gone through twice. The replays'
-    samples go to the profile in the context ``final:DIGEST``; those of the parallel runs go into the result alone.
+    side by side. A turn begins with runs that are not counted, since they meet the caches of another plan: the first is
+    up to a quarter slower, and only after about six do they get no faster. Plans take turns with as many others as fit
+    into memory; where not all fit, the whole round is gone through twice. The replays' samples go to the profile in the
+    context ``final:DIGEST``; those of the parallel runs go into the result alone.
 
     Raises:
         DeviceError: If a device failed.
@@ -174,21 +176,13 @@ def execute(
             for turn in range(num_turns):
                 report((number + turn / num_turns) / (passes * len(batches)), f"turn {turn + 1} of {num_turns}")
                 for index, session in sessions.items():
-                    session.run(inputs)
+                    warm_up(session, inputs)
                     for _ in range(_RUNS_PER_TURN):
                         replays[index].append(session.run(inputs, serial=True))
                         runs[index].append(session.run(inputs))
     for plan, results in zip(plans, replays, strict=True):
         durations_s = np.array([one.durations_s for one in results])
-        for step, samples_s in zip(results[0].flow.steps, durations_s.T, strict=True):
-            file.add(
-                Samples(
-                    device=step.segment.device,
-                    ops=step.segment.ops,
-                    context=f"final:{plan.digest}",
-                    samples_s=tuple(samples_s.tolist()),
-                )
-            )
+        record(file, results[0].flow, durations_s, f"final:{plan.digest}")
     return [_conclude(plan, results, truth) for plan, results in zip(plans, runs, strict=True)]
 
 

@@ -95,10 +95,9 @@ class Link:
 
     Attributes:
         setup_s: From a producer's end to its consumer's start on an idle device, however small the tensor.
-        bandwidth_bytes_per_s: What the tensor's bytes cost on top. With ``mode="copy"`` the hand-over itself takes
-            that long. With ``mode="zero-copy"`` the consumer pays inside its own time, as it reads what another
-            core wrote, so the hand-over takes ``setup_s`` alone and the figure is there for whoever predicts times.
-        mode: How tensors get across.
+        bandwidth_bytes_per_s: What the tensor's bytes cost on top. With ``mode="zero-copy"`` nothing moves, but the
+            bytes are in the other device's cache, and writer and reader pay for that; the figure stands for both.
+        mode: How tensors get across. Copies queue for the one memory channel.
     """
 
     setup_s: float = 0.0
@@ -107,8 +106,6 @@ class Link:
 
     def transfer_s(self, num_bytes: int) -> float:
         """From a producer's end to the tensor's arrival, with nothing else running, in seconds."""
-        if self.mode == "zero-copy":
-            return self.setup_s
         return self.setup_s + num_bytes / self.bandwidth_bytes_per_s
 
 

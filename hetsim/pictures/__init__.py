@@ -1,16 +1,20 @@
 """Pictures of timelines, plans and experiments, as PNG files."""
 
+from hetsim.pictures.bars import Bar, Group, draw_bars
 from hetsim.pictures.comparison import draw_comparison
 from hetsim.pictures.curves import Curve, draw_curves
 from hetsim.pictures.plans import Baseline, Comparison, PlanRow, ScatterRow, draw_plans, draw_scatter
 from hetsim.pictures.timelines import draw_timelines
 
 __all__ = [
+    "Bar",
     "Baseline",
     "Comparison",
     "Curve",
+    "Group",
     "PlanRow",
     "ScatterRow",
+    "draw_bars",
     "draw_comparison",
     "draw_curves",
     "draw_plans",

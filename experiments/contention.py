@@ -1,0 +1,256 @@
+"""Question: do memory-bound segments slow each other down as the model says?
+
+The operators with the most weights of each model run in pairs, one on each device: one after the other, and both at
+once, in turns. The pair is simulated from the walks one after the other, with the memory's bandwidth as a fluid that
+both share and without. How much a segment moves comes from the bytes that it touches, or from a co-run of the operator
+beside itself; never from the pair. ``contention.csv`` has a line for each device of each pair, and ``contention.png``
+is drawn from it alone.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from experiments.profiles import calibrated, profiled
+from experiments.records import Record, Settings, fill, model_names, read_rows
+from hetsim.costs import make_problem
+from hetsim.errors import ProblemError
+from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
+from hetsim.model import Model
+from hetsim.pictures import Bar, Group, draw_bars
+from hetsim.problem import Latency, Problem
+from hetsim.simulate import simulate
+from hetsim.statistics import summarize
+from hetsim.traffic import touched_bytes
+from runtime.corun import SideBySide, profile_traffic, run_side_by_side
+from runtime.profiler import Effort
+from tuner.exits import run_to_exit
+from tuner.progress import OnScreen, Stages
+
+COMMAND = "python -m experiments.contention"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentionLine:
+    """A line of contention.csv: one segment of a pair.
+
+    Attributes:
+        model: The network.
+        platform: The devices.
+        pair: Both operators, in the order of the devices.
+        device: Where this one runs.
+        op: The operator.
+        touched_bytes: Its weights, inputs and outputs.
+        moved_bytes: What it is taken to move.
+        alone_s: Median of it while the other device rests.
+        measured_s: Median of it while the other one runs too.
+        measured_low_s: Lower end of the 95 % confidence interval of that median.
+        measured_high_s: Upper end of it.
+        simulated_s: By the model, with the memory shared.
+        without_s: By the model, as if the memory had bandwidth without end.
+        num_samples: Runs either way.
+    """
+
+    model: str
+    platform: str
+    pair: str
+    device: str
+    op: str
+    touched_bytes: int
+    moved_bytes: int
+    alone_s: float
+    measured_s: float
+    measured_low_s: float
+    measured_high_s: float
+    simulated_s: float
+    without_s: float
+    num_samples: int
+
+
+@app.command()
+def contention(
+    models: Annotated[str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
+    platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
+    num_ops: Annotated[int, typer.Option("--ops", min=1, help="How many operators of each model pair up.")] = 2,
+    repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
+    runs: Annotated[int, typer.Option(min=3, help="Runs of each pair, either way.")] = 40,
+) -> None:
+    """Run memory-bound operators side by side, and simulate them with and without contention."""
+    console = Console()
+    command = shlex.join((*shlex.split(COMMAND), *sys.argv[1:]))
+    lines = contend(
+        model_names(models),
+        load_platform(platform),
+        out,
+        num_ops=num_ops,
+        num_runs=runs,
+        effort=Effort(repeats=repeats),
+        command=command,
+        stages=OnScreen(console),
+    )
+    for line in lines:
+        console.print(
+            f"{line.model}, {line.pair}: {line.op} on {line.device} {line.measured_s / line.alone_s:.2f} times as long "
+            f"as alone; simulated {line.simulated_s / line.alone_s:.2f}, without contention "
+            f"{line.without_s / line.alone_s:.2f}",
+            markup=False,
+            highlight=False,
+        )
+
+
+def contend(
+    models: Sequence[str],
+    platform: Platform,
+    out: Path,
+    *,
+    num_ops: int,
+    num_runs: int,
+    effort: Effort,
+    command: str,
+    stages: Stages,
+) -> list[ContentionLine]:
+    """All lines of ``out/contention.csv`` once every model has some, with the picture drawn.
+
+    Raises:
+        HetsimError: If a model, the platform or a device cannot do what is asked, or the folder holds results under
+            other settings.
+        OSError: If the folder cannot be written.
+    """
+    settings: Settings = {"platform": platform.name, "ops": num_ops, "repeats": effort.repeats, "runs": num_runs}
+    path = out / "contention.csv"
+    record = Record(path, ContentionLine, settings=settings, command=command)
+    platform = calibrated(platform, out, stages=stages)
+    fill(record, models, lambda m: measure(m, platform, out / m.name, num_ops, num_runs, effort, stages), seed=0)
+    draw(read_rows(path, ContentionLine), out / "contention.png")
+    return record.rows
+
+
+def measure(
+    model: Model, platform: Platform, folder: Path, num_ops: int, num_runs: int, effort: Effort, stages: Stages
+) -> list[ContentionLine]:
+    """A line for each device of each pair of the operators with the most weights.
+
+    Raises:
+        ProblemError: If the platform has not two devices.
+        DeviceError: If a device failed.
+    """
+    names = platform.device_names
+    if len(names) != 2:
+        raise ProblemError(f"pairs need two devices; platform {platform.name!r} has {', '.join(names)}")
+    heavy = sorted(model.graph.ops, key=lambda op: -op.weight_bytes)[:num_ops]
+    lines: list[ContentionLine] = []
+    with profiled(model, platform, folder, effort=effort, stages=stages) as (runtime, file):
+        with stages.stage(f"{model.name}: co-runs") as report:
+            profile_traffic(runtime, model, file, num_runs=num_runs, progress=report)
+        problem = make_problem(model, platform, file.profile)
+        with stages.stage(f"{model.name}: pairs") as report:
+            pairs = list(product((op.name for op in heavy), repeat=2))
+            for number, pair in enumerate(pairs):
+                report(number / len(pairs), " beside ".join(pair))
+                parts = {device: (op,) for device, op in zip(names, pair, strict=True)}
+                found = run_side_by_side(runtime, model, parts, num_runs=num_runs)
+                lines += _lines(problem, pair, found)
+    return lines
+
+
+def _lines(problem: Problem, pair: tuple[str, ...], found: SideBySide) -> list[ContentionLine]:
+    """One pair: measured, and simulated from its walks."""
+    names = problem.platform.device_names
+    alone_s = dict(
+        zip(names, np.median([_by_device(one.durations_s, found) for one in found.alone], axis=0), strict=True)
+    )
+    together_s = np.array([_by_device(one.durations_s, found) for one in found.together])
+    moved = {device: problem.traffic_bytes(device, (op,)) for device, op in zip(names, pair, strict=True)}
+    endless = replace(problem.platform, memory=replace(problem.platform.memory, shared_bytes_per_s=math.inf))
+    pair_problem = Problem(
+        graph=found.model.graph,
+        platform=problem.platform,
+        latency_function=lambda device, _: Latency(float(alone_s[device]), measured=True),
+        traffic_function=lambda device, _: moved[device],
+    )
+    simulated, without = (
+        {
+            span.device: span.duration_s
+            for span in simulate(replace(pair_problem, platform=platform, _known={}), found.plan).compute
+        }
+        for platform in (problem.platform, endless)
+    )
+    lines = []
+    for i, (device, op) in enumerate(zip(names, pair, strict=True)):
+        measured = summarize(together_s[:, i].tolist())
+        lines.append(
+            ContentionLine(
+                model=problem.graph.name,
+                platform=problem.platform.name,
+                pair=" + ".join(pair),
+                device=device,
+                op=op,
+                touched_bytes=touched_bytes(problem.graph, (op,)),
+                moved_bytes=moved[device],
+                alone_s=float(alone_s[device]),
+                measured_s=measured.median_s,
+                measured_low_s=measured.low_s,
+                measured_high_s=measured.high_s,
+                simulated_s=simulated[device],
+                without_s=without[device],
+                num_samples=measured.num_samples,
+            )
+        )
+    return lines
+
+
+def _by_device(durations_s: np.ndarray, found: SideBySide) -> list[float]:
+    """A run's durations in the order of the plan's devices."""
+    by_device = {step.segment.device: float(d) for step, d in zip(found.alone[0].flow.steps, durations_s, strict=True)}
+    return [by_device[device] for device in found.plan.queues]
+
+
+def draw(lines: Sequence[ContentionLine], picture: Path) -> None:
+    """Draw how much longer each segment takes beside the other.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    groups = [
+        Group(
+            label=f"{line.op} on {line.device}\nbeside {line.pair.split(' + ')[line.pair.split(' + ')[0] == line.op]}",
+            bars=(
+                Bar(
+                    label="measured",
+                    value=line.measured_s / line.alone_s,
+                    low=line.measured_low_s / line.alone_s,
+                    high=line.measured_high_s / line.alone_s,
+                ),
+                Bar(label="simulated, memory shared", value=line.simulated_s / line.alone_s),
+                Bar(label="simulated without contention", value=line.without_s / line.alone_s),
+            ),
+        )
+        for line in lines
+    ]
+    platforms = ", ".join(dict.fromkeys(line.platform for line in lines))
+    draw_bars(
+        groups, picture, title=f"Memory-bound operators side by side on {platforms}", axis="times as long as alone"
+    )
+
+
+def main() -> None:
+    """Run the experiment; a mistake of the user's becomes one line and exit code 2."""
+    run_to_exit(app, command=COMMAND)
+
+
+if __name__ == "__main__":
+    main()

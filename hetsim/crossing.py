@@ -1,0 +1,81 @@
+"""What it costs that one device wrote what another reads, fitted to segments that were met both ways.
+
+Where devices share a memory, nothing is copied when a tensor changes hands, but its bytes are in the other core's
+cache: whoever reads them fetches them from there, and whoever writes them anew next time claims them back. Both add to
+the time of the segment that does it. So the same segment takes longer in a plan where its tensors cross, by about
+
+    read_s_per_byte * (bytes it reads that another device wrote)
+    + written_s_per_byte * (bytes it writes that another device reads)
+
+with two figures for each device. Every measurement says how many bytes crossed, so the figures follow from segments
+that were measured with more of them and with fewer: least squares over the differences from each segment's own mean,
+both figures kept from falling below 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hetsim.profile import Profile
+from hetsim.statistics import summarize
+
+MIN_CONTEXTS = 8
+"""A device's figures are fitted to at least so many measurements of segments that were met both ways."""
+
+Rows = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """What tensors that change hands cost one device.
+
+    Attributes:
+        read_s_per_byte: For each byte that it reads and another device wrote, 0 or more.
+        written_s_per_byte: For each byte that it writes and another device reads, 0 or more.
+    """
+
+    read_s_per_byte: float = 0.0
+    written_s_per_byte: float = 0.0
+
+    def seconds(self, read_bytes: int, written_bytes: int) -> float:
+        """What so many bytes add to a segment's time."""
+        return self.read_s_per_byte * read_bytes + self.written_s_per_byte * written_bytes
+
+
+def fit_crossings(profile: Profile) -> dict[str, Crossing]:
+    """By device, what crossing costs it; a device is absent where the profile has too little to tell."""
+    found: dict[str, Crossing] = {}
+    for device in profile.header.engines:
+        rows: list[Rows] = []
+        for ops in profile.measured(device):
+            met = np.array(
+                [
+                    (context.read_bytes, context.written_bytes, summarize(context.samples_s).median_s)
+                    for context in profile.contexts(device, ops).values()
+                ]
+            )
+            if (met[:, :2] != met[0, :2]).any():
+                rows.append(met - met.mean(axis=0))
+        if sum(map(len, rows)) >= MIN_CONTEXTS:
+            read, written = _least_squares(np.concatenate(rows))
+            found[device] = Crossing(read_s_per_byte=read, written_s_per_byte=written)
+    return found
+
+
+def _least_squares(rows: Rows) -> tuple[float, float]:
+    """The two figures of least squared error among those that are 0 or more; rows are read, written, seconds."""
+    bytes_, seconds = rows[:, :2], rows[:, 2]
+    both = np.linalg.lstsq(bytes_, seconds, rcond=None)[0]
+    if (both >= 0).all():
+        return float(both[0]), float(both[1])
+    alone = [max(0.0, _slope(bytes_[:, i], seconds)) for i in range(2)]
+    candidates = [(alone[0], 0.0), (0.0, alone[1])]
+    return min(candidates, key=lambda pair: float(((bytes_ @ np.array(pair) - seconds) ** 2).sum()))
+
+
+def _slope(bytes_: Rows, seconds: Rows) -> float:
+    spread = float(bytes_ @ bytes_)
+    return float(bytes_ @ seconds) / spread if spread else 0.0

@@ -1,0 +1,57 @@
+"""Durations with the noise that was measured, drawn under a seed: what makes percentiles of latencies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hetsim.costs import plan_context
+from hetsim.plan import Plan, Segment
+from hetsim.problem import Problem
+from hetsim.profile import Profile
+from hetsim.simulate import DurationFunction
+
+
+def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int) -> DurationFunction:
+    """For each request, what the plan's segments take in it: the problem's times, each by a factor drawn at random.
+
+    A factor is a sample over the median of its context. If the plan was replayed, each request draws one of the serial
+    walks, and all its segments take the factors that they had in that walk: a walk that the machine slowed down was
+    slow throughout. Otherwise each segment draws from all its samples on its own; one without any keeps its time.
+
+    Args:
+        problem: Gives the times without noise.
+        profile: Gives the samples.
+        plan: The plan.
+        seed: The same seed gives the same durations, in whatever order they are asked for.
+    """
+    context = plan_context(profile, plan)
+    factors: dict[Segment, np.ndarray] = {}
+    for segment in plan.segments:
+        if context is not None:
+            samples = [profile.samples_s(segment.device, segment.ops, context)]
+        else:
+            samples = [tuple(one.samples_s) for one in profile.contexts(segment.device, segment.ops).values()]
+        factors[segment] = (
+            np.concatenate([np.array(one) / np.median(one) for one in samples]) if samples else np.ones(1)
+        )
+    numbers = {segment: i for i, segment in enumerate(plan.segments)}
+    num_walks = {len(drawn) for drawn in factors.values()}
+    walks_match = context is not None and len(num_walks) == 1
+    rows: dict[int, Mapping[Segment, float]] = {}
+
+    def row(request: int) -> Mapping[Segment, float]:
+        generator = np.random.default_rng((seed, request))
+        if walks_match:
+            walk = int(generator.integers(min(num_walks)))
+            return {segment: float(drawn[walk]) for segment, drawn in factors.items()}
+        chosen = generator.random(len(numbers))
+        return {segment: float(drawn[int(chosen[numbers[segment]] * len(drawn))]) for segment, drawn in factors.items()}
+
+    def duration_s(request: int, segment: Segment) -> float:
+        if request not in rows:
+            rows[request] = row(request)
+        return problem.cost_s(segment.device, segment.ops) * rows[request][segment]
+
+    return duration_s

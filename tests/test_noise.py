@@ -1,0 +1,57 @@
+"""Durations drawn from what was measured."""
+
+from __future__ import annotations
+
+from hetsim.noise import measured_noise
+from hetsim.plan import Segment
+from hetsim.profile import Profile, Samples
+from tests.problems import graph_of, plan_of, platform_of, problem_of
+from tests.test_profile import HEADER
+
+GRAPH = graph_of({"a": (), "b": ("a",)})
+PROBLEM = problem_of(GRAPH, {"a": {"cpu": 10.0}, "b": {"npu": 100.0}}, platform_of("cpu", "npu"))
+PLAN = plan_of(GRAPH, ("cpu", "a"), ("npu", "b"))
+A, B = Segment("cpu", ("a",)), Segment("npu", ("b",))
+
+
+def profile_of(context: str, a_s: tuple[float, ...], b_s: tuple[float, ...]) -> Profile:
+    profile = Profile(header=HEADER)
+    profile.add(Samples(device="cpu", ops=("a",), context=context, samples_s=a_s))
+    profile.add(Samples(device="npu", ops=("b",), context=context, samples_s=b_s))
+    return profile
+
+
+def test_noise_draws_whole_walks() -> None:
+    # In the second of three walks everything took twice its median, in the third a took half and b as much as usual.
+    profile = profile_of(f"replay:{PLAN.digest}", (2.0, 4.0, 1.0), (3.0, 6.0, 3.0))
+    duration_s = measured_noise(PROBLEM, profile, PLAN, seed=0)
+    drawn = {(duration_s(request, A), duration_s(request, B)) for request in range(100)}
+    assert drawn == {(10.0, 100.0), (20.0, 200.0), (5.0, 100.0)}
+
+
+def test_noise_without_a_replay_draws_for_each_segment() -> None:
+    profile = profile_of("cover:operators", (2.0, 4.0, 1.0), (3.0, 6.0, 3.0))
+    duration_s = measured_noise(PROBLEM, profile, PLAN, seed=0)
+    drawn = {(duration_s(request, A), duration_s(request, B)) for request in range(200)}
+    assert drawn == {(a, b) for a in (10.0, 20.0, 5.0) for b in (100.0, 200.0)}
+
+
+def test_noise_has_the_median_that_the_problem_has() -> None:
+    profile = profile_of(f"final:{PLAN.digest}", (1.0, 1.2, 0.9, 3.0, 1.1), (5.0, 5.1, 5.2, 4.9, 9.0))
+    duration_s = measured_noise(PROBLEM, profile, PLAN, seed=3)
+    drawn = sorted(duration_s(request, A) for request in range(999))
+    assert drawn[499] == 10.0
+
+
+def test_the_same_seed_draws_the_same_in_any_order() -> None:
+    profile = profile_of("cover:operators", (2.0, 4.0, 1.0), (3.0, 6.0, 3.0))
+    first, second, other = (measured_noise(PROBLEM, profile, PLAN, seed=seed) for seed in (1, 1, 2))
+    ahead = [(first(request, A), first(request, B)) for request in range(50)]
+    back = [(second(request, B), second(request, A)) for request in reversed(range(50))]
+    assert ahead == [(a, b) for b, a in reversed(back)]
+    assert ahead != [(other(request, A), other(request, B)) for request in range(50)]
+
+
+def test_what_was_never_measured_keeps_its_time() -> None:
+    profile = Profile(header=HEADER)
+    assert measured_noise(PROBLEM, profile, PLAN, seed=0)(0, B) == 100.0

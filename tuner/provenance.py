@@ -1,0 +1,49 @@
+"""Whether a profile was taken here: on this machine, with these engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hetsim.errors import HetsimError, ProfileError
+from hetsim.machine.fingerprint import machine_fingerprint
+from hetsim.machine.platform import Platform
+from hetsim.model import Model
+from hetsim.profile import Profile, load_profile
+from runtime.backends import make_backend
+from runtime.profiler import engine_words
+
+
+def profile_for(model: Model, platform: Platform, path: Path, *, force: bool) -> tuple[Profile, tuple[str, ...]]:
+    """The profile in a file, and a warning for each thing about it that is not as it is here.
+
+    Args:
+        model: The model that it must have been taken of.
+        platform: Names the engines that it should have been taken with.
+        path: The file.
+        force: Whether to use a profile that was taken elsewhere, with warnings, instead of refusing it.
+
+    Raises:
+        ProfileError: If the file is missing or malformed, was taken of another model, or, unless ``force`` is set, was
+            taken on another machine or with other engines.
+    """
+    profile = load_profile(path)
+    header = profile.header
+    if model.hash != header.model_hash:
+        raise ProfileError(
+            f"profile {path} was taken of another model (hash {header.model_hash[:12]}); {model.graph.name!r} "
+            f"has hash {model.hash[:12]}; measure it with: hetsim profile"
+        )
+    pairs = [("machine", header.machine, machine_fingerprint())]
+    for device in platform.devices:
+        try:
+            here = engine_words(make_backend(device).describe(), device)
+        except HetsimError as error:
+            here = f"none that can be used ({error})"
+        pairs.append((f"engine of {device.name}", header.engines.get(device.name, "none"), here))
+    differences = [f"{what} {found!r}, here it is {here!r}" for what, found, here in pairs if found != here]
+    if differences and not force:
+        raise ProfileError(
+            f"profile {path} was taken elsewhere: {'; '.join(differences)}; measure anew with: hetsim profile, or use "
+            "it all the same with --force"
+        )
+    return profile, tuple(f"profile {path} was taken elsewhere: {words}" for words in differences)
