@@ -62,7 +62,8 @@ from hetsim.errors import (
     ProblemError,
     ProfileError,
 )
-from hetsim.machine.platform import Device, Link, Memory, Platform, load_platform
+from hetsim.load import Load
+from hetsim.machine.platform import Device, Host, Link, Memory, Platform, load_platform
 from hetsim.model import Graph, Model, Op, Tensor, evaluate, import_model, load_model, random_inputs, zoo_names
 from hetsim.plan import Plan, Segment, check_plan, load_plan, save_plan
 from hetsim.problem import Latency, LatencyFunction, Problem
@@ -75,9 +76,11 @@ __all__ = [
     "DeviceError",
     "Graph",
     "HetsimError",
+    "Host",
     "Latency",
     "LatencyFunction",
     "Link",
+    "Load",
     "Memory",
     "Model",
     "ModelError",

@@ -1,8 +1,9 @@
 """Devices as processes: load plans, execute them, measure segments.
 
 A :class:`Runtime` keeps one worker process for each device of a platform; :meth:`Runtime.load` compiles a plan on them
-and gives a :class:`Session`, which takes requests one by one (``session.run``) or several at once
-(``await session.infer``). Each answers with an :class:`Inference`: outputs, latency, and what happened when.
+and gives a :class:`Session`, which takes requests one by one (``session.run``), several at once
+(``await session.infer``) or a whole load (:func:`serve`). Each request gives an :class:`Inference`: outputs, latency,
+and what happened when.
 
 >>> from hetsim import load_model, load_platform, load_plan, random_inputs  # doctest: +SKIP
 >>> model = load_model("squeezenet")  # doctest: +SKIP
@@ -12,6 +13,7 @@ and gives a :class:`Session`, which takes requests one by one (``session.run``) 
 
 from runtime.devices import RefusedError, Runtime
 from runtime.inference import Inference
+from runtime.serving import Served, serve
 from runtime.session import Session
 
-__all__ = ["Inference", "RefusedError", "Runtime", "Session"]
+__all__ = ["Inference", "RefusedError", "Runtime", "Served", "Session", "serve"]
