@@ -206,7 +206,7 @@ def measure(
             warm_up(session, inputs)
             walks += [session.run(inputs, serial=True) for _ in range(_WALKS_PER_TURN)]
             served.append(serve(session, inputs, load).timeline)
-    record_walks(file, walks[0].flow, np.array([walk.durations_s for walk in walks]), f"final:{plan.digest}")
+    record_walks(file, walks, f"final:{plan.digest}")
     problem = plan_problem(model, platform, file.profile, plan)
     simulated = []
     for turn in range(num_turns):

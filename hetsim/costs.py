@@ -15,6 +15,7 @@ from hetsim.plan import Plan
 from hetsim.problem import Latency, LatencyFunction, Problem
 from hetsim.profile import Context, Profile
 from hetsim.traffic import traffic_function
+from hetsim.typical import TypicalTimes, typical_times
 
 
 def make_problem(model: Model, platform: Platform, profile: Profile) -> Problem:
@@ -27,8 +28,9 @@ def make_problem(model: Model, platform: Platform, profile: Profile) -> Problem:
         ProblemError: If the profile has some operator on no device.
     """
     launch_s = {device.name: device.launch_s for device in platform.devices}
-    crossings = fit_crossings(profile)
-    costs = latency_function(profile, model.graph, launch_s, crossings)
+    times = typical_times(profile)
+    crossings = fit_crossings(profile, times)
+    costs = latency_function(profile, model.graph, launch_s, crossings, times=times)
     return Problem(
         graph=model.graph,
         platform=_with_crossings(platform, crossings),
@@ -86,9 +88,11 @@ def plan_problem(model: Model, platform: Platform, profile: Profile, plan: Plan)
 def _context_problem(model: Model, platform: Platform, profile: Profile, context: str) -> Problem:
     problem = make_problem(model, platform, profile)
 
+    times = typical_times(profile)
+
     def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
-        here = profile.summary(device, ops, context)
-        return problem.latency(device, ops) if here is None else Latency(here.median_s, measured=True)
+        here_s = times.get((device, ops), {}).get(context)
+        return problem.latency(device, ops) if here_s is None else Latency(here_s, measured=True)
 
     return replace(
         problem,
@@ -104,10 +108,13 @@ def latency_function(
     graph: Graph,
     launch_s: Mapping[str, float] | None = None,
     crossings: Mapping[str, Crossing] | None = None,
+    *,
+    times: TypicalTimes | None = None,
 ) -> LatencyFunction:
     """Costs for a :class:`~hetsim.problem.Problem`, as the profile stands now.
 
-    A segment that was measured costs the median of its contexts' medians, each less what crossing cost there. One that
+    A segment that was measured costs the median of what it typically takes in its contexts, each less what crossing
+    cost there. One that
     was not is predicted: its operators are covered with measured segments, largest first (ties by place in the graph),
     and what these cost is summed, less the launches that one segment saves. Boundaries that vanish inside it are not
     credited, so the prediction leans high.
@@ -117,15 +124,21 @@ def latency_function(
         graph: The model's graph.
         launch_s: Each device's launch cost in seconds; absent devices count as 0.
         crossings: What tensors that change hands cost each device; absent devices pay nothing.
+        times: What the profile's segments typically take, if that is known already.
     """
-    return _CoverPredictor(profile, graph, launch_s or {}, crossings or {})
+    return _CoverPredictor(profile, graph, launch_s or {}, crossings or {}, times or typical_times(profile))
 
 
 class _CoverPredictor:
     """Latency of a segment from measurements of it or of its parts."""
 
     def __init__(
-        self, profile: Profile, graph: Graph, launch_s: Mapping[str, float], crossings: Mapping[str, Crossing]
+        self,
+        profile: Profile,
+        graph: Graph,
+        launch_s: Mapping[str, float],
+        crossings: Mapping[str, Crossing],
+        times: TypicalTimes,
     ) -> None:
         self._graph = graph
         self._launch_s = dict(launch_s)
@@ -137,7 +150,7 @@ class _CoverPredictor:
             pieces: list[tuple[int, int, int, float]] = []
             for ops in profile.measured(device):
                 if all(op in graph.position for op in ops):
-                    seconds = _without_crossing_s(profile.contexts(device, ops), crossing)
+                    seconds = _without_crossing_s(profile.contexts(device, ops), times[device, ops], crossing)
                     self._measured_s[device, ops] = seconds
                     pieces.append((-len(ops), graph.position[ops[0]], graph.mask(ops), seconds))
             self._pieces[device] = [(mask, seconds) for _, _, mask, seconds in sorted(pieces)]
@@ -162,12 +175,12 @@ class _CoverPredictor:
         return None
 
 
-def _without_crossing_s(contexts: Mapping[str, Context], crossing: Crossing) -> float:
+def _without_crossing_s(contexts: Mapping[str, Context], times: Mapping[str, float], crossing: Crossing) -> float:
     """What a segment takes where nothing crosses, in seconds; never below 0."""
     return max(
         0.0,
         median(
-            median(context.samples_s) - crossing.seconds(context.read_bytes, context.written_bytes)
-            for context in contexts.values()
+            times[name] - crossing.seconds(context.read_bytes, context.written_bytes)
+            for name, context in contexts.items()
         ),
     )

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hetsim.profile import Profile
-from hetsim.statistics import summarize
+from hetsim.typical import TypicalTimes
 
 MIN_CONTEXTS = 8
 """A device's figures are fitted to at least so many measurements of segments that were met both ways."""
@@ -45,16 +45,21 @@ class Crossing:
         return self.read_s_per_byte * read_bytes + self.written_s_per_byte * written_bytes
 
 
-def fit_crossings(profile: Profile) -> dict[str, Crossing]:
-    """By device, what crossing costs it; a device is absent where the profile has too little to tell."""
+def fit_crossings(profile: Profile, times: TypicalTimes) -> dict[str, Crossing]:
+    """By device, what crossing costs it; a device is absent where the profile has too little to tell.
+
+    Args:
+        profile: Says how many bytes crossed.
+        times: What its segments typically take.
+    """
     found: dict[str, Crossing] = {}
     for device in profile.header.engines:
         rows: list[Rows] = []
         for ops in profile.measured(device):
             met = np.array(
                 [
-                    (context.read_bytes, context.written_bytes, summarize(context.samples_s).median_s)
-                    for context in profile.contexts(device, ops).values()
+                    (context.read_bytes, context.written_bytes, times[device, ops][name])
+                    for name, context in profile.contexts(device, ops).items()
                 ]
             )
             if (met[:, :2] != met[0, :2]).any():

@@ -11,14 +11,16 @@ from hetsim.plan import Plan, Segment
 from hetsim.problem import Problem
 from hetsim.profile import Profile
 from hetsim.simulate import DurationFunction
+from hetsim.typical import typical_times
 
 
 def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int) -> DurationFunction:
     """For each request, what the plan's segments take in it: the problem's times, each by a factor drawn at random.
 
-    A factor is a sample over the median of its context. If the plan was replayed, each request draws one of the serial
-    walks, and all its segments take the factors that they had in that walk: a walk that the machine slowed down was
-    slow throughout. Otherwise each segment draws from all its samples on its own; one without any keeps its time.
+    A factor is a sample over what the segment typically takes in that context. If the plan was replayed, each request
+    draws one of the serial walks, and all its segments take the factors that they had in that walk: a walk that the
+    machine slowed down was slow throughout. Otherwise each segment draws from all its samples on its own; one without
+    any keeps its time.
 
     Args:
         problem: Gives the times without noise.
@@ -27,15 +29,13 @@ def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int)
         seed: The same seed gives the same durations, in whatever order they are asked for.
     """
     context = plan_context(profile, plan)
+    times = typical_times(profile)
     factors: dict[Segment, np.ndarray] = {}
     for segment in plan.segments:
-        if context is not None:
-            samples = [profile.samples_s(segment.device, segment.ops, context)]
-        else:
-            samples = [tuple(one.samples_s) for one in profile.contexts(segment.device, segment.ops).values()]
-        factors[segment] = (
-            np.concatenate([np.array(one) / np.median(one) for one in samples]) if samples else np.ones(1)
-        )
+        measured = profile.contexts(segment.device, segment.ops)
+        names = measured if context is None else [context]
+        drawn = [np.array(measured[name].samples_s) / times[segment.device, segment.ops][name] for name in names]
+        factors[segment] = np.concatenate(drawn) if drawn else np.ones(1)
     numbers = {segment: i for i, segment in enumerate(plan.segments)}
     num_walks = {len(drawn) for drawn in factors.values()}
     walks_match = context is not None and len(num_walks) == 1

@@ -199,6 +199,10 @@ class Profile:
         samples = self.samples_s(device, ops, context)
         return summarize(samples) if samples else None
 
+    def segments(self) -> tuple[Key, ...]:
+        """Device and operators of every segment that was measured, in the order in which they came."""
+        return tuple(self._contexts)
+
     def measured(self, device: str) -> tuple[tuple[str, ...], ...]:
         """The segments measured on a device, in the order in which they came."""
         return tuple(ops for name, ops in self._contexts if name == device)

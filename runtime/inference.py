@@ -43,6 +43,21 @@ class Inference:
         return durations
 
     @cached_property
+    def occupied_s(self) -> Array:
+        """How long each step of a serial walk kept its device, in seconds; shape (num_steps,).
+
+        Its duration, and before it the time to get there from the end of the step before, if that ran on the same
+        device, or from the submission. Getting there from another device is what the link's set-up stands for.
+        """
+        occupied: Array = self.durations_s.copy()
+        before_ns = self.submitted_ns
+        for i, step in enumerate(self.flow.steps):
+            if not i or self.flow.steps[i - 1].segment.device == step.segment.device:
+                occupied[i] += (self.stamps_ns[i, 0] - before_ns) * 1e-9
+            before_ns = self.stamps_ns[i, 1]
+        return occupied
+
+    @cached_property
     def timeline(self) -> Timeline:
         """What happened when, with time 0 at the submission.
 

@@ -11,7 +11,7 @@ plan would leave them. Two sorts of plans are walked:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,10 +23,11 @@ from hetsim.machine.platform import Device
 from hetsim.model import Model, random_inputs
 from hetsim.model.graph import Graph
 from hetsim.model.structure import blocks, branches, fused_chains, runs
-from hetsim.plan import Dataflow, Plan, Segment
+from hetsim.plan import Plan, Segment
 from hetsim.profile import Header, Profile, ProfileFile, Samples, Unsupported
 from runtime.backends.protocol import Array
 from runtime.devices import RefusedError, Runtime
+from runtime.inference import Inference
 from runtime.session import Session
 
 WARM_UPS = 6
@@ -222,8 +223,8 @@ def _walk(
     with runtime.load(model, plan) as session:
         latency_s = warm_up(session, inputs, effort.warm_ups)
         repeats = max(3, min(effort.repeats, round(effort.budget_s / latency_s)))
-        durations = np.array([session.run(inputs, serial=True).durations_s for _ in range(repeats)])
-        record(file, session.flow, durations, context, only=only)
+        walks = [session.run(inputs, serial=True) for _ in range(repeats)]
+        record(file, walks, context, only=only)
 
 
 def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_UPS) -> float:
@@ -243,16 +244,17 @@ def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_
     return latency_s
 
 
-def record(file: ProfileFile, flow: Dataflow, durations_s: Array, context: str, *, only: str | None = None) -> None:
+def record(file: ProfileFile, walks: Sequence[Inference], context: str, *, only: str | None = None) -> None:
     """Put what serial walks of a plan took into a profile.
 
     Args:
         file: The profile.
-        flow: The plan, resolved.
-        durations_s: By walk and step, shape (num_walks, num_steps).
-        context: How the walks are called there.
+        walks: At least one, all of the same plan.
+        context: How they are called there.
         only: The one device whose segments are wanted, or None for all.
     """
+    flow = walks[0].flow
+    occupied_s = np.array([walk.occupied_s for walk in walks])
     for i, step in enumerate(flow.steps):
         if only in (None, step.segment.device):
             file.add(
@@ -260,7 +262,7 @@ def record(file: ProfileFile, flow: Dataflow, durations_s: Array, context: str, 
                     device=step.segment.device,
                     ops=step.segment.ops,
                     context=context,
-                    samples_s=tuple(durations_s[:, i].tolist()),
+                    samples_s=tuple(occupied_s[:, i].tolist()),
                     read_bytes=flow.read_bytes[i],
                     written_bytes=flow.written_bytes[i],
                 )

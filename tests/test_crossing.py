@@ -11,6 +11,7 @@ from hetsim.crossing import MIN_CONTEXTS, Crossing, fit_crossings
 from hetsim.plan import Plan, Segment, resolve
 from hetsim.profile import Profile, Samples
 from hetsim.simulate import makespan_s
+from hetsim.typical import typical_times
 from tests.models import fork_join
 from tests.problems import graph_of, plan_of, platform_of
 from tests.test_profile import HEADER
@@ -37,6 +38,10 @@ def profile_of(*segments: tuple[Met, ...]) -> Profile:
     return profile
 
 
+def found_in(profile: Profile) -> dict[str, Crossing]:
+    return fit_crossings(profile, typical_times(profile))
+
+
 @given(
     read=st.sampled_from([0.0, 1e-11, 5e-11]),
     written=st.sampled_from([0.0, 2e-11, 9e-11]),
@@ -45,7 +50,7 @@ def profile_of(*segments: tuple[Met, ...]) -> Profile:
 def test_known_figures_are_found_again(read: float, written: float, alone_s: list[float]) -> None:
     met = [(0, 0), (10**6, 0), (0, 10**6), (10**6, 3 * 10**6)]
     profile = profile_of(*(tuple((r, w, s + read * r + written * w) for r, w in met) for s in alone_s))
-    found = fit_crossings(profile)["cpu"]
+    found = found_in(profile)["cpu"]
     assert found.read_s_per_byte == pytest.approx(read, abs=1e-14)
     assert found.written_s_per_byte == pytest.approx(written, abs=1e-14)
 
@@ -53,18 +58,18 @@ def test_known_figures_are_found_again(read: float, written: float, alone_s: lis
 def test_no_figure_falls_below_zero() -> None:
     # Reading makes it faster here, by 1 ns a byte, and writing slower by as much: only the latter can be.
     profile = profile_of(*(((0, 0, 1.0), (1000, 0, 1.0 - 1e-6), (0, 1000, 1.0 + 1e-6)),) * 3)
-    found = fit_crossings(profile)["cpu"]
+    found = found_in(profile)["cpu"]
     assert found.read_s_per_byte == 0.0
     assert found.written_s_per_byte > 0.0
 
 
 def test_too_little_tells_nothing() -> None:
     once_each = profile_of(*(((1000, 0, 1.0),),) * 2 * MIN_CONTEXTS)
-    assert fit_crossings(once_each) == {}
+    assert found_in(once_each) == {}
     alike = profile_of(*(((1000, 0, 1.0), (1000, 0, 1.5)),) * MIN_CONTEXTS)
-    assert fit_crossings(alike) == {}
+    assert found_in(alike) == {}
     few = profile_of(((0, 0, 1.0), (1000, 0, 1.5)))
-    assert fit_crossings(few) == {}
+    assert found_in(few) == {}
 
 
 def test_a_segment_pays_for_what_it_reads_and_writes() -> None:

@@ -37,7 +37,7 @@ def test_noise_without_a_replay_draws_for_each_segment() -> None:
 
 
 def test_noise_has_the_median_that_the_problem_has() -> None:
-    profile = profile_of(f"final:{PLAN.digest}", (1.0, 1.2, 0.9, 3.0, 1.1), (5.0, 5.1, 5.2, 4.9, 9.0))
+    profile = profile_of(f"final:{PLAN.digest}", (1.0, 1.2, 0.9, 3.0, 1.1), (5.0,) * 5)
     duration_s = measured_noise(PROBLEM, profile, PLAN, seed=3)
     drawn = sorted(duration_s(request, A) for request in range(999))
     assert drawn[499] == 10.0

@@ -181,8 +181,7 @@ def execute(
                         replays[index].append(session.run(inputs, serial=True))
                         runs[index].append(session.run(inputs))
     for plan, results in zip(plans, replays, strict=True):
-        durations_s = np.array([one.durations_s for one in results])
-        record(file, results[0].flow, durations_s, f"final:{plan.digest}")
+        record(file, results, f"final:{plan.digest}")
     return [_conclude(plan, results, truth) for plan, results in zip(plans, runs, strict=True)]
 
 
