@@ -11,6 +11,7 @@ from hetsim.errors import ProblemError, ProfileError
 from hetsim.plan import Plan
 from hetsim.profile import ProfileFile, load_profile
 from hetsim.simulate import makespan_s
+from hetsim.typical import typical_times
 from runtime import Runtime
 from runtime.profiler import Effort, covers, make_header, profile_covers, replay
 from tests.models import chain, fake_platform, fork_join, make_plan
