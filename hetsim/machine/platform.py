@@ -98,12 +98,13 @@ class Link:
         bandwidth_bytes_per_s: What the tensor's bytes cost on top. With ``mode="copy"`` the hand-over itself takes
             that long. With ``mode="zero-copy"`` the consumer pays inside its own time, as it reads what another
             core wrote, so the hand-over takes ``setup_s`` alone and the figure is there for whoever predicts times.
-        mode: How tensors get across.
+        mode: How tensors get across. Copies queue for the one memory channel; a ``"delay"`` takes as long, but any
+            number may be under way at once, as papers on task graphs assume.
     """
 
     setup_s: float = 0.0
     bandwidth_bytes_per_s: float = math.inf
-    mode: Literal["zero-copy", "copy"] = "zero-copy"
+    mode: Literal["zero-copy", "copy", "delay"] = "zero-copy"
 
     def transfer_s(self, num_bytes: int) -> float:
         """From a producer's end to the tensor's arrival, with nothing else running, in seconds."""
