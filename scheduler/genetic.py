@@ -58,9 +58,9 @@ def genetic(
 ) -> Plan:
     """The best individual's plan; of equal ones that of the first found.
 
-    The first population has every device that can run the whole graph, or each operator on its fastest device where
-    there is none, and otherwise random individuals. Its size is the square root of ``max_evaluations`` within
-    ``MIN_POPULATION`` and ``MAX_POPULATION``; generations follow while evaluations are left.
+    The first population has every device that can run the whole graph, each operator on its fastest device, and
+    otherwise random individuals. Its size is the square root of ``max_evaluations`` within ``MIN_POPULATION`` and
+    ``MAX_POPULATION``; generations follow while evaluations are left.
 
     Args:
         problem: The problem.
@@ -105,15 +105,15 @@ class _Breeder:
     def founders(self) -> list[_Individual]:
         """Individuals without random genes; priorities follow the graph's order."""
         count = len(self._names)
-        wholes = [(name,) * count for name in whole_model_devices(self._problem)]
-        if not wholes:
-            fastest = (
+        placements = [(device,) * count for device in whole_model_devices(self._problem)]
+        placements.append(
+            tuple(
                 min(able, key=lambda device: self._problem.cost_s(device, (name,)))
                 for name, able in zip(self._names, self._able, strict=True)
             )
-            wholes = [tuple(fastest)]
+        )
         priorities = tuple(1 - i / count for i in range(count))
-        return [self._individual(devices, priorities) for devices in wholes]
+        return [self._individual(devices, priorities) for devices in placements]
 
     def stranger(self) -> _Individual:
         """An individual with random genes; neighbours tend to share a device."""

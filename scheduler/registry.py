@@ -19,7 +19,8 @@ from scheduler.search import MAX_EVALUATIONS, Progress, search
 from scheduler.single_device import single_device, whole_model_devices
 from scheduler.type_based import type_based
 
-_SINGLE = "single:"
+SINGLE = "single:"
+"""What names of single devices' plans start with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ def algorithm_names() -> tuple[str, ...]:
 
 def scheduler_names(problem: Problem) -> tuple[str, ...]:
     """What :func:`make_plan` knows: ``single:DEVICE`` for each device that runs all operators, then the algorithms."""
-    return (*(_SINGLE + name for name in whole_model_devices(problem)), *_ALGORITHMS)
+    return (*(SINGLE + name for name in whole_model_devices(problem)), *_ALGORITHMS)
 
 
 def make_plan(
@@ -89,6 +90,6 @@ def make_plan(
         raise PlanError(
             f"no scheduler {name!r} for {problem.graph.name!r}; choose from {', '.join(scheduler_names(problem))}"
         )
-    if name.startswith(_SINGLE):
-        return single_device(problem, name.removeprefix(_SINGLE))
+    if name.startswith(SINGLE):
+        return single_device(problem, name.removeprefix(SINGLE))
     return _ALGORITHMS[name](problem, Effort(seed=seed, max_evaluations=max_evaluations, progress=progress))

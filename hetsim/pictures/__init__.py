@@ -3,6 +3,7 @@
 from hetsim.pictures.comparison import draw_comparison
 from hetsim.pictures.curves import Curve, draw_curves
 from hetsim.pictures.plans import Baseline, Comparison, PlanRow, ScatterRow, draw_plans, draw_scatter
+from hetsim.pictures.schedulers import Planned, draw_schedulers
 from hetsim.pictures.timelines import draw_timelines
 
 __all__ = [
@@ -10,10 +11,12 @@ __all__ = [
     "Comparison",
     "Curve",
     "PlanRow",
+    "Planned",
     "ScatterRow",
     "draw_comparison",
     "draw_curves",
     "draw_plans",
     "draw_scatter",
+    "draw_schedulers",
     "draw_timelines",
 ]
