@@ -15,6 +15,7 @@ says of it, else the sum of its operators.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -83,8 +84,8 @@ class ProblemFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit
     links: dict[str, Any] = {}
     groups: tuple[GroupEntry, ...] = ()
     traffic_bytes: dict[str, Any] = {}
-    memory: MemoryEntry = msgspec.field(default_factory=MemoryEntry)
-    host: HostEntry = msgspec.field(default_factory=HostEntry)
+    memory: MemoryEntry | None = None
+    host: HostEntry | None = None
 
 
 def load_problem(path: Path | str) -> Problem:
@@ -142,6 +143,14 @@ def make_table_problem(file: ProblemFile, *, name: str) -> Problem:
             _check_device(f"traffic_bytes of {op!r}", device, file)
             _check_bytes(f"traffic_bytes of {op!r} on {device!r}", num_bytes)
 
+    largest_bytes = max((tensor.num_bytes for tensor in graph.tensors.values()), default=0)
+    for (source, target), link in platform.links.items():
+        if not link.transfer_s(largest_bytes) < math.inf:
+            raise ProblemError(
+                f"link '{source}->{target}' takes {link.transfer_s(largest_bytes)} s for {largest_bytes} bytes; "
+                "give it more bandwidth"
+            )
+
     def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
         if (device, ops) in groups_s:
             seconds = groups_s[device, ops]
@@ -184,10 +193,10 @@ def _as_file(problem: Problem, groups: Iterable[tuple[str, tuple[str, ...]]]) ->
     names = platform.device_names
     edges: list[EdgeEntry] = []
     for op in graph.ops:
-        pairs = [reader for tensor in op.outputs for reader in graph.consumers[tensor]]
+        times = Counter(reader for tensor in op.outputs for reader in graph.consumers[tensor])
         for tensor in op.outputs:
             readers = graph.consumers[tensor]
-            named = len(readers) > 1 or any(pairs.count(reader) > 1 for reader in readers)
+            named = len(readers) > 1 or any(times[reader] > 1 for reader in readers)
             num_bytes = graph.tensors[tensor].num_bytes
             edges += [EdgeEntry(op.name, reader, num_bytes, tensor if named else "") for reader in readers]
     tables: dict[tuple[str, ...], dict[str, float | None]] = {}
@@ -195,6 +204,8 @@ def _as_file(problem: Problem, groups: Iterable[tuple[str, tuple[str, ...]]]) ->
         found = problem.latency(device, ops)
         tables.setdefault(ops, {})[device] = None if found is None else found.seconds
     moved = {op.name: {name: problem.traffic_bytes(name, (op.name,)) for name in names} for op in graph.ops}
+    shared = platform.memory.shared_bytes_per_s
+    host = HostEntry(submit_setup_s=platform.host.submit_setup_s, collect_setup_s=platform.host.collect_setup_s)
     return ProblemFile(
         name=graph.name,
         devices=names,
@@ -211,8 +222,8 @@ def _as_file(problem: Problem, groups: Iterable[tuple[str, tuple[str, ...]]]) ->
         },
         groups=tuple(GroupEntry(ops=ops, cost_s=table) for ops, table in tables.items()),
         traffic_bytes={op: table for op, table in moved.items() if any(table.values())},
-        memory=MemoryEntry(shared_bytes_per_s=platform.memory.shared_bytes_per_s),
-        host=HostEntry(submit_setup_s=platform.host.submit_setup_s, collect_setup_s=platform.host.collect_setup_s),
+        memory=None if shared == math.inf else MemoryEntry(shared_bytes_per_s=shared),
+        host=None if host == HostEntry() else host,
     )
 
 
@@ -239,8 +250,10 @@ def _platform(file: ProblemFile) -> Platform:
             Device(name=name, kind=_kind(name), backend="none", nature="hypothetical") for name in file.devices
         ),
         links=links,
-        memory=Memory(shared_bytes_per_s=file.memory.shared_bytes_per_s),
-        host=Host(submit_setup_s=file.host.submit_setup_s, collect_setup_s=file.host.collect_setup_s),
+        memory=Memory() if file.memory is None else Memory(shared_bytes_per_s=file.memory.shared_bytes_per_s),
+        host=Host()
+        if file.host is None
+        else Host(submit_setup_s=file.host.submit_setup_s, collect_setup_s=file.host.collect_setup_s),
     )
 
 
@@ -263,19 +276,19 @@ def _graph(file: ProblemFile, name: str) -> Graph:
         if source == target:
             raise ProblemError(f"{where} leads back to its own operator; remove it")
         _check_bytes(where, num_bytes)
-        tensor = f"{source}:{edge.tensor}" if edge.tensor else f"{source}->{target}"
+        tensor = edge.tensor or f"{source}->{target}"
         if tensor in reads[target]:
             raise ProblemError(f"{where} is there twice; keep one, or end each with a tensor's name of its own")
         if tensor not in tensors:
             tensors[tensor] = Tensor(tensor, (int(num_bytes),), "uint8")
             makes[source].append(tensor)
+        elif tensor not in makes[source]:
+            raise ProblemError(f"{where} is tensor {tensor!r}, which another operator makes; rename one of them")
         elif tensors[tensor].num_bytes != num_bytes:
             raise ProblemError(
-                f"{where} gives tensor {edge.tensor!r} {num_bytes} bytes, another edge "
-                f"{tensors[tensor].num_bytes}; a tensor has one size"
+                f"{where} gives tensor {tensor!r} {num_bytes} bytes, another edge {tensors[tensor].num_bytes}; "
+                "a tensor has one size"
             )
-        elif tensor not in makes[source]:
-            raise ProblemError(f"{where} and another edge both stand for a tensor {tensor!r}; rename an operator")
         reads[target].append(tensor)
     ops = tuple(
         Op(name=op, kind=OP_KIND, inputs=tuple(reads[op]), outputs=tuple(makes[op]))

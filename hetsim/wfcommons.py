@@ -229,7 +229,8 @@ def _edges(tasks: Mapping[str, _Task], sizes_bytes: Mapping[str, float]) -> list
                         f"task {name!r} reads {file!r}, which several tasks write, none of them its parent"
                     )
             for other in sources:
-                edges.append(EdgeEntry(other, name, sizes_bytes[file], file))
+                tensor = file if len(writers[file]) == 1 else f"{other}:{file}"
+                edges.append(EdgeEntry(other, name, sizes_bytes[file], tensor))
                 served.add(other)
         edges += [EdgeEntry(other, name, 0) for other in parents[name] if other not in served]
     return edges
