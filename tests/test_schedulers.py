@@ -299,7 +299,7 @@ import msgspec
 from scheduler import make_plan, scheduler_names
 from hetsim.random_graphs import layered_problem
 from tests.problems import inception_like
-for problem in (inception_like(3, num_npus=2), layered_problem(40, seed=3, num_devices=3)):
+for problem in (inception_like(3, num_npus=2), layered_problem(20, seed=3, num_devices=3)):
     for name in scheduler_names(problem):
         plan = make_plan(name, problem, seed=7, max_evaluations={FEW})
         print(name, msgspec.json.encode(dict(plan.queues)).decode())

@@ -112,8 +112,7 @@ def _draw_times(axes: Axes, plans: Sequence[Planned], looks: Looks) -> None:
             markersize=5,
             markeredgecolor="white",
             markeredgewidth=0.5,
-            linewidth=0.8,
-            alpha=0.9,
+            linestyle="none",  # problems of one size take different times
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
