@@ -3,7 +3,8 @@
 List schedulers know single operators. Where a device runs several in a row, fusing them saves launches and boundaries,
 and delays nothing as long as nobody waits for what lies in between: a *run* of neighbours in a queue goes on while the
 next operator reads nothing from another device and the one before made nothing for another. As one segment, a run
-waits for what its first operator waits for, and other devices wait for its last operator alone.
+waits for what its first operator waits for, and other devices wait for its last operator alone. (Copies that are asked
+for at the same time may then go in another order, and segments share the memory in other portions.)
 
 So fusing runs adds no wait, and a plan that can finish still can. Runs are convex: a path that leaves one leaves from
 its last operator or for a later place in the same queue, and returns to its first operator or from an earlier place;
