@@ -32,10 +32,10 @@ from hetsim.plan import Plan
 from hetsim.problem import Latency, Problem
 from hetsim.simulate import makespan_s
 from runtime.profiler import Effort
-from scheduler.registry import make_plan, scheduler_names
+from scheduler.registry import make_plan
 from tuner.exits import run_to_exit
 from tuner.progress import OnScreen, Silent, Stages
-from tuner.tune import Options
+from tuner.tune import Options, executed_names
 
 COMMAND = "python -m experiments.npu_speed"
 BEST, FIXED, SINGLE = "planned anew", "best at 1x, kept", "best single device"
@@ -180,7 +180,7 @@ def _vary(problem: Problem, model: Model, sweep: Sweep, options: Options, stages
     with stages.stage(f"plan {model.name}") as report:
         for number, (speed, own) in enumerate(what_if.items()):
             report(number / len(what_if), f"speed {speed:g}")
-            for name in scheduler_names(own):
+            for name in executed_names(own):
                 plan = make_plan(name, own, seed=options.seed, max_evaluations=options.max_evaluations)
                 candidates.setdefault(plan.digest, plan)
     kept = _fastest(what_if[1.0], candidates.values())

@@ -27,7 +27,21 @@ class Row(Protocol):
 
     @property
     def model(self) -> str:
-        """The network that the line is about."""
+        """The network, or other problem, that the line is about."""
+        ...
+
+
+class Subject(Protocol):
+    """What rows are about: a :class:`~hetsim.model.Model`, or any problem with a name."""
+
+    @property
+    def name(self) -> str:
+        """What rows call it."""
+        ...
+
+    @property
+    def hash(self) -> str:
+        """A digest of its content; empty where the name says all."""
         ...
 
 
@@ -90,7 +104,7 @@ class Record(Generic[RowT]):
         """Whether the model's rows are there."""
         return any(row.model == model for row in self.rows)
 
-    def add(self, model: Model, rows: Sequence[RowT]) -> None:
+    def add(self, model: Subject, rows: Sequence[RowT]) -> None:
         """Append a model's rows to the CSV; the sidecar, which names the model, is written first.
 
         Raises:

@@ -67,9 +67,11 @@ from hetsim.machine.platform import Device, Host, Link, Memory, Platform, load_p
 from hetsim.model import Graph, Model, Op, Tensor, evaluate, import_model, load_model, random_inputs, zoo_names
 from hetsim.plan import Plan, Segment, check_plan, load_plan, save_plan
 from hetsim.problem import Latency, LatencyFunction, Problem
+from hetsim.problem_file import load_problem, save_problem
 from hetsim.profile import Profile, ProfileFile, load_profile
 from hetsim.simulate import makespan_s, simulate
 from hetsim.timeline import Span, Timeline, check_timeline
+from hetsim.wfcommons import load_workflow
 
 __all__ = [
     "Device",
@@ -105,12 +107,15 @@ __all__ = [
     "load_model",
     "load_plan",
     "load_platform",
+    "load_problem",
     "load_profile",
+    "load_workflow",
     "make_problem",
     "plan_problem",
     "makespan_s",
     "random_inputs",
     "save_plan",
+    "save_problem",
     "simulate",
     "zoo_names",
 ]

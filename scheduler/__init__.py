@@ -25,6 +25,11 @@ single:npu: 5.0 s
 type_based: 5.0 s
 individual: 2.0 s
 partition_tuner: 2.0 s
+heft: 2.0 s
+cpop: 2.0 s
+peft: 2.0 s
+ios: 2.0 s
+genetic: 2.0 s
 search: 2.0 s
 """
 

@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from hetsim.errors import PlanError
 from hetsim.plan import Plan
 from hetsim.problem import Problem
+from scheduler.cpop import cpop
+from scheduler.genetic import genetic
+from scheduler.heft import heft
 from scheduler.individual import individual
+from scheduler.ios import ios
 from scheduler.partition_tuner import partition_tuner
+from scheduler.peft import peft
 from scheduler.search import MAX_EVALUATIONS, Progress, search
 from scheduler.single_device import single_device, whole_model_devices
 from scheduler.type_based import type_based
 
-_SINGLE = "single:"
+SINGLE = "single:"
+"""What names of single devices' plans start with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +42,27 @@ _ALGORITHMS: Mapping[str, Callable[[Problem, Effort], Plan]] = {
     "type_based": lambda problem, _: type_based(problem),
     "individual": lambda problem, _: individual(problem),
     "partition_tuner": lambda problem, _: partition_tuner(problem),
+    "heft": lambda problem, _: heft(problem),
+    "cpop": lambda problem, _: cpop(problem),
+    "peft": lambda problem, _: peft(problem),
+    "ios": lambda problem, _: ios(problem),
+    "genetic": lambda problem, effort: genetic(
+        problem, seed=effort.seed, max_evaluations=effort.max_evaluations, progress=effort.progress
+    ),
     "search": lambda problem, effort: search(
         problem, seed=effort.seed, max_evaluations=effort.max_evaluations, progress=effort.progress
     ),
 }
 
 
+def algorithm_names() -> tuple[str, ...]:
+    """The algorithms that there are for any problem."""
+    return tuple(_ALGORITHMS)
+
+
 def scheduler_names(problem: Problem) -> tuple[str, ...]:
     """What :func:`make_plan` knows: ``single:DEVICE`` for each device that runs all operators, then the algorithms."""
-    return (*(_SINGLE + name for name in whole_model_devices(problem)), *_ALGORITHMS)
+    return (*(SINGLE + name for name in whole_model_devices(problem)), *_ALGORITHMS)
 
 
 def make_plan(
@@ -72,6 +90,6 @@ def make_plan(
         raise PlanError(
             f"no scheduler {name!r} for {problem.graph.name!r}; choose from {', '.join(scheduler_names(problem))}"
         )
-    if name.startswith(_SINGLE):
-        return single_device(problem, name.removeprefix(_SINGLE))
+    if name.startswith(SINGLE):
+        return single_device(problem, name.removeprefix(SINGLE))
     return _ALGORITHMS[name](problem, Effort(seed=seed, max_evaluations=max_evaluations, progress=progress))

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 
 from hetsim.machine.platform import format_platform
 from tests.models import fake_platform, fork_join
+from tests.test_wfcommons import NEW as WORKFLOW
 
 
 def hetsim(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -111,6 +112,50 @@ def test_a_profile_from_elsewhere_is_used_only_by_force_and_said_to_be(place: Pa
     assert "WARNING: profile toaster.jsonl was taken elsewhere" in compared.stdout, compared.stderr
 
 
+PROBLEM = {
+    "devices": ["cpu", "npu"],
+    "ops": {"a": {"cpu": 1.0}, "b": {"cpu": 3.0, "npu": 1.0}, "c": {"cpu": 1.0}, "d": {"cpu": 0.5}},
+    "edges": [["a", "b", 1000], ["a", "c", 10], ["b", "d", 1000], ["c", "d", 10]],
+    "links": {
+        "cpu->npu": {"setup_s": 0.25, "bandwidth_bytes_per_s": 2000},
+        "npu->cpu": {"setup_s": 0.5, "bandwidth_bytes_per_s": 4000},
+    },
+}
+
+
+def test_a_problem_file_is_planned_and_simulated(place: Path) -> None:
+    (place / "problem.json").write_text(json.dumps(PROBLEM))
+    # b on the npu: 1 + (.25 + .5) + 1 + (.5 + .25) + .5 = 4; all on the cpu 5.5.
+    made = hetsim("plan", "--problem", "problem.json", "--scheduler", "heft", "--out", "heft.json", cwd=place)
+    assert made.returncode == 0, made.stderr
+    simulated = hetsim("simulate", "--problem", "problem.json", "--plan", "heft.json", "--json", cwd=place)
+    assert simulated.returncode == 0, simulated.stderr
+    timeline = json.loads(simulated.stdout)
+    assert timeline.keys() == {"makespan_s", "spans"}
+    assert timeline["makespan_s"] == 4.0
+    assert timeline["spans"][0] == {"device": "cpu", "ops": ["a"], "kind": "compute", "start_s": 0.0, "end_s": 1.0}
+    on_npu = [span for span in timeline["spans"] if span["device"] == "npu"]
+    assert on_npu == [
+        {"device": "npu", "ops": ["b"], "kind": "hand-over", "start_s": 1.0, "end_s": 1.75},
+        {"device": "npu", "ops": ["b"], "kind": "compute", "start_s": 1.75, "end_s": 2.75},
+    ]
+
+
+def test_a_workflow_becomes_a_problem_file(place: Path) -> None:
+    (place / "flow.json").write_text(json.dumps(WORKFLOW))
+    made = hetsim(
+        *("convert", "flow.json", "--devices", "cpu,npu", "--speed", "npu=2", "--bandwidth", "1000", "--setup", "0.5"),
+        *("--out", "flow.problem.json"),
+        cwd=place,
+    )
+    assert made.returncode == 0, made.stderr
+    assert "word count: 5 tasks, 5 edges" in made.stdout
+    planned = hetsim("plan", "--problem", "flow.problem.json", "--scheduler", "heft", "--out", "f.json", cwd=place)
+    assert planned.returncode == 0, planned.stderr
+    # All of it on the npu takes 13.5 / 2 s. Half of the counting on the cpu would save 2 s and cost more in copies.
+    assert "6750.00 ms simulated" in planned.stdout
+
+
 def test_zoo_and_platform_list_what_there_is(place: Path) -> None:
     assert "inception_v2" in hetsim("zoo", cwd=place).stdout.split()
     listed = hetsim("platform", cwd=place)
@@ -140,6 +185,29 @@ MISTAKES = {
     "unknown platform": (("tune", "net.onnx", "--platform", "tpu", "--out", "o"), r"no platform 'tpu'.*cpu\+npu"),
     "malformed platform": (("tune", "net.onnx", "--platform", "garbage.onnx", "--out", "o"), r"platform garbage\.onnx"),
     "engine not there": (("tune", "net.onnx", "--platform", "warp.toml", "--out", "o"), r"asks for backend 'warp'"),
+    "neither model nor problem": (("plan", "--out", "o.json"), r"give either a MODEL with its --profile, or --problem"),
+    "model without a profile": (("plan", "net.onnx", "--out", "o.json"), r"net\.onnx needs --profile FILE"),
+    "problem with a profile": (
+        ("plan", "--problem", "bad.json", "--profile", "p.jsonl", "--out", "o.json"),
+        r"--profile belongs to a MODEL",
+    ),
+    "problem with a circle": (
+        ("plan", "--problem", "bad.json", "--out", "o.json"),
+        r"problem bad\.json: the edges lead in a circle: 'a' -> 'b' -> 'a'",
+    ),
+    "plan of another problem": (
+        ("simulate", "--problem", "good.json", "--plan", "deadlock.json"),
+        r"plan uses device 'npu', but the platform has cpu",
+    ),
+    "workflow that is none": (("convert", "good.json", "--out", "o.json"), r"workflow good\.json: .*schemaVersion"),
+    "speed of no device": (
+        ("convert", "good.json", "--speed", "tpu=2", "--out", "o.json"),
+        r"--speed 'tpu=2' names device 'tpu'; --devices are cpu, npu",
+    ),
+    "scheduler to execute as well": (
+        ("tune", "net.onnx", *FAKE, "--also", "magic", "--out", "o"),
+        r"no scheduler 'magic'; choose from type_based, .*genetic",
+    ),
     "missing profile": (
         ("plan", "net.onnx", *FAKE, "--profile", "no.jsonl", "--out", "o.json"),
         r"no\.jsonl.*hetsim profile",
@@ -180,6 +248,10 @@ def test_every_mistake_is_one_line_and_exit_code_2(place: Path, name: str) -> No
     _conditional(place / "loop.onnx")
     _write_plan(place / "npu.json", {"npu": ["stem left right right2 join"]})
     _write_plan(place / "deadlock.json", {"cpu": ["right2", "stem", "left", "join"], "npu": ["right"]})
+    costs = {"a": {"cpu": 1.0}, "b": {"cpu": 1.0}}
+    edges = [["a", "b", 1], ["b", "a", 1]]
+    (place / "good.json").write_text(json.dumps({"devices": ["cpu"], "ops": costs, "edges": edges[:1]}))
+    (place / "bad.json").write_text(json.dumps({"devices": ["cpu"], "ops": costs, "edges": edges}))
     before = set(place.iterdir())
     args, message = MISTAKES[name]
     failed = hetsim(*args, cwd=place)

@@ -30,4 +30,6 @@ def test_the_python_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert "measured best; outputs match: True" in said
     assert "8 requests, the slowest" in said
     assert "squeezenest" in said
+    # a on the cpu 1, b 2, d .5, while c on the npu is back at 1 + .25 + 1 + .25 + 512 / 16384 = 2.53 < 3.
+    assert "heft: 3.5 s\nios: 3.5 s\nsearch: 3.5 s" in said
     assert (tmp_path / "out/squeezenet/report.html").exists()

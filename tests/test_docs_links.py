@@ -9,6 +9,7 @@ import pytest
 
 from hetsim.machine.platform import parse_platform
 from hetsim.plan import load_plan
+from hetsim.problem_file import parse_problem
 from hetsim.profile import parse_profile
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +36,8 @@ def test_the_examples_of_files_can_be_read(tmp_path: Path) -> None:
     board, laptop = (parse_platform(text, source="model.md") for text in examples("toml"))
     assert board.device_names == ("cpu", "npu0", "npu1")
     assert laptop.device("npu").target == "NPU"
-    (tmp_path / "plan.json").write_text(examples("json")[0], "utf-8")
+    problem, plan = examples("json")
+    assert len(parse_problem(problem.encode(), source="model.md").graph.ops) == 4
+    (tmp_path / "plan.json").write_text(plan, "utf-8")
     assert load_plan(tmp_path / "plan.json").num_segments == 3
     assert parse_profile(examples("jsonl")[0].encode(), source="model.md").num_samples == 3

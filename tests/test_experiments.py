@@ -13,13 +13,15 @@ import onnx
 import pytest
 from rich.console import Console
 
-from experiments import npu_speed, runtime_overhead, simulated_vs_measured
+from experiments import npu_speed, runtime_overhead, scheduler_comparison, simulated_vs_measured
 from experiments.contention import contend
 from experiments.npu_speed import Sweep, at_speed, log_speeds, vary
 from experiments.profiles import calibrated
 from experiments.records import model_names
+from experiments.scheduler_comparison import networks, parse_sizes, random_graphs
 from experiments.several_requests import serve_all
 from experiments.simulated_vs_measured import PlanLine, compare, draw_plans, summarize_errors
+from experiments.synthetic_costs import synthetic_problem
 from hetsim.errors import HetsimError, ModelError, PlatformError, ProfileError
 from hetsim.load import Load
 from hetsim.machine.platform import Platform, load_platform
@@ -29,7 +31,7 @@ from hetsim.profile import Header, Profile, Samples
 from hetsim.simulate import makespan_s
 from runtime import RefusedError
 from runtime.profiler import Effort
-from scheduler.registry import make_plan
+from scheduler.registry import algorithm_names, make_plan
 from tests.models import fork_join
 from tests.problems import graph_of, inception_like, platform_of, problem_of
 from tuner.finals import Pace
@@ -406,6 +408,78 @@ def test_a_file_counts_by_its_name(tmp_path: Path) -> None:
     assert model_names(f" resnet50, {tmp_path / 'resnet18.onnx'},") == ("resnet50", str(tmp_path / "resnet18.onnx"))
     with pytest.raises(ModelError, match="holds 'resnet18' twice"):
         model_names(f"resnet18,{tmp_path / 'resnet18.onnx'}")
+
+
+def test_schedulers_are_compared_on_networks_and_random_graphs(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(scheduler_comparison.LARGEST, "ios", 10)
+    network = str(results / "tiny.onnx")
+    profiled = tmp_path / "profiles"
+    (profiled / "tiny").mkdir(parents=True)
+    (profiled / "tiny/profile.jsonl").write_bytes((results / "out/tiny/profile.jsonl").read_bytes())
+    (profiled / "platform.toml").write_bytes((results / "desk.toml").read_bytes())
+    instances = [
+        *networks([network], profiled, seed=0),
+        *random_graphs(parse_sizes("6,12"), 2, seed=5),
+    ]
+    said: list[str] = []
+    stages = Silent()
+    monkeypatch.setattr(stages, "say", said.append)
+    rows = scheduler_comparison.compare(instances, tmp_path / "out", max_evaluations=20, stages=stages)
+    lines = table(tmp_path / "out/scheduler_comparison.csv")
+    assert list(lines[0])[:6] == ["problem", "num_ops", "scheduler", "simulated_s", "bound_s", "planning_s"]
+    assert {line["bound_s"] for line in lines} == {""}
+    names = {"single:cpu", "single:npu", *algorithm_names()}
+    by_problem = {
+        name: {line["scheduler"] for line in lines if line["problem"] == name}
+        for name in ("tiny", "layered-6/5", "layered-6/6", "layered-12/5", "layered-12/6")
+    }
+    assert by_problem["tiny"] == by_problem["layered-6/6"] == names
+    assert by_problem["layered-12/5"] == by_problem["layered-12/6"] == names - {"ios"}
+    assert said == [f"layered-12/{i}: ios left out, beyond 10 operators it takes too long" for i in (5, 6)]
+    assert {line["costs"] for line in lines if line["problem"] == "tiny"} == {"profile"}
+    assert {line["num_ops"] for line in lines if line["problem"] == "layered-12/5"} == {"12"}
+    assert all(float(line["simulated_s"]) > 0 and float(line["planning_s"]) > 0 for line in lines)
+    assert is_picture(tmp_path / "out/scheduler_comparison.png")
+    sidecar = json.loads((tmp_path / "out/scheduler_comparison.json").read_text())
+    assert sidecar["model_hashes"]["tiny"] == load_model(network).hash
+    assert scheduler_comparison.compare(instances, tmp_path / "out", max_evaluations=20) == rows  # nothing anew
+    (synthetic,) = networks([network], None, seed=0)
+    assert synthetic.make()[1] == "synthetic"
+
+
+def test_synthetic_costs_are_a_roofline() -> None:
+    problem = synthetic_problem(fork_join(num_features=1024))
+    graph = problem.graph
+    for op in graph.ops:
+        num_bytes = op.weight_bytes + sum(graph.tensors[t].num_bytes for t in (*op.inputs, *op.outputs))
+        seconds = max(op.num_macs / 160e9, num_bytes / 24e9) if op.kind == "MatMul" else num_bytes / 4e9
+        assert problem.cost_s("npu", (op.name,)) == pytest.approx(20e-6 + seconds)
+    whole = tuple(op.name for op in graph.ops)
+    assert problem.cost_s("cpu", whole) == pytest.approx(
+        sum(problem.cost_s("cpu", (op,)) for op in whole) - 5e-6 * (len(whole) - 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--models", "squeezenest"], "no model 'squeezenest'"),
+        *((["--sizes", sizes], f"--sizes '{sizes}' must be numbers of operators from 1") for sizes in ("", "0", "2,x")),
+    ],
+)
+def test_a_comparison_of_nothing_known_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", *arguments, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as left:
+        scheduler_comparison.main()
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.engines

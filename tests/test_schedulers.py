@@ -22,12 +22,15 @@ from scheduler import make_plan, scheduler_names
 from scheduler.blockwise import blockwise
 from scheduler.individual import individual, sum_s
 from scheduler.partition_tuner import partition_tuner
+from scheduler.registry import algorithm_names
 from scheduler.search import search
 from scheduler.segments import labels_of, plan_from_labels, queues_from_labels
 from scheduler.single_device import single_device
 from scheduler.type_based import type_based
 from tests.problems import Costs, graph_of, graphs, inception_like, labellings, platform_of, problem_of, problems
 
+ON_PAPER = ("heft", "cpop", "peft", "ios", "genetic")
+"""Baselines that the search does not start from."""
 FEW = 60
 """Evaluations with which the search is run where only validity matters."""
 
@@ -94,16 +97,18 @@ def test_every_scheduler_makes_plans_whose_timelines_pass_the_checker(problem: P
         timeline = simulate(problem, plan)
         check_timeline(problem.graph, problem.platform, plan, timeline, duration_s=problem.cost_s)
         times_s[name] = timeline.makespan_s
-    assert times_s["search"] == min(times_s.values())
+    assert times_s["search"] == min(seconds for name, seconds in times_s.items() if name not in ON_PAPER)
 
 
 def test_names_and_their_order() -> None:
     costs_s = {op: {"cpu": 1.0, "gpu": 1.0} for op in "abcd"} | {"d": {"cpu": 1.0, "npu": 1.0}}
     problem = problem_of(DIAMOND, costs_s, platform_of("npu", "gpu", "cpu"))
-    assert scheduler_names(problem) == ("single:cpu", "type_based", "individual", "partition_tuner", "search")
+    algorithms = ("type_based", "individual", "partition_tuner", *ON_PAPER, "search")
+    assert scheduler_names(problem) == ("single:cpu", *algorithms)
+    assert algorithm_names() == algorithms
 
 
-@pytest.mark.parametrize("name", ["", "Search", "single:", "single:npu", "single:tpu", "heft"])
+@pytest.mark.parametrize("name", ["", "Search", "single:", "single:npu", "single:tpu", "HEFT"])
 def test_unknown_schedulers_are_refused(name: str) -> None:
     problem = problem_of(DIAMOND, {op: {"cpu": 1.0} for op in "abcd"}, platform_of("cpu", "npu"))
     with pytest.raises(PlanError, match=f"no scheduler '{name}' for 'tiny'; choose from single:cpu, type_based, ind"):
@@ -277,7 +282,7 @@ def test_search_reports_its_progress() -> None:
 
 def test_search_with_no_evaluations_is_the_best_start() -> None:
     problem = inception_like(2)
-    starts = [name for name in scheduler_names(problem) if name != "search"]
+    starts = [name for name in scheduler_names(problem) if name not in (*ON_PAPER, "search")]
     best_s = min(makespan_s(problem, make_plan(name, problem)) for name in starts)
     assert makespan_s(problem, make_plan("search", problem, max_evaluations=0)) <= best_s
 
@@ -292,11 +297,12 @@ def test_one_device_needs_one_segment(graph: Graph) -> None:
 PRINT_PLANS = f"""
 import msgspec
 from scheduler import make_plan, scheduler_names
+from hetsim.random_graphs import layered_problem
 from tests.problems import inception_like
-problem = inception_like(3, num_npus=2)
-for name in scheduler_names(problem):
-    plan = make_plan(name, problem, seed=7, max_evaluations={FEW})
-    print(name, msgspec.json.encode(dict(plan.queues)).decode())
+for problem in (inception_like(3, num_npus=2), layered_problem(20, seed=3, num_devices=3)):
+    for name in scheduler_names(problem):
+        plan = make_plan(name, problem, seed=7, max_evaluations={FEW})
+        print(name, msgspec.json.encode(dict(plan.queues)).decode())
 """
 
 
@@ -312,5 +318,5 @@ def test_the_same_plans_under_any_hash_seed() -> None:
         ).stdout
 
     first, *others = (printed(seed) for seed in "012")
-    assert first.count("\n") == 7
+    assert first.count("\n") == 24
     assert others == [first, first]

@@ -3,43 +3,55 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from hetsim.breakdown import who_runs_what
 from hetsim.compare import Comparison
 from hetsim.compare import compare as compare_timelines
-from hetsim.costs import make_problem, plan_problem
+from hetsim.costs import plan_problem
 from hetsim.errors import HetsimError, ModelError
 from hetsim.files import write_atomically
-from hetsim.load import Load, parse_load
+from hetsim.load import parse_load
 from hetsim.machine.drift import moves
 from hetsim.machine.fingerprint import available_cores, machine_fingerprint
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, builtin_platforms, format_platform, load_platform
-from hetsim.model import Model, load_model, random_inputs, zoo_names
-from hetsim.noise import measured_noise
+from hetsim.model import random_inputs, zoo_names
 from hetsim.pictures import draw_comparison, draw_timelines
-from hetsim.plan import load_plan, save_plan
+from hetsim.plan import load_plan
 from hetsim.profile import ProfileFile
 from hetsim.simulate import simulate as simulate_plan
 from hetsim.statistics import summarize
-from hetsim.timeline import Timeline
 from hetsim.trace import save_trace
 from runtime import Runtime
 from runtime.backends import available_engines, make_backend
 from runtime.calibrate import calibrate as calibrate_platform
 from runtime.profiler import Effort, make_header, profile_covers, warm_up
 from runtime.serving import serve
-from scheduler.registry import make_plan
+from tuner import planning
+from tuner.arguments import (
+    EveryOption,
+    ForceOption,
+    InFlightOption,
+    ModelArgument,
+    PlanOption,
+    PlatformOption,
+    ProfileOption,
+    RequestsOption,
+    SeedOption,
+    ShapeOption,
+    read_model,
+    say,
+    say_load,
+    screen,
+    warn,
+)
 from tuner.exits import run_to_exit
 from tuner.finals import Pace, typical_run
 from tuner.progress import OnScreen
@@ -58,25 +70,6 @@ app = typer.Typer(
 platform_app = typer.Typer(no_args_is_help=False, help="What is here, and how it performs.")
 app.add_typer(platform_app, name="platform")
 
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="An .onnx file, or a name from `hetsim zoo`.")]
-PlatformOption = Annotated[
-    str, typer.Option("--platform", metavar="NAME|FILE", help="A built-in platform or a TOML file.")
-]
-ShapeOption = Annotated[
-    list[str], typer.Option("--shape", metavar="NAME=1,3,224,224", help="Shape of an input whose dimensions are open.")
-]
-SeedOption = Annotated[int, typer.Option("--seed", help="Everything random comes from it.")]
-PlanOption = Annotated[Path, typer.Option("--plan", help="A plan file.")]
-ProfileOption = Annotated[Path, typer.Option("--profile", help="A profile made by `hetsim profile` or `hetsim tune`.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Use a profile from another machine or engine, and say so.")]
-RequestsOption = Annotated[int, typer.Option("--requests", min=1, metavar="N", help="Inferences.")]
-EveryOption = Annotated[
-    str, typer.Option("--every", metavar="33ms", help="How often one is due; by default whenever there is room.")
-]
-InFlightOption = Annotated[int, typer.Option("--in-flight", min=1, metavar="N", help="Inferences under way at once.")]
-
-_out = Console(soft_wrap=False)
-
 
 @app.command()
 def tune(
@@ -85,6 +78,9 @@ def tune(
     platform: PlatformOption = DEFAULT_PLATFORM,
     shape: ShapeOption = [],  # noqa: B006  (typer reads it)
     seed: SeedOption = 0,
+    also: Annotated[
+        list[str], typer.Option("--also", metavar="SCHEDULER", help="Execute this scheduler's plan as well.")
+    ] = [],  # noqa: B006
     rounds: Annotated[int, typer.Option(min=1, help="How often the search learns what its plan really takes.")] = 4,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
@@ -92,21 +88,22 @@ def tune(
 ) -> None:
     """Profile, plan with every scheduler, simulate, execute, and keep the plan that measured best."""
     outcome = tune_model(
-        _model(model, shape),
+        read_model(model, shape),
         load_platform(platform),
         out,
         options=Options(
             seed=seed,
+            also=tuple(also),
             rounds=rounds,
             max_evaluations=max_evaluations,
             effort=Effort(repeats=repeats),
             pace=Pace(num_runs=runs),
             command=("hetsim", *sys.argv[1:]),
         ),
-        stages=OnScreen(_out),
+        stages=OnScreen(screen),
     )
-    print_outcome(outcome, _out)
-    _say(f"Look at {out / 'report.html'} and {out / 'timeline.png'}; open {out / 'measured.trace.json'} in Perfetto.")
+    print_outcome(outcome, screen)
+    say(f"Look at {out / 'report.html'} and {out / 'timeline.png'}; open {out / 'measured.trace.json'} in Perfetto.")
 
 
 @app.command()
@@ -118,9 +115,9 @@ def profile(
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
 ) -> None:
     """Measure operators and groups of operators on every device."""
-    found = _model(model, shape)
+    found = read_model(model, shape)
     with Runtime(load_platform(platform)) as runtime, ProfileFile(out, make_header(runtime, found)) as file:
-        with OnScreen(_out).stage("profile") as report:
+        with OnScreen(screen).stage("profile") as report:
             profile_covers(runtime, found, file, effort=Effort(repeats=repeats), progress=report)
         measured = file.profile
     table = Table("device", "segment", "operators", "median ms", "95 % interval", "samples", box=None)
@@ -139,76 +136,18 @@ def profile(
                     f"{summary.low_s * 1e3:.3f} - {summary.high_s * 1e3:.3f}",
                     str(summary.num_samples),
                 )
-    _out.print(table)
-    _say(
+    screen.print(table)
+    say(
         f"{measured.num_segments} segments, {measured.num_samples} samples in {out}; above, the slowest of each device."
     )
     for device in measured.header.engines:
         for ops, reason in measured.unsupported(device).items():
-            _say(f"{device} refuses {ops[0]} ({len(ops)} operators): {reason}")
+            say(f"{device} refuses {ops[0]} ({len(ops)} operators): {reason}")
 
 
-@app.command()
-def plan(
-    model: ModelArgument,
-    profile: ProfileOption,
-    out: Annotated[Path, typer.Option("--out", help="Where the plan goes.")],
-    scheduler: Annotated[str, typer.Option("--scheduler", help="Who plans.")] = "search",
-    platform: PlatformOption = DEFAULT_PLATFORM,
-    shape: ShapeOption = [],  # noqa: B006
-    seed: SeedOption = 0,
-    max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that a search simulates.")] = 3000,
-    force: ForceOption = False,
-) -> None:
-    """Plan a model from a profile; nothing is measured."""
-    found, where = _model(model, shape), load_platform(platform)
-    measured, warnings = profile_for(found, where, profile, force=force)
-    problem = make_problem(found, where, measured)
-    made = make_plan(scheduler, problem, seed=seed, max_evaluations=max_evaluations)
-    save_plan(made, out)
-    timeline = simulate_plan(problem, made)
-    _warn(warnings)
-    _say(f"{scheduler}: {timeline.makespan_s * 1e3:.2f} ms simulated, {made.num_segments} segments, in {out}")
-    for assignment in who_runs_what(found.graph, made, timeline, where):
-        _say(f"  {assignment}")
-
-
-@app.command()
-def simulate(
-    model: ModelArgument,
-    plan: PlanOption,
-    profile: ProfileOption,
-    platform: PlatformOption = DEFAULT_PLATFORM,
-    shape: ShapeOption = [],  # noqa: B006
-    requests: RequestsOption = 1,
-    every: EveryOption = "",
-    in_flight: InFlightOption = 1,
-    noise: Annotated[bool, typer.Option("--noise", help="Draw durations from the measured samples.")] = False,
-    seed: SeedOption = 0,
-    force: ForceOption = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the timeline as JSON.")] = False,
-    trace: Annotated[Path | None, typer.Option("--trace", help="Write a trace that opens in Perfetto.")] = None,
-) -> None:
-    """Simulate a plan, for one inference or under a load; nothing is executed."""
-    found, where = _model(model, shape), load_platform(platform)
-    load = parse_load(requests, every, in_flight) if requests > 1 else None
-    read = load_plan(plan).in_order(found.graph)
-    measured, warnings = profile_for(found, where, profile, force=force)
-    problem = plan_problem(found, where, measured, read)
-    drawn = measured_noise(problem, measured, read, seed=seed) if noise else None
-    timeline = simulate_plan(problem, read, load=load, duration_s=drawn)
-    if trace is not None:
-        save_trace(timeline, trace, platform=where, graph_name=found.graph.name, label="simulated")
-    if json:
-        typer.echo(_as_json(timeline, warnings))
-        return
-    _warn(warnings)
-    if load is None:
-        _say(f"{timeline.makespan_s * 1e3:.2f} ms simulated, {read.num_segments} segments")
-    else:
-        _say_load(timeline, load)
-    for assignment in who_runs_what(found.graph, read, timeline, where):
-        _say(f"  {assignment}")
+app.command()(planning.plan)
+app.command()(planning.simulate)
+app.command()(planning.convert)
 
 
 @app.command()
@@ -227,7 +166,7 @@ def run(
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw the typical run's timeline.")] = None,
 ) -> None:
     """Execute a plan on the devices, one inference after the other or under a load."""
-    found, where = _model(model, shape), load_platform(platform)
+    found, where = read_model(model, shape), load_platform(platform)
     load = parse_load(requests, every, in_flight)
     read = load_plan(plan).in_order(found.graph)
     given = random_inputs(found, seed=seed) if inputs is None else _read_inputs(inputs)
@@ -244,13 +183,13 @@ def run(
         save_trace(typical.timeline, trace, platform=where, graph_name=found.graph.name, label="measured")
     if picture is not None:
         draw_timelines(None, typical.timeline, picture, platform=where, title=found.graph.name)
-    _say(
+    say(
         f"{latency.median_s * 1e3:.2f} ms median of {latency.num_samples} "
         f"(95 % interval {latency.low_s * 1e3:.2f} - {latency.high_s * 1e3:.2f})"
     )
-    _say_load(served.timeline, load)
+    say_load(served.timeline, load)
     for assignment in who_runs_what(found.graph, read, typical.timeline, where):
-        _say(f"  {assignment}")
+        say(f"  {assignment}")
 
 
 @app.command()
@@ -265,7 +204,7 @@ def compare(
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw where the difference comes from.")] = None,
 ) -> None:
     """Simulate a plan, execute it, and say where the difference comes from."""
-    found, where = _model(model, shape), load_platform(platform)
+    found, where = read_model(model, shape), load_platform(platform)
     read = load_plan(plan).in_order(found.graph)
     measured, warnings = profile_for(found, where, profile, force=force)
     simulated = simulate_plan(plan_problem(found, where, measured, read), read)
@@ -277,7 +216,7 @@ def compare(
     if picture is not None:
         title = f"{found.graph.name}: simulated against measured"
         draw_comparison(comparison, picture, platform=where, title="\n".join((title, *warnings)))
-    _warn(warnings)
+    warn(warnings)
     _print_comparison(comparison, where)
 
 
@@ -285,7 +224,7 @@ def compare(
 def zoo() -> None:
     """List the models that come by name."""
     for name in zoo_names():
-        _say(name)
+        say(name)
 
 
 @platform_app.callback(invoke_without_command=True)
@@ -293,18 +232,18 @@ def platform(context: typer.Context) -> None:
     """List the engines and devices that are really here, and the platforms that they allow."""
     if context.invoked_subcommand is not None:
         return
-    _say(f"{machine_fingerprint()}; this process may use cores {', '.join(map(str, available_cores()))}")
+    say(f"{machine_fingerprint()}; this process may use cores {', '.join(map(str, available_cores()))}")
     for engine, targets in available_engines().items():
-        _say(f"engine {engine}: {targets}")
+        say(f"engine {engine}: {targets}")
     for name in builtin_platforms():
         described = load_platform(name)
-        _say(f"platform {name}: {described.description}")
+        say(f"platform {name}: {described.description}")
         for device in described.devices:
             try:
                 words = f"{make_backend(device).describe()}, cores {', '.join(map(str, device.cores)) or 'any'}"
             except HetsimError as error:
                 words = f"NOT AVAILABLE: {error}"
-            _say(f"  {device.label}: {words}")
+            say(f"  {device.label}: {words}")
 
 
 @platform_app.command()
@@ -314,42 +253,28 @@ def calibrate(
 ) -> None:
     """Measure hand-overs, launches and memory, and write a platform file that holds them."""
     before = load_platform(out) if out.exists() else None
-    with Runtime(load_platform(name)) as runtime, OnScreen(_out).stage("calibrate") as report:
+    with Runtime(load_platform(name)) as runtime, OnScreen(screen).stage("calibrate") as report:
         found = calibrate_platform(runtime, progress=report)
     write_atomically(out, format_platform(found).encode())
     for device in found.devices:
         alone = found.memory.alone_bytes_per_s[device.name] / 1e9
-        _say(f"{device.label}: launch {device.launch_s * 1e6:.1f} us, memory alone {alone:.1f} GB/s")
+        say(f"{device.label}: launch {device.launch_s * 1e6:.1f} us, memory alone {alone:.1f} GB/s")
     for (source, target), link in found.links.items():
-        _say(
+        say(
             f"{source}->{target}: hand-over {link.setup_s * 1e6:.2f} us, and "
             f"{1e12 / link.bandwidth_bytes_per_s:.1f} us for each MB"
         )
     host = found.host
-    _say(
+    say(
         f"host: submitting {host.submit_setup_s * 1e6:.0f} us, collecting {host.collect_setup_s * 1e6:.0f} us, and "
         f"{1e12 / host.bandwidth_bytes_per_s:.1f} us for each MB"
     )
-    _say(f"memory shared by all: {found.memory.shared_bytes_per_s / 1e9:.1f} GB/s; written to {out}")
+    say(f"memory shared by all: {found.memory.shared_bytes_per_s / 1e9:.1f} GB/s; written to {out}")
     if before is not None and before.calibration is not None:
         table = Table("moved since " + before.calibration.date, "before", "now", "ratio", box=None)
         for move in moves(before, found):
             table.add_row(Text(move.path), f"{move.before:.3g}", f"{move.after:.3g}", f"{move.ratio:.2f}")
-        _out.print(table)
-
-
-def _model(name: str, shapes: list[str]) -> Model:
-    return load_model(name, shapes=dict(map(_shape, shapes)))
-
-
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    name, equals, sizes = text.rpartition("=")
-    try:
-        if not equals:
-            raise ValueError
-        return name, tuple(int(size) for size in sizes.split(","))
-    except ValueError:
-        raise ModelError(f"--shape {text!r} must look like NAME=1,3,224,224") from None
+        screen.print(table)
 
 
 def _read_inputs(path: Path) -> dict[str, np.ndarray]:
@@ -369,7 +294,7 @@ def _print_comparison(comparison: Comparison, platform: Platform) -> None:
     for part, part_s in comparison.parts_s.items():
         parts.add_row(f"  {part}", f"{part_s * 1e3:+.3f}")
     parts.add_row("measured", f"{comparison.measured_s * 1e3:.3f}")
-    _out.print(parts)
+    screen.print(parts)
     labels = {device.name: device.label for device in platform.devices}
     spans = Table("device", "segment", "mostly", "simulated ms", "measured ms", "difference ms", box=None)
     for column in spans.columns[3:]:
@@ -383,47 +308,8 @@ def _print_comparison(comparison: Comparison, platform: Platform) -> None:
             f"{span.measured_s * 1e3:.3f}",
             f"{span.difference_s * 1e3:+.3f}",
         )
-    _say("The spans that contribute most:")
-    _out.print(spans)
-
-
-def _say_load(timeline: Timeline, load: Load) -> None:
-    """How requests fared under a load: latencies run from when one was due to the end of its last segment."""
-    median_s, late_s = np.percentile(timeline.latencies_s, [50, 99])
-    due = f"one every {load.every_s * 1e3:g} ms" if load.every_s else "one whenever there is room"
-    _say(
-        f"{load.num_requests} requests, {due}, at most {load.num_slots} in flight: "
-        f"{timeline.throughput_per_s:.2f} a second, p50 {median_s * 1e3:.2f} ms, p99 {late_s * 1e3:.2f} ms"
-    )
-
-
-def _warn(warnings: Iterable[str]) -> None:
-    for words in warnings:
-        _say(f"WARNING: {words}")
-
-
-def _as_json(timeline: Timeline, warnings: Sequence[str] = ()) -> str:
-    spans = [
-        {
-            "device": span.device,
-            "ops": span.ops,
-            "kind": span.kind,
-            "start_s": span.start_s,
-            "end_s": span.end_s,
-            **({"request": span.request} if len(timeline.arrivals_s) > 1 else {}),
-        }
-        for span in timeline.spans
-    ]
-    content: dict[str, object] = {"makespan_s": timeline.makespan_s, "spans": spans}
-    if len(timeline.arrivals_s) > 1:
-        content |= {"latencies_s": timeline.latencies_s, "throughput_per_s": timeline.throughput_per_s}
-    if warnings:
-        content["warnings"] = list(warnings)
-    return msgspec.json.encode(content).decode()
-
-
-def _say(words: str) -> None:
-    _out.print(words, markup=False, highlight=False, soft_wrap=True)
+    say("The spans that contribute most:")
+    screen.print(spans)
 
 
 def main() -> None:

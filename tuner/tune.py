@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -12,12 +12,14 @@ import msgspec
 
 from hetsim.breakdown import breakdown, who_runs_what
 from hetsim.costs import make_problem, plan_problem
+from hetsim.errors import PlanError
 from hetsim.files import write_atomically
 from hetsim.machine.fingerprint import machine_fingerprint
 from hetsim.machine.platform import Platform, format_platform
 from hetsim.model import Model
 from hetsim.pictures import Baseline, Comparison, PlanRow, draw_plans, draw_timelines
 from hetsim.plan import Plan, save_plan
+from hetsim.problem import Problem
 from hetsim.profile import ProfileFile, Unsupported
 from hetsim.simulate import makespan_s
 from hetsim.statistics import summarize
@@ -25,7 +27,7 @@ from hetsim.trace import save_trace
 from runtime import RefusedError, Runtime
 from runtime.calibrate import calibrate
 from runtime.profiler import Effort, make_header, profile_covers, replay
-from scheduler.registry import make_plan, scheduler_names
+from scheduler.registry import SINGLE, algorithm_names, make_plan, scheduler_names
 from tuner.finals import (
     SEARCH_ROUND,
     Finalist,
@@ -40,6 +42,10 @@ from tuner.progress import Report, Silent, Stages
 from tuner.report import Outcome, PlanOutcome, summary, write_html
 from tuner.truth import find_truth
 
+BASELINES = ("type_based", "individual", "partition_tuner")
+"""Baselines whose plans are executed beside those of all single devices and of the search. The others there are exist
+to be compared on paper: executing a plan takes many times as long as simulating it, and no answer changes with them,
+since what ``tune`` returns is the plan that measured best."""
 VERSIONS_OF = ("hetsim", "onnx", "onnxruntime", "openvino", "numpy", "simpy")
 
 
@@ -49,6 +55,7 @@ class Options:
 
     Attributes:
         seed: Everything random comes from it: inputs and search.
+        also: Schedulers whose plans are executed besides :data:`BASELINES`, single devices and the search.
         rounds: How often the search may be told what its last plan's segments really take.
         max_evaluations: Candidates that each search may simulate.
         effort: How often segments are measured.
@@ -57,6 +64,7 @@ class Options:
     """
 
     seed: int = 0
+    also: tuple[str, ...] = ()
     rounds: int = 4
     max_evaluations: int = 3000
     effort: Effort = field(default_factory=Effort)
@@ -80,6 +88,9 @@ def tune(
     """
     options = options or Options()
     stages = stages or Silent()
+    for name in options.also:  # before any time is spent
+        if name not in algorithm_names():
+            raise PlanError(f"no scheduler {name!r}; choose from {', '.join(algorithm_names())}")
     with Runtime(platform) as runtime:
         out.mkdir(parents=True, exist_ok=True)
         with stages.stage("reference") as report:
@@ -108,7 +119,7 @@ def tune(
 def plan_all(
     runtime: Runtime, model: Model, platform: Platform, file: ProfileFile, options: Options, stages: Stages
 ) -> dict[str, Plan]:
-    """Every scheduler's plan, by its name.
+    """The plans to execute, by their schedulers' names.
 
     ``search`` is asked again once the segments of its plan, which it could only predict, have been measured; each of
     its distinct answers is there as ``search round N``.
@@ -127,7 +138,7 @@ def plan_all(
     """
     with stages.stage("plan") as report:
         problem = make_problem(model, platform, file.profile)
-        names = [name for name in scheduler_names(problem) if name != "search"]
+        names = [name for name in executed_names(problem, options.also) if name != "search"]
         plans = {name: _accepted(runtime, model, platform, file, name, options) for name in names}
         digests: set[str] = set()
         for number in range(options.rounds):
@@ -145,6 +156,12 @@ def plan_all(
             digests.add(plan.digest)
             plans[f"{SEARCH_ROUND}{number + 1}"] = plan
         return plans
+
+
+def executed_names(problem: Problem, also: Collection[str] = ()) -> tuple[str, ...]:
+    """The schedulers whose plans are worth executing: single devices, :data:`BASELINES`, the search, and ``also``."""
+    wanted = (*BASELINES, *also, "search")
+    return tuple(name for name in scheduler_names(problem) if name.startswith(SINGLE) or name in wanted)
 
 
 def _accepted(

@@ -4,6 +4,7 @@ from hetsim.pictures.bars import Bar, Group, draw_bars
 from hetsim.pictures.comparison import draw_comparison
 from hetsim.pictures.curves import Curve, draw_curves
 from hetsim.pictures.plans import Baseline, Comparison, PlanRow, ScatterRow, draw_plans, draw_scatter
+from hetsim.pictures.schedulers import Planned, draw_schedulers
 from hetsim.pictures.timelines import draw_timelines
 
 __all__ = [
@@ -13,11 +14,13 @@ __all__ = [
     "Curve",
     "Group",
     "PlanRow",
+    "Planned",
     "ScatterRow",
     "draw_bars",
     "draw_comparison",
     "draw_curves",
     "draw_plans",
     "draw_scatter",
+    "draw_schedulers",
     "draw_timelines",
 ]

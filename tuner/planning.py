@@ -1,0 +1,241 @@
+"""Commands that measure and execute nothing: ``hetsim plan``, ``simulate`` and ``convert``.
+
+They take a model with its profile, or a problem file, which needs neither ONNX nor devices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from hetsim.breakdown import who_runs_what
+from hetsim.costs import make_problem, plan_problem
+from hetsim.errors import ProblemError
+from hetsim.load import parse_load
+from hetsim.machine.platform import DEFAULT_PLATFORM, Link, load_platform
+from hetsim.noise import measured_noise
+from hetsim.plan import Plan, load_plan, save_plan
+from hetsim.problem import Problem
+from hetsim.problem_file import load_problem, save_problem
+from hetsim.profile import Profile
+from hetsim.simulate import simulate as simulate_plan
+from hetsim.timeline import Timeline
+from hetsim.trace import save_trace
+from hetsim.wfcommons import load_workflow
+from scheduler.registry import make_plan
+from tuner.arguments import (
+    EveryOption,
+    ForceOption,
+    InFlightOption,
+    PlanOption,
+    RequestsOption,
+    SeedOption,
+    ShapeOption,
+    read_model,
+    say,
+    say_load,
+    warn,
+)
+from tuner.provenance import profile_for
+
+MaybeModel = Annotated[
+    str | None, typer.Argument(metavar="MODEL", help="An .onnx file, or a name from `hetsim zoo`; needs --profile.")
+]
+ProblemOption = Annotated[
+    Path | None, typer.Option("--problem", help="A problem file instead of MODEL, --profile and --platform.")
+]
+MaybeProfile = Annotated[
+    Path | None, typer.Option("--profile", help="A profile made by `hetsim profile` or `hetsim tune`.")
+]
+MaybePlatform = Annotated[
+    str | None,
+    typer.Option(
+        "--platform",
+        metavar="NAME|FILE",
+        help="A built-in platform or a TOML file.",
+        show_default=DEFAULT_PLATFORM,
+    ),
+]
+
+
+def plan(
+    out: Annotated[Path, typer.Option("--out", help="Where the plan goes.")],
+    model: MaybeModel = None,
+    problem: ProblemOption = None,
+    profile: MaybeProfile = None,
+    scheduler: Annotated[str, typer.Option("--scheduler", help="Who plans.")] = "search",
+    platform: MaybePlatform = None,
+    shape: ShapeOption = [],  # noqa: B006  (typer reads it)
+    seed: SeedOption = 0,
+    max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that a search simulates.")] = 3000,
+    force: ForceOption = False,
+) -> None:
+    """Plan a model from a profile, or a problem file; nothing is measured."""
+    source = _source(model, problem, profile, platform, shape, force=force)
+    made = make_plan(scheduler, source.problem, seed=seed, max_evaluations=max_evaluations)
+    save_plan(made, out)
+    timeline = simulate_plan(source.problem, made)
+    warn(source.warnings)
+    say(f"{scheduler}: {timeline.makespan_s * 1e3:.2f} ms simulated, {made.num_segments} segments, in {out}")
+    for assignment in who_runs_what(source.problem.graph, made, timeline, source.problem.platform):
+        say(f"  {assignment}")
+
+
+def simulate(
+    plan: PlanOption,
+    model: MaybeModel = None,
+    problem: ProblemOption = None,
+    profile: MaybeProfile = None,
+    platform: MaybePlatform = None,
+    shape: ShapeOption = [],  # noqa: B006
+    requests: RequestsOption = 1,
+    every: EveryOption = "",
+    in_flight: InFlightOption = 1,
+    noise: Annotated[bool, typer.Option("--noise", help="Draw durations from the profile's samples.")] = False,
+    seed: SeedOption = 0,
+    force: ForceOption = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the timeline as JSON.")] = False,
+    trace: Annotated[Path | None, typer.Option("--trace", help="Write a trace that opens in Perfetto.")] = None,
+) -> None:
+    """Simulate a plan, for one inference or under a load; nothing is executed."""
+    load = parse_load(requests, every, in_flight) if requests > 1 else None
+    read = load_plan(plan)
+    source = _source(model, problem, profile, platform, shape, plan=read, force=force)
+    found = source.problem
+    read = read.in_order(found.graph)
+    drawn = None
+    if noise:
+        if source.profile is None:
+            raise ProblemError(
+                "--noise draws from the samples of a profile, which a problem file has not; leave it out"
+            )
+        drawn = measured_noise(found, source.profile, read, seed=seed)
+    timeline = simulate_plan(found, read, load=load, duration_s=drawn)
+    if trace is not None:
+        save_trace(timeline, trace, platform=found.platform, graph_name=found.graph.name, label="simulated")
+    if json:
+        typer.echo(_as_json(timeline, source.warnings))
+        return
+    warn(source.warnings)
+    if load is None:
+        say(f"{timeline.makespan_s * 1e3:.2f} ms simulated, {read.num_segments} segments")
+    else:
+        say_load(timeline, load)
+    for assignment in who_runs_what(found.graph, read, timeline, found.platform):
+        say(f"  {assignment}")
+
+
+def convert(
+    workflow: Annotated[Path, typer.Argument(metavar="WORKFLOW", help="A WfCommons instance, JSON.")],
+    out: Annotated[Path, typer.Option("--out", help="The problem file.")],
+    devices: Annotated[str, typer.Option("--devices", metavar="NAME,...", help="Devices to plan for.")] = "cpu,npu",
+    speed: Annotated[
+        list[str],
+        typer.Option("--speed", metavar="NAME=2", help="How many times faster than recorded a device is; else 1."),
+    ] = [],  # noqa: B006
+    bandwidth: Annotated[
+        float | None, typer.Option(help="Bytes per second between any two devices; absent: files travel for nothing.")
+    ] = None,
+    setup: Annotated[float, typer.Option(help="Seconds that a hand-over takes on top.")] = 0.0,
+) -> None:
+    """Make a problem file of a scientific workflow that was recorded in the WfCommons format."""
+    link = Link(setup_s=setup, bandwidth_bytes_per_s=math.inf if bandwidth is None else bandwidth)
+    found = load_workflow(workflow, speeds=_speeds(devices, speed), link=link)
+    save_problem(found, out)
+    graph = found.graph
+    num_edges = sum(map(len, graph.predecessors.values()))
+    total_bytes = sum(tensor.num_bytes for tensor in graph.tensors.values())
+    say(f"{graph.name}: {len(graph.ops)} tasks, {num_edges} edges, {total_bytes / 1e6:.1f} MB handed on, in {out}")
+    if bandwidth is None:
+        say("Files travel between devices for nothing; --bandwidth changes that.")
+
+
+def _speeds(devices: str, speeds: list[str]) -> dict[str, float]:
+    """By device, how many times faster than recorded it is."""
+    names = [name.strip() for name in devices.split(",") if name.strip()]
+    if not names:
+        raise ProblemError(f"--devices {devices!r} names no device")
+    found = dict.fromkeys(names, 1.0)
+    for words in speeds:
+        name, _, number = words.partition("=")
+        if name not in found:
+            raise ProblemError(f"--speed {words!r} names device {name!r}; --devices are {', '.join(names)}")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise ProblemError(f"--speed {words!r} must look like NAME=2") from None
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """What a command plans or simulates from.
+
+    Attributes:
+        problem: The problem.
+        profile: What it was made from; None for a problem file.
+        warnings: What is not as it should be about that.
+    """
+
+    problem: Problem
+    profile: Profile | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def _source(
+    model: str | None,
+    problem: Path | None,
+    profile: Path | None,
+    platform: str | None,
+    shape: list[str],
+    *,
+    plan: Plan | None = None,
+    force: bool,
+) -> _Source:
+    """What MODEL and its options stand for, or the problem file; costs as ``plan`` meets them, if one is given.
+
+    Raises:
+        HetsimError: If both are given, or neither, or anything about them is wrong.
+    """
+    if (model is None) == (problem is None):
+        raise ProblemError("give either a MODEL with its --profile, or --problem FILE")
+    if problem is not None:
+        for name, given in (("--profile", profile), ("--platform", platform), ("--shape", shape)):
+            if given:
+                raise ProblemError(f"{name} belongs to a MODEL; a problem file says itself what it costs and where")
+        return _Source(problem=load_problem(problem))
+    if model is None or profile is None:
+        raise ProblemError(f"{model} needs --profile FILE; measure it with: hetsim profile {model} --out FILE")
+    found, where = read_model(model, shape), load_platform(platform or DEFAULT_PLATFORM)
+    measured, warnings = profile_for(found, where, profile, force=force)
+    if plan is None:
+        made = make_problem(found, where, measured)
+    else:
+        made = plan_problem(found, where, measured, plan.in_order(found.graph))
+    return _Source(problem=made, profile=measured, warnings=warnings)
+
+
+def _as_json(timeline: Timeline, warnings: Sequence[str] = ()) -> str:
+    spans = [
+        {
+            "device": span.device,
+            "ops": span.ops,
+            "kind": span.kind,
+            "start_s": span.start_s,
+            "end_s": span.end_s,
+            **({"request": span.request} if len(timeline.arrivals_s) > 1 else {}),
+        }
+        for span in timeline.spans
+    ]
+    content: dict[str, object] = {"makespan_s": timeline.makespan_s, "spans": spans}
+    if len(timeline.arrivals_s) > 1:
+        content |= {"latencies_s": timeline.latencies_s, "throughput_per_s": timeline.throughput_per_s}
+    if warnings:
+        content["warnings"] = list(warnings)
+    return msgspec.json.encode(content).decode()
