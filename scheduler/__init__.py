@@ -25,10 +25,12 @@ single:npu: 5.0 s
 type_based: 5.0 s
 individual: 2.0 s
 partition_tuner: 2.0 s
+exact: 2.0 s
 search: 2.0 s
 """
 
-from scheduler.registry import Effort, make_plan, scheduler_names
-from scheduler.search import Progress
+from scheduler.effort import Effort, Progress
+from scheduler.registry import make_plan, scheduler_names, solve
+from scheduler.solution import Solution
 
-__all__ = ["Effort", "Progress", "make_plan", "scheduler_names"]
+__all__ = ["Effort", "Progress", "Solution", "make_plan", "scheduler_names", "solve"]

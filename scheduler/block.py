@@ -100,9 +100,14 @@ def lattice(shape: Shape) -> Lattice | None:
         for p, mask, _, _ in pieces:
             if not done & mask and not asked[p] & ~done:
                 steps_to[number[done | mask]].append((i, p))
-    source, piece_of, from_at = [], [], [0]
-    reads, reads_at, moved, moved_at = [], [0], [], []
-    ready, ready_at, needs, needs_at = [], [0], [], [0]
+    source: list[int] = []
+    piece_of: list[int] = []
+    reads: list[int] = []
+    moved: list[int] = []
+    moved_at: list[int] = []
+    ready: list[int] = []
+    needs: list[int] = []
+    from_at, reads_at, ready_at, needs_at = [0], [0], [0], [0]
     for i, done in enumerate(downsets):
         for before, p in steps_to[i]:
             source.append(before)
@@ -273,11 +278,11 @@ class Crossing:
 def _entry_leave_rest(shape: Shape, costs: Costs) -> tuple[Floats, Floats, Floats]:
     """By operator and device: when what it reads from before is there, how long after its end what leaves the block has
     arrived, and the least seconds from its start to the end of the block."""
-    num_ops, num_devices = costs.price.shape
+    num_ops = len(shape.reads)
     last = costs.last
     entry = np.where(np.array(shape.enters, bool).reshape(num_ops, 1), costs.entry, 0.0)
     leaves = np.array(shape.leaves, bool).reshape(num_ops, 1) if last >= 0 else np.ones((num_ops, 1), bool)
-    leave = np.where(leaves, costs.delay[:, :, last] if last >= 0 else 0.0, -np.inf)
+    leave = np.where(leaves, costs.delay[:, :, last] if last >= 0 else np.zeros(costs.price.shape), -np.inf)
     rest = np.maximum(leave, 0.0)  # after the end, for now
     for op in reversed(range(num_ops)):
         rest[op] += costs.price[op]

@@ -16,7 +16,7 @@ frontier of a downset are its members with successors outside of it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -88,11 +88,11 @@ class Times(NamedTuple):
     exit: float
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _lower(state: Floats, downset: int, steps: Steps, times: Times) -> float:
     """No way to end the block from this state is faster."""
     k = times.piece.shape[1]
-    lower = state[k]
+    lower = float(state[k])
     for w in range(times.weights.shape[0]):
         weighted = times.load[downset, w]
         for d in range(k):
@@ -110,8 +110,8 @@ def _lower(state: Floats, downset: int, steps: Steps, times: Times) -> float:
     return lower
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _grown(array: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generic]:
+@numba.njit(cache=True)
+def _grown(array: Any, size: int) -> Any:
     """The array, or a larger one that begins with it."""
     if size <= array.shape[0]:
         return array
@@ -120,7 +120,7 @@ def _grown(array: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generic]
     return larger
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def run(
     steps: Steps, times: Times, last: int, width: int, upper_s: float, max_states: int
 ) -> tuple[float, float, int, Ints]:
@@ -136,8 +136,8 @@ def run(
 
     Returns:
         The seconds of the fastest way found, infinite if none beats ``upper_s``; a lower bound of those that were
-        dropped for want of width, infinite if none was, 0 if given up; how many states were made; and the way, in order,
-        as ``segment * number of devices + device``.
+        dropped for want of width, infinite if none was, 0 if given up; how many states were made; and the way, in
+        order, as ``segment * number of devices + device``.
     """
     k = times.piece.shape[1]
     num_downsets = steps.num_frontier.shape[0]

@@ -5,9 +5,10 @@ Three relaxations, each of the plan that runs every operator as a segment of its
 - **Critical path.** Every operator waits for its slowest input alone; each of those may have come from whatever device
   gives it soonest. Hand-overs are paid between devices.
 - **Load.** Operators may be cut into parts that different devices run at once, in any order: the linear program
-  ``min T  such that  sum over v of x[v, d] * c[v, d] <= T for each device d,  sum over d of x[v, d] = 1``. By duality it
-  is ``max over weights w >= 0 of devices that sum to 1 of  sum over v of min over d of w[d] * c[v, d]``, and any weights
-  give a bound. For two devices the best are found exactly; the program falls apart by ratio.
+  ``min T`` such that ``sum over v of x[v, d] * c[v, d] <= T`` for each device ``d``, ``sum over d of x[v, d] = 1``. By
+  duality it is the maximum over weights ``w >= 0`` of devices that sum to 1 of ``sum over v of min over d of
+  w[d] * c[v, d]``, and any weights give a bound. For two devices the best are found exactly: some operator costs the
+  same on both by them.
 - **Both.** Of operators that cannot start before ``h`` and after which ``t`` is left in any case, the load has to fit
   between: ``h + load + t`` (heads and tails, as in J. Carlier, "The one-machine sequencing problem", European Journal
   of Operational Research 11(1), 1982, doi 10.1016/S0377-2217(82)80007-6).
@@ -55,7 +56,7 @@ def alone_s(problem: Problem, device: str, ops: tuple[str, ...]) -> float:
 
 
 def prices(problem: Problem, segments: Iterable[Segment] = ()) -> Floats:
-    """By operator and device, the least that the operator adds to any segment, in seconds; infinite where it cannot run.
+    """By operator and device, the least that it adds to any segment, in seconds; infinite where it cannot run.
 
     A segment's time is shared out to its operators in proportion to what each takes alone on that device.
 
@@ -86,7 +87,8 @@ def weighted(price: Floats, weights: Floats) -> Floats:
     """By row of weights and operator, the least weighted price over all devices."""
     able = np.isfinite(price)
     cost = np.where(able, price, 0.0)
-    return np.where(able, weights[:, None, :] * cost, np.inf).min(axis=2, initial=np.inf)
+    least: Floats = np.where(able, weights[:, None, :] * cost, np.inf).min(axis=2, initial=np.inf)
+    return least
 
 
 def load_weights(price: Floats, count: int = MAX_WEIGHTS) -> Floats:
@@ -188,7 +190,7 @@ def _delays(problem: Problem) -> Sequence[Sequence[tuple[int, Floats]]]:
 def _heads_and_tails(
     price: Floats, delays: Sequence[Sequence[tuple[int, Floats]]], inside: range
 ) -> tuple[Floats, Floats]:
-    """By operator of a range and device: the least seconds from the range's start to its start, from its end to the end."""
+    """By operator of a range and device: the least seconds before its start, and after its end, within the range."""
     heads = np.zeros((len(inside), price.shape[1]))
     tails = np.zeros_like(heads)
     for v in inside:
@@ -229,4 +231,5 @@ def _between_s(price: Floats, heads: Floats, tails: Floats) -> float:
 def _few(values: Floats) -> Floats:
     """Some of the distinct values, ascending, the least among them."""
     distinct = np.unique(values)
-    return distinct[np.linspace(0, len(distinct) - 1, min(MAX_STEPS, len(distinct))).round().astype(int)]
+    some: Floats = distinct[np.linspace(0, len(distinct) - 1, min(MAX_STEPS, len(distinct))).round().astype(int)]
+    return some

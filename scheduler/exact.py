@@ -3,9 +3,9 @@
 Everything before an articulation operator ends before it starts, and everything after it starts after it ended. So at
 its end all devices are free and nothing is under way, and what follows depends on its device alone. The fastest plan is
 a shortest path over (articulation operator, its device). A step of the path crosses the block up to the next one, whose
-ways through are found by :mod:`scheduler.block`, and runs the segment that the articulation operator is in. Where fusing
-pays (:class:`~hetsim.problem.Problem`) segments come from the family in :mod:`scheduler.candidates`: then a step may
-also take whole blocks as one segment, which begins with the articulation operator or after it.
+ways through are found by :mod:`scheduler.block`, and runs the segment that the articulation operator is in. Where
+fusing may pay (:class:`~hetsim.problem.Problem`) segments come from the family in :mod:`scheduler.candidates`: then
+that segment may stay open and take whole blocks that follow, or a step may take whole blocks as one segment.
 
 Blocks are solved only where it matters. Each crossing has a lower and an upper bound; the shortest path by lower bounds
 is looked up, what is not proven on it is tried harder, and so on until all of it is proven, as no path can be shorter
@@ -51,7 +51,8 @@ def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None 
 
     Args:
         problem: The problem.
-        effort: Limits and progress. At least one plan is found whatever they are.
+        effort: Limits and progress. At least one plan is found whatever they are; a round that was begun is ended,
+            unless time is up.
         fused: Whether segments come from the family of :mod:`scheduler.candidates`, or are single operators. None
             stands for whether fusing may pay.
     """
@@ -60,7 +61,7 @@ def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None 
     until = effort.until()
     limit = MAX_STATES if effort.max_evaluations is None else effort.max_evaluations
     path = Decomposition(problem, fused=not problem.additive if fused is None else fused)
-    # Single operators only differ from what the path says where copies queue or the memory is short.
+    # Otherwise copies that queue, or a memory that is short, make a plan slower than the path says.
     as_modelled = problem.traffic_function is None and all(
         link.mode == "zero-copy" for link in problem.platform.links.values()
     )
@@ -82,8 +83,8 @@ def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None 
         if not open_ones or bound_s >= best_s * (1 - ROUNDING) or num_states >= limit or until():
             break
         for crossing in dict.fromkeys(open_ones):
-            crossing.widen(min(MAX_STATES_AT_ONCE, limit - path.num_states))
-            if path.num_states >= limit or until():
+            crossing.widen(MAX_STATES_AT_ONCE)
+            if until():
                 break
     assert best is not None
     best_s = makespan_s(problem, best)
@@ -97,6 +98,30 @@ def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None 
         num_evaluations=path.num_states,
         planning_s=time.perf_counter() - started_s,
     )
+
+
+def space_of(problem: Problem, num_fused: int) -> str:
+    """The space of single operators and so many fused segments, in words."""
+    if problem.additive:
+        return ANY
+    return f"{SINGLE} and the {num_fused} fused segments of this plan" if num_fused else SINGLE
+
+
+def bound_beside(problem: Problem, plan: Plan, proof: Solution) -> tuple[float, str]:
+    """A bound for a plan and its space in words: that of exact planning, if the plan has only segments that it knows.
+
+    Args:
+        problem: The problem.
+        plan: A plan.
+        proof: What :func:`exact` said of the problem.
+    """
+    if problem.additive:
+        return proof.bound_s, proof.space
+    known = dict.fromkeys(Decomposition(problem, fused=True).segments())
+    others = [segment for segment in plan.segments if segment not in known]
+    if not others:
+        return proof.bound_s, proof.space
+    return lower_bound(problem, [*known, *others]), f"{proof.space} and {len(others)} more of this plan"
 
 
 class Step(NamedTuple):
@@ -161,7 +186,7 @@ class Decomposition:
     def shortest(self, seconds: Callable[[Passage], float]) -> tuple[float, list[Step]]:
         """Length of the shortest path in seconds, passages counting as told, and its steps.
 
-        Ties go to the step that begins first, so to longer segments; then to whole runs, to the device that comes first.
+        Ties go to the step that begins first, so to longer segments; then to whole runs; then to the first device.
         """
         reached: list[dict[int, _Reached]] = [{} for _ in range(len(self._parts) + 1)]
         reached[0][-1] = _Reached(0.0, -1, None)

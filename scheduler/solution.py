@@ -49,4 +49,4 @@ class Solution:
         """What is known, in words."""
         if self.proven:
             return f"optimal among {self.space}"
-        return f"at most {self.gap:.1%} slower than the best among {self.space}"
+        return f"bound {self.gap:.1%} below it, among {self.space}"
