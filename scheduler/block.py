@@ -41,16 +41,24 @@ class Shape:
     """Who feeds whom in a block, by numbers.
 
     Attributes:
-        reads: By operator, those of the block that it reads from, ascending; each is smaller than the operator.
+        makers: By value, the operator that makes it. A value is what an operator makes for others of the block, or the
+            part of it that travels in the same time.
+        reads: By operator, the values that it reads, ascending; their makers are smaller than the operator.
         enters: By operator, whether it reads from before the block.
         leaves: By operator, whether what comes after the block reads from it.
         pieces: What may run as one segment: ascending operators. Each single operator is among them.
     """
 
+    makers: tuple[int, ...]
     reads: tuple[tuple[int, ...], ...]
     enters: tuple[bool, ...]
     leaves: tuple[bool, ...]
     pieces: tuple[tuple[int, ...], ...]
+
+    @property
+    def befores(self) -> tuple[frozenset[int], ...]:
+        """By operator, the operators that it reads from."""
+        return tuple(frozenset(self.makers[value] for value in values) for values in self.reads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,7 @@ def lattice(shape: Shape) -> Lattice | None:
     """The downsets of a shape, ordered by size, then by their bits; None if there are too many."""
     num_ops = len(shape.reads)
     bits = [1 << op for op in range(num_ops)]
-    needed = [sum(bits[other] for other in others) for others in shape.reads]
+    needed = [sum(bits[other] for other in others) for others in shape.befores]
     if num_ops > MAX_OPS:
         return None
     known = {0}
@@ -86,18 +94,24 @@ def lattice(shape: Shape) -> Lattice | None:
             return None
     downsets = sorted(known, key=lambda done: (done.bit_count(), done))
     number = {done: i for i, done in enumerate(downsets)}
-    feeds = [sum(bits[op] for op in range(num_ops) if needed[op] & bits[other]) for other in range(num_ops)]
-    frontiers = [[op for op in range(num_ops) if done & bits[op] and feeds[op] & ~done] for done in downsets]
-    place = [{op: i for i, op in enumerate(frontier)} for frontier in frontiers]
-    steps_to: list[list[tuple[int, int]]] = [[] for _ in downsets]
-    pieces = [
-        (p, sum(bits[op] for op in piece), frozenset(piece), {other for op in piece for other in shape.reads[op]})
-        for p, piece in enumerate(shape.pieces)
+    readers = [0] * len(shape.makers)
+    for op, values in enumerate(shape.reads):
+        for value in values:
+            readers[value] |= bits[op]
+    frontiers = [
+        [value for value, maker in enumerate(shape.makers) if done & bits[maker] and readers[value] & ~done]
+        for done in downsets
     ]
-    outside = [sorted(read - inside) for _, _, inside, read in pieces]
-    asked = [sum(bits[op] for op in others) for others in outside]
+    place = [{value: i for i, value in enumerate(frontier)} for frontier in frontiers]
+    steps_to: list[list[tuple[int, int]]] = [[] for _ in downsets]
+    masks = [sum(bits[op] for op in piece) for piece in shape.pieces]
+    outside = [
+        sorted({value for op in piece for value in shape.reads[op] if shape.makers[value] not in piece})
+        for piece in shape.pieces
+    ]
+    asked = [sum({bits[shape.makers[value]] for value in values}) for values in outside]
     for i, done in enumerate(downsets):
-        for p, mask, _, _ in pieces:
+        for p, mask in enumerate(masks):
             if not done & mask and not asked[p] & ~done:
                 steps_to[number[done | mask]].append((i, p))
     source: list[int] = []
@@ -112,15 +126,15 @@ def lattice(shape: Shape) -> Lattice | None:
         for before, p in steps_to[i]:
             source.append(before)
             piece_of.append(p)
-            reads += [place[before][op] for op in outside[p]]
+            reads += [place[before][value] for value in outside[p]]
             reads_at.append(len(reads))
             moved_at.append(len(moved))
-            moved += [-1 - op if op in pieces[p][2] else place[before][op] for op in frontiers[i]]
+            moved += [-1 - u if masks[p] & bits[shape.makers[u]] else place[before][u] for u in frontiers[i]]
         from_at.append(len(source))
         for op in range(num_ops):
             if not done & bits[op] and not needed[op] & ~done:
                 ready.append(op)
-                needs += [place[i][other] for other in shape.reads[op]]
+                needs += [place[i][value] for value in shape.reads[op]]
                 needs_at.append(len(needs))
         ready_at.append(len(ready))
     steps = Steps(
@@ -152,7 +166,9 @@ class Costs:
     Attributes:
         piece: By piece of the shape and device; infinite where it cannot run.
         price: By operator and device, the least that it adds to any segment: see :func:`scheduler.bounds.prices`.
-        delay: By operator, device and receiving device, from the operator's end to the arrival of what it made.
+        delay: By value, device and receiving device, from the end of its maker to its arrival.
+        leave: By operator and device, from its end to the arrival, where the block ends, of what leaves the block;
+            0 where nothing does.
         entry: By operator and device, from the start of the block to the arrival of what it reads from before.
         exit: From the start of the block to the arrival, where it ends, of what passes it by; 0 if nothing does.
         last: Device where the block ends, or -1 if it ends when all of it has.
@@ -161,6 +177,7 @@ class Costs:
     piece: Floats
     price: Floats
     delay: Floats
+    leave: Floats
     entry: Floats
     exit: float
     last: int
@@ -246,11 +263,11 @@ class Crossing:
         _, leave, rest = _entry_leave_rest(shape, costs)
         num_ops, num_devices = costs.price.shape
         urgency = rest.min(axis=1)
-        num_missing = [len(others) for others in shape.reads]
-        readers: list[list[int]] = [[] for _ in range(num_ops)]
-        for op, others in enumerate(shape.reads):
-            for other in others:
-                readers[other].append(op)
+        num_missing = [len(values) for values in shape.reads]
+        read_by: list[list[tuple[int, int]]] = [[] for _ in range(num_ops)]  # by operator, values and their readers
+        for op, values in enumerate(shape.reads):
+            for value in values:
+                read_by[shape.makers[value]].append((value, op))
         waiting = [(-urgency[op], op) for op in range(num_ops) if not num_missing[op]]
         heapq.heapify(waiting)
         free = np.zeros(num_devices)
@@ -263,8 +280,8 @@ class Crossing:
             free[d] = ends[d]
             exit_s = max(exit_s, float(ends[d] + leave[op, d]))
             way.append((op, d))
-            for reader in readers[op]:
-                np.maximum(arrive[reader], ends[d] + costs.delay[op, d], out=arrive[reader])
+            for value, reader in read_by[op]:
+                np.maximum(arrive[reader], ends[d] + costs.delay[value, d], out=arrive[reader])
                 num_missing[reader] -= 1
                 if not num_missing[reader]:
                     heapq.heappush(waiting, (-urgency[reader], reader))
@@ -279,15 +296,15 @@ def _entry_leave_rest(shape: Shape, costs: Costs) -> tuple[Floats, Floats, Float
     """By operator and device: when what it reads from before is there, how long after its end what leaves the block has
     arrived, and the least seconds from its start to the end of the block."""
     num_ops = len(shape.reads)
-    last = costs.last
     entry = np.where(np.array(shape.enters, bool).reshape(num_ops, 1), costs.entry, 0.0)
-    leaves = np.array(shape.leaves, bool).reshape(num_ops, 1) if last >= 0 else np.ones((num_ops, 1), bool)
-    leave = np.where(leaves, costs.delay[:, :, last] if last >= 0 else np.zeros(costs.price.shape), -np.inf)
+    leaves = np.array(shape.leaves, bool).reshape(num_ops, 1) | (costs.last < 0)
+    leave = np.where(leaves, costs.leave, -np.inf)
     rest = np.maximum(leave, 0.0)  # after the end, for now
     for op in reversed(range(num_ops)):
         rest[op] += costs.price[op]
-        for other in shape.reads[op]:
-            np.maximum(rest[other], (costs.delay[other] + rest[op][None, :]).min(axis=1), out=rest[other])
+        for value in shape.reads[op]:
+            other = rest[shape.makers[value]]
+            np.maximum(other, (costs.delay[value] + rest[op][None, :]).min(axis=1), out=other)
     return entry, leave, rest
 
 

@@ -7,11 +7,12 @@ dominates it, since whatever follows the other could follow it, no later; domina
 
 State, with ``k`` devices::
 
-    [ free[0..k-1],  exit,  for each frontier operator u: arrive[u, 0..k-1] ]
+    [ free[0..k-1],  exit,  for each value u of the frontier: arrive[u, 0..k-1] ]
 
 ``free[d]`` is when device ``d`` has ended its queue, ``exit`` when everything that has left the block so far has
-arrived where the block ends, ``arrive[u, d]`` when ``d`` could read what ``u`` made, no earlier than ``free[d]``. The
-frontier of a downset are its members with successors outside of it.
+arrived where the block ends, ``arrive[u, d]`` when ``d`` could read ``u``, no earlier than ``free[d]``. A *value* is
+what an operator makes, or the part of it that travels in the same time; the *frontier* of a downset are the values that
+were made and that somebody outside of it reads.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ class Steps(NamedTuple):
         source: By step, the downset before.
         piece: By step, the segment that is run.
         reads_at: By step, where its reads begin.
-        reads: Places in the frontier before, of operators that the segment reads.
-        moved: From ``moved_at[step]`` on, for each frontier operator after the step its place in the frontier before,
-            or ``-1 - u`` if it is operator ``u`` of the segment.
+        reads: Places in the frontier before, of values that the segment reads.
+        moved: From ``moved_at[step]`` on, for each value of the frontier after the step its place in the frontier
+            before, or ``-1 - u`` if it is value ``u``, which the segment makes.
         moved_at: By step, where they begin.
         num_frontier: By downset, the size of the frontier.
         ready_at: By downset, where its ready operators begin: not done, but all that they read.
         ready: Ready operators.
         needs_at: By ready operator, where its needs begin.
-        needs: Places in the frontier of the operators that it reads.
+        needs: Places in the frontier of the values that it reads.
     """
 
     from_at: Ints
@@ -69,7 +70,7 @@ class Times(NamedTuple):
         entry: By segment and device, when what it reads from before the block is there; 0 if it reads nothing.
         leave: By segment and device, from its end to the arrival, where the block ends, of what leaves the block;
             minus infinity if nothing does.
-        delay: By operator, device and receiving device, from its end to its arrival.
+        delay: By value, device and receiving device, from the end of its maker to its arrival.
         ready_entry: As ``entry``, by operator.
         rest: By operator and device, the least seconds from its start to the end of the block.
         load: By downset and row of ``weights``, the least weighted work of what is not done.

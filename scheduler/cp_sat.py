@@ -9,6 +9,10 @@ CP-SAT counts in whole numbers. A tick is a power of two of seconds, such that e
 to ``2**24`` ticks, and all times are rounded down to ticks. So no plan takes more ticks than it should, and the
 solver's bound holds; and times that are multiples of a coarser power of two stay exact.
 
+Where operators lie between two articulation operators, each device has to do its share of them in between. That
+follows from the rest, but the solver proves little without it; it can be left out, so that the referee takes nothing
+for granted.
+
 Copies that queue and contention are left out, as in :mod:`scheduler.exact`.
 """
 
@@ -26,6 +30,7 @@ from hetsim.plan import Plan, Segment
 from hetsim.problem import Problem
 from hetsim.simulate import makespan_s, simulate
 from scheduler.bounds import prices
+from scheduler.candidates import parts
 from scheduler.effort import Effort
 from scheduler.individual import individual
 from scheduler.segments import plan_from_labels
@@ -35,20 +40,29 @@ NAME = "cp_sat"
 SPACE = "single operators"
 TIME_LIMIT_S = 60.0
 """Unless the effort says otherwise."""
+NUM_WORKERS = 8
+"""So many of CP-SAT's strategies run side by side; with fewer the ones that prove much are left out."""
 DIGITS = 24
 """Binary digits of the ticks that everything in a row takes."""
 
 
 def cp_sat(
-    problem: Problem, effort: Effort | None = None, *, hint: Plan | None = None, num_workers: int = 1
+    problem: Problem,
+    effort: Effort | None = None,
+    *,
+    hint: Plan | None = None,
+    num_workers: int = NUM_WORKERS,
+    shares: bool = True,
 ) -> Solution:
-    """The fastest plan found and the solver's bound; evaluations are branches of its search, which do not limit it.
+    """The fastest plan found and the solver's bound; there are no evaluations to count or to limit.
 
     Args:
         problem: The problem.
         effort: Seed, time limit and progress.
         hint: A plan to start from, its segments taken apart into operators; None stands for that of ``individual``.
-        num_workers: Threads of the solver. With one, the same seed gives the same plan if it ends before the limit.
+        num_workers: Threads of the solver. With one, the same seed gives the same plan if it ends before the limit;
+            with more, plans may differ, but what proven ones take may not.
+        shares: Whether the solver is told that devices share what lies between two articulation operators.
 
     Raises:
         PlanError: If OR-Tools is not installed.
@@ -58,6 +72,8 @@ def cp_sat(
     started_s = time.perf_counter()
     program = _Program(problem, cp_model)
     first = _taken_apart(problem, individual(problem) if hint is None else hint)
+    if shares:
+        program.share()
     program.start_from(first)
     solver = cp_model.CpSolver()
     solver.parameters.max_time_in_seconds = TIME_LIMIT_S if effort.time_limit_s is None else effort.time_limit_s
@@ -74,7 +90,6 @@ def cp_sat(
         makespan_s=best_s,
         bound_s=min(max(solver.best_objective_bound * program.tick_s, 0.0), best_s),
         space=SPACE,
-        num_evaluations=solver.num_branches,
         planning_s=time.perf_counter() - started_s,
     )
 
@@ -127,6 +142,7 @@ class _Program:
     def __init__(self, problem: Problem, cp_model: ModuleType) -> None:
         graph, names = problem.graph, problem.platform.device_names
         self._problem = problem
+        self._at = graph.position
         cost_s = prices(problem)
         hand_over_s = {
             (u, op.name): np.array(
@@ -165,11 +181,22 @@ class _Program:
                     if ticks and (u, a) in self._on and (v, b) in self._on:
                         later = model.add(self._starts[v] >= ends[u] + ticks)
                         later.only_enforce_if(self._on[u, a], self._on[v, b])
-        last = model.new_int_var(0, horizon, "")
+        last = self._last = model.new_int_var(0, horizon, "")
+        self._ends = ends
+        self._cost_s = cost_s
         for op in graph.ops:
             if not graph.successors[op.name]:
                 model.add(last >= ends[op.name])
         model.minimize(last)
+
+    def share(self) -> None:
+        """Say that between two articulation operators each device has time for its operators."""
+        for part in parts(self._problem.graph):
+            begin = self._ends[part.before] if part.before else 0
+            end = self._starts[part.join] if part.join else self._last
+            for d in range(self._cost_s.shape[1]):
+                here = [(op, self._ticks(self._cost_s[self._at[op], d])) for op in part.inside if (op, d) in self._on]
+                self.model.add(end >= begin + sum(ticks * self._on[op, d] for op, ticks in here))
 
     def _ticks(self, seconds: float) -> int:
         return math.floor(seconds / self.tick_s)

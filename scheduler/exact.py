@@ -21,18 +21,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from hetsim.plan import Plan, Segment
 from hetsim.problem import Problem
 from hetsim.simulate import makespan_s
 from scheduler.block import Costs, Crossing, Lattice, Passage, Shape, lattice
-from scheduler.bounds import alone_s, lower_bound, shares
+from scheduler.bounds import Floats, alone_s, lower_bound, shares
 from scheduler.candidates import Part, parts, pieces
 from scheduler.effort import Effort
 from scheduler.solution import ROUNDING, Solution
@@ -62,8 +61,8 @@ def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None 
     limit = MAX_STATES if effort.max_evaluations is None else effort.max_evaluations
     path = Decomposition(problem, fused=not problem.additive if fused is None else fused)
     # Otherwise copies that queue, or a memory that is short, make a plan slower than the path says.
-    as_modelled = problem.traffic_function is None and all(
-        link.mode == "zero-copy" for link in problem.platform.links.values()
+    as_modelled = problem.traffic_function is None and not any(
+        link.mode == "copy" for link in problem.platform.links.values()
     )
     best, best_s, bound_s, upper_s = None, math.inf, 0.0, math.inf
     while True:
@@ -151,8 +150,7 @@ class Decomposition:
         self._names = problem.platform.device_names
         self._fused = fused
         self._parts = parts(problem.graph)
-        self._shapes = [self._shape(part) for part in self._parts]
-        self._tables = [self._table(part, shape) for part, shape in zip(self._parts, self._shapes, strict=True)]
+        self._shapes, self._tables = zip(*map(self._shape_and_table, self._parts), strict=True)
         self._runs = [
             {(opened, d): self._runs_from(i, opened, d) for opened in (False, True) for d in range(len(self._names))}
             for i in range(len(self._parts))
@@ -196,7 +194,10 @@ class Decomposition:
                     continue
                 enter_s, x = math.inf, -1
                 for source, so_far in reached[i].items():
-                    way_s = seconds(self._crossing(i, source, y).passage) if opened else self._tables[i].past[source, y]
+                    if opened:
+                        way_s = seconds(self._crossing(i, source, y).passage)
+                    else:
+                        way_s = float(self._tables[i].past[source, y])
                     if so_far.seconds + way_s < enter_s:
                         enter_s, x = so_far.seconds + way_s, source
                 for run in runs:
@@ -253,55 +254,61 @@ class Decomposition:
                 found.append(_Run(end, Segment(name, ops), seconds))
         return found
 
-    def _shape(self, part: Part) -> Shape:
-        graph = self._problem.graph
+    def _shape_and_table(self, part: Part) -> tuple[Shape, _Table]:
+        """Who feeds whom in a block, and what it costs on whichever devices it begins and ends."""
+        problem, names, graph = self._problem, self._names, self._problem.graph
         place = {op: i for i, op in enumerate(part.inside)}
-        return Shape(
-            reads=tuple(
-                tuple(sorted(place[other] for other in graph.predecessors[op] if other in place)) for op in part.inside
-            ),
+        values: dict[tuple[str, bytes], int] = {}
+        delays: list[Floats] = []
+        reads: list[tuple[int, ...]] = []
+        for op in part.inside:
+            read: set[int] = set()
+            for tensor in graph.by_name[op].inputs:
+                maker = graph.producer.get(tensor)
+                if maker in place:
+                    delay = self._delay((tensor,))
+                    value = values.setdefault((maker, delay.tobytes()), len(delays))
+                    if value == len(delays):
+                        delays.append(delay)
+                    read.add(value)
+            reads.append(tuple(sorted(read)))
+        shape = Shape(
+            makers=tuple(place[maker] for maker, _ in values),
+            reads=tuple(reads),
             enters=tuple(part.before in graph.predecessors[op] for op in part.inside),
             leaves=tuple(any(reader not in place for reader in graph.successors[op]) for op in part.inside),
             pieces=pieces(graph, part.inside, fused=self._fused),
         )
-
-    def _table(self, part: Part, shape: Shape) -> _Table:
-        """What a block costs, on whichever devices it begins and ends."""
-        problem, names = self._problem, self._names
         members = [tuple(part.inside[op] for op in piece) for piece in shape.pieces]
         piece = np.array([[alone_s(problem, name, ops) for name in names] for ops in members])
         piece = piece.reshape(len(members), len(names))
         price = piece[: len(part.inside)].copy()
-        for ops, seconds in zip(shape.pieces, piece, strict=True):
+        for at, seconds in zip(map(list, shape.pieces), piece, strict=True):
             for d in range(len(names)):
-                if len(ops) > 1 and seconds[d] < math.inf:
-                    at = list(ops)
+                if len(at) > 1 and seconds[d] < math.inf:
                     price[at, d] = np.minimum(price[at, d], shares(seconds[d], piece[at, d]))
-        return _Table(
+        square = (-1, len(names), len(names))
+        return shape, _Table(
             piece=piece,
             price=price,
-            delay=np.array([self._delay(op) for op in part.inside]).reshape(-1, len(names), len(names)),
-            before=self._delay(part.before) if part.before else None,
-            past={
-                (x, y): float(self._delay(part.before)[x, y]) if part.before else 0.0
-                for x in (range(len(names)) if part.before else (-1,))
-                for y in range(len(names))
-            },
-            joins_before=part.before in problem.graph.predecessors.get(part.join, ()),
+            delay=np.array(delays).reshape(square),
+            leave=np.array([self._hop(op, (part.join,)) for op in part.inside]).reshape(square),
+            entry=np.array([self._hop(part.before, (op,)) for op in part.inside]).reshape(square),
+            past=self._hop(part.before, part.ops),
+            exit=self._hop(part.before, (part.join,)),
         )
 
-    def _delay(self, op: str) -> npt.NDArray[np.float64]:
-        """Seconds from an operator's end to the arrival of what it made, by its device and the one that receives.
-
-        Where tensors of one operator arrive at different times, those of the first: a lower bound.
-        """
+    def _hop(self, maker: str, readers: Sequence[str]) -> Floats:
+        """By device and receiving device, from an operator's end to the arrival of all that these read from it."""
         graph = self._problem.graph
-        tensors = [tensor for tensor in graph.by_name[op].outputs if graph.consumers[tensor]]
+        tensors = graph.by_name[maker].outputs if maker else ()
+        return self._delay([t for t in tensors if any(reader in graph.consumers[t] for reader in readers)])
+
+    def _delay(self, tensors: Sequence[str]) -> Floats:
+        """By device and receiving device, how long all of these tensors take if none waits for another."""
+        seconds = self._problem.transfer_s
         return np.array(
-            [
-                [min((self._problem.transfer_s(a, b, tensor) for tensor in tensors), default=0.0) for b in self._names]
-                for a in self._names
-            ]
+            [[max((seconds(a, b, t) for t in tensors), default=0.0) for b in self._names] for a in self._names]
         )
 
     def _crossing(self, i: int, x: int, y: int) -> Crossing:
@@ -310,14 +317,17 @@ class Decomposition:
             shape, table = self._shapes[i], self._tables[i]
             if shape not in self._lattices:
                 self._lattices[shape] = lattice(shape)
-            num_ops, num_devices = table.price.shape
-            enters = np.array(shape.enters, bool)
-            entry = np.zeros((num_ops, num_devices))
-            if table.before is not None:
-                entry = np.where(enters[:, None], table.before[x][None, :], 0.0)
-            exit_s = table.past[x, y] if y >= 0 and table.joins_before else 0.0
-            costs = Costs(piece=table.piece, price=table.price, delay=table.delay, entry=entry, exit=exit_s, last=y)
-            key = (shape, *(one.tobytes() for one in (costs.piece, costs.delay, costs.entry)), exit_s, y)
+            costs = Costs(  # with no block before, x is -1, and nothing is read from there
+                piece=table.piece,
+                price=table.price,
+                delay=table.delay,
+                leave=table.leave[:, :, y] if y >= 0 else np.zeros(table.price.shape),
+                entry=table.entry[:, x],
+                exit=float(table.exit[x, y]) if y >= 0 else 0.0,
+                last=y,
+            )
+            tables = (costs.piece, costs.delay, costs.leave, costs.entry)
+            key = (shape, *(table.tobytes() for table in tables), costs.exit, y)
             if key not in self._alike:
                 self._alike[key] = Crossing(shape, self._lattices[shape], costs)
                 self._alike[key].widen()
@@ -348,15 +358,17 @@ class _Table:
     Attributes:
         piece: By piece and device.
         price: By operator and device.
-        delay: By operator, device and receiving device.
-        before: The same of the articulation operator before; None for the first block.
-        past: From its end to the start of the block as one segment, by the devices of both; from -1 for the first.
-        joins_before: Whether the join reads from it directly.
+        delay: By value, device and receiving device.
+        leave: By operator, device and the device of the join, for what the join reads.
+        entry: By operator, device of the articulation operator before and device, for what the operator reads from it.
+        past: By the same two devices, for what the block as one segment reads from it.
+        exit: By the same two devices, for what the join reads from it.
     """
 
-    piece: npt.NDArray[np.float64]
-    price: npt.NDArray[np.float64]
-    delay: npt.NDArray[np.float64]
-    before: npt.NDArray[np.float64] | None
-    past: dict[tuple[int, int], float]
-    joins_before: bool
+    piece: Floats
+    price: Floats
+    delay: Floats
+    leave: Floats
+    entry: Floats
+    past: Floats
+    exit: Floats
