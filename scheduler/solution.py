@@ -49,4 +49,4 @@ class Solution:
         """What is known, in words."""
         if self.proven:
             return f"optimal among {self.space}"
-        return f"bound {self.gap:.1%} below it, among {self.space}"
+        return f"not proven optimal among {self.space}"

@@ -58,7 +58,7 @@ def check(problem: Problem, solution: Solution) -> None:
 
 
 @given(problem=problems(max_ops=6).map(zero_copy))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_single_operators_are_planned_as_fast_as_brute_force_finds(problem: Problem) -> None:
     solution = exact(problem, fused=False)
     check(problem, solution)

@@ -40,7 +40,7 @@ def test_what_is_known_in_words() -> None:
     assert (proven.gap, proven.proven, proven.verdict) == (0.0, True, "optimal among single operators")
     open_one = replace(proven, bound_s=1.5)
     assert (open_one.gap, open_one.proven) == (0.25, False)
-    assert open_one.verdict == "bound 25.0% below it, among single operators"
+    assert open_one.verdict == "not proven optimal among single operators"
     assert Solution(plan=plan, makespan_s=0.0, bound_s=0.0, space="any").gap == 0.0
     for bound_s in (-1.0, 3.0, float("nan")):
         with pytest.raises(ValueError, match=f"bound_s must be from 0 to makespan_s 2.0, got {bound_s}"):

@@ -34,11 +34,11 @@ from runtime import Runtime
 from runtime.backends import available_engines, make_backend
 from runtime.calibrate import calibrate as calibrate_platform
 from runtime.profiler import Effort, make_header, profile_covers
-from scheduler.registry import make_plan
 from tuner.exits import run_to_exit
 from tuner.finals import Pace, typical_run
 from tuner.progress import OnScreen
 from tuner.report import print_outcome
+from tuner.solving import solve_on_screen
 from tuner.tune import Options
 from tuner.tune import tune as tune_model
 
@@ -145,15 +145,25 @@ def plan(
     platform: PlatformOption = DEFAULT_PLATFORM,
     shape: ShapeOption = [],  # noqa: B006
     seed: SeedOption = 0,
-    max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that a search simulates.")] = 3000,
+    max_evaluations: Annotated[
+        int | None, typer.Option(metavar="N", help="Candidates that the scheduler may evaluate; absent: its own limit.")
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="When to be content with the best so far, as on Ctrl-C.")
+    ] = None,
 ) -> None:
     """Plan a model from a profile; nothing is measured."""
     found, where = _model(model, shape), load_platform(platform)
     problem = make_problem(found, where, _profile_of(found, profile))
-    made = make_plan(scheduler, problem, seed=seed, max_evaluations=max_evaluations)
+    solution = solve_on_screen(
+        scheduler, problem, OnScreen(_out), seed=seed, max_evaluations=max_evaluations, time_limit_s=time_limit
+    )
+    made = solution.plan
     save_plan(made, out)
     timeline = simulate_plan(problem, made)
     _say(f"{scheduler}: {timeline.makespan_s * 1e3:.2f} ms simulated, {made.num_segments} segments, in {out}")
+    _say(f"  bound {solution.bound_s * 1e3:.2f} ms, gap {solution.gap:.2%}: {solution.verdict}")
+    _say(f"  planned in {solution.planning_s:.2f} s, {solution.num_evaluations} evaluations")
     for assignment in who_runs_what(found.graph, made, timeline, where):
         _say(f"  {assignment}")
 
