@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hetsim.errors import PlanError
 from hetsim.machine.platform import Link, Memory
+from hetsim.model.graph import Graph, Op, Tensor
 from hetsim.problem import Latency, Problem
 from hetsim.simulate import makespan_s, simulate
 from hetsim.timeline import check_timeline
@@ -30,20 +31,23 @@ def zero_copy(problem: Problem) -> Problem:
 
 @st.composite
 def ladders(draw: st.DrawFn, max_devices: int = 2) -> Problem:
-    """Random blocks in a row: forks of short branches, some crossed by an edge, that end in a join; seven operators."""
+    """Random blocks in a row: forks of branches, some longer, some crossed by an edge, that end in a join; 7 ops."""
     reads: dict[str, tuple[str, ...]] = {}
     before: tuple[str, ...] = ()
     while len(reads) < 7:
         ends = []
-        for _ in range(min(draw(st.integers(0, 3)), 6 - len(reads))):
-            reads[f"op{len(reads)}"] = (*before, *(ends[-1:] if draw(st.booleans()) else ()))
-            ends.append(f"op{len(reads) - 1}")
+        for _ in range(min(draw(st.sampled_from((0, 1, 2, 3, 4, 5))), 6 - len(reads))):
+            name, way = f"op{len(reads)}", draw(st.sampled_from(("fork", "chain", "cross")))
+            reads[name] = (ends.pop(0),) if way == "chain" and ends else before
+            if way == "cross":
+                reads[name] += tuple(ends[-1:])
+            ends.append(name)
         passed_by = before if draw(st.booleans()) else ()
         reads[f"op{len(reads)}"] = (*passed_by, *ends) or before
         before = (f"op{len(reads) - 1}",)
     names = ("cpu", "npu0", "npu1")[:max_devices]
     cost_s = st.integers(0, 8).map(lambda n: n * LATTICE_S)
-    links = {(a, b): Link(setup_s=LATTICE_S * draw(st.integers(0, 2))) for a in names for b in names if a != b}
+    links = {(a, b): Link(setup_s=LATTICE_S * draw(st.sampled_from((0, 1, 4)))) for a in names for b in names if a != b}
     costs_s = {
         op: {name: draw(cost_s) for name in draw(st.sampled_from((names, names[:1], names[1:])))} for op in reads
     }
@@ -250,3 +254,34 @@ def test_limits_out_of_range_are_refused() -> None:
         Effort(time_limit_s=float("nan"))
     with pytest.raises(PlanError, match=r"cannot evaluate -1 candidates; give 0 or more"):
         Effort(max_evaluations=-1)
+
+
+def test_tensors_of_one_operator_travel_in_their_own_time() -> None:
+    # a ends at 1 on the cpu; b follows there; c, on the npu alone, reads 3000 bytes, which take 3 s: from 4 until 5;
+    # its 1000 bytes are back at 6, and d ends at 7
+    graph = Graph(
+        name="two outputs",
+        ops=(
+            Op(name="a", kind="Split", inputs=("x",), outputs=("small", "large")),
+            Op(name="b", kind="Relu", inputs=("small",), outputs=("b.out",)),
+            Op(name="c", kind="Relu", inputs=("large",), outputs=("c.out",)),
+            Op(name="d", kind="Add", inputs=("b.out", "c.out"), outputs=("d.out",)),
+        ),
+        tensors={
+            name: Tensor(name, (size,), "uint8")
+            for name, size in (
+                ("x", 1),
+                ("small", 1000),
+                ("large", 3000),
+                ("b.out", 1000),
+                ("c.out", 1000),
+                ("d.out", 1),
+            )
+        },
+        inputs=("x",),
+        outputs=("d.out",),
+    )
+    platform = platform_of("cpu", "npu", bandwidth_bytes_per_s=1000.0, copy=True)
+    costs_s = {op: {"npu" if op == "c" else "cpu": 1.0} for op in "abcd"}
+    solution = exact(problem_of(graph, costs_s, platform), fused=False)
+    assert (solution.makespan_s, solution.bound_s) == (7.0, 7.0)
