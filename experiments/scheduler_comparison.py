@@ -17,7 +17,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter
 from typing import Annotated
 
 import typer
@@ -33,8 +32,7 @@ from hetsim.pictures import Planned, draw_schedulers
 from hetsim.problem import Problem
 from hetsim.profile import load_profile
 from hetsim.random_graphs import layered_problem
-from hetsim.simulate import makespan_s
-from scheduler.registry import make_plan, scheduler_names
+from scheduler.registry import Effort, scheduler_names, solve
 from tuner.exits import run_to_exit
 from tuner.progress import OnScreen, Silent, Stages
 
@@ -56,7 +54,7 @@ class SchedulerLine:
         num_ops: Operators that it has.
         scheduler: Who planned.
         simulated_s: What the plan takes by the model.
-        bound_s: What no plan can take less than, or None where nobody knows.
+        bound_s: No plan in the space that the scheduler speaks of is faster.
         planning_s: What planning took, costs looked up for the first time.
         num_segments: Compiled units.
         num_devices: Of the platform.
@@ -67,7 +65,7 @@ class SchedulerLine:
     num_ops: int
     scheduler: str
     simulated_s: float
-    bound_s: float | None
+    bound_s: float
     planning_s: float
     num_segments: int
     num_devices: int
@@ -213,18 +211,16 @@ def _lines(
                 stages.say(f"{name}: {scheduler} left out, beyond {LARGEST[scheduler]} operators it takes too long")
                 continue
             fresh = replace(problem, _known={})  # so that each scheduler asks for costs itself
-            start_s = perf_counter()
-            plan = make_plan(scheduler, fresh, seed=seed, max_evaluations=max_evaluations)
-            planning_s = perf_counter() - start_s
+            found = solve(scheduler, fresh, Effort(seed=seed, max_evaluations=max_evaluations))
             lines.append(
                 SchedulerLine(
                     problem=name,
                     num_ops=num_ops,
                     scheduler=scheduler,
-                    simulated_s=makespan_s(problem, plan),
-                    bound_s=None,
-                    planning_s=planning_s,
-                    num_segments=plan.num_segments,
+                    simulated_s=found.makespan_s,
+                    bound_s=found.bound_s,
+                    planning_s=found.planning_s,
+                    num_segments=found.plan.num_segments,
                     num_devices=len(problem.platform.devices),
                     costs=costs,
                 )

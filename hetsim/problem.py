@@ -48,6 +48,7 @@ class Problem:
         latency_function: Costs; answers are remembered here, so it is asked once for each question.
         traffic_function: Memory traffic; None stands for none, so that nothing slows anything down.
         model_hash: Put into plans; empty where there is no model.
+        additive: Whether a segment takes just the sum of its operators' times, so that fusing gains nothing.
 
     Raises:
         ProblemError: If some operator can run nowhere.
@@ -58,6 +59,7 @@ class Problem:
     latency_function: LatencyFunction
     traffic_function: TrafficFunction | None = None
     model_hash: str = ""
+    additive: bool = False
     _known: dict[tuple[str, tuple[str, ...]], Latency | None] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -30,10 +30,12 @@ cpop: 2.0 s
 peft: 2.0 s
 ios: 2.0 s
 genetic: 2.0 s
+exact: 2.0 s
 search: 2.0 s
 """
 
-from scheduler.registry import Effort, make_plan, scheduler_names
-from scheduler.search import Progress
+from scheduler.effort import Effort, Progress
+from scheduler.registry import make_plan, scheduler_names, solve
+from scheduler.solution import Solution
 
-__all__ = ["Effort", "Progress", "make_plan", "scheduler_names"]
+__all__ = ["Effort", "Progress", "Solution", "make_plan", "scheduler_names", "solve"]

@@ -19,13 +19,16 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hetsim.compiled import CompiledSimulator
+
 from hetsim.plan import Plan
 from hetsim.problem import Problem
-from hetsim.simulate import Simulator
+from scheduler.effort import Effort
 from scheduler.merging import Orders, fused_runs, plan_from_orders
 from scheduler.segments import Queues
 from scheduler.single_device import whole_model_devices
 
+MAX_EVALUATIONS = 3000
 MIN_POPULATION, MAX_POPULATION = 4, 50
 ELITE = 2
 """So many of the best live on unchanged."""
@@ -36,7 +39,6 @@ STAYS = (0.0, 0.5, 0.9, 0.98)
 
 Evaluator = Callable[[Queues], float]
 """From queues to the makespan in seconds."""
-Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,44 +50,38 @@ class _Individual:
     makespan_s: float
 
 
-def genetic(
-    problem: Problem,
-    *,
-    seed: int = 0,
-    max_evaluations: int = 3000,
-    evaluate: Evaluator | None = None,
-    progress: Progress | None = None,
-) -> Plan:
+def genetic(problem: Problem, effort: Effort | None = None, *, evaluate: Evaluator | None = None) -> Plan:
     """The best individual's plan; of equal ones that of the first found.
 
     The first population has every device that can run the whole graph, each operator on its fastest device, and
-    otherwise random individuals. Its size is the square root of ``max_evaluations`` within ``MIN_POPULATION`` and
+    otherwise random individuals. Its size is the square root of the evaluations within ``MIN_POPULATION`` and
     ``MAX_POPULATION``; generations follow while evaluations are left.
 
     Args:
         problem: The problem.
-        seed: The same seed and ``max_evaluations`` give the same plan.
-        max_evaluations: Individuals that are evaluated; those without random genes come on top.
-        evaluate: Judges queues; None stands for the SimPy model.
-        progress: Called once for each generation with evaluations so far, their largest number, and the best time so
-            far in seconds.
+        effort: Evaluations are individuals; those without random genes come on top. The same seed and evaluations give
+            the same plan.
+        evaluate: Judges queues; None stands for the model.
     """
-    breeder = _Breeder(problem, random.Random(seed), evaluate or Simulator(problem).run)
+    effort = effort or Effort()
+    until = effort.until()
+    limit = MAX_EVALUATIONS if effort.max_evaluations is None else effort.max_evaluations
+    breeder = _Breeder(problem, random.Random(effort.seed), evaluate or CompiledSimulator(problem).run)
     population = breeder.founders()
-    size = max(MIN_POPULATION, min(MAX_POPULATION, round(max_evaluations**0.5)))
-    left = max_evaluations
+    size = max(MIN_POPULATION, min(MAX_POPULATION, round(limit**0.5)))
+    left = limit
     while left and len(population) < size:
         population.append(breeder.stranger())
         left -= 1
     population.sort(key=lambda one: one.makespan_s)  # stable: of equal ones the first found stays first
-    while left:
-        if progress is not None:
-            progress(max_evaluations - left, max_evaluations, population[0].makespan_s)
+    while left and not until():
+        if effort.progress is not None:
+            effort.progress(limit - left, limit, population[0].makespan_s)
         children = [breeder.child(population) for _ in range(min(left, max(size - ELITE, 1)))]
         left -= len(children)
         population = sorted([*population[:ELITE], *children], key=lambda one: one.makespan_s)
-    if progress is not None:
-        progress(max_evaluations, max_evaluations, population[0].makespan_s)
+    if effort.progress is not None:
+        effort.progress(limit, limit, population[0].makespan_s)
     return plan_from_orders(problem, "genetic", breeder.orders(population[0].devices, population[0].priorities))
 
 

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from hetsim.errors import PlanError
 from hetsim.plan import Plan
 from hetsim.problem import Problem
+from hetsim.simulate import makespan_s
+from scheduler.bounds import lower_bound
+from scheduler.cp_sat import cp_sat
 from scheduler.cpop import cpop
+from scheduler.effort import Effort, Progress
+from scheduler.exact import exact, space_of
 from scheduler.genetic import genetic
 from scheduler.heft import heft
 from scheduler.individual import individual
 from scheduler.ios import ios
 from scheduler.partition_tuner import partition_tuner
 from scheduler.peft import peft
-from scheduler.search import MAX_EVALUATIONS, Progress, search
+from scheduler.search import search
 from scheduler.single_device import single_device, whole_model_devices
+from scheduler.solution import Solution
 from scheduler.type_based import type_based
+
+__all__ = ["REFEREES", "SINGLE", "Effort", "algorithm_names", "make_plan", "scheduler_names", "solve"]
 
 SINGLE = "single:"
 """What names of single devices' plans start with."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
-    """How hard an algorithm that searches may try.
-
-    Attributes:
-        seed: Of its random choices.
-        max_evaluations: Candidates that it may evaluate, at least 0.
-        progress: Told now and then how far it is, or None.
-    """
-
-    seed: int = 0
-    max_evaluations: int = MAX_EVALUATIONS
-    progress: Progress | None = None
-
-
-_ALGORITHMS: Mapping[str, Callable[[Problem, Effort], Plan]] = {
+_ALGORITHMS: Mapping[str, Callable[[Problem, Effort], Plan | Solution]] = {
     "type_based": lambda problem, _: type_based(problem),
     "individual": lambda problem, _: individual(problem),
     "partition_tuner": lambda problem, _: partition_tuner(problem),
@@ -46,23 +38,50 @@ _ALGORITHMS: Mapping[str, Callable[[Problem, Effort], Plan]] = {
     "cpop": lambda problem, _: cpop(problem),
     "peft": lambda problem, _: peft(problem),
     "ios": lambda problem, _: ios(problem),
-    "genetic": lambda problem, effort: genetic(
-        problem, seed=effort.seed, max_evaluations=effort.max_evaluations, progress=effort.progress
-    ),
-    "search": lambda problem, effort: search(
-        problem, seed=effort.seed, max_evaluations=effort.max_evaluations, progress=effort.progress
-    ),
+    "genetic": genetic,
+    "exact": exact,
+    "search": search,
+    "exact_operators": lambda problem, effort: exact(problem, effort, fused=False),
+    "cp_sat": cp_sat,
 }
+
+REFEREES = ("exact_operators", "cp_sat")
+"""Algorithms that plan single operators to judge others by, not to be executed; cp_sat needs ``hetsim[cp-sat]``."""
 
 
 def algorithm_names() -> tuple[str, ...]:
-    """The algorithms that there are for any problem."""
+    """The algorithms that there are for any problem, referees included."""
     return tuple(_ALGORITHMS)
 
 
-def scheduler_names(problem: Problem) -> tuple[str, ...]:
-    """What :func:`make_plan` knows: ``single:DEVICE`` for each device that runs all operators, then the algorithms."""
-    return (*(SINGLE + name for name in whole_model_devices(problem)), *_ALGORITHMS)
+def scheduler_names(problem: Problem, *, referees: bool = False) -> tuple[str, ...]:
+    """What :func:`solve` knows: ``single:DEVICE`` for each device that runs all operators, then the algorithms.
+
+    Args:
+        problem: What to plan.
+        referees: Whether :data:`REFEREES` are among them, at the end.
+    """
+    names = (*(SINGLE + name for name in whole_model_devices(problem)), *_ALGORITHMS)
+    return tuple(name for name in names if referees or name not in REFEREES)
+
+
+def solve(name: str, problem: Problem, effort: Effort | None = None) -> Solution:
+    """What the scheduler of that name makes of a problem, with a bound.
+
+    The same arguments give the same plan, as long as no time limit and nobody stops it. Algorithms that know no bound
+    get the one of :mod:`scheduler.bounds`.
+
+    Args:
+        name: One of :func:`scheduler_names`, referees included.
+        problem: What to plan.
+        effort: How hard to try; None stands for each algorithm's own limits.
+
+    Raises:
+        PlanError: If there is no such scheduler for this problem.
+    """
+    started_s = time.perf_counter()
+    made = _made(name, problem, effort or Effort())
+    return made if isinstance(made, Solution) else _bounded(problem, made, time.perf_counter() - started_s)
 
 
 def make_plan(
@@ -70,26 +89,44 @@ def make_plan(
     problem: Problem,
     *,
     seed: int = 0,
-    max_evaluations: int = MAX_EVALUATIONS,
+    max_evaluations: int | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """The plan that the scheduler of that name makes; the same arguments always give the same plan.
 
     Args:
-        name: One of :func:`scheduler_names`.
+        name: One of :func:`scheduler_names`, referees included.
         problem: What to plan.
         seed: For schedulers that choose at random.
-        max_evaluations: For schedulers that search, the candidates that they may evaluate.
+        max_evaluations: For schedulers that search, the candidates that they may evaluate; None stands for their own
+            limits.
         progress: For schedulers that search, called now and then with the candidates evaluated, their largest
-            number, and the best time so far in seconds.
+            number, the best time so far and its lower bound in seconds.
 
     Raises:
         PlanError: If there is no such scheduler for this problem.
     """
-    if name not in scheduler_names(problem):
-        raise PlanError(
-            f"no scheduler {name!r} for {problem.graph.name!r}; choose from {', '.join(scheduler_names(problem))}"
-        )
+    made = _made(name, problem, Effort(seed=seed, max_evaluations=max_evaluations, progress=progress))
+    return made.plan if isinstance(made, Solution) else made
+
+
+def _made(name: str, problem: Problem, effort: Effort) -> Plan | Solution:
+    names = scheduler_names(problem, referees=True)
+    if name not in names:
+        raise PlanError(f"no scheduler {name!r} for {problem.graph.name!r}; choose from {', '.join(names)}")
     if name.startswith(SINGLE):
         return single_device(problem, name.removeprefix(SINGLE))
-    return _ALGORITHMS[name](problem, Effort(seed=seed, max_evaluations=max_evaluations, progress=progress))
+    return _ALGORITHMS[name](problem, effort)
+
+
+def _bounded(problem: Problem, plan: Plan, planning_s: float) -> Solution:
+    """A plan with the bound of all plans of single operators and of the segments that it fuses itself."""
+    best_s = makespan_s(problem, plan)
+    fused = [] if problem.additive else [segment for segment in plan.segments if len(segment.ops) > 1]
+    return Solution(
+        plan=plan,
+        makespan_s=best_s,
+        bound_s=min(lower_bound(problem, fused), best_s),
+        space=space_of(problem, len(fused)),
+        planning_s=planning_s,
+    )

@@ -1,15 +1,17 @@
 """A seeded local search over the device of every branch and where segments begin, judged by the SimPy model.
 
-It starts from the best of every baseline and of a shortest path over blocks (:mod:`scheduler.blockwise`), and walks by
-late acceptance hill climbing: E. K. Burke, Y. Bykov, "The late acceptance Hill-Climbing heuristic", European Journal of
-Operational Research 258(1), 2017. A candidate is a pair of labels, a device and a raise for each operator
-(:mod:`scheduler.segments`): every candidate is a valid plan, and every valid plan is one.
+It starts from the best of exact planning (:mod:`scheduler.exact`), of every baseline and of a shortest path over blocks
+(:mod:`scheduler.blockwise`), and walks by late acceptance hill climbing: E. K. Burke, Y. Bykov, "The late acceptance
+Hill-Climbing heuristic", European Journal of Operational Research 258(1), 2017. A candidate is a pair of labels, a
+device and a raise for each operator (:mod:`scheduler.segments`): every candidate is a valid plan, and every valid plan
+is one.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hetsim.errors import PlanError
@@ -18,14 +20,14 @@ from hetsim.plan import Plan, resolve
 from hetsim.problem import Problem
 from hetsim.simulate import Simulator
 from scheduler.blockwise import block_branches, blockwise, entries
+from scheduler.effort import Effort
+from scheduler.exact import bound_beside, exact
 from scheduler.individual import individual
 from scheduler.partition_tuner import partition_tuner
 from scheduler.segments import Queues, labels_of, plan_from_labels, queues_from_labels
 from scheduler.single_device import single_device, whole_model_devices
+from scheduler.solution import Solution
 from scheduler.type_based import type_based
-
-Progress = Callable[[int, int, float], None]
-"""Called with the candidates evaluated so far, their largest number, and the best time so far in seconds."""
 
 MAX_EVALUATIONS = 3000
 MEMORY = 40
@@ -52,31 +54,36 @@ class _Candidate:
         object.__setattr__(self, "rank", (round(self.makespan_s / TIE_S), num_segments, len(self.queues)))
 
 
-def search(
-    problem: Problem,
-    *,
-    seed: int = 0,
-    max_evaluations: int = MAX_EVALUATIONS,
-    progress: Progress | None = None,
-) -> Plan:
+def search(problem: Problem, effort: Effort | None = None) -> Solution:
     """The fastest plan found by the model; ties go to fewer segments, then to fewer devices, then to the first found.
 
-    Never slower than any single device or baseline.
+    Never slower than any single device or baseline, nor than the plan of :mod:`scheduler.exact`. Where that is proven
+    to be the fastest of all plans there is no walk. Where segments may pay that exact planning does not know, the walk
+    looks for them; if the plan found has any, the bound is that of :mod:`scheduler.bounds` with them.
 
     Args:
         problem: The problem.
-        seed: Of the random walk; the same seed and ``max_evaluations`` give the same plan.
-        max_evaluations: Candidates that the walk evaluates, at least 0; the starting points come on top.
-        progress: Told now and then how far the walk is.
+        effort: Evaluations are candidates of the walk; the starting points come on top. The same seed and evaluations
+            give the same plan.
     """
-    walk = _Walk(problem, random.Random(seed))
-    current = best = min(walk.starts(), key=lambda candidate: candidate.rank)
+    effort = effort or Effort()
+    started_s = time.perf_counter()
+    until = effort.until()
+    limit = MAX_EVALUATIONS if effort.max_evaluations is None else effort.max_evaluations
+    walk = _Walk(problem, random.Random(effort.seed))
+    proof = exact(problem, Effort(stop=until))
+    current = best = min(walk.starts(proof.plan), key=lambda candidate: candidate.rank)
+    # A bound of some segments says nothing of others, which the walk may find.
+    bound_s = proof.bound_s if problem.additive else 0.0
     history = [current.makespan_s] * MEMORY
     best_at = 0
-    for i in range(max_evaluations):
-        if progress is not None and i % PROGRESS_EVERY == 0:
-            progress(i, max_evaluations, best.makespan_s)
+    num_evaluations = 0
+    while num_evaluations < limit and not (problem.additive and proof.proven) and not until():
+        i = num_evaluations
+        if effort.progress is not None and i % PROGRESS_EVERY == 0:
+            effort.progress(i, limit, best.makespan_s, bound_s)
         candidate = walk.neighbour(current)
+        num_evaluations += 1
         if candidate is not None and candidate.makespan_s <= max(current.makespan_s, history[i % MEMORY]):
             current = candidate
             if candidate.rank < best.rank:
@@ -85,9 +92,18 @@ def search(
         if i - best_at == PATIENCE:
             current, best_at = best, i
             history = [best.makespan_s * random_slack for random_slack in walk.slacks(MEMORY)]
-    if progress is not None:
-        progress(max_evaluations, max_evaluations, best.makespan_s)
-    return plan_from_labels(problem, "search", best.device_of, best.raised)
+    if effort.progress is not None:
+        effort.progress(limit, limit, best.makespan_s, bound_s)
+    plan = plan_from_labels(problem, "search", best.device_of, best.raised)
+    bound_s, space = bound_beside(problem, plan, proof)
+    return Solution(
+        plan=plan,
+        makespan_s=best.makespan_s,
+        bound_s=min(bound_s, best.makespan_s),
+        space=space,
+        num_evaluations=num_evaluations,
+        planning_s=time.perf_counter() - started_s,
+    )
 
 
 class _Walk:
@@ -113,10 +129,11 @@ class _Walk:
             self._move_stretch,
         )
 
-    def starts(self) -> list[_Candidate]:
-        """Every single device, every baseline, and the shortest path over blocks."""
+    def starts(self, exact_plan: Plan) -> list[_Candidate]:
+        """The plan of exact planning, every single device, every baseline, and the shortest path over blocks."""
         problem = self._problem
-        plans = [single_device(problem, name) for name in whole_model_devices(problem)]
+        plans = [exact_plan]
+        plans += [single_device(problem, name) for name in whole_model_devices(problem)]
         plans += [type_based(problem), individual(problem), partition_tuner(problem)]
         labels = [labels_of(resolve(problem.graph, plan)) for plan in plans]
         path = blockwise(problem, self._simulator)

@@ -12,6 +12,7 @@ from hetsim.plan import Plan, Segment, resolve
 from hetsim.problem import Problem
 from hetsim.random_graphs import layered_problem
 from hetsim.simulate import Simulator, makespan_s
+from scheduler.effort import Effort
 from scheduler.genetic import _Breeder, genetic
 from scheduler.segments import Queues
 from scheduler.single_device import single_device
@@ -40,7 +41,7 @@ def test_the_budget_is_kept_and_progress_is_told(budget: int) -> None:
         calls.append(queues)
         return simulator.run(queues)
 
-    genetic(problem, max_evaluations=budget, evaluate=evaluate, progress=lambda *call: progress.append(call))
+    genetic(problem, Effort(max_evaluations=budget, progress=lambda *call: progress.append(call)), evaluate=evaluate)
     assert len(calls) == budget + 3  # two whole devices, and each operator on its fastest
     assert progress[-1][:2] == (budget, budget)
     assert all(later[2] <= earlier[2] and later[0] >= earlier[0] for earlier, later in pairwise(progress))
@@ -50,7 +51,7 @@ def test_the_budget_is_kept_and_progress_is_told(budget: int) -> None:
 @settings(max_examples=20)
 def test_never_slower_than_a_single_device(problem: Problem, seed: int) -> None:
     # A whole device as one segment is among the founders, unless it refuses that.
-    found_s = makespan_s(problem, genetic(problem, seed=seed, max_evaluations=20))
+    found_s = makespan_s(problem, genetic(problem, Effort(seed=seed, max_evaluations=20)))
     for name in problem.platform.device_names:
         if problem.latency(name, tuple(op.name for op in problem.graph.ops)) is not None:
             assert found_s <= makespan_s(problem, single_device(problem, name)) + 1e-12
@@ -58,8 +59,10 @@ def test_never_slower_than_a_single_device(problem: Problem, seed: int) -> None:
 
 def test_evolution_betters_random_individuals() -> None:
     problem = layered_problem(40, seed=0)
-    start_s = makespan_s(problem, genetic(problem, max_evaluations=0))
-    few_s = makespan_s(problem, genetic(problem, max_evaluations=100))
-    many_s = makespan_s(problem, genetic(problem, max_evaluations=1500))
+    start_s = makespan_s(problem, genetic(problem, Effort(max_evaluations=0)))
+    few_s = makespan_s(problem, genetic(problem, Effort(max_evaluations=100)))
+    many_s = makespan_s(problem, genetic(problem, Effort(max_evaluations=1500)))
     assert many_s < few_s <= start_s
-    assert genetic(problem, max_evaluations=300, seed=1) == genetic(problem, max_evaluations=300, seed=1)
+    assert genetic(problem, Effort(max_evaluations=300, seed=1)) == genetic(
+        problem, Effort(max_evaluations=300, seed=1)
+    )

@@ -18,11 +18,11 @@ from hetsim.plan import Plan, Segment, resolve
 from hetsim.problem import Problem
 from hetsim.simulate import Simulator, makespan_s, simulate
 from hetsim.timeline import check_timeline
-from scheduler import make_plan, scheduler_names
+from scheduler import Effort, make_plan, scheduler_names
 from scheduler.blockwise import blockwise
 from scheduler.individual import individual, sum_s
 from scheduler.partition_tuner import partition_tuner
-from scheduler.registry import algorithm_names
+from scheduler.registry import REFEREES, algorithm_names
 from scheduler.search import search
 from scheduler.segments import labels_of, plan_from_labels, queues_from_labels
 from scheduler.single_device import single_device
@@ -103,9 +103,9 @@ def test_every_scheduler_makes_plans_whose_timelines_pass_the_checker(problem: P
 def test_names_and_their_order() -> None:
     costs_s = {op: {"cpu": 1.0, "gpu": 1.0} for op in "abcd"} | {"d": {"cpu": 1.0, "npu": 1.0}}
     problem = problem_of(DIAMOND, costs_s, platform_of("npu", "gpu", "cpu"))
-    algorithms = ("type_based", "individual", "partition_tuner", *ON_PAPER, "search")
+    algorithms = ("type_based", "individual", "partition_tuner", *ON_PAPER, "exact", "search")
     assert scheduler_names(problem) == ("single:cpu", *algorithms)
-    assert algorithm_names() == algorithms
+    assert algorithm_names() == (*algorithms, *REFEREES)
 
 
 @pytest.mark.parametrize("name", ["", "Search", "single:", "single:npu", "single:tpu", "HEFT"])
@@ -252,7 +252,7 @@ def test_search_reaches_the_best_assignment_of_devices_on_tiny_graphs(problem: P
         simulator.run(queues_from_labels(problem.graph, dict(zip(names, devices, strict=True))))
         for devices in product(*(problem.devices_for((op,)) for op in names))
     )
-    assert makespan_s(problem, search(problem, max_evaluations=400)) <= least_s + 1e-12
+    assert makespan_s(problem, search(problem, Effort(max_evaluations=400)).plan) <= least_s + 1e-12
 
 
 @pytest.mark.parametrize("num_npus", [1, 2])
@@ -267,16 +267,16 @@ def test_search_beats_the_baselines_on_a_network_of_branches(num_npus: int) -> N
 
 def test_ties_go_to_fewer_segments_then_to_fewer_devices() -> None:
     problem = problem_of(DIAMOND, {op: {"cpu": 0.0, "npu": 0.0} for op in "abcd"}, platform_of("cpu", "npu"))
-    plan = search(problem, max_evaluations=FEW)
+    plan = search(problem, Effort(max_evaluations=FEW)).plan
     assert (plan.num_segments, len(plan.queues)) == (1, 1)
 
 
 def test_search_reports_its_progress() -> None:
-    calls: list[tuple[int, int, float]] = []
+    calls: list[tuple[float, ...]] = []
     problem = inception_like(2)
     plan = make_plan("search", problem, max_evaluations=50, progress=lambda *call: calls.append(call))
-    assert [done for done, _, _ in calls] == sorted({done for done, _, _ in calls})
-    assert calls[-1] == (50, 50, makespan_s(problem, plan))
+    assert [done for done, *_ in calls] == sorted({done for done, *_ in calls})
+    assert calls[-1] == (50, 50, makespan_s(problem, plan), 0.0)  # of all segments no bound is known
     assert all(later[2] <= earlier[2] for earlier, later in pairwise(calls))
 
 

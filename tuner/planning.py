@@ -28,7 +28,6 @@ from hetsim.simulate import simulate as simulate_plan
 from hetsim.timeline import Timeline
 from hetsim.trace import save_trace
 from hetsim.wfcommons import load_workflow
-from scheduler.registry import make_plan
 from tuner.arguments import (
     EveryOption,
     ForceOption,
@@ -40,9 +39,12 @@ from tuner.arguments import (
     read_model,
     say,
     say_load,
+    screen,
     warn,
 )
+from tuner.progress import OnScreen
 from tuner.provenance import profile_for
+from tuner.solving import solve_on_screen
 
 MaybeModel = Annotated[
     str | None, typer.Argument(metavar="MODEL", help="An .onnx file, or a name from `hetsim zoo`; needs --profile.")
@@ -73,16 +75,31 @@ def plan(
     platform: MaybePlatform = None,
     shape: ShapeOption = [],  # noqa: B006  (typer reads it)
     seed: SeedOption = 0,
-    max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that a search simulates.")] = 3000,
+    max_evaluations: Annotated[
+        int | None, typer.Option(metavar="N", help="Candidates that the scheduler may evaluate; absent: its own limit.")
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="When to be content with the best so far, as on Ctrl-C.")
+    ] = None,
     force: ForceOption = False,
 ) -> None:
     """Plan a model from a profile, or a problem file; nothing is measured."""
     source = _source(model, problem, profile, platform, shape, force=force)
-    made = make_plan(scheduler, source.problem, seed=seed, max_evaluations=max_evaluations)
+    solution = solve_on_screen(
+        scheduler,
+        source.problem,
+        OnScreen(screen),
+        seed=seed,
+        max_evaluations=max_evaluations,
+        time_limit_s=time_limit,
+    )
+    made = solution.plan
     save_plan(made, out)
     timeline = simulate_plan(source.problem, made)
     warn(source.warnings)
     say(f"{scheduler}: {timeline.makespan_s * 1e3:.2f} ms simulated, {made.num_segments} segments, in {out}")
+    say(f"  bound {solution.bound_s * 1e3:.2f} ms, gap {solution.gap:.2%}: {solution.verdict}")
+    say(f"  planned in {solution.planning_s:.2f} s, {solution.num_evaluations} evaluations")
     for assignment in who_runs_what(source.problem.graph, made, timeline, source.problem.platform):
         say(f"  {assignment}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +27,7 @@ from hetsim.trace import save_trace
 from runtime import RefusedError, Runtime
 from runtime.calibrate import calibrate
 from runtime.profiler import Effort, make_header, profile_covers, replay
+from scheduler.effort import Progress
 from scheduler.registry import SINGLE, algorithm_names, make_plan, scheduler_names
 from tuner.finals import (
     SEARCH_ROUND,
@@ -171,12 +172,13 @@ def _accepted(
     file: ProfileFile,
     name: str,
     options: Options,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Plan:
     """A scheduler's plan that all engines accept: what they refuse is noted in the profile, and planned around."""
     while True:
         problem = make_problem(model, platform, file.profile)
-        plan = make_plan(name, problem, seed=options.seed, max_evaluations=options.max_evaluations, progress=progress)
+        limit = options.max_evaluations if name == "search" else None
+        plan = make_plan(name, problem, seed=options.seed, max_evaluations=limit, progress=progress)
         try:
             runtime.load(model, plan).close()
         except RefusedError as refusal:
@@ -185,8 +187,8 @@ def _accepted(
             return plan
 
 
-def _part(report: Report, number: int, count: int, words: str) -> Callable[[int, int, float], None]:
-    return lambda done, of, _best_s: report((number + done / max(of, 1)) / count, words)
+def _part(report: Report, number: int, count: int, words: str) -> Progress:
+    return lambda done, of, _best_s, _bound_s=0.0: report((number + done / max(of, 1)) / count, words)
 
 
 def _judge(

@@ -1,0 +1,52 @@
+"""A plan with what is known of how good it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hetsim.plan import Plan
+
+ROUNDING = 1e-9
+"""A gap up to this is rounding: bound and makespan add the same numbers in another order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solution:
+    """A plan, how long it takes, and a time below which no plan of a stated space comes.
+
+    Attributes:
+        plan: The plan.
+        makespan_s: What the plan takes by the model (:func:`hetsim.simulate.makespan_s`).
+        bound_s: No plan in ``space`` is faster; at most ``makespan_s``.
+        space: Which plans the bound speaks of, in words, such as ``"segments from 240 candidates"``.
+        num_evaluations: Candidates evaluated; what one candidate is, the scheduler says.
+        planning_s: How long planning took, in seconds.
+    """
+
+    plan: Plan
+    makespan_s: float
+    bound_s: float
+    space: str
+    num_evaluations: int = 0
+    planning_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.bound_s <= self.makespan_s:  # NaN fails too
+            raise ValueError(f"bound_s must be from 0 to makespan_s {self.makespan_s}, got {self.bound_s}")
+
+    @property
+    def gap(self) -> float:
+        """By which part of its makespan the plan may be too slow: 0 for the fastest plan of the space, at most 1."""
+        return (self.makespan_s - self.bound_s) / self.makespan_s if self.makespan_s > 0 else 0.0
+
+    @property
+    def proven(self) -> bool:
+        """Whether no plan in the space is faster, but for rounding."""
+        return self.gap <= ROUNDING
+
+    @property
+    def verdict(self) -> str:
+        """What is known, in words."""
+        if self.proven:
+            return f"optimal among {self.space}"
+        return f"not proven optimal among {self.space}"
