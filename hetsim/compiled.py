@@ -130,7 +130,7 @@ class CompiledSimulator:
         """Spans from what the kernel left in its space."""
         names, graph = self.problem.platform.device_names, self.problem.graph
         num_places, num_tensors, num_devices = sum(map(len, lists)), len(self._encoding.tensors), len(names)
-        record.arrivals_s.extend(space.arrival_s[:num_requests].tolist())
+        record.arrivals_s.extend(space.by_request[0, :num_requests].tolist())
         reader: dict[tuple[str, str], Segment] = {}  # by tensor and device, the first segment that waits for it
         for name, segments in zip(names, lists, strict=True):
             for segment in segments:
@@ -138,8 +138,8 @@ class CompiledSimulator:
                     reader.setdefault((tensor, name), segment)
         places = [segment for segments in lists for segment in segments]
         for request in range(num_requests):
-            start_s = space.start_s[request * num_places : (request + 1) * num_places].tolist()
-            end_s = space.end_s[request * num_places : (request + 1) * num_places].tolist()
+            start_s = space.by_place[0, request * num_places : (request + 1) * num_places].tolist()
+            end_s = space.by_place[1, request * num_places : (request + 1) * num_places].tolist()
             for place, segment in enumerate(places):
                 record.spans.append(
                     Span(
@@ -160,7 +160,7 @@ class CompiledSimulator:
                         begin_s, there_s = end_s[place], end_s[place] + transfer_s
                         if copies:
                             copy = (request * num_tensors + self._encoding.tensors[tensor]) * num_devices + target
-                            begin_s, there_s = float(space.copied_s[copy]), float(space.arrived_s[copy])
+                            begin_s, there_s = float(space.by_copy[0, copy]), float(space.by_copy[1, copy])
                         if there_s > begin_s:
                             record.spans.append(
                                 Span(
@@ -194,9 +194,9 @@ class _Encoding:
         self._by_ops: dict[tuple[str, ...], int] = {}
         self.tensors = {tensor: i for i, tensor in enumerate(graph.producer)}
         self._tensor_bytes = np.array([graph.tensors[tensor].num_bytes for tensor in self.tensors], np.float64)
-        self._setup_s = np.array([[link.setup_s for link in row] for row in links], np.float64)
+        self._setup_s = np.array([*([link.setup_s for link in row] for row in links), [0.0] * len(names)], np.float64)
         self._bandwidth = np.array([[link.bandwidth_bytes_per_s for link in row] for row in links], np.float64)
-        self._copies = np.array([[link.mode == "copy" for link in row] for row in links])
+        self._copies = np.array([*([link.mode == "copy" for link in row] for row in links), [False] * len(names)])
         self._any_copies = bool(self._copies.any())
         self._capacity = float(platform.memory.shared_bytes_per_s)
         self._seconds, self._demand = _Column((0, len(names)), np.inf), _Column((0, len(names)), 0.0)

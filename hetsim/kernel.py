@@ -11,7 +11,7 @@ them, as nothing here is compiled with ``fastmath``. Importing this module impor
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 _LOOKING, _WAITING, _RUNNING, _FINISHED = 0, 1, 2, 3
 _NEVER = np.inf
@@ -36,9 +37,9 @@ class Tables(NamedTuple):
         makes_start: The same for ``makes``.
         makes: Tensors that others read, or the caller gets.
         tensor_bytes: By tensor.
-        setup_s: By source and target.
+        setup_s: By source and target. The row behind the devices' is for what is there from the start, at no cost.
         bandwidth_bytes_per_s: By source and target.
-        copies: By source and target, whether hand-overs need the memory channel.
+        copies: By source and target, whether hand-overs need the memory channel; never within a device.
         any_copies: Whether any do.
         capacity_bytes_per_s: What the memory sustains.
         num_ops: Operators of the graph.
@@ -54,7 +55,7 @@ class Tables(NamedTuple):
     tensor_bytes: Floats
     setup_s: Floats
     bandwidth_bytes_per_s: Floats
-    copies: NDArray[np.bool_]
+    copies: Flags
     any_copies: bool
     capacity_bytes_per_s: float
     num_ops: int
@@ -88,78 +89,61 @@ class Space(NamedTuple):
     """Where the loop works, and what it found: so that nothing is allocated for a plan.
 
     Attributes:
-        home: By tensor, the device that makes it; -1 where none does.
+        home: By tensor, the device that makes it; one more than there are where none does.
         made_s: By request and tensor, when it was made; negative before.
         needed: By tensor and device, whether it is copied there.
-        copied_s: By request, tensor and device, when its copy began.
-        arrived_s: The same, when it was there; negative before.
-        heap_s: Copies that wait for the channel, as a heap by this and ``heap_rank``: when each was asked for.
-        heap_rank: Their order among those that were asked for at the same time.
-        heap_copy: Which they are, as an index of ``copied_s``.
-        start_s: By request and place in the plan, when the segment started.
-        end_s: The same, when it ended.
-        arrival_s: By request, when it was due.
-        asked_s: By request, when it asked to be submitted.
-        submitted_s: By request, when it was; negative before.
-        ended_s: By request, when its last segment ended.
-        collected_s: By request, when it was collected.
+        by_copy: By request, tensor and device, a row each: when its copy began, when it was there (negative before).
+            And a heap of copies that wait for the channel, by when they were asked for.
+        heap: Two more rows for it: their order among those that were asked for at the same time, and which they are.
+        by_place: By request and place in the plan, a row each: when the segment started, and when it ended.
+        by_request: By request, a row each: when it was due, asked to be submitted, was submitted (negative before),
+            ended, and was collected.
         busy: By request, devices that have not ended it.
-        lanes: Numbers that each lane keeps, a row each: see ``_NEXT`` and those after it.
-        places: Whole numbers that each device keeps, a row each: see ``_PHASE`` and those after it.
+        lanes: By lane, a row each: when it has done what it is at; the bytes per second that it demands, 0 where it
+            moves nothing; seconds at full speed that were left when its speed last changed, when that was, and that
+            speed; when the inputs seen so far are there; and room for sorting.
+        places: By device, a row each: its phase, and the request, the place in the plan and the read it has got to.
     """
 
     home: Ints
     made_s: Floats
-    needed: NDArray[np.bool_]
-    copied_s: Floats
-    arrived_s: Floats
-    heap_s: Floats
-    heap_rank: Ints
-    heap_copy: Ints
-    start_s: Floats
-    end_s: Floats
-    arrival_s: Floats
-    asked_s: Floats
-    submitted_s: Floats
-    ended_s: Floats
-    collected_s: Floats
+    needed: Flags
+    by_copy: Floats
+    heap: Ints
+    by_place: Floats
+    by_request: Floats
     busy: Ints
     lanes: Floats
     places: Ints
 
 
-_NEXT, _DEMAND, _LEFT, _SINCE, _SPEED, _READY, _SORTED = range(7)
-_PHASE, _REQUEST, _PLACE, _READ = range(4)
+_COPIED, _ARRIVED, _HEAP = 0, 1, 2
+_RANK, _COPY = 0, 1
+_START, _END = 0, 1
+_DUE, _ASKED, _SUBMITTED, _ENDED, _COLLECTED = 0, 1, 2, 3, 4
+_NEXT, _DEMAND, _LEFT, _SINCE, _SPEED, _READY, _SORTED = 0, 1, 2, 3, 4, 5, 6
+_PHASE, _REQUEST, _PLACE, _READ = 0, 1, 2, 3
 
 
 def new_space(tables: Tables, num_requests: int, num_places: int) -> Space:
     """Room for plans of so many segments and so many requests."""
-    num_tensors, num_devices = len(tables.tensor_bytes), len(tables.setup_s)
+    num_tensors, num_devices = len(tables.tensor_bytes), len(tables.bandwidth_bytes_per_s)
     num_copies = num_tensors * num_devices if tables.any_copies else 0
-    floats: Any = np.empty
     return Space(
         home=np.empty(num_tensors, np.int64),
-        made_s=floats(num_requests * num_tensors),
-        needed=np.zeros(num_copies, np.bool_),
-        copied_s=floats(num_requests * num_copies),
-        arrived_s=floats(num_requests * num_copies),
-        heap_s=floats(num_requests * num_copies),
-        heap_rank=np.empty(num_requests * num_copies, np.int64),
-        heap_copy=np.empty(num_requests * num_copies, np.int64),
-        start_s=floats(num_requests * num_places),
-        end_s=floats(num_requests * num_places),
-        arrival_s=floats(num_requests),
-        asked_s=floats(num_requests),
-        submitted_s=floats(num_requests),
-        ended_s=floats(num_requests),
-        collected_s=floats(num_requests),
+        made_s=np.empty(num_requests * num_tensors),
+        needed=np.empty(num_copies, np.bool_),
+        by_copy=np.empty((3, num_requests * num_copies)),
+        heap=np.empty((2, num_requests * num_copies), np.int64),
+        by_place=np.empty((2, num_requests * num_places)),
+        by_request=np.empty((5, num_requests)),
         busy=np.empty(num_requests, np.int64),
-        lanes=floats((7, num_devices + 1)),
+        lanes=np.empty((7, num_devices + 1)),
         places=np.empty((4, num_devices), np.int64),
     )
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
 def evaluate(tables: Tables, queue_start: Ints, queue: Ints, space: Space, out_s: Floats) -> None:
     """Put the makespan of one inference by each plan into ``out_s``; infinite where devices wait for ever.
 
@@ -177,7 +161,7 @@ def evaluate(tables: Tables, queue_start: Ints, queue: Ints, space: Space, out_s
         out_s[plan] = np.inf if num_left else last_s
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
 def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, space: Space) -> tuple[float, int]:
     """When the last segment ends, in seconds, and how many have not: those that wait for each other for ever.
 
@@ -190,305 +174,287 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
         requests: What is asked.
         space: Room for that.
     """
-    num_devices, num_tensors, num_requests = len(tables.setup_s), len(tables.tensor_bytes), requests.count
-    num_places, channel = queue_start[num_devices], len(tables.setup_s)
-    home, made_s, lanes, places = space.home, space.made_s, space.lanes, space.places
-    next_s, demand, left_s, since_s, speed = lanes[_NEXT], lanes[_DEMAND], lanes[_LEFT], lanes[_SINCE], lanes[_SPEED]
-    ready_s, by_demand = lanes[_READY], lanes[_SORTED]
-    phase, request_of, place_of, read_of = places[_PHASE], places[_REQUEST], places[_PLACE], places[_READ]
-    own_seconds = requests.seconds.size > 0
+    # Fields are fetched once: numba counts references to arrays, which costs more than the arithmetic.
+    reads_start, reads, makes_start, makes = tables.reads_start, tables.reads, tables.makes_start, tables.makes
+    setup_s, copies, any_copies = tables.setup_s, tables.copies, tables.any_copies
+    num_devices, num_tensors, num_ops = len(queue_start) - 1, len(tables.tensor_bytes), tables.num_ops
+    num_requests, hosted = requests.count, requests.hosted
+    own_durations = requests.seconds.size > 0
+    seconds_of, demand_of = (requests.seconds, requests.demand) if own_durations else (tables.seconds, tables.demand)
+    home, made_s, needed, by_copy, heap = space.home, space.made_s, space.needed, space.by_copy, space.heap
+    by_place, by_request, busy, lanes, places = space.by_place, space.by_request, space.busy, space.lanes, space.places
+    num_places, channel = queue_start[num_devices], num_devices
 
-    for tensor in range(num_tensors):
-        home[tensor] = -1
-    for i in range(num_requests * num_tensors):
-        made_s[i] = -1.0
+    home[:] = num_devices
+    made_s[: num_requests * num_tensors] = 0.0
     num_active = 0
     for device in range(num_devices):
-        next_s[device] = _NEVER
-        demand[device] = 0.0
-        ready_s[device] = 0.0
-        request_of[device] = 0
-        place_of[device] = queue_start[device]
-        phase[device] = _FINISHED
+        lanes[_NEXT, device] = 0.0
+        lanes[_DEMAND, device] = 0.0
+        lanes[_READY, device] = 0.0
+        places[_REQUEST, device] = 0
+        places[_PLACE, device] = queue_start[device]
+        places[_PHASE, device] = _LOOKING
         if queue_start[device] < queue_start[device + 1]:
             num_active += 1
-            phase[device] = _LOOKING
-            read_of[device] = tables.reads_start[queue[queue_start[device]]]
+            places[_READ, device] = reads_start[queue[queue_start[device]]]
+        else:
+            places[_PHASE, device] = _FINISHED
+            lanes[_NEXT, device] = _NEVER
         for place in range(queue_start[device], queue_start[device + 1]):
-            unit = queue[place]
-            for i in range(tables.makes_start[unit], tables.makes_start[unit + 1]):
-                home[tables.makes[i]] = device
-    if tables.any_copies:
-        _find_copies(tables, queue_start, queue, requests, space)
-    for request in range(num_requests):
-        space.busy[request] = num_active
-        space.submitted_s[request] = -1.0 if requests.hosted else 0.0
-        space.arrival_s[request] = 0.0
+            for i in range(makes_start[queue[place]], makes_start[queue[place] + 1]):
+                home[makes[i]] = device
+                for request in range(num_requests):
+                    made_s[request * num_tensors + makes[i]] = -1.0
+    if any_copies:
+        _find_copies(queue_start, queue, reads_start, reads, home, copies, needed)
+        by_copy[_ARRIVED, : num_requests * len(needed)] = -1.0
+    busy[:num_requests] = num_active
+    by_request[_SUBMITTED, :num_requests] = -1.0 if hosted else 0.0
+    by_request[_DUE, :num_requests] = 0.0
+    lanes[_NEXT, channel] = _NEVER
+    lanes[_DEMAND, channel] = 0.0
 
-    next_s[channel] = _NEVER
-    demand[channel] = 0.0
     copying = -1  # what the channel is at
     num_waiting = 0  # copies that wait for it
     num_asked = 0  # requests that asked to be submitted
-    num_submitted = 0
-    num_ended = 0
-    num_collected = 0
-    host_s = _NEVER  # when the host has done what it is at
+    num_submitted = num_ended = num_collected = 0
+    host_s = ask_s = _NEVER  # when the host has done what it is at; when the next request asks
     submitting = False
     share = False  # whether bandwidth is to be shared out anew
     num_left = num_requests * num_places
     now_s = last_s = 0.0
-    first = True
     while True:
-        until_s = next_s[0]
-        for lane in range(1, num_devices + 1):
-            if next_s[lane] < until_s:
-                until_s = next_s[lane]
-        ask_s = _NEVER
-        if requests.hosted:
+        lane, until_s = 0, lanes[_NEXT, 0]
+        for other in range(1, num_devices + 1):
+            lane = other if lanes[_NEXT, other] < until_s else lane
+            until_s = min(until_s, lanes[_NEXT, other])
+        if hosted:
+            ask_s = _NEVER
             if num_asked < num_requests and num_asked - requests.num_slots < num_collected:
                 ask_s = num_asked * requests.every_s
                 if num_asked >= requests.num_slots:
-                    ask_s = max(ask_s, space.collected_s[num_asked - requests.num_slots])
+                    ask_s = max(ask_s, by_request[_COLLECTED, num_asked - requests.num_slots])
             until_s = min(until_s, host_s, ask_s)
-        if until_s > now_s and not first:  # all that could happen at this time has, save what is decided last
-            if requests.hosted and host_s == _NEVER and (num_submitted < num_asked or num_collected < num_ended):
+
+        if until_s > now_s:  # all that could happen at this time has, save what is decided last
+            if hosted and host_s == _NEVER and (num_submitted < num_asked or num_collected < num_ended):
                 submitting = num_collected == num_ended or (
-                    num_submitted < num_asked and space.asked_s[num_submitted] < space.ended_s[num_collected]
+                    num_submitted < num_asked and by_request[_ASKED, num_submitted] < by_request[_ENDED, num_collected]
                 )
                 host_s = now_s + (requests.submit_s if submitting else requests.collect_s)
                 continue
-            if num_waiting and copying < 0:
-                copying = _pop(space, num_waiting)
+            if num_waiting > 0 and copying < 0:
+                copying = _pop(by_copy, heap, num_waiting)
                 num_waiting -= 1
-                space.copied_s[copying] = now_s
-                target = copying % num_devices
-                tensor = copying // num_devices % num_tensors
-                num_bytes = tables.tensor_bytes[tensor]
-                source = home[tensor]
-                seconds = tables.setup_s[source, target] + num_bytes / tables.bandwidth_bytes_per_s[source, target]
-                next_s[channel] = now_s + seconds
-                if seconds > 0 and num_bytes > 0 and tables.capacity_bytes_per_s < _NEVER:
-                    demand[channel] = num_bytes / seconds
-                    left_s[channel] = seconds
-                    since_s[channel] = now_s
-                    speed[channel] = 1.0
-                    share = True
+                by_copy[_COPIED, copying] = now_s
+                source, target = home[copying // num_devices % num_tensors], copying % num_devices
+                num_bytes = tables.tensor_bytes[copying // num_devices % num_tensors]
+                seconds = setup_s[source, target] + num_bytes / tables.bandwidth_bytes_per_s[source, target]
+                moves = seconds > 0 and num_bytes > 0 and tables.capacity_bytes_per_s < _NEVER
+                share = _start(lanes, channel, now_s, seconds, num_bytes / seconds if moves else 0.0) or share
                 continue
             if share:
                 share = False
-                _share(tables.capacity_bytes_per_s, now_s, next_s, demand, left_s, since_s, speed, by_demand)
+                _share(tables.capacity_bytes_per_s, now_s, lanes)
                 continue
             if until_s == _NEVER:
                 break
             now_s = until_s
-        first = False
 
-        if host_s == now_s:
+        if hosted and host_s == now_s:
             host_s = _NEVER
             if submitting:
-                space.submitted_s[num_submitted] = now_s
+                by_request[_SUBMITTED, num_submitted] = now_s
                 num_submitted += 1
             else:
-                space.collected_s[num_collected] = now_s
+                by_request[_COLLECTED, num_collected] = now_s
                 num_collected += 1
-        if ask_s == now_s:
-            space.asked_s[num_asked] = now_s
-            space.arrival_s[num_asked] = num_asked * requests.every_s if requests.every_s > 0 else now_s
+        elif hosted and ask_s == now_s:
+            by_request[_ASKED, num_asked] = now_s
+            by_request[_DUE, num_asked] = num_asked * requests.every_s if requests.every_s > 0 else now_s
             num_asked += 1
-        if next_s[channel] == now_s:
-            next_s[channel] = _NEVER
-            share = share or demand[channel] > 0
-            demand[channel] = 0.0
-            space.arrived_s[copying] = now_s
+        elif lane == channel:
+            lanes[_NEXT, channel] = _NEVER
+            share = share or lanes[_DEMAND, channel] > 0
+            lanes[_DEMAND, channel] = 0.0
+            by_copy[_ARRIVED, copying] = now_s
             copying = -1
-        for device in range(num_devices):
-            if next_s[device] != now_s or phase[device] != _RUNNING:
-                continue
-            request, place = request_of[device], place_of[device]
+        elif places[_PHASE, lane] == _RUNNING:
+            request, place = places[_REQUEST, lane], places[_PLACE, lane]
             unit = queue[place]
-            share = share or demand[device] > 0
-            demand[device] = 0.0
-            space.end_s[request * num_places + place] = now_s
+            share = share or lanes[_DEMAND, lane] > 0
+            lanes[_DEMAND, lane] = 0.0
+            by_place[_END, request * num_places + place] = now_s
             last_s = now_s
             num_left -= 1
-            first_make = tables.makes_start[unit]
-            for i in range(first_make, tables.makes_start[unit + 1]):
-                tensor = tables.makes[i]
-                made_s[request * num_tensors + tensor] = now_s
-                if tables.any_copies:
+            for i in range(makes_start[unit], makes_start[unit + 1]):
+                tensor = request * num_tensors + makes[i]
+                made_s[tensor] = now_s
+                if any_copies:
+                    order = (request * num_ops + tables.position[unit]) * num_tensors + i - makes_start[unit]
                     for target in range(num_devices):
-                        if space.needed[tensor * num_devices + target]:
-                            rank = (request * tables.num_ops + tables.position[unit]) * num_tensors
-                            rank = (rank + i - first_make) * num_devices + target
-                            copy = (request * num_tensors + tensor) * num_devices + target
-                            _push(space, num_waiting, now_s, rank, copy)
+                        if needed[makes[i] * num_devices + target]:
+                            rank, copy = order * num_devices + target, tensor * num_devices + target
+                            _push(by_copy, heap, num_waiting, now_s, rank, copy)
                             num_waiting += 1
             place += 1
-            if place == queue_start[device + 1]:
-                place = queue_start[device]
-                space.busy[request] -= 1
-                if space.busy[request] == 0:
-                    space.ended_s[num_ended] = now_s
+            places[_PHASE, lane] = _LOOKING
+            lanes[_READY, lane] = now_s
+            lanes[_NEXT, lane] = _NEVER
+            if place == queue_start[lane + 1]:
+                place = queue_start[lane]
+                busy[request] -= 1
+                if busy[request] == 0:
+                    by_request[_ENDED, num_ended] = now_s
                     num_ended += 1
-                request_of[device] += 1
-            place_of[device] = place
-            read_of[device] = tables.reads_start[queue[place]]
-            ready_s[device] = now_s
-            next_s[device] = _NEVER
-            phase[device] = _LOOKING if request_of[device] < num_requests else _FINISHED
-        for device in range(num_devices):
-            if phase[device] == _LOOKING:
-                _look(tables, queue[place_of[device]], device, now_s, space)
-            if phase[device] == _WAITING and next_s[device] == now_s:
-                request, place = request_of[device], place_of[device]
-                space.start_s[request * num_places + place] = now_s
-                if own_seconds:
-                    seconds, demanded = requests.seconds[request, place], requests.demand[request, place]
-                else:
-                    seconds, demanded = tables.seconds[queue[place], device], tables.demand[queue[place], device]
-                next_s[device] = now_s + seconds
-                phase[device] = _RUNNING
-                if demanded > 0:
-                    demand[device] = demanded
-                    left_s[device] = seconds
-                    since_s[device] = now_s
-                    speed[device] = 1.0
-                    share = True
+                places[_REQUEST, lane] = request + 1
+                if request + 1 == num_requests:
+                    places[_PHASE, lane] = _FINISHED
+            places[_PLACE, lane] = place
+            places[_READ, lane] = reads_start[queue[place]]
+
+        for step in range(num_devices):  # whoever has just become free first, then those that may have waited for it
+            device = lane + step
+            device = device - num_devices if device >= num_devices else device
+            if places[_PHASE, device] == _LOOKING:
+                request, place = places[_REQUEST, device], places[_PLACE, device]
+                submitted_s = by_request[_SUBMITTED, request]
+                ready_s = max(lanes[_READY, device], submitted_s)
+                read, last = places[_READ, device], reads_start[queue[place] + 1]
+                found = submitted_s >= 0
+                while found and read < last:
+                    source, tensor = home[reads[read]], request * num_tensors + reads[read]
+                    if any_copies and copies[source, device]:
+                        there_s = by_copy[_ARRIVED, tensor * num_devices + device]
+                        found = there_s >= 0
+                    else:
+                        there_s = made_s[tensor] + setup_s[source, device]
+                        found = made_s[tensor] >= 0 or source == device
+                    if found:
+                        ready_s = max(ready_s, there_s)
+                        read += 1
+                places[_READ, device] = read
+                lanes[_READY, device] = ready_s
+                lanes[_NEXT, device] = _NEVER
+                if found:
+                    places[_PHASE, device] = _WAITING
+                    lanes[_NEXT, device] = max(ready_s, now_s)
+            if places[_PHASE, device] == _WAITING and lanes[_NEXT, device] == now_s:
+                request, place = places[_REQUEST, device], places[_PLACE, device]
+                by_place[_START, request * num_places + place] = now_s
+                row, column = (request, place) if own_durations else (queue[place], device)
+                places[_PHASE, device] = _RUNNING
+                share = _start(lanes, device, now_s, seconds_of[row, column], demand_of[row, column]) or share
     return last_s, num_left
 
 
-@njit(cache=True)  # type: ignore[misc]
-def _look(tables: Tables, unit: int, device: int, now_s: float, space: Space) -> None:
-    """Work out when a device's next segment starts, if all that it waits for has been made and is on its way."""
-    ready_s, places = space.lanes[_READY], space.places
-    request = places[_REQUEST, device]
-    submitted_s = space.submitted_s[request]
-    if submitted_s < 0:
-        return
-    num_tensors, num_devices = len(tables.tensor_bytes), len(tables.setup_s)
-    ready = max(ready_s[device], submitted_s)
-    read, last = places[_READ, device], tables.reads_start[unit + 1]
-    while read < last:
-        tensor = tables.reads[read]
-        source = space.home[tensor]
-        if source >= 0 and source != device:
-            if tables.copies[source, device]:
-                arrived_s = space.arrived_s[(request * num_tensors + tensor) * num_devices + device]
-            else:
-                arrived_s = space.made_s[request * num_tensors + tensor]
-                if arrived_s >= 0:
-                    arrived_s += tables.setup_s[source, device]
-            if arrived_s < 0:
-                break
-            ready = max(ready, arrived_s)
-        read += 1
-    places[_READ, device] = read
-    ready_s[device] = ready
-    if read == last:
-        places[_PHASE, device] = _WAITING
-        space.lanes[_NEXT, device] = max(ready, now_s)
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+def _start(lanes: Floats, lane: int, now_s: float, seconds: float, demand: float) -> bool:
+    """Have a lane begin what takes it so long alone; returns whether bandwidth must be shared out anew."""
+    lanes[_NEXT, lane] = now_s + seconds
+    lanes[_DEMAND, lane] = demand
+    lanes[_LEFT, lane] = seconds
+    lanes[_SINCE, lane] = now_s
+    lanes[_SPEED, lane] = 1.0
+    return demand > 0
 
 
-@njit(cache=True)  # type: ignore[misc]
-def _share(
-    capacity: float,
-    now_s: float,
-    next_s: Floats,
-    demand: Floats,
-    left_s: Floats,
-    since_s: Floats,
-    speed: Floats,
-    by_demand: Floats,
-) -> None:
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+def _share(capacity_bytes_per_s: float, now_s: float, lanes: Floats) -> None:
     """Rule 3: give every lane the speed that its share allows; whoever keeps its speed keeps its end."""
     count = 0
-    for lane in range(len(demand)):
-        demanded = demand[lane]
-        if demanded > 0:
+    for lane in range(lanes.shape[1]):
+        demand = lanes[_DEMAND, lane]
+        if demand > 0:
             i = count
-            while i > 0 and by_demand[i - 1] > demanded:
-                by_demand[i] = by_demand[i - 1]
+            while i > 0 and lanes[_SORTED, i - 1] > demand:
+                lanes[_SORTED, i] = lanes[_SORTED, i - 1]
                 i -= 1
-            by_demand[i] = demanded
+            lanes[_SORTED, i] = demand
             count += 1
-    left = capacity
+    left = capacity_bytes_per_s
     equal_share = np.inf
+    if count == 1:  # the cases of one and two at work are spelled out for speed; the bits are those of the loop below
+        if lanes[_SORTED, 0] > left:
+            equal_share = left
+        count = 0
+    elif count == 2:
+        least = lanes[_SORTED, 0]
+        equal_share = left * 0.5
+        if least <= equal_share:
+            left -= least
+            equal_share = left if lanes[_SORTED, 1] > left else np.inf
+        count = 0
     for served in range(count):
         each = left / (count - served)
-        if by_demand[served] > each:
+        if lanes[_SORTED, served] > each:
             equal_share = each
             break
-        left -= by_demand[served]
-    for lane in range(len(demand)):
-        demanded = demand[lane]
-        if demanded > 0:
-            allowed = equal_share / demanded if equal_share < demanded else 1.0
-            if allowed != speed[lane]:
-                left_s[lane] = max(0.0, left_s[lane] - (now_s - since_s[lane]) * speed[lane])
-                since_s[lane] = now_s
-                speed[lane] = allowed
-                next_s[lane] = now_s + left_s[lane] / allowed
+        left -= lanes[_SORTED, served]
+    for lane in range(lanes.shape[1]):
+        demand = lanes[_DEMAND, lane]
+        if demand > 0:
+            speed = min(demand, equal_share) / demand
+            if speed != lanes[_SPEED, lane]:
+                left_s = lanes[_LEFT, lane] - (now_s - lanes[_SINCE, lane]) * lanes[_SPEED, lane]
+                lanes[_LEFT, lane] = max(0.0, left_s)
+                lanes[_SINCE, lane] = now_s
+                lanes[_SPEED, lane] = speed
+                lanes[_NEXT, lane] = now_s + lanes[_LEFT, lane] / speed
 
 
-@njit(cache=True)  # type: ignore[misc]
-def _find_copies(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, space: Space) -> None:
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+def _find_copies(
+    queue_start: Ints, queue: Ints, reads_start: Ints, reads: Ints, home: Ints, copies: Flags, needed: Flags
+) -> None:
     """Mark what is copied where: a tensor once for each device that reads it, over links that copy."""
-    num_devices = len(tables.setup_s)
-    space.needed[:] = False
-    for i in range(requests.count * len(space.needed)):
-        space.arrived_s[i] = -1.0
+    num_devices = len(queue_start) - 1
+    needed[:] = False
     for device in range(num_devices):
         for place in range(queue_start[device], queue_start[device + 1]):
-            unit = queue[place]
-            for i in range(tables.reads_start[unit], tables.reads_start[unit + 1]):
-                source = space.home[tables.reads[i]]
-                if source >= 0 and source != device and tables.copies[source, device]:
-                    space.needed[tables.reads[i] * num_devices + device] = True
+            for i in range(reads_start[queue[place]], reads_start[queue[place] + 1]):
+                source = home[reads[i]]
+                if copies[source, device]:
+                    needed[reads[i] * num_devices + device] = True
 
 
-@njit(cache=True)  # type: ignore[misc]
-def _push(space: Space, count: int, asked_s: float, rank: int, copy: int) -> None:
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+def _push(by_copy: Floats, heap: Ints, count: int, asked_s: float, rank: int, copy: int) -> None:
     """Have a copy wait for the channel behind ``count`` others."""
     i = count
     while i > 0:
         above = (i - 1) // 2
-        if space.heap_s[above] < asked_s or (space.heap_s[above] == asked_s and space.heap_rank[above] < rank):
+        if by_copy[_HEAP, above] < asked_s or (by_copy[_HEAP, above] == asked_s and heap[_RANK, above] < rank):
             break
-        _move(space, above, i)
+        _move(by_copy, heap, above, i)
         i = above
-    space.heap_s[i], space.heap_rank[i], space.heap_copy[i] = asked_s, rank, copy
+    by_copy[_HEAP, i], heap[_RANK, i], heap[_COPY, i] = asked_s, rank, copy
 
 
-@njit(cache=True)  # type: ignore[misc]
-def _pop(space: Space, count: int) -> int:
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+def _pop(by_copy: Floats, heap: Ints, count: int) -> int:
     """Take the first of ``count`` copies that wait for the channel."""
-    first = space.heap_copy[0]
-    asked_s, rank, copy = space.heap_s[count - 1], space.heap_rank[count - 1], space.heap_copy[count - 1]
-    count -= 1
+    first: int = heap[_COPY, 0]
+    end = count - 1
+    asked_s, rank, copy = by_copy[_HEAP, end], heap[_RANK, end], heap[_COPY, end]
     i = 0
-    while 2 * i + 1 < count:
-        below = 2 * i + 1
-        if below + 1 < count and _comes_before(space, below + 1, below):
-            below += 1
-        if asked_s < space.heap_s[below] or (asked_s == space.heap_s[below] and rank < space.heap_rank[below]):
+    while 2 * i + 1 < end:
+        k = 2 * i + 1
+        if k + 1 < end and (
+            by_copy[_HEAP, k + 1] < by_copy[_HEAP, k]
+            or (by_copy[_HEAP, k + 1] == by_copy[_HEAP, k] and heap[_RANK, k + 1] < heap[_RANK, k])
+        ):
+            k += 1
+        if asked_s < by_copy[_HEAP, k] or (asked_s == by_copy[_HEAP, k] and rank < heap[_RANK, k]):
             break
-        _move(space, below, i)
-        i = below
-    space.heap_s[i], space.heap_rank[i], space.heap_copy[i] = asked_s, rank, copy
-    return int(first)
+        _move(by_copy, heap, k, i)
+        i = k
+    by_copy[_HEAP, i], heap[_RANK, i], heap[_COPY, i] = asked_s, rank, copy
+    return first
 
 
-@njit(cache=True)  # type: ignore[misc]
-def _comes_before(space: Space, i: int, k: int) -> bool:
-    return bool(
-        space.heap_s[i] < space.heap_s[k]
-        or (space.heap_s[i] == space.heap_s[k] and space.heap_rank[i] < space.heap_rank[k])
-    )
-
-
-@njit(cache=True)  # type: ignore[misc]
-def _move(space: Space, source: int, target: int) -> None:
-    space.heap_s[target] = space.heap_s[source]
-    space.heap_rank[target] = space.heap_rank[source]
-    space.heap_copy[target] = space.heap_copy[source]
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+def _move(by_copy: Floats, heap: Ints, source: int, target: int) -> None:
+    by_copy[_HEAP, target] = by_copy[_HEAP, source]
+    heap[_RANK, target], heap[_COPY, target] = heap[_RANK, source], heap[_COPY, source]
