@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hetsim.kernel import Requests, Space, Tables
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+Ints = NDArray[np.uint32]
 
 
 class CompiledSimulator:
@@ -67,8 +67,8 @@ class CompiledSimulator:
         if not any(lists):
             return self._facts.run(queues, record, load=load, duration_s=duration_s)
         places = [segment for segments in lists for segment in segments]
-        queue = np.array([self._encoding.unit(segment) for segment in places], np.int64)
-        queue_start = np.cumsum([0, *map(len, lists)], dtype=np.int64)
+        queue = np.array([self._encoding.unit(segment) for segment in places], np.uint32)
+        queue_start = np.cumsum([0, *map(len, lists)], dtype=np.uint32)
         tables = self.tables
         requests = self._requests(places, load, duration_s)
         space = self._space_for(requests.count, len(places))
@@ -97,6 +97,7 @@ class CompiledSimulator:
         """
         out_s = np.empty(len(queue))
         space = self._space_for(1, queue.shape[1])
+        queue_start, queue = np.ascontiguousarray(queue_start, np.uint32), np.ascontiguousarray(queue, np.uint32)
         self._kernel.evaluate(self.tables, queue_start, queue, space, out_s)
         return out_s
 
@@ -129,7 +130,7 @@ class CompiledSimulator:
     def _fill(self, record: Record, lists: Sequence[Sequence[Segment]], num_requests: int, space: Space) -> None:
         """Spans from what the kernel left in its space."""
         names, graph = self.problem.platform.device_names, self.problem.graph
-        num_places, num_tensors, num_devices = sum(map(len, lists)), len(self._encoding.tensors), len(names)
+        num_tensors, num_devices = len(self._encoding.tensors), len(names)
         record.arrivals_s.extend(space.by_request[0, :num_requests].tolist())
         reader: dict[tuple[str, str], Segment] = {}  # by tensor and device, the first segment that waits for it
         for name, segments in zip(names, lists, strict=True):
@@ -138,8 +139,7 @@ class CompiledSimulator:
                     reader.setdefault((tensor, name), segment)
         places = [segment for segments in lists for segment in segments]
         for request in range(num_requests):
-            start_s = space.by_place[0, request * num_places : (request + 1) * num_places].tolist()
-            end_s = space.by_place[1, request * num_places : (request + 1) * num_places].tolist()
+            start_s, end_s = space.by_place[:, request, : len(places)].tolist()
             for place, segment in enumerate(places):
                 record.spans.append(
                     Span(
@@ -200,8 +200,8 @@ class _Encoding:
         self._any_copies = bool(self._copies.any())
         self._capacity = float(platform.memory.shared_bytes_per_s)
         self._seconds, self._demand = _Column((0, len(names)), np.inf), _Column((0, len(names)), 0.0)
-        self._position, self._reads, self._makes = _Column((0,), 0), _Column((0,), 0), _Column((0,), 0)
-        self._reads_start, self._makes_start = _Column((1,), 0), _Column((1,), 0)
+        self._position, self._reads, self._makes = _Column((0,)), _Column((0,)), _Column((0,))
+        self._reads_start, self._makes_start = _Column((1,)), _Column((1,))
         for op in graph.ops:
             for device in problem.devices_for((op.name,)):
                 self.unit(Segment(device, (op.name,)))
@@ -266,9 +266,10 @@ class _Encoding:
 class _Column:
     """An array that grows at its end; ``values`` has room beyond ``count``."""
 
-    def __init__(self, shape: tuple[int, ...], fill: float) -> None:
+    def __init__(self, shape: tuple[int, ...], fill: float | None = None) -> None:
+        """Zeros of ``shape``; whole numbers unless there is something to ``fill`` it with."""
         self.count = shape[0]
-        self.values = np.full((64, *shape[1:]), fill)
+        self.values = np.full((64, *shape[1:]), fill or 0, np.uint32 if fill is None else np.float64)
 
     def extend(self, rows: Sequence[Any]) -> None:
         """Add rows at the end."""

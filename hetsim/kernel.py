@@ -3,7 +3,7 @@
 Units, tensors and devices are numbers. A *unit* is a set of operators that some device may run as one segment; units
 ``0`` to ``num_ops - 1`` are the single operators in the graph's order. A plan is a row of units, device by device, and
 where each device's part of it begins. *Lanes* are whatever runs one thing at a time and takes part in rule 3: the
-devices, and behind them the memory channel.
+devices and, where there are copies, behind them the memory channel.
 
 Every sum, product and quotient is the one that the reference takes, in the same order. LLVM may not reorder or fuse
 them, as nothing here is compiled with ``fastmath``. Importing this module imports numba.
@@ -18,7 +18,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+Ints = NDArray[np.uint32]
+"""Numbers of things. Unsigned, as numba must otherwise ask of each index whether it counts from the end."""
 Flags = NDArray[np.bool_]
 
 _LOOKING, _WAITING, _RUNNING, _FINISHED = 0, 1, 2, 3
@@ -101,7 +102,7 @@ class Space(NamedTuple):
         busy: By request, devices that have not ended it.
         lanes: By lane, a row each: when it has done what it is at; the bytes per second that it demands, 0 where it
             moves nothing; seconds at full speed that were left when its speed last changed, when that was, and that
-            speed; when the inputs seen so far are there; and room for sorting.
+            speed; when the inputs seen so far are there; and room for working out shares.
         places: By device, a row each: its phase, and the request, the place in the plan and the read it has got to.
     """
 
@@ -109,7 +110,7 @@ class Space(NamedTuple):
     made_s: Floats
     needed: Flags
     by_copy: Floats
-    heap: Ints
+    heap: NDArray[np.int64]
     by_place: Floats
     by_request: Floats
     busy: Ints
@@ -121,7 +122,7 @@ _COPIED, _ARRIVED, _HEAP = 0, 1, 2
 _RANK, _COPY = 0, 1
 _START, _END = 0, 1
 _DUE, _ASKED, _SUBMITTED, _ENDED, _COLLECTED = 0, 1, 2, 3, 4
-_NEXT, _DEMAND, _LEFT, _SINCE, _SPEED, _READY, _SORTED = 0, 1, 2, 3, 4, 5, 6
+_NEXT, _DEMAND, _LEFT, _SINCE, _SPEED, _READY, _SORTED, _NEW_SPEED, _NEW_LEFT, _NEW_NEXT = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 _PHASE, _REQUEST, _PLACE, _READ = 0, 1, 2, 3
 
 
@@ -130,16 +131,16 @@ def new_space(tables: Tables, num_requests: int, num_places: int) -> Space:
     num_tensors, num_devices = len(tables.tensor_bytes), len(tables.bandwidth_bytes_per_s)
     num_copies = num_tensors * num_devices if tables.any_copies else 0
     return Space(
-        home=np.empty(num_tensors, np.int64),
-        made_s=np.empty(num_requests * num_tensors),
+        home=np.empty(num_tensors, np.uint32),
+        made_s=np.empty((num_requests, num_tensors)),
         needed=np.empty(num_copies, np.bool_),
         by_copy=np.empty((3, num_requests * num_copies)),
         heap=np.empty((2, num_requests * num_copies), np.int64),
-        by_place=np.empty((2, num_requests * num_places)),
+        by_place=np.empty((2, num_requests, num_places)),
         by_request=np.empty((5, num_requests)),
-        busy=np.empty(num_requests, np.int64),
-        lanes=np.empty((7, num_devices + 1)),
-        places=np.empty((4, num_devices), np.int64),
+        busy=np.empty(num_requests, np.uint32),
+        lanes=np.ones((10, num_devices + tables.any_copies)),
+        places=np.empty((4, num_devices), np.uint32),
     )
 
 
@@ -183,10 +184,10 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
     seconds_of, demand_of = (requests.seconds, requests.demand) if own_durations else (tables.seconds, tables.demand)
     home, made_s, needed, by_copy, heap = space.home, space.made_s, space.needed, space.by_copy, space.heap
     by_place, by_request, busy, lanes, places = space.by_place, space.by_request, space.busy, space.lanes, space.places
-    num_places, channel = queue_start[num_devices], num_devices
+    num_lanes, channel, num_places = lanes.shape[1], num_devices, np.int64(queue_start[num_devices])
 
     home[:] = num_devices
-    made_s[: num_requests * num_tensors] = 0.0
+    made_s[:num_requests] = 0.0
     num_active = 0
     for device in range(num_devices):
         lanes[_NEXT, device] = 0.0
@@ -205,15 +206,16 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
             for i in range(makes_start[queue[place]], makes_start[queue[place] + 1]):
                 home[makes[i]] = device
                 for request in range(num_requests):
-                    made_s[request * num_tensors + makes[i]] = -1.0
+                    made_s[request, makes[i]] = -1.0
     if any_copies:
         _find_copies(queue_start, queue, reads_start, reads, home, copies, needed)
         by_copy[_ARRIVED, : num_requests * len(needed)] = -1.0
     busy[:num_requests] = num_active
     by_request[_SUBMITTED, :num_requests] = -1.0 if hosted else 0.0
     by_request[_DUE, :num_requests] = 0.0
-    lanes[_NEXT, channel] = _NEVER
-    lanes[_DEMAND, channel] = 0.0
+    for lane in range(channel, num_lanes):
+        lanes[_NEXT, lane] = _NEVER
+        lanes[_DEMAND, lane] = 0.0
 
     copying = -1  # what the channel is at
     num_waiting = 0  # copies that wait for it
@@ -225,9 +227,9 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
     num_left = num_requests * num_places
     now_s = last_s = 0.0
     while True:
-        lane, until_s = 0, lanes[_NEXT, 0]
-        for other in range(1, num_devices + 1):
-            lane = other if lanes[_NEXT, other] < until_s else lane
+        lane, until_s = np.uint32(0), lanes[_NEXT, 0]
+        for other in range(1, num_lanes):
+            lane = np.uint32(lane + (lanes[_NEXT, other] < until_s) * (other - lane))
             until_s = min(until_s, lanes[_NEXT, other])
         if hosted:
             ask_s = _NEVER
@@ -285,24 +287,24 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
             unit = queue[place]
             share = share or lanes[_DEMAND, lane] > 0
             lanes[_DEMAND, lane] = 0.0
-            by_place[_END, request * num_places + place] = now_s
+            by_place[_END, request, place] = now_s
             last_s = now_s
             num_left -= 1
-            for i in range(makes_start[unit], makes_start[unit + 1]):
-                tensor = request * num_tensors + makes[i]
-                made_s[tensor] = now_s
+            for i in range(makes_start[unit], makes_start[np.uint32(unit + 1)]):
+                made_s[request, makes[i]] = now_s
                 if any_copies:
-                    order = (request * num_ops + tables.position[unit]) * num_tensors + i - makes_start[unit]
+                    order = (request * num_ops + tables.position[unit]) * num_tensors + np.int64(i - makes_start[unit])
+                    tensor = request * num_tensors + makes[i]
                     for target in range(num_devices):
                         if needed[makes[i] * num_devices + target]:
                             rank, copy = order * num_devices + target, tensor * num_devices + target
                             _push(by_copy, heap, num_waiting, now_s, rank, copy)
                             num_waiting += 1
-            place += 1
+            place = np.uint32(place + 1)
             places[_PHASE, lane] = _LOOKING
             lanes[_READY, lane] = now_s
             lanes[_NEXT, lane] = _NEVER
-            if place == queue_start[lane + 1]:
+            if place == queue_start[np.uint32(lane + 1)]:
                 place = queue_start[lane]
                 busy[request] -= 1
                 if busy[request] == 0:
@@ -315,25 +317,26 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
             places[_READ, lane] = reads_start[queue[place]]
 
         for step in range(num_devices):  # whoever has just become free first, then those that may have waited for it
-            device = lane + step
-            device = device - num_devices if device >= num_devices else device
+            device = np.uint32(lane + step)
+            device = np.uint32(device - num_devices) if device >= num_devices else device
             if places[_PHASE, device] == _LOOKING:
                 request, place = places[_REQUEST, device], places[_PLACE, device]
                 submitted_s = by_request[_SUBMITTED, request]
                 ready_s = max(lanes[_READY, device], submitted_s)
-                read, last = places[_READ, device], reads_start[queue[place] + 1]
+                read, last = places[_READ, device], reads_start[np.uint32(queue[place] + 1)]
                 found = submitted_s >= 0
                 while found and read < last:
-                    source, tensor = home[reads[read]], request * num_tensors + reads[read]
+                    tensor = reads[read]
+                    source, there_s = home[tensor], made_s[request, tensor]
                     if any_copies and copies[source, device]:
-                        there_s = by_copy[_ARRIVED, tensor * num_devices + device]
+                        there_s = by_copy[_ARRIVED, (request * num_tensors + tensor) * num_devices + device]
                         found = there_s >= 0
                     else:
-                        there_s = made_s[tensor] + setup_s[source, device]
-                        found = made_s[tensor] >= 0 or source == device
+                        found = there_s >= 0
+                        there_s += setup_s[source, device]
                     if found:
                         ready_s = max(ready_s, there_s)
-                        read += 1
+                        read = np.uint32(read + 1)
                 places[_READ, device] = read
                 lanes[_READY, device] = ready_s
                 lanes[_NEXT, device] = _NEVER
@@ -342,7 +345,7 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
                     lanes[_NEXT, device] = max(ready_s, now_s)
             if places[_PHASE, device] == _WAITING and lanes[_NEXT, device] == now_s:
                 request, place = places[_REQUEST, device], places[_PLACE, device]
-                by_place[_START, request * num_places + place] = now_s
+                by_place[_START, request, place] = now_s
                 row, column = (request, place) if own_durations else (queue[place], device)
                 places[_PHASE, device] = _RUNNING
                 share = _start(lanes, device, now_s, seconds_of[row, column], demand_of[row, column]) or share
@@ -363,6 +366,31 @@ def _start(lanes: Floats, lane: int, now_s: float, seconds: float, demand: float
 @njit(cache=True, error_model="numpy")  # type: ignore[misc]
 def _share(capacity_bytes_per_s: float, now_s: float, lanes: Floats) -> None:
     """Rule 3: give every lane the speed that its share allows; whoever keeps its speed keeps its end."""
+    if lanes.shape[1] == 2:  # what the loops in _equal_share come to
+        least, most = min(lanes[_DEMAND, 0], lanes[_DEMAND, 1]), max(lanes[_DEMAND, 0], lanes[_DEMAND, 1])
+        equal_share = capacity_bytes_per_s * 0.5 if least > capacity_bytes_per_s * 0.5 else capacity_bytes_per_s - least
+        equal_share = equal_share if most > equal_share else np.inf
+    else:
+        equal_share = _equal_share(capacity_bytes_per_s, lanes)
+    # What changes is worked out for all lanes and then picked, as nobody could predict branches here. An idle lane's
+    # speed is not a number, which is neither less nor more than any.
+    for lane in range(lanes.shape[1]):
+        demand, since_s, speed = lanes[_DEMAND, lane], lanes[_SINCE, lane], lanes[_SPEED, lane]
+        lanes[_NEW_SPEED, lane] = min(equal_share, demand) / demand
+        lanes[_NEW_LEFT, lane] = max(0.0, lanes[_LEFT, lane] - (now_s - since_s) * speed)
+        lanes[_NEW_NEXT, lane] = now_s + lanes[_NEW_LEFT, lane] / lanes[_NEW_SPEED, lane]
+    for lane in range(lanes.shape[1]):
+        old, new = lanes[_SPEED, lane], lanes[_NEW_SPEED, lane]
+        changes = (new < old) | (new > old)
+        lanes[_LEFT, lane] = lanes[_NEW_LEFT, lane] if changes else lanes[_LEFT, lane]
+        lanes[_SINCE, lane] = now_s if changes else lanes[_SINCE, lane]
+        lanes[_SPEED, lane] = new if changes else old
+        lanes[_NEXT, lane] = lanes[_NEW_NEXT, lane] if changes else lanes[_NEXT, lane]
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+def _equal_share(capacity_bytes_per_s: float, lanes: Floats) -> float:
+    """What those lanes get that demand more than an equal share of what the others leave; infinite if nobody does."""
     count = 0
     for lane in range(lanes.shape[1]):
         demand = lanes[_DEMAND, lane]
@@ -374,34 +402,12 @@ def _share(capacity_bytes_per_s: float, now_s: float, lanes: Floats) -> None:
             lanes[_SORTED, i] = demand
             count += 1
     left = capacity_bytes_per_s
-    equal_share = np.inf
-    if count == 1:  # the cases of one and two at work are spelled out for speed; the bits are those of the loop below
-        if lanes[_SORTED, 0] > left:
-            equal_share = left
-        count = 0
-    elif count == 2:
-        least = lanes[_SORTED, 0]
-        equal_share = left * 0.5
-        if least <= equal_share:
-            left -= least
-            equal_share = left if lanes[_SORTED, 1] > left else np.inf
-        count = 0
     for served in range(count):
-        each = left / (count - served)
-        if lanes[_SORTED, served] > each:
-            equal_share = each
-            break
+        equal_share = left / (count - served)
+        if lanes[_SORTED, served] > equal_share:
+            return equal_share
         left -= lanes[_SORTED, served]
-    for lane in range(lanes.shape[1]):
-        demand = lanes[_DEMAND, lane]
-        if demand > 0:
-            speed = min(demand, equal_share) / demand
-            if speed != lanes[_SPEED, lane]:
-                left_s = lanes[_LEFT, lane] - (now_s - lanes[_SINCE, lane]) * lanes[_SPEED, lane]
-                lanes[_LEFT, lane] = max(0.0, left_s)
-                lanes[_SINCE, lane] = now_s
-                lanes[_SPEED, lane] = speed
-                lanes[_NEXT, lane] = now_s + lanes[_LEFT, lane] / speed
+    return np.inf
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[misc]
@@ -420,7 +426,7 @@ def _find_copies(
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[misc]
-def _push(by_copy: Floats, heap: Ints, count: int, asked_s: float, rank: int, copy: int) -> None:
+def _push(by_copy: Floats, heap: NDArray[np.int64], count: int, asked_s: float, rank: int, copy: int) -> None:
     """Have a copy wait for the channel behind ``count`` others."""
     i = count
     while i > 0:
@@ -433,7 +439,7 @@ def _push(by_copy: Floats, heap: Ints, count: int, asked_s: float, rank: int, co
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[misc]
-def _pop(by_copy: Floats, heap: Ints, count: int) -> int:
+def _pop(by_copy: Floats, heap: NDArray[np.int64], count: int) -> int:
     """Take the first of ``count`` copies that wait for the channel."""
     first: int = heap[_COPY, 0]
     end = count - 1
@@ -455,6 +461,6 @@ def _pop(by_copy: Floats, heap: Ints, count: int) -> int:
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[misc]
-def _move(by_copy: Floats, heap: Ints, source: int, target: int) -> None:
+def _move(by_copy: Floats, heap: NDArray[np.int64], source: int, target: int) -> None:
     by_copy[_HEAP, target] = by_copy[_HEAP, source]
     heap[_RANK, target], heap[_COPY, target] = heap[_RANK, source], heap[_COPY, source]
