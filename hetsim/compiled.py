@@ -120,6 +120,10 @@ class CompiledSimulator:
             demand=demand,
         )
 
+    def space(self, num_places: int) -> Space:
+        """Room for the kernel to evaluate plans of so many segments, one request each, in."""
+        return self._kernel.new_space(self.tables, 1, num_places)
+
     def _space_for(self, num_requests: int, num_places: int) -> Space:
         wanted = (num_requests, num_places)
         if self._space is None or any(have < want for have, want in zip(self._room, wanted, strict=False)):
