@@ -134,7 +134,7 @@ def _costs(problem: Problem, simulator: CompiledSimulator) -> Costs:
         before=before,
         after_start=after_start,
         after=after,
-        tail_s=tail_s * (1 - 1e-9),  # sums in another order must not make it more than what really passes
+        tail_s=tail_s,
         plain=not tables.any_copies and not tables.demand[:num_ops].any(),
     )
 

@@ -51,7 +51,8 @@ class State(NamedTuple):
         best_device: Of the same.
         end_s: By operator, when it ends.
         was_s: By operator, when it ended before the move under trial.
-        free_s: By place and device, when the device has done what comes before that place.
+        free_s: By place and device, when the device has done what comes before that place; in as many columns more,
+            how long it will be at work from there on.
         new_free_s: The same after the move under trial.
         seconds: The makespans of the candidate that the walk is at and of the best one.
         random: The state of the generator.
@@ -75,6 +76,8 @@ class State(NamedTuple):
 
 
 _NOW, _BEST = 0, 1
+_LESS = 1 - 1e-9
+"""Of sums that were taken in another order than times are, lest they promise more than will pass."""
 
 
 def new_state(order: Ints, device: Ints, num_devices: int, seed: int) -> State:
@@ -88,8 +91,8 @@ def new_state(order: Ints, device: Ints, num_devices: int, seed: int) -> State:
         best_device=device.copy(),
         end_s=np.empty(num_ops),
         was_s=np.empty(num_ops),
-        free_s=np.empty((num_ops + 1, num_devices)),
-        new_free_s=np.empty((num_ops + 1, num_devices)),
+        free_s=np.zeros((num_ops + 1, 2 * num_devices)),
+        new_free_s=np.zeros((num_ops + 1, 2 * num_devices)),
         seconds=np.full(2, np.inf),
         random=np.array([seed * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019 & 0xFFFFFFFFFFFFFFFF or 1], np.uint64),
         queue_start=np.empty(num_devices + 1, np.uint32),
@@ -102,11 +105,11 @@ def restart(costs: Costs, tables: Tables, space: Space, state: State) -> None:
     """Go back to the best candidate so far, and evaluate it."""
     state.order[:] = state.best_order
     state.device[:] = state.best_device
-    num_devices = state.free_s.shape[1]
-    for k in range(len(state.order)):
+    num_ops, num_devices = len(state.order), len(costs.setup_s)
+    for k in range(num_ops):
         state.place[state.order[k]] = k
     state.free_s[0] = 0.0
-    for k in range(len(state.order)):
+    for k in range(num_ops):
         op = state.order[k]
         device = state.device[op]
         start_s = state.free_s[k, device]
@@ -117,7 +120,12 @@ def restart(costs: Costs, tables: Tables, space: Space, state: State) -> None:
         for each in range(num_devices):
             state.free_s[k + 1, each] = state.free_s[k, each]
         state.free_s[k + 1, device] = state.end_s[op]
-    makespan_s = state.free_s[len(state.order)].max() if costs.plain else _by_the_twin(tables, space, state)
+    state.free_s[num_ops, num_devices:] = 0.0
+    for k in range(num_ops - 1, -1, -1):
+        state.free_s[k, num_devices:] = state.free_s[k + 1, num_devices:]
+        device = state.device[state.order[k]]
+        state.free_s[k, num_devices + device] += costs.seconds[state.order[k], device]
+    makespan_s = state.free_s[num_ops, :num_devices].max() if costs.plain else _by_the_twin(tables, space, state)
     state.seconds[_NOW] = makespan_s
     state.seconds[_BEST] = min(makespan_s, state.seconds[_BEST])
 
@@ -135,7 +143,7 @@ def walk(
     free_s, new_free_s = state.free_s, state.new_free_s
     seconds, setup_s, tail_s = costs.seconds, costs.setup_s, costs.tail_s
     before_start, before, after_start, after = costs.before_start, costs.before, costs.after_start, costs.after
-    num_ops, num_devices = len(order), free_s.shape[1]
+    num_ops, num_devices = len(order), len(setup_s)
     random = state.random
     now_s, best_s = state.seconds[_NOW], state.seconds[_BEST]
     for _ in range(count):
@@ -158,12 +166,15 @@ def walk(
         device_of[op] = device
         first, last = min(source, target), max(source, target)
         if costs.plain:
-            for each in range(num_devices):
+            for each in range(2 * num_devices):
                 new_free_s[first, each] = free_s[first, each]
+            new_free_s[first, num_devices + old_device] -= seconds[op, old_device]
+            new_free_s[first, num_devices + device] += seconds[op, device]
             k = first
             recheck = np.uint32(last + 1)
             makespan_s = np.inf
-            while k < num_ops:
+            hopeless = new_free_s[first, device] + new_free_s[first, num_devices + device] * _LESS > limit_s
+            while k < num_ops and not hopeless:
                 if k == recheck:  # beyond the move: if all is as it was, the rest will be, too
                     same = True
                     for each in range(num_devices):
@@ -188,12 +199,13 @@ def walk(
                 was_s[this] = end_s[this]
                 end_s[this] = start_s + seconds[this, on]
                 k = np.uint32(k + 1)
-                if end_s[this] + tail_s[this] > limit_s:
-                    break
-                for each in range(num_devices):
+                for each in range(2 * num_devices):
                     new_free_s[k, each] = new_free_s[np.uint32(k - 1), each]
                 new_free_s[k, on] = end_s[this]
-                if k == num_ops:
+                new_free_s[k, num_devices + on] -= seconds[this, on]
+                left_s = max(tail_s[this], new_free_s[k, num_devices + on])
+                hopeless = end_s[this] + left_s * _LESS > limit_s
+                if k == num_ops and not hopeless:
                     makespan_s = 0.0
                     for each in range(num_devices):
                         makespan_s = max(makespan_s, new_free_s[k, each])
@@ -202,9 +214,14 @@ def walk(
             makespan_s = _by_the_twin(tables, space, state)
         if makespan_s <= limit_s:
             now_s = makespan_s
-            for i in range(first, k + 1 if costs.plain else k):
-                for each in range(num_devices):
-                    free_s[i, each] = new_free_s[i, each]
+            if costs.plain:
+                for i in range(first, k + 1):
+                    for each in range(2 * num_devices):
+                        free_s[i, each] = new_free_s[i, each]
+                if device != old_device:
+                    for i in range(first):
+                        free_s[i, num_devices + old_device] -= seconds[op, old_device]
+                        free_s[i, num_devices + device] += seconds[op, device]
             if makespan_s < best_s:
                 best_s = makespan_s
                 state.best_order[:] = order
