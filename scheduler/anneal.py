@@ -30,9 +30,9 @@ Progress = Callable[[int, int, float], None]
 """Called with the candidates evaluated so far, their largest number, and the best time so far in seconds."""
 
 NAME = "anneal"
-HOT, COLD = 0.3, 0.003
+HOT, COLD = 0.5, 0.003
 """Temperatures at which a round begins and ends, as parts of the mean time of an operator."""
-FIRST_ROUND = 500
+FIRST_ROUND = 2000
 """Moves for each operator in the first round; each round has twice as many as the one before."""
 MAX_FIRST_ROUND = 400_000
 OPS_PER_CALL = 2_000_000

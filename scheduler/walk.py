@@ -76,6 +76,8 @@ class State(NamedTuple):
 
 
 _NOW, _BEST = 0, 1
+_NEAR, _REACH = 0.5, 20
+"""So many moves lead no further than so many places, which large graphs need to improve at all."""
 _LESS = 1 - 1e-9
 """Of sums that were taken in another order than times are, lest they promise more than will pass."""
 
@@ -154,6 +156,9 @@ def walk(
             low = max(low, np.uint32(place[before[i]] + 1))
         for i in range(after_start[op], after_start[np.uint32(op + 1)]):
             high = min(high, np.uint32(place[after[i]] - 1))
+        if _uniform(random) < _NEAR:
+            low = max(low, np.uint32(max(np.int64(source) - _REACH, 0)))
+            high = min(high, np.uint32(source + _REACH))
         target = np.uint32(low + _uniform(random) * (high - low + 1.0))
         device = old_device
         if num_devices > 1 and _uniform(random) < 0.5:

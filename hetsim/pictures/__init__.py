@@ -3,6 +3,7 @@
 from hetsim.pictures.comparison import draw_comparison
 from hetsim.pictures.curves import Curve, draw_curves
 from hetsim.pictures.plans import Baseline, Comparison, PlanRow, ScatterRow, draw_plans, draw_scatter
+from hetsim.pictures.speeds import SpeedRow, draw_speeds
 from hetsim.pictures.timelines import draw_timelines
 
 __all__ = [
@@ -11,9 +12,11 @@ __all__ = [
     "Curve",
     "PlanRow",
     "ScatterRow",
+    "SpeedRow",
     "draw_comparison",
     "draw_curves",
     "draw_plans",
     "draw_scatter",
+    "draw_speeds",
     "draw_timelines",
 ]
