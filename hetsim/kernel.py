@@ -123,7 +123,7 @@ _RANK, _COPY = 0, 1
 _START, _END = 0, 1
 _DUE, _ASKED, _SUBMITTED, _ENDED, _COLLECTED = 0, 1, 2, 3, 4
 _NEXT, _DEMAND, _LEFT, _SINCE, _SPEED, _READY, _SORTED, _NEW_SPEED, _NEW_LEFT, _NEW_NEXT = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
-_PHASE, _REQUEST, _PLACE, _READ = 0, 1, 2, 3
+_PHASE, _REQUEST, _PLACE, _UNIT, _READ = 0, 1, 2, 3, 4
 
 
 def new_space(tables: Tables, num_requests: int, num_places: int) -> Space:
@@ -140,7 +140,7 @@ def new_space(tables: Tables, num_requests: int, num_places: int) -> Space:
         by_request=np.empty((5, num_requests)),
         busy=np.empty(num_requests, np.uint32),
         lanes=np.ones((10, num_devices + tables.any_copies)),
-        places=np.empty((4, num_devices), np.uint32),
+        places=np.zeros((5, num_devices), np.uint32),
     )
 
 
@@ -155,10 +155,129 @@ def evaluate(tables: Tables, queue_start: Ints, queue: Ints, space: Space, out_s
         space: Room for one plan of that many units and one request.
         out_s: By plan.
     """
+    if not tables.any_copies:
+        _evaluate_zero_copy(tables, queue_start, queue, space, out_s)
+        return
     none = np.empty((0, 0))
     alone = Requests(1, False, 0.0, 1, 0.0, 0.0, none, none)
     for plan in range(len(out_s)):
         last_s, num_left = run(tables, queue_start[plan], queue[plan], alone, space)
+        out_s[plan] = np.inf if num_left else last_s
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+def _evaluate_zero_copy(tables: Tables, queue_start: Ints, queue: Ints, space: Space, out_s: Floats) -> None:
+    """What :func:`evaluate` does where nothing is copied: :func:`run` without what one request has no use for.
+
+    Searches spend their time here; it takes half as long.
+    """
+    reads_start, reads, makes_start, makes = tables.reads_start, tables.reads, tables.makes_start, tables.makes
+    seconds_of, demand_of, setup_s, capacity = tables.seconds, tables.demand, tables.setup_s, tables.capacity_bytes_per_s
+    home, made_s, lanes = space.home, space.made_s[0], space.lanes
+    next_s, demand, left_s, since_s, speed = lanes[_NEXT], lanes[_DEMAND], lanes[_LEFT], lanes[_SINCE], lanes[_SPEED]
+    ready_s, new_left_s, new_next_s, new_speed = lanes[_READY], lanes[_NEW_LEFT], lanes[_NEW_NEXT], lanes[_NEW_SPEED]
+    phase, place_of, unit_of, read_of = (
+        space.places[_PHASE], space.places[_PLACE], space.places[_UNIT], space.places[_READ]
+    )
+    num_devices = setup_s.shape[1]
+    for plan in range(len(out_s)):
+        home[:] = num_devices
+        made_s[:] = 0.0
+        for device in range(num_devices):
+            first, end = queue_start[plan, device], queue_start[plan, device + 1]
+            next_s[device] = 0.0 if first < end else _NEVER
+            phase[device] = _LOOKING if first < end else _FINISHED
+            demand[device] = 0.0
+            ready_s[device] = 0.0
+            place_of[device] = first
+            if first < end:
+                unit_of[device] = queue[plan, first]
+                read_of[device] = reads_start[unit_of[device]]
+            for place in range(first, end):
+                unit = queue[plan, place]
+                for i in range(makes_start[unit], makes_start[np.uint32(unit + 1)]):
+                    home[makes[i]] = device
+                    made_s[makes[i]] = -1.0
+        num_left = queue_start[plan, num_devices]
+        share = False
+        now_s = last_s = 0.0
+        while True:
+            lane, until_s = np.uint32(0), next_s[0]
+            for other in range(1, num_devices):
+                lane = np.uint32(lane + (next_s[other] < until_s) * (other - lane))
+                until_s = min(until_s, next_s[other])
+            if until_s > now_s:
+                if share:
+                    share = False
+                    if num_devices == 2:
+                        least, most = min(demand[0], demand[1]), max(demand[0], demand[1])
+                        half, rest = capacity * 0.5, capacity - least
+                        equal_share = half if least > half else rest
+                        equal_share = equal_share if most > equal_share else np.inf
+                    else:
+                        equal_share = _equal_share(capacity, lanes)
+                    for device in range(num_devices):
+                        new_speed[device] = min(equal_share, demand[device]) / demand[device]
+                        new_left_s[device] = max(0.0, left_s[device] - (now_s - since_s[device]) * speed[device])
+                        new_next_s[device] = now_s + new_left_s[device] / new_speed[device]
+                    for device in range(num_devices):
+                        changes = (new_speed[device] < speed[device]) | (new_speed[device] > speed[device])
+                        left_s[device] = new_left_s[device] if changes else left_s[device]
+                        since_s[device] = now_s if changes else since_s[device]
+                        speed[device] = new_speed[device] if changes else speed[device]
+                        next_s[device] = new_next_s[device] if changes else next_s[device]
+                    continue
+                if until_s == _NEVER:
+                    break
+                now_s = until_s
+            if phase[lane] == _RUNNING:
+                unit = unit_of[lane]
+                share = share or demand[lane] > 0
+                demand[lane] = 0.0
+                last_s = now_s
+                num_left -= 1
+                for i in range(makes_start[unit], makes_start[np.uint32(unit + 1)]):
+                    made_s[makes[i]] = now_s
+                place = np.uint32(place_of[lane] + 1)
+                place_of[lane] = place
+                ready_s[lane] = now_s
+                next_s[lane] = _NEVER
+                phase[lane] = _FINISHED
+                if place < queue_start[plan, np.uint32(lane + 1)]:
+                    phase[lane] = _LOOKING
+                    unit_of[lane] = queue[plan, place]
+                    read_of[lane] = reads_start[unit_of[lane]]
+            for step in range(num_devices):
+                device = np.uint32(lane + step)
+                device = np.uint32(device - num_devices) if device >= num_devices else device
+                unit = unit_of[device]
+                if phase[device] == _LOOKING:
+                    ready = ready_s[device]
+                    read, last = read_of[device], reads_start[np.uint32(unit + 1)]
+                    found = True
+                    while read < last:
+                        tensor = reads[read]
+                        there_s = made_s[tensor]
+                        if there_s < 0:
+                            found = False
+                            break
+                        ready = max(ready, there_s + setup_s[home[tensor], device])
+                        read = np.uint32(read + 1)
+                    read_of[device] = read
+                    ready_s[device] = ready
+                    next_s[device] = _NEVER
+                    if found:
+                        phase[device] = _WAITING
+                        next_s[device] = max(ready, now_s)
+                if phase[device] == _WAITING and next_s[device] == now_s:
+                    phase[device] = _RUNNING
+                    seconds = seconds_of[unit, device]
+                    next_s[device] = now_s + seconds
+                    demand[device] = demand_of[unit, device]
+                    left_s[device] = seconds
+                    since_s[device] = now_s
+                    speed[device] = 1.0
+                    share = share or demand[device] > 0
         out_s[plan] = np.inf if num_left else last_s
 
 
