@@ -133,7 +133,7 @@ class CompiledSimulator:
 
     def _fill(self, record: Record, lists: Sequence[Sequence[Segment]], num_requests: int, space: Space) -> None:
         """Spans from what the kernel left in its space."""
-        names, graph = self.problem.platform.device_names, self.problem.graph
+        names = self.problem.platform.device_names
         num_tensors, num_devices = len(self._encoding.tensors), len(names)
         record.arrivals_s.extend(space.by_request[0, :num_requests].tolist())
         reader: dict[tuple[str, str], Segment] = {}  # by tensor and device, the first segment that waits for it
@@ -203,7 +203,8 @@ class _Encoding:
         self._copies = np.array([*([link.mode == "copy" for link in row] for row in links), [False] * len(names)])
         self._any_copies = bool(self._copies.any())
         self._capacity = float(platform.memory.shared_bytes_per_s)
-        self._seconds, self._demand = _Column((0, len(names)), np.inf), _Column((0, len(names)), 0.0)
+        shape = (0, len(names))
+        self._seconds, self._num_bytes, self._demand = _Column(shape, 0.0), _Column(shape, 0.0), _Column(shape, 0.0)
         self._position, self._reads, self._makes = _Column((0,)), _Column((0,)), _Column((0,))
         self._reads_start, self._makes_start = _Column((1,)), _Column((1,))
         for op in graph.ops:
@@ -232,10 +233,12 @@ class _Encoding:
             self._reads_start.extend([self._reads.count])
             self._makes_start.extend([self._makes.count])
             self._seconds.extend([[np.inf] * len(self._device)])
+            self._num_bytes.extend([[0.0] * len(self._device)])
             self._demand.extend([[0.0] * len(self._device)])
         device = self._device[segment.device]
         seconds, num_bytes = np.array([work.seconds]), np.array([work.traffic_bytes], np.float64)
         self._seconds.values[unit, device] = work.seconds
+        self._num_bytes.values[unit, device] = work.traffic_bytes
         self._demand.values[unit, device] = self.demand(seconds, num_bytes)[0]
         return unit
 
@@ -251,6 +254,7 @@ class _Encoding:
 
         return Tables(
             seconds=self._seconds.values,
+            num_bytes=self._num_bytes.values,
             demand=self._demand.values,
             position=self._position.values,
             reads_start=self._reads_start.values,

@@ -31,6 +31,7 @@ class Tables(NamedTuple):
 
     Attributes:
         seconds: By unit and device, the time that it takes alone.
+        num_bytes: By unit and device, what it moves to and from the memory.
         demand: By unit and device, the bytes per second that it moves alone; 0 where rule 3 does not apply.
         position: By unit, its first operator's place in the graph.
         reads_start: By unit, where its part of ``reads`` begins; one entry more than units.
@@ -47,6 +48,7 @@ class Tables(NamedTuple):
     """
 
     seconds: Floats
+    num_bytes: Floats
     demand: Floats
     position: Ints
     reads_start: Ints
@@ -101,9 +103,10 @@ class Space(NamedTuple):
             ended, and was collected.
         busy: By request, devices that have not ended it.
         lanes: By lane, a row each: when it has done what it is at; the bytes per second that it demands, 0 where it
-            moves nothing; seconds at full speed that were left when its speed last changed, when that was, and that
-            speed; when the inputs seen so far are there; and room for working out shares.
-        places: By device, a row each: its phase, and the request, the place in the plan and the read it has got to.
+            moves nothing; the bytes that were left when its rate last changed, when that was, and that rate; when the
+            inputs seen so far are there; and room for working out shares.
+        places: By device, a row each: its phase, and the request, the place in the plan, the unit there and the read
+            that it has got to.
     """
 
     home: Ints
@@ -122,7 +125,7 @@ _COPIED, _ARRIVED, _HEAP = 0, 1, 2
 _RANK, _COPY = 0, 1
 _START, _END = 0, 1
 _DUE, _ASKED, _SUBMITTED, _ENDED, _COLLECTED = 0, 1, 2, 3, 4
-_NEXT, _DEMAND, _LEFT, _SINCE, _SPEED, _READY, _SORTED, _NEW_SPEED, _NEW_LEFT, _NEW_NEXT = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+_NEXT, _DEMAND, _LEFT, _SINCE, _RATE, _READY, _SORTED, _NEW_LEFT, _NEW_NEXT = 0, 1, 2, 3, 4, 5, 6, 7, 8
 _PHASE, _REQUEST, _PLACE, _UNIT, _READ = 0, 1, 2, 3, 4
 
 
@@ -139,7 +142,7 @@ def new_space(tables: Tables, num_requests: int, num_places: int) -> Space:
         by_place=np.empty((2, num_requests, num_places)),
         by_request=np.empty((5, num_requests)),
         busy=np.empty(num_requests, np.uint32),
-        lanes=np.ones((10, num_devices + tables.any_copies)),
+        lanes=np.zeros((9, num_devices + tables.any_copies)),
         places=np.zeros((5, num_devices), np.uint32),
     )
 
@@ -172,10 +175,11 @@ def _evaluate_zero_copy(tables: Tables, queue_start: Ints, queue: Ints, space: S
     Searches spend their time here; it takes half as long.
     """
     reads_start, reads, makes_start, makes = tables.reads_start, tables.reads, tables.makes_start, tables.makes
-    seconds_of, demand_of, setup_s, capacity = tables.seconds, tables.demand, tables.setup_s, tables.capacity_bytes_per_s
+    seconds_of, bytes_of, demand_of, setup_s = tables.seconds, tables.num_bytes, tables.demand, tables.setup_s
+    capacity = tables.capacity_bytes_per_s
     home, made_s, lanes = space.home, space.made_s[0], space.lanes
-    next_s, demand, left_s, since_s, speed = lanes[_NEXT], lanes[_DEMAND], lanes[_LEFT], lanes[_SINCE], lanes[_SPEED]
-    ready_s, new_left_s, new_next_s, new_speed = lanes[_READY], lanes[_NEW_LEFT], lanes[_NEW_NEXT], lanes[_NEW_SPEED]
+    next_s, demand, left, since_s, rate = lanes[_NEXT], lanes[_DEMAND], lanes[_LEFT], lanes[_SINCE], lanes[_RATE]
+    ready_s, new_left, new_next_s = lanes[_READY], lanes[_NEW_LEFT], lanes[_NEW_NEXT]
     phase, place_of, unit_of, read_of = (
         space.places[_PHASE], space.places[_PLACE], space.places[_UNIT], space.places[_READ]
     )
@@ -187,7 +191,7 @@ def _evaluate_zero_copy(tables: Tables, queue_start: Ints, queue: Ints, space: S
             first, end = queue_start[plan, device], queue_start[plan, device + 1]
             next_s[device] = 0.0 if first < end else _NEVER
             phase[device] = _LOOKING if first < end else _FINISHED
-            demand[device] = 0.0
+            demand[device] = rate[device] = 0.0
             ready_s[device] = 0.0
             place_of[device] = first
             if first < end:
@@ -217,15 +221,15 @@ def _evaluate_zero_copy(tables: Tables, queue_start: Ints, queue: Ints, space: S
                     else:
                         equal_share = _equal_share(capacity, lanes)
                     for device in range(num_devices):
-                        new_speed[device] = min(equal_share, demand[device]) / demand[device]
-                        new_left_s[device] = max(0.0, left_s[device] - (now_s - since_s[device]) * speed[device])
-                        new_next_s[device] = now_s + new_left_s[device] / new_speed[device]
+                        new_left[device] = max(0.0, left[device] - (now_s - since_s[device]) * rate[device])
+                        new_next_s[device] = now_s + new_left[device] / min(equal_share, demand[device])
                     for device in range(num_devices):
-                        changes = (new_speed[device] < speed[device]) | (new_speed[device] > speed[device])
-                        left_s[device] = new_left_s[device] if changes else left_s[device]
+                        new_rate = min(equal_share, demand[device])
+                        changes = new_rate != rate[device]
+                        left[device] = new_left[device] if changes else left[device]
                         since_s[device] = now_s if changes else since_s[device]
-                        speed[device] = new_speed[device] if changes else speed[device]
                         next_s[device] = new_next_s[device] if changes else next_s[device]
+                        rate[device] = new_rate
                     continue
                 if until_s == _NEVER:
                     break
@@ -233,7 +237,7 @@ def _evaluate_zero_copy(tables: Tables, queue_start: Ints, queue: Ints, space: S
             if phase[lane] == _RUNNING:
                 unit = unit_of[lane]
                 share = share or demand[lane] > 0
-                demand[lane] = 0.0
+                demand[lane] = rate[lane] = 0.0
                 last_s = now_s
                 num_left -= 1
                 for i in range(makes_start[unit], makes_start[np.uint32(unit + 1)]):
@@ -273,10 +277,9 @@ def _evaluate_zero_copy(tables: Tables, queue_start: Ints, queue: Ints, space: S
                     phase[device] = _RUNNING
                     seconds = seconds_of[unit, device]
                     next_s[device] = now_s + seconds
-                    demand[device] = demand_of[unit, device]
-                    left_s[device] = seconds
+                    demand[device] = rate[device] = demand_of[unit, device]
+                    left[device] = bytes_of[unit, device]
                     since_s[device] = now_s
-                    speed[device] = 1.0
                     share = share or demand[device] > 0
         out_s[plan] = np.inf if num_left else last_s
 
@@ -310,7 +313,7 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
     num_active = 0
     for device in range(num_devices):
         lanes[_NEXT, device] = 0.0
-        lanes[_DEMAND, device] = 0.0
+        lanes[_DEMAND, device] = lanes[_RATE, device] = 0.0
         lanes[_READY, device] = 0.0
         places[_REQUEST, device] = 0
         places[_PLACE, device] = queue_start[device]
@@ -334,7 +337,7 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
     by_request[_DUE, :num_requests] = 0.0
     for lane in range(channel, num_lanes):
         lanes[_NEXT, lane] = _NEVER
-        lanes[_DEMAND, lane] = 0.0
+        lanes[_DEMAND, lane] = lanes[_RATE, lane] = 0.0
 
     copying = -1  # what the channel is at
     num_waiting = 0  # copies that wait for it
@@ -373,7 +376,7 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
                 num_bytes = tables.tensor_bytes[copying // num_devices % num_tensors]
                 seconds = setup_s[source, target] + num_bytes / tables.bandwidth_bytes_per_s[source, target]
                 moves = seconds > 0 and num_bytes > 0 and tables.capacity_bytes_per_s < _NEVER
-                share = _start(lanes, channel, now_s, seconds, num_bytes / seconds if moves else 0.0) or share
+                share = _start(lanes, channel, now_s, seconds, num_bytes, num_bytes / seconds if moves else 0.0) or share
                 continue
             if share:
                 share = False
@@ -398,14 +401,14 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
         elif lane == channel:
             lanes[_NEXT, channel] = _NEVER
             share = share or lanes[_DEMAND, channel] > 0
-            lanes[_DEMAND, channel] = 0.0
+            lanes[_DEMAND, channel] = lanes[_RATE, channel] = 0.0
             by_copy[_ARRIVED, copying] = now_s
             copying = -1
         elif places[_PHASE, lane] == _RUNNING:
             request, place = places[_REQUEST, lane], places[_PLACE, lane]
             unit = queue[place]
             share = share or lanes[_DEMAND, lane] > 0
-            lanes[_DEMAND, lane] = 0.0
+            lanes[_DEMAND, lane] = lanes[_RATE, lane] = 0.0
             by_place[_END, request, place] = now_s
             last_s = now_s
             num_left -= 1
@@ -467,44 +470,42 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
                 by_place[_START, request, place] = now_s
                 row, column = (request, place) if own_durations else (queue[place], device)
                 places[_PHASE, device] = _RUNNING
-                share = _start(lanes, device, now_s, seconds_of[row, column], demand_of[row, column]) or share
+                seconds, num_bytes = seconds_of[row, column], tables.num_bytes[queue[place], device]
+                share = _start(lanes, device, now_s, seconds, num_bytes, demand_of[row, column]) or share
     return last_s, num_left
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[misc]
-def _start(lanes: Floats, lane: int, now_s: float, seconds: float, demand: float) -> bool:
+def _start(lanes: Floats, lane: int, now_s: float, seconds: float, num_bytes: float, demand: float) -> bool:
     """Have a lane begin what takes it so long alone; returns whether bandwidth must be shared out anew."""
     lanes[_NEXT, lane] = now_s + seconds
-    lanes[_DEMAND, lane] = demand
-    lanes[_LEFT, lane] = seconds
+    lanes[_DEMAND, lane] = lanes[_RATE, lane] = demand
+    lanes[_LEFT, lane] = num_bytes
     lanes[_SINCE, lane] = now_s
-    lanes[_SPEED, lane] = 1.0
     return demand > 0
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[misc]
 def _share(capacity_bytes_per_s: float, now_s: float, lanes: Floats) -> None:
-    """Rule 3: give every lane the speed that its share allows; whoever keeps its speed keeps its end."""
+    """Rule 3: give every lane the rate that is its share; whoever keeps its rate keeps its end."""
     if lanes.shape[1] == 2:  # what the loops in _equal_share come to
         least, most = min(lanes[_DEMAND, 0], lanes[_DEMAND, 1]), max(lanes[_DEMAND, 0], lanes[_DEMAND, 1])
         equal_share = capacity_bytes_per_s * 0.5 if least > capacity_bytes_per_s * 0.5 else capacity_bytes_per_s - least
         equal_share = equal_share if most > equal_share else np.inf
     else:
         equal_share = _equal_share(capacity_bytes_per_s, lanes)
-    # What changes is worked out for all lanes and then picked, as nobody could predict branches here. An idle lane's
-    # speed is not a number, which is neither less nor more than any.
+    # What changes is worked out for all lanes and then picked, as nobody could predict branches here.
     for lane in range(lanes.shape[1]):
-        demand, since_s, speed = lanes[_DEMAND, lane], lanes[_SINCE, lane], lanes[_SPEED, lane]
-        lanes[_NEW_SPEED, lane] = min(equal_share, demand) / demand
-        lanes[_NEW_LEFT, lane] = max(0.0, lanes[_LEFT, lane] - (now_s - since_s) * speed)
-        lanes[_NEW_NEXT, lane] = now_s + lanes[_NEW_LEFT, lane] / lanes[_NEW_SPEED, lane]
+        new_left = max(0.0, lanes[_LEFT, lane] - (now_s - lanes[_SINCE, lane]) * lanes[_RATE, lane])
+        lanes[_NEW_LEFT, lane] = new_left
+        lanes[_NEW_NEXT, lane] = now_s + new_left / min(equal_share, lanes[_DEMAND, lane])
     for lane in range(lanes.shape[1]):
-        old, new = lanes[_SPEED, lane], lanes[_NEW_SPEED, lane]
-        changes = (new < old) | (new > old)
+        new_rate = min(equal_share, lanes[_DEMAND, lane])
+        changes = new_rate != lanes[_RATE, lane]
         lanes[_LEFT, lane] = lanes[_NEW_LEFT, lane] if changes else lanes[_LEFT, lane]
         lanes[_SINCE, lane] = now_s if changes else lanes[_SINCE, lane]
-        lanes[_SPEED, lane] = new if changes else old
         lanes[_NEXT, lane] = lanes[_NEW_NEXT, lane] if changes else lanes[_NEXT, lane]
+        lanes[_RATE, lane] = new_rate
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[misc]
