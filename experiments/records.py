@@ -46,6 +46,8 @@ class Subject(Protocol):
 
 
 RowT = TypeVar("RowT", bound=Row)
+LineT = TypeVar("LineT")
+"""A dataclass, whatever it is about."""
 
 
 class Sidecar(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -111,16 +113,9 @@ class Record(Generic[RowT]):
             OSError: If the folder cannot be written.
         """
         self._model_hashes[model.name] = model.hash
-        sidecar = Sidecar(
-            command=self._command,
-            commit=commit(),
-            machine=machine_fingerprint(),
-            versions=versions(),
-            date=datetime.now(UTC).isoformat(timespec="seconds"),
-            settings=self._settings,
-            model_hashes=self._model_hashes,
+        write_sidecar(
+            self._sidecar_path, settings=self._settings, command=self._command, model_hashes=self._model_hashes
         )
-        write_atomically(self._sidecar_path, msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n")
         self.rows.extend(rows)
         write_rows(self._path, self._row_type, self.rows)
 
@@ -155,7 +150,27 @@ def fill(record: Record[RowT], models: Sequence[str], rows_of: Callable[[Model],
             del model  # before the next one comes
 
 
-def write_rows(path: Path, row_type: type[RowT], rows: Sequence[RowT]) -> None:
+def write_sidecar(
+    path: Path, *, settings: Settings, command: str, model_hashes: Mapping[str, str] | None = None
+) -> None:
+    """Write where a CSV's rows come from, as of now and of this commit, whole or not at all.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    sidecar = Sidecar(
+        command=command,
+        commit=commit(),
+        machine=machine_fingerprint(),
+        versions=versions(),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        settings=dict(settings),
+        model_hashes=dict(model_hashes or {}),
+    )
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n")
+
+
+def write_rows(path: Path, row_type: type[LineT], rows: Sequence[LineT]) -> None:
     """Write rows as CSV, whole or not at all; numbers in full precision, None as an empty cell.
 
     Raises:
@@ -168,7 +183,7 @@ def write_rows(path: Path, row_type: type[RowT], rows: Sequence[RowT]) -> None:
     write_atomically(path, text.getvalue().encode())
 
 
-def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
+def read_rows(path: Path, row_type: type[LineT]) -> list[LineT]:
     """The rows of a CSV that :func:`write_rows` wrote.
 
     Raises:
@@ -191,7 +206,7 @@ def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
     return rows
 
 
-def columns(row_type: type[RowT]) -> tuple[str, ...]:
+def columns(row_type: type[LineT]) -> tuple[str, ...]:
     """The names of a row's fields, which are the CSV's columns."""
     return tuple(entry.name for entry in fields(row_type))  # type: ignore[arg-type]
 

@@ -16,6 +16,10 @@
    time collecting goes first, then the earlier request: :meth:`_Run._request`. Without a load one request is with the
    devices at time 0, and there is no host.
 
+Whatever can happen at one time has happened before the host picks its next job; then the memory channel picks one; and
+when neither has more to start, bandwidth is shared out. So no outcome hangs on the order in which SimPy gets round to
+things, and :mod:`hetsim.compiled` can do the same arithmetic.
+
 Durations are the problem's, or come from a function of (request, segment), which is how measured noise gets in.
 docs/model.md has the equations.
 """
@@ -45,7 +49,8 @@ DurationFunction = Callable[[int, Segment], float]
 Steps = Generator[simpy.Event, None, None]
 """A SimPy process, or a part of one."""
 
-_AFTER_ALL_ELSE = EventPriority(NORMAL + 1)
+_HOST, _CHANNEL = EventPriority(NORMAL + 1), EventPriority(NORMAL + 2)
+"""When either picks a job: after all else at that time, and before bandwidth is shared out."""
 _ALONE = Load()
 
 
@@ -214,8 +219,9 @@ class _HandOver:
 class _Server:
     """Does one job at a time, first come first served; jobs that are asked for at the same time go by their keys."""
 
-    def __init__(self, env: simpy.Environment) -> None:
+    def __init__(self, env: simpy.Environment, priority: EventPriority) -> None:
         self._env = env
+        self._priority = priority
         self._jobs: list[tuple[float, tuple[int, ...], Steps]] = []  # a heap, first come first
         self._wanted = env.event()
         env.process(self._serve())
@@ -232,7 +238,7 @@ class _Server:
                 self._wanted = self._env.event()
                 yield self._wanted
             settled = Signal(self._env)  # whatever else ends at this time asks before anyone is served
-            settled.fire(in_s=0.0, priority=_AFTER_ALL_ELSE)
+            settled.fire(in_s=0.0, priority=self._priority)
             yield settled
             yield from heapq.heappop(self._jobs)[-1]
 
@@ -262,7 +268,7 @@ class _Run:
         }
         self.num_left = self._load.num_requests * sum(map(len, self._work.values()))
         if any(link.mode == "copy" for link in self._platform.links.values()):
-            self._channel = _Server(self._env)
+            self._channel = _Server(self._env, _CHANNEL)
         self._submitted: list[Signal] = []  # by request
         self._num_busy: list[int] = []  # by request, the devices that have not ended it
         self._ended: list[Signal] = []  # by request
@@ -283,7 +289,7 @@ class _Run:
             if record is not None:
                 record.arrivals_s.append(0.0)
         else:
-            self._host = _Server(self._env)
+            self._host = _Server(self._env, _HOST)
             self._collected = [Signal(self._env) for _ in range(load.num_requests)]
             for request in range(load.num_requests):
                 self._env.process(self._request(request))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from hetsim.machine.platform import Device, Link, Platform
+from hetsim.machine.platform import Device, Host, Link, Memory, Platform
 from hetsim.model.graph import Graph, Op, Tensor
 from hetsim.plan import Plan, Segment
 from hetsim.problem import Latency, Problem
@@ -175,3 +176,50 @@ def labellings(draw: st.DrawFn, problem: Problem) -> tuple[dict[str, str], dict[
     device_of = {op.name: draw(st.sampled_from(problem.devices_for((op.name,)))) for op in problem.graph.ops}
     raised = {op.name: draw(st.sampled_from((0, 0, 0, 1, 2))) for op in problem.graph.ops}
     return device_of, {op: levels for op, levels in raised.items() if levels}
+
+
+@st.composite
+def physical_problems(draw: st.DrawFn, max_ops: int = 8, max_devices: int = 5) -> Problem:
+    """Random problems in which every rule acts: links of all modes mixed, contention, a host; on the lattice or off."""
+    graph = draw(graphs(max_ops))
+    names = ("cpu", "npu0", "npu1", "gpu", "npu2")[: draw(st.integers(1, max_devices))]
+    on_lattice = draw(st.booleans())
+
+    def seconds(most: int) -> st.SearchStrategy[float]:
+        return st.integers(0, most).map(lambda n: n * LATTICE_S) if on_lattice else _roughly(most * LATTICE_S)
+
+    def bytes_per_s() -> st.SearchStrategy[float]:
+        most = 1000 / LATTICE_S
+        return st.sampled_from((most, 2 * most, float("inf"))) if on_lattice else st.floats(most / 9, 3 * most)
+
+    modes = st.sampled_from(draw(st.sampled_from((("zero-copy",), ("copy",), ("zero-copy", "copy", "absent")))))
+    links = {}
+    for a in names:
+        for b in names:
+            mode = draw(modes)
+            if a != b and mode != "absent":
+                links[a, b] = Link(setup_s=draw(seconds(2)), bandwidth_bytes_per_s=draw(bytes_per_s()), mode=mode)  # type: ignore[arg-type]
+    platform = replace(
+        platform_of(*names),
+        links=links,
+        memory=Memory(shared_bytes_per_s=draw(bytes_per_s())),
+        host=Host(
+            submit_setup_s=draw(seconds(2)),
+            collect_setup_s=draw(seconds(2)),
+            bandwidth_bytes_per_s=draw(bytes_per_s()),
+        ),
+    )
+    costs_s, traffic = {}, {}
+    for op in graph.ops:
+        able = draw(st.sets(st.sampled_from(names), min_size=1))
+        costs_s[op.name] = {name: draw(seconds(8)) for name in names if name in able}
+        traffic[op.name] = draw(st.sampled_from((0, 1000, 2000, 5000)))
+    problem = problem_of(graph, costs_s, platform)
+    if draw(st.booleans()):
+        return problem
+    return replace(problem, traffic_function=lambda _, ops: sum(traffic[op] for op in ops), _known={})
+
+
+def _roughly(most: float) -> st.SearchStrategy[float]:
+    """Numbers that do not add up exactly; often none at all, and often the same."""
+    return st.one_of(st.just(0.0), st.just(most / 3), st.floats(most * 1e-3, most))

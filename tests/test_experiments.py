@@ -13,7 +13,13 @@ import onnx
 import pytest
 from rich.console import Console
 
-from experiments import npu_speed, runtime_overhead, scheduler_comparison, simulated_vs_measured
+from experiments import (
+    evaluation_speed,
+    npu_speed,
+    runtime_overhead,
+    scheduler_comparison,
+    simulated_vs_measured,
+)
 from experiments.contention import contend
 from experiments.npu_speed import Sweep, at_speed, log_speeds, vary
 from experiments.profiles import calibrated
@@ -499,3 +505,25 @@ def test_only_engines_that_are_called_directly_are_compared(results: Path) -> No
     model = load_model(results / "tiny.onnx")
     with pytest.raises(PlatformError, match="'cpu' cannot be compared: only onnxruntime, openvino in f32"):
         runtime_overhead.compare(model, platform_in(results), 3, Silent())
+
+
+def test_evaluation_speed_writes_a_line_for_each_evaluator_and_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation_speed, "NUM_PLANS", 4)
+    monkeypatch.setattr(evaluation_speed, "SIMPY_S", 1e-3)
+    evaluation_speed.evaluation_speed(out=tmp_path, sizes="3,6", turns=1, seed=0)
+    lines = table(tmp_path / "evaluation_speed.csv")
+    assert list(lines[0])[:3] == ["evaluator", "num_ops", "plans_per_s"]
+    assert [(line["evaluator"], line["num_ops"]) for line in lines] == [
+        (evaluator, size) for size in ("3", "6") for evaluator in ("simpy", "compiled")
+    ]
+    assert all(float(line["plans_per_s"]) > 0 for line in lines)
+    assert json.loads((tmp_path / "evaluation_speed.json").read_text())["settings"]["sizes"] == "3,6"
+    assert is_picture(tmp_path / "evaluation_speed.png")
+
+
+@pytest.mark.parametrize("sizes", ["", "3,few", "0"])
+def test_sizes_that_are_none_are_refused(sizes: str, tmp_path: Path) -> None:
+    with pytest.raises(HetsimError, match="is not a list of whole numbers above 0, such as 20,50,100"):
+        evaluation_speed.evaluation_speed(out=tmp_path, sizes=sizes)

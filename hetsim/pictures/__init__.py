@@ -5,6 +5,7 @@ from hetsim.pictures.comparison import draw_comparison
 from hetsim.pictures.curves import Curve, draw_curves
 from hetsim.pictures.plans import Baseline, Comparison, PlanRow, ScatterRow, draw_plans, draw_scatter
 from hetsim.pictures.schedulers import Planned, draw_schedulers
+from hetsim.pictures.speeds import SpeedRow, draw_speeds
 from hetsim.pictures.timelines import draw_timelines
 
 __all__ = [
@@ -17,10 +18,12 @@ __all__ = [
     "Planned",
     "ScatterRow",
     "draw_bars",
+    "SpeedRow",
     "draw_comparison",
     "draw_curves",
     "draw_plans",
     "draw_scatter",
     "draw_schedulers",
+    "draw_speeds",
     "draw_timelines",
 ]

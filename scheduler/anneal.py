@@ -1,0 +1,189 @@
+"""Simulated annealing over the device and the order of single operators, for graphs that do not fall apart.
+
+S. Kirkpatrick, C. D. Gelatt, M. P. Vecchi, "Optimization by simulated annealing", Science 220(4598), 1983, doi
+10.1126/science.220.4598.671. A candidate is a topological order and a device for each operator (:mod:`scheduler.walk`),
+so that every move leads to a valid plan. Moves are evaluated from the first place that they change, given up as soon as
+they are sure to be rejected, and cut short where all is again as it was; what is said of a plan is the makespan of the
+model to the last bit. Rounds of annealing, each longer than the one before, start from the best plan so far.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hetsim.compiled import CompiledSimulator
+from hetsim.errors import ProblemError
+from hetsim.model.graph import Graph
+from hetsim.plan import Plan, Segment, resolve
+from hetsim.problem import Problem
+
+if TYPE_CHECKING:
+    from scheduler.walk import Costs
+
+Progress = Callable[[int, int, float], None]
+"""Called with the candidates evaluated so far, their largest number, and the best time so far in seconds."""
+
+NAME = "anneal"
+HOT, COLD = 0.5, 0.003
+"""Temperatures at which a round begins and ends, as parts of the mean time of an operator."""
+FIRST_ROUND = 2000
+"""Moves for each operator in the first round; each round has twice as many as the one before."""
+MAX_FIRST_ROUND = 400_000
+OPS_PER_CALL = 2_000_000
+"""How often time, progress and Ctrl-C are looked at: after moves that together may pass so many operators."""
+
+Ints = NDArray[np.uint32]
+
+
+def anneal(
+    problem: Problem,
+    *,
+    seed: int = 0,
+    max_evaluations: int,
+    time_limit_s: float | None = None,
+    start: Plan | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """The fastest plan of single operators found by the model; the first found among those that tie.
+
+    Never slower than the list schedule that it starts from. Interrupted with Ctrl-C it returns the best so far.
+
+    Args:
+        problem: The problem.
+        seed: Of the random walk; the same seed, start and ``max_evaluations`` give the same plan, unless time runs out.
+        max_evaluations: Moves that are tried, at least 0.
+        time_limit_s: After so many seconds no more are tried; None: no limit.
+        start: Where to start: its segments are taken apart. None: list scheduling by upward rank, as HEFT does.
+        progress: Told now and then how far the walk is.
+
+    Raises:
+        ValueError: If a budget is out of range.
+        PlanError: If ``start`` is not valid.
+        ProblemError: If ``start`` puts an operator where it cannot run alone.
+    """
+    if max_evaluations < 0:
+        raise ValueError(f"max_evaluations must be >= 0, got {max_evaluations}")
+    if time_limit_s is not None and not time_limit_s >= 0:
+        raise ValueError(f"time_limit_s must be >= 0, got {time_limit_s}")
+    until_s = math.inf if time_limit_s is None else time.monotonic() + time_limit_s
+    from scheduler import walk  # imports numba, which takes a second that other schedulers need not pay
+
+    simulator = CompiledSimulator(problem)
+    tables, space = simulator.tables, simulator.space(len(problem.graph.ops))
+    costs = _costs(problem, simulator)
+    order, device = _listed(costs) if start is None else _taken_apart(problem, costs, start)
+    state = walk.new_state(order, device, len(problem.platform.devices), seed)
+    walk.restart(costs, tables, space, state)
+    finite_s = costs.seconds[np.isfinite(costs.seconds)]
+    mean_s = float(finite_s.mean()) if finite_s.any() else 1.0
+    per_call = max(100, OPS_PER_CALL // len(order))
+    done, length = 0, min(FIRST_ROUND * len(order), MAX_FIRST_ROUND)
+    try:
+        while done < max_evaluations and time.monotonic() < until_s:
+            walk.restart(costs, tables, space, state)
+            # A round that is short for its graph starts colder, lest it spoil more than it can mend.
+            hot_s = mean_s * HOT * min(1.0, length / (FIRST_ROUND * len(order)))
+            cooling = (COLD / HOT) ** (1 / length)
+            tried = 0
+            while tried < length and done < max_evaluations and time.monotonic() < until_s:
+                count = min(per_call, length - tried, max_evaluations - done)
+                walk.walk(costs, tables, space, state, count, hot_s * cooling**tried, cooling)
+                tried, done = tried + count, done + count
+                if progress is not None:
+                    progress(done, max_evaluations, float(state.seconds[1]))
+            length *= 2
+    except KeyboardInterrupt:
+        pass  # the best so far is the answer
+    names = problem.platform.device_names
+    queues: dict[str, list[Segment]] = {name: [] for name in names}
+    for op in state.best_order:
+        name = names[state.best_device[op]]
+        queues[name].append(Segment(name, (problem.graph.ops[op].name,)))
+    return Plan(
+        model=problem.graph.name,
+        model_hash=problem.model_hash,
+        scheduler=NAME,
+        queues={name: tuple(queue) for name, queue in queues.items()},
+    )
+
+
+def _costs(problem: Problem, simulator: CompiledSimulator) -> Costs:
+    """The problem of single operators as the walk takes it."""
+    from scheduler.walk import Costs
+
+    graph, tables = problem.graph, simulator.tables
+    num_ops = len(graph.ops)
+    seconds = tables.seconds[:num_ops].copy()
+    before_start, before = _neighbours(graph, [graph.predecessors[op.name] for op in graph.ops])
+    after_start, after = _neighbours(graph, [graph.successors[op.name] for op in graph.ops])
+    least_s = seconds.min(axis=1)
+    tail_s = np.zeros(num_ops)
+    for op in reversed(range(num_ops)):
+        readers = after[after_start[op] : after_start[op + 1]]
+        tail_s[op] = max((tail_s[reader] + least_s[reader] for reader in readers), default=0.0)
+    return Costs(
+        seconds=seconds,
+        setup_s=tables.setup_s[: seconds.shape[1]],
+        before_start=before_start,
+        before=before,
+        after_start=after_start,
+        after=after,
+        tail_s=tail_s,
+        plain=not tables.any_copies and not tables.demand[:num_ops].any(),
+    )
+
+
+def _neighbours(graph: Graph, names: list[tuple[str, ...]]) -> tuple[Ints, Ints]:
+    starts = np.cumsum([0, *map(len, names)], dtype=np.uint32)
+    return starts, np.array([graph.position[name] for each in names for name in each], np.uint32)
+
+
+def _listed(costs: Costs) -> tuple[Ints, Ints]:
+    """Operators by upward rank, each on the device where it ends first; ties go to the graph's, the platform's order.
+
+    The list scheduler HEFT without insertion: H. Topcuoglu, S. Hariri, M.-Y. Wu, IEEE Transactions on Parallel and
+    Distributed Systems 13(3), 2002, doi 10.1109/71.993206.
+    """
+    num_ops, num_devices = costs.seconds.shape
+    mean_s = np.ma.masked_invalid(costs.seconds).mean(axis=1).filled(0.0).tolist()
+    hand_over_s = float(costs.setup_s.mean())
+    rank_s = [0.0] * num_ops
+    for op in reversed(range(num_ops)):
+        readers = costs.after[costs.after_start[op] : costs.after_start[op + 1]].tolist()
+        rank_s[op] = mean_s[op] + max((hand_over_s + rank_s[reader] for reader in readers), default=0.0)
+    order = sorted(range(num_ops), key=lambda op: -rank_s[op])  # stable: ties stay in the graph's order
+    end_s, on = [0.0] * num_ops, [0] * num_ops
+    free_s = [0.0] * num_devices
+    for op in order:
+        before = costs.before[costs.before_start[op] : costs.before_start[op + 1]].tolist()
+        ends_s = []
+        for device in range(num_devices):
+            ready_s = max((end_s[other] + float(costs.setup_s[on[other], device]) for other in before), default=0.0)
+            ends_s.append(max(free_s[device], ready_s) + float(costs.seconds[op, device]))
+        on[op] = ends_s.index(min(ends_s))
+        end_s[op] = free_s[on[op]] = min(ends_s)
+    return np.array(order, np.uint32), np.array(on, np.uint32)
+
+
+def _taken_apart(problem: Problem, costs: Costs, plan: Plan) -> tuple[Ints, Ints]:
+    """The operators of a plan in an order that could run serially, and the device of each."""
+    number = {name: i for i, name in enumerate(problem.platform.device_names)}
+    order: list[int] = []
+    device = np.zeros(len(problem.graph.ops), np.uint32)
+    for step in resolve(problem.graph, plan).steps:
+        for name in step.segment.ops:
+            op = problem.graph.position[name]
+            order.append(op)
+            device[op] = number[step.segment.device]
+            if costs.seconds[op, device[op]] == np.inf:
+                raise ProblemError(
+                    f"operator {name!r} was put on {step.segment.device!r}, which cannot run it alone; "
+                    f"these can: {', '.join(problem.devices_for((name,)))}"
+                )
+    return np.array(order, np.uint32), device

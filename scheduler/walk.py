@@ -1,0 +1,282 @@
+"""The inner loop of :mod:`scheduler.anneal`, compiled by numba; importing this module imports numba.
+
+A candidate is a topological order of all operators and a device for each. Decoded, every operator starts when its
+device has done the operators before it in the order and its inputs are there. Every plan of single operators is the
+decoding of some candidate, and no candidate deadlocks.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from hetsim.kernel import Floats, Ints, Requests, Space, Tables, run
+
+
+class Costs(NamedTuple):
+    """A problem of single operators.
+
+    Attributes:
+        seconds: By operator and device; infinite where it cannot run.
+        setup_s: By source and target.
+        before_start: By operator, where its part of ``before`` begins; one entry more than operators.
+        before: Operators that it reads from.
+        after_start: The same for ``after``.
+        after: Operators that read from it.
+        tail_s: By operator, what must pass at least between its end and the last end of all.
+        plain: Whether hand-overs take their set-up time alone and nothing slows anything down.
+    """
+
+    seconds: Floats
+    setup_s: Floats
+    before_start: Ints
+    before: Ints
+    after_start: Ints
+    after: Ints
+    tail_s: Floats
+    plain: bool
+
+
+class State(NamedTuple):
+    """Where the walk is. ``new_state`` makes one.
+
+    Attributes:
+        order: The operators.
+        place: By operator, its place in ``order``.
+        device: By operator.
+        best_order: Of the best candidate so far.
+        best_device: Of the same.
+        end_s: By operator, when it ends.
+        was_s: By operator, when it ended before the move under trial.
+        free_s: By place and device, when the device has done what comes before that place; in as many columns more,
+            how long it will be at work from there on.
+        new_free_s: The same after the move under trial.
+        seconds: The makespans of the candidate that the walk is at and of the best one.
+        random: The state of the generator.
+        queue_start: Room for the candidate as the kernel of the twin takes it.
+        queue: The same.
+    """
+
+    order: Ints
+    place: Ints
+    device: Ints
+    best_order: Ints
+    best_device: Ints
+    end_s: Floats
+    was_s: Floats
+    free_s: Floats
+    new_free_s: Floats
+    seconds: Floats
+    random: NDArray[np.uint64]
+    queue_start: Ints
+    queue: Ints
+
+
+_NOW, _BEST = 0, 1
+_NEAR, _REACH = 0.5, 20
+"""So many moves lead no further than so many places, which large graphs need to improve at all."""
+_LESS = 1 - 1e-9
+"""Of sums that were taken in another order than times are, lest they promise more than will pass."""
+
+
+def new_state(order: Ints, device: Ints, num_devices: int, seed: int) -> State:
+    """A walk that is going to start from a candidate; :func:`restart` evaluates it."""
+    num_ops = len(order)
+    return State(
+        order=order.copy(),
+        place=np.empty_like(order),
+        device=device.copy(),
+        best_order=order.copy(),
+        best_device=device.copy(),
+        end_s=np.empty(num_ops),
+        was_s=np.empty(num_ops),
+        free_s=np.zeros((num_ops + 1, 2 * num_devices)),
+        new_free_s=np.zeros((num_ops + 1, 2 * num_devices)),
+        seconds=np.full(2, np.inf),
+        random=np.array([seed * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019 & 0xFFFFFFFFFFFFFFFF or 1], np.uint64),
+        queue_start=np.empty(num_devices + 1, np.uint32),
+        queue=np.empty(num_ops, np.uint32),
+    )
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+def restart(costs: Costs, tables: Tables, space: Space, state: State) -> None:
+    """Go back to the best candidate so far, and evaluate it."""
+    state.order[:] = state.best_order
+    state.device[:] = state.best_device
+    num_ops, num_devices = len(state.order), len(costs.setup_s)
+    for k in range(num_ops):
+        state.place[state.order[k]] = k
+    state.free_s[0] = 0.0
+    for k in range(num_ops):
+        op = state.order[k]
+        device = state.device[op]
+        start_s = state.free_s[k, device]
+        for i in range(costs.before_start[op], costs.before_start[np.uint32(op + 1)]):
+            other = costs.before[i]
+            start_s = max(start_s, state.end_s[other] + costs.setup_s[state.device[other], device])
+        state.end_s[op] = start_s + costs.seconds[op, device]
+        for each in range(num_devices):
+            state.free_s[k + 1, each] = state.free_s[k, each]
+        state.free_s[k + 1, device] = state.end_s[op]
+    state.free_s[num_ops, num_devices:] = 0.0
+    for k in range(num_ops - 1, -1, -1):
+        state.free_s[k, num_devices:] = state.free_s[k + 1, num_devices:]
+        device = state.device[state.order[k]]
+        state.free_s[k, num_devices + device] += costs.seconds[state.order[k], device]
+    makespan_s = state.free_s[num_ops, :num_devices].max() if costs.plain else _by_the_twin(tables, space, state)
+    state.seconds[_NOW] = makespan_s
+    state.seconds[_BEST] = min(makespan_s, state.seconds[_BEST])
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+def walk(
+    costs: Costs, tables: Tables, space: Space, state: State, count: int, temperature_s: float, cooling: float
+) -> None:
+    """Try ``count`` moves; the temperature is multiplied by ``cooling`` after each.
+
+    A move takes one operator to another place in the order, and half of the time to another device. It is accepted if
+    the makespan grows by less than the temperature times an exponential variate, which is Metropolis' rule.
+    """
+    order, place, device_of, end_s, was_s = state.order, state.place, state.device, state.end_s, state.was_s
+    free_s, new_free_s = state.free_s, state.new_free_s
+    seconds, setup_s, tail_s = costs.seconds, costs.setup_s, costs.tail_s
+    before_start, before, after_start, after = costs.before_start, costs.before, costs.after_start, costs.after
+    num_ops, num_devices = len(order), len(setup_s)
+    random = state.random
+    now_s, best_s = state.seconds[_NOW], state.seconds[_BEST]
+    for _ in range(count):
+        op = np.uint32(_uniform(random) * num_ops)
+        source, old_device = place[op], device_of[op]
+        low, high = np.uint32(0), np.uint32(num_ops - 1)
+        for i in range(before_start[op], before_start[np.uint32(op + 1)]):
+            low = max(low, np.uint32(place[before[i]] + 1))
+        for i in range(after_start[op], after_start[np.uint32(op + 1)]):
+            high = min(high, np.uint32(place[after[i]] - 1))
+        if _uniform(random) < _NEAR:
+            low = max(low, np.uint32(max(np.int64(source) - _REACH, 0)))
+            high = min(high, np.uint32(source + _REACH))
+        target = np.uint32(low + _uniform(random) * (high - low + 1.0))
+        device = old_device
+        if num_devices > 1 and _uniform(random) < 0.5:
+            device = np.uint32((old_device + 1 + np.uint32(_uniform(random) * (num_devices - 1))) % num_devices)
+        limit_s = now_s - temperature_s * np.log(1.0 - _uniform(random))
+        temperature_s *= cooling
+        if seconds[op, device] == np.inf or (target == source and device == old_device):
+            continue
+        _shift(order, place, source, target)
+        device_of[op] = device
+        first, last = min(source, target), max(source, target)
+        if costs.plain:
+            for each in range(2 * num_devices):
+                new_free_s[first, each] = free_s[first, each]
+            new_free_s[first, num_devices + old_device] -= seconds[op, old_device]
+            new_free_s[first, num_devices + device] += seconds[op, device]
+            k = first
+            recheck = np.uint32(last + 1)
+            makespan_s = np.inf
+            hopeless = new_free_s[first, device] + new_free_s[first, num_devices + device] * _LESS > limit_s
+            while k < num_ops and not hopeless:
+                if k == recheck:  # beyond the move: if all is as it was, the rest will be, too
+                    same = True
+                    for each in range(num_devices):
+                        same = same and new_free_s[k, each] == free_s[k, each]
+                    recheck = np.uint32(k + 1)
+                    if same:
+                        horizon = np.uint32(0)  # the last place of those that see any difference
+                        for i in range(first, k):
+                            if end_s[order[i]] != was_s[order[i]] or order[i] == op:
+                                for j in range(after_start[order[i]], after_start[np.uint32(order[i] + 1)]):
+                                    horizon = max(horizon, place[after[j]])
+                        if horizon < k:
+                            makespan_s = now_s
+                            break
+                        recheck = np.uint32(horizon + 1)
+                this = order[k]
+                on = device_of[this]
+                start_s = new_free_s[k, on]
+                for i in range(before_start[this], before_start[np.uint32(this + 1)]):
+                    other = before[i]
+                    start_s = max(start_s, end_s[other] + setup_s[device_of[other], on])
+                was_s[this] = end_s[this]
+                end_s[this] = start_s + seconds[this, on]
+                k = np.uint32(k + 1)
+                for each in range(2 * num_devices):
+                    new_free_s[k, each] = new_free_s[np.uint32(k - 1), each]
+                new_free_s[k, on] = end_s[this]
+                new_free_s[k, num_devices + on] -= seconds[this, on]
+                left_s = max(tail_s[this], new_free_s[k, num_devices + on])
+                hopeless = end_s[this] + left_s * _LESS > limit_s
+                if k == num_ops and not hopeless:
+                    makespan_s = 0.0
+                    for each in range(num_devices):
+                        makespan_s = max(makespan_s, new_free_s[k, each])
+        else:
+            k = first
+            makespan_s = _by_the_twin(tables, space, state)
+        if makespan_s <= limit_s:
+            now_s = makespan_s
+            if costs.plain:
+                for i in range(first, k + 1):
+                    for each in range(2 * num_devices):
+                        free_s[i, each] = new_free_s[i, each]
+                if device != old_device:
+                    for i in range(first):
+                        free_s[i, num_devices + old_device] -= seconds[op, old_device]
+                        free_s[i, num_devices + device] += seconds[op, device]
+            if makespan_s < best_s:
+                best_s = makespan_s
+                state.best_order[:] = order
+                state.best_device[:] = device_of
+        else:
+            for i in range(first, k):
+                end_s[order[i]] = was_s[order[i]]
+            device_of[op] = old_device
+            _shift(order, place, target, source)
+    state.seconds[_NOW], state.seconds[_BEST] = now_s, best_s
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+def _shift(order: Ints, place: Ints, source: int, target: int) -> None:
+    """Move what is at one place to another; what lies between moves up."""
+    op = order[source]
+    k = source
+    while k != target:
+        following = np.uint32(k + 1) if k < target else np.uint32(k - 1)
+        order[k] = order[following]
+        place[order[k]] = k
+        k = following
+    order[target] = op
+    place[op] = target
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+def _uniform(random: NDArray[np.uint64]) -> float:
+    """A number from 0 to less than 1: S. Vigna, ACM Trans. Math. Software 42(4), 2016, doi 10.1145/2845077."""
+    x = random[0]
+    x ^= x >> np.uint64(12)
+    x ^= x << np.uint64(25)
+    x ^= x >> np.uint64(27)
+    random[0] = x
+    return float((x * np.uint64(2685821657736338717)) >> np.uint64(11)) * 2.0**-53
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+def _by_the_twin(tables: Tables, space: Space, state: State) -> float:
+    """The makespan of the candidate where rule 3 or copies act."""
+    num_devices = len(state.queue_start) - 1
+    place = np.uint32(0)
+    for device in range(num_devices):
+        state.queue_start[device] = place
+        for op in state.order:
+            if state.device[op] == device:
+                state.queue[place] = op
+                place = np.uint32(place + 1)
+    state.queue_start[num_devices] = place
+    none = np.empty((0, 0))
+    alone = Requests(1, False, 0.0, 1, 0.0, 0.0, none, none)
+    last_s, num_left = run(tables, state.queue_start, state.queue, alone, space)
+    return np.inf if num_left else last_s
