@@ -1,8 +1,8 @@
 """The compiled twin of the SimPy model: the same rules, the same bits, hundreds of times as fast.
 
 :class:`CompiledSimulator` stands in for :class:`hetsim.simulate.Simulator`. It keeps a problem as arrays, to which it
-adds each segment that it meets, and leaves the rest to :mod:`hetsim.kernel`. Whoever evaluates very many plans of single
-operators encodes them in the same way and calls the kernel itself, or :meth:`CompiledSimulator.makespans_s`.
+adds each segment that it meets, and leaves the rest to :mod:`hetsim.kernel`. Whoever evaluates very many plans of
+single operators encodes them in the same way and calls the kernel itself, or :meth:`CompiledSimulator.makespans_s`.
 
 Importing this module does not import numba; making a simulator does.
 """
@@ -198,8 +198,10 @@ class _Encoding:
         self._by_ops: dict[tuple[str, ...], int] = {}
         self.tensors = {tensor: i for i, tensor in enumerate(graph.producer)}
         self._tensor_bytes = np.array([graph.tensors[tensor].num_bytes for tensor in self.tensors], np.float64)
-        self._setup_s = np.array([*([link.setup_s for link in row] for row in links), [0.0] * len(names)], np.float64)
-        self._bandwidth = np.array([[link.bandwidth_bytes_per_s for link in row] for row in links], np.float64)
+        setup_s = np.array([[link.setup_s for link in row] for row in links], np.float64)
+        bandwidth = np.array([[link.bandwidth_bytes_per_s for link in row] for row in links], np.float64)
+        self._transfer_s = np.zeros((len(self.tensors), len(names) + 1, len(names)))
+        self._transfer_s[:, :-1] = setup_s + self._tensor_bytes[:, None, None] / bandwidth
         self._copies = np.array([*([link.mode == "copy" for link in row] for row in links), [False] * len(names)])
         self._any_copies = bool(self._copies.any())
         self._capacity = float(platform.memory.shared_bytes_per_s)
@@ -262,8 +264,7 @@ class _Encoding:
             makes_start=self._makes_start.values,
             makes=self._makes.values,
             tensor_bytes=self._tensor_bytes,
-            setup_s=self._setup_s,
-            bandwidth_bytes_per_s=self._bandwidth,
+            transfer_s=self._transfer_s,
             copies=self._copies,
             any_copies=self._any_copies,
             capacity_bytes_per_s=self._capacity,

@@ -39,8 +39,8 @@ class Tables(NamedTuple):
         makes_start: The same for ``makes``.
         makes: Tensors that others read, or the caller gets.
         tensor_bytes: By tensor.
-        setup_s: By source and target. The row behind the devices' is for what is there from the start, at no cost.
-        bandwidth_bytes_per_s: By source and target.
+        transfer_s: By tensor, source and target, how long it takes once under way; 0 within a device. The source behind
+            the devices stands for what is there from the start.
         copies: By source and target, whether hand-overs need the memory channel; never within a device.
         any_copies: Whether any do.
         capacity_bytes_per_s: What the memory sustains.
@@ -56,8 +56,7 @@ class Tables(NamedTuple):
     makes_start: Ints
     makes: Ints
     tensor_bytes: Floats
-    setup_s: Floats
-    bandwidth_bytes_per_s: Floats
+    transfer_s: Floats
     copies: Flags
     any_copies: bool
     capacity_bytes_per_s: float
@@ -131,7 +130,7 @@ _PHASE, _REQUEST, _PLACE, _UNIT, _READ = 0, 1, 2, 3, 4
 
 def new_space(tables: Tables, num_requests: int, num_places: int) -> Space:
     """Room for plans of so many segments and so many requests."""
-    num_tensors, num_devices = len(tables.tensor_bytes), len(tables.bandwidth_bytes_per_s)
+    num_tensors, num_devices = len(tables.tensor_bytes), tables.transfer_s.shape[2]
     num_copies = num_tensors * num_devices if tables.any_copies else 0
     return Space(
         home=np.empty(num_tensors, np.uint32),
@@ -175,7 +174,7 @@ def _evaluate_zero_copy(tables: Tables, queue_start: Ints, queue: Ints, space: S
     Searches spend their time here; it takes half as long.
     """
     reads_start, reads, makes_start, makes = tables.reads_start, tables.reads, tables.makes_start, tables.makes
-    seconds_of, bytes_of, demand_of, setup_s = tables.seconds, tables.num_bytes, tables.demand, tables.setup_s
+    seconds_of, bytes_of, demand_of, transfer_s = tables.seconds, tables.num_bytes, tables.demand, tables.transfer_s
     capacity = tables.capacity_bytes_per_s
     home, made_s, lanes = space.home, space.made_s[0], space.lanes
     next_s, demand, left, since_s, rate = lanes[_NEXT], lanes[_DEMAND], lanes[_LEFT], lanes[_SINCE], lanes[_RATE]
@@ -186,7 +185,7 @@ def _evaluate_zero_copy(tables: Tables, queue_start: Ints, queue: Ints, space: S
         space.places[_UNIT],
         space.places[_READ],
     )
-    num_devices = setup_s.shape[1]
+    num_devices = transfer_s.shape[2]
     for plan in range(len(out_s)):
         home[:] = num_devices
         made_s[:] = 0.0
@@ -268,7 +267,7 @@ def _evaluate_zero_copy(tables: Tables, queue_start: Ints, queue: Ints, space: S
                         if there_s < 0:
                             found = False
                             break
-                        ready = max(ready, there_s + setup_s[home[tensor], device])
+                        ready = max(ready, there_s + transfer_s[tensor, home[tensor], device])
                         read = np.uint32(read + 1)
                     read_of[device] = read
                     ready_s[device] = ready
@@ -302,7 +301,7 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
     """
     # Fields are fetched once: numba counts references to arrays, which costs more than the arithmetic.
     reads_start, reads, makes_start, makes = tables.reads_start, tables.reads, tables.makes_start, tables.makes
-    setup_s, copies, any_copies = tables.setup_s, tables.copies, tables.any_copies
+    transfer_s, copies, any_copies = tables.transfer_s, tables.copies, tables.any_copies
     num_devices, num_tensors, num_ops = len(queue_start) - 1, len(tables.tensor_bytes), tables.num_ops
     num_requests, hosted = requests.count, requests.hosted
     own_durations = requests.seconds.size > 0
@@ -375,9 +374,9 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
                 copying = _pop(by_copy, heap, num_waiting)
                 num_waiting -= 1
                 by_copy[_COPIED, copying] = now_s
-                source, target = home[copying // num_devices % num_tensors], copying % num_devices
-                num_bytes = tables.tensor_bytes[copying // num_devices % num_tensors]
-                seconds = setup_s[source, target] + num_bytes / tables.bandwidth_bytes_per_s[source, target]
+                tensor = copying // num_devices % num_tensors
+                seconds = transfer_s[tensor, home[tensor], copying % num_devices]
+                num_bytes = tables.tensor_bytes[tensor]
                 moves = seconds > 0 and num_bytes > 0 and tables.capacity_bytes_per_s < _NEVER
                 share = (
                     _start(lanes, channel, now_s, seconds, num_bytes, num_bytes / seconds if moves else 0.0) or share
@@ -460,7 +459,7 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
                         found = there_s >= 0
                     else:
                         found = there_s >= 0
-                        there_s += setup_s[source, device]
+                        there_s += transfer_s[tensor, source, device]
                     if found:
                         ready_s = max(ready_s, there_s)
                         read = np.uint32(read + 1)

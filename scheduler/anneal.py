@@ -38,6 +38,7 @@ MAX_FIRST_ROUND = 400_000
 OPS_PER_CALL = 2_000_000
 """How often time, progress and Ctrl-C are looked at: after moves that together may pass so many operators."""
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.uint32]
 
 
@@ -129,7 +130,7 @@ def _costs(problem: Problem, simulator: CompiledSimulator) -> Costs:
         tail_s[op] = max((tail_s[reader] + least_s[reader] for reader in readers), default=0.0)
     return Costs(
         seconds=seconds,
-        setup_s=tables.setup_s[: seconds.shape[1]],
+        delay_s=_delays_s(problem, simulator),
         before_start=before_start,
         before=before,
         after_start=after_start,
@@ -137,6 +138,18 @@ def _costs(problem: Problem, simulator: CompiledSimulator) -> Costs:
         tail_s=tail_s,
         plain=not tables.any_copies and not tables.demand[:num_ops].any(),
     )
+
+
+def _delays_s(problem: Problem, simulator: CompiledSimulator) -> Floats:
+    """By operator and predecessor, source and target: until the last tensor that passes between the two is there."""
+    graph, transfer_s = problem.graph, simulator.tables.transfer_s[:, :-1]
+    number = {tensor: i for i, tensor in enumerate(graph.producer)}
+    delays = [
+        np.max([transfer_s[number[t]] for t in op.inputs if graph.producer.get(t) == before], axis=0)
+        for op in graph.ops
+        for before in graph.predecessors[op.name]
+    ]
+    return np.array(delays).reshape(-1, *transfer_s.shape[1:])
 
 
 def _neighbours(graph: Graph, names: list[tuple[str, ...]]) -> tuple[Ints, Ints]:
@@ -152,19 +165,22 @@ def _listed(costs: Costs) -> tuple[Ints, Ints]:
     """
     num_ops, num_devices = costs.seconds.shape
     mean_s = np.ma.masked_invalid(costs.seconds).mean(axis=1).filled(0.0).tolist()
-    hand_over_s = float(costs.setup_s.mean())
+    hand_over_s = costs.delay_s.mean(axis=(1, 2)).tolist() if len(costs.delay_s) else []
     rank_s = [0.0] * num_ops
     for op in reversed(range(num_ops)):
-        readers = costs.after[costs.after_start[op] : costs.after_start[op + 1]].tolist()
-        rank_s[op] = mean_s[op] + max((hand_over_s + rank_s[reader] for reader in readers), default=0.0)
+        rank_s[op] += mean_s[op]
+        for i in range(costs.before_start[op], costs.before_start[op + 1]):
+            other = costs.before[i]
+            rank_s[other] = max(rank_s[other], hand_over_s[i] + rank_s[op])
     order = sorted(range(num_ops), key=lambda op: -rank_s[op])  # stable: ties stay in the graph's order
     end_s, on = [0.0] * num_ops, [0] * num_ops
     free_s = [0.0] * num_devices
     for op in order:
-        before = costs.before[costs.before_start[op] : costs.before_start[op + 1]].tolist()
+        edges = range(costs.before_start[op], costs.before_start[op + 1])
+        before = [(i, int(costs.before[i])) for i in edges]
         ends_s = []
         for device in range(num_devices):
-            ready_s = max((end_s[other] + float(costs.setup_s[on[other], device]) for other in before), default=0.0)
+            ready_s = max((end_s[o] + float(costs.delay_s[i, on[o], device]) for i, o in before), default=0.0)
             ends_s.append(max(free_s[device], ready_s) + float(costs.seconds[op, device]))
         on[op] = ends_s.index(min(ends_s))
         end_s[op] = free_s[on[op]] = min(ends_s)

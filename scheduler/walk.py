@@ -21,17 +21,17 @@ class Costs(NamedTuple):
 
     Attributes:
         seconds: By operator and device; infinite where it cannot run.
-        setup_s: By source and target.
+        delay_s: By entry of ``before``, source and target: from that operator's end until its reader has what it reads.
         before_start: By operator, where its part of ``before`` begins; one entry more than operators.
         before: Operators that it reads from.
         after_start: The same for ``after``.
         after: Operators that read from it.
         tail_s: By operator, what must pass at least between its end and the last end of all.
-        plain: Whether hand-overs take their set-up time alone and nothing slows anything down.
+        plain: Whether no hand-over is a copy, and nothing slows anything down.
     """
 
     seconds: Floats
-    setup_s: Floats
+    delay_s: Floats
     before_start: Ints
     before: Ints
     after_start: Ints
@@ -107,7 +107,7 @@ def restart(costs: Costs, tables: Tables, space: Space, state: State) -> None:
     """Go back to the best candidate so far, and evaluate it."""
     state.order[:] = state.best_order
     state.device[:] = state.best_device
-    num_ops, num_devices = len(state.order), len(costs.setup_s)
+    num_ops, num_devices = len(state.order), costs.seconds.shape[1]
     for k in range(num_ops):
         state.place[state.order[k]] = k
     state.free_s[0] = 0.0
@@ -117,7 +117,7 @@ def restart(costs: Costs, tables: Tables, space: Space, state: State) -> None:
         start_s = state.free_s[k, device]
         for i in range(costs.before_start[op], costs.before_start[np.uint32(op + 1)]):
             other = costs.before[i]
-            start_s = max(start_s, state.end_s[other] + costs.setup_s[state.device[other], device])
+            start_s = max(start_s, state.end_s[other] + costs.delay_s[i, state.device[other], device])
         state.end_s[op] = start_s + costs.seconds[op, device]
         for each in range(num_devices):
             state.free_s[k + 1, each] = state.free_s[k, each]
@@ -143,9 +143,9 @@ def walk(
     """
     order, place, device_of, end_s, was_s = state.order, state.place, state.device, state.end_s, state.was_s
     free_s, new_free_s = state.free_s, state.new_free_s
-    seconds, setup_s, tail_s = costs.seconds, costs.setup_s, costs.tail_s
+    seconds, delay_s, tail_s = costs.seconds, costs.delay_s, costs.tail_s
     before_start, before, after_start, after = costs.before_start, costs.before, costs.after_start, costs.after
-    num_ops, num_devices = len(order), len(setup_s)
+    num_ops, num_devices = len(order), seconds.shape[1]
     random = state.random
     now_s, best_s = state.seconds[_NOW], state.seconds[_BEST]
     for _ in range(count):
@@ -200,7 +200,7 @@ def walk(
                 start_s = new_free_s[k, on]
                 for i in range(before_start[this], before_start[np.uint32(this + 1)]):
                     other = before[i]
-                    start_s = max(start_s, end_s[other] + setup_s[device_of[other], on])
+                    start_s = max(start_s, end_s[other] + delay_s[i, device_of[other], on])
                 was_s[this] = end_s[this]
                 end_s[this] = start_s + seconds[this, on]
                 k = np.uint32(k + 1)
