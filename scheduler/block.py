@@ -17,12 +17,17 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from scheduler import block_kernel
-from scheduler.block_kernel import Floats, Ints, Steps, Times
-from scheduler.bounds import load_s, load_weights, weighted
+from scheduler.bounds import Floats, load_s, load_weights, weighted
+
+if TYPE_CHECKING:
+    from scheduler.block_kernel import Steps, Times
+
+Ints = npt.NDArray[np.int64]
 
 MAX_DOWNSETS = 20_000
 """Blocks with more downsets than this are not solved this way."""
@@ -137,6 +142,8 @@ def lattice(shape: Shape) -> Lattice | None:
                 needs += [place[i][value] for value in shape.reads[op]]
                 needs_at.append(len(needs))
         ready_at.append(len(ready))
+    from scheduler.block_kernel import Steps  # not before it is needed: imports numba
+
     steps = Steps(
         from_at=_ints(from_at),
         source=_ints(source),
@@ -236,6 +243,8 @@ class Crossing:
         self._width = self._width * WIDER or 1
         if self._times is None:
             self._times = _times(self._shape, self._lattice, self._costs)
+        from scheduler import block_kernel  # not before it is needed: imports numba
+
         best_s, dropped_s, num_states, way = block_kernel.run(
             self._lattice.steps,
             self._times,
@@ -313,6 +322,8 @@ def _times(shape: Shape, lattice: Lattice, costs: Costs) -> Times:
     entry, leave, rest = _entry_leave_rest(shape, costs)
     weights = load_weights(costs.price)
     members = [list(piece) for piece in shape.pieces]
+    from scheduler.block_kernel import Times  # not before it is needed: imports numba
+
     return Times(
         piece=costs.piece,
         entry=_by_piece(entry, members),
