@@ -39,7 +39,7 @@ from tuner.progress import OnScreen, Silent, Stages
 COMMAND = "python -m experiments.scheduler_comparison"
 NAME = "scheduler_comparison"
 SIZES = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-LARGEST = {"ios": 1000, "genetic": 500, "search": 500}
+LARGEST = {"ios": 1000, "genetic": 1000}
 """Operators up to which a scheduler takes part: about ten seconds on one core."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

@@ -167,6 +167,7 @@ def make_table_problem(file: ProblemFile, *, name: str) -> Problem:
         platform=platform,
         latency_function=latency,
         traffic_function=traffic if moved else None,
+        additive=not groups_s,
     )
 
 

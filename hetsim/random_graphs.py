@@ -77,6 +77,7 @@ def layered_problem(num_ops: int, *, seed: int, num_devices: int = 2, contention
         platform=platform,
         latency_function=latency,
         traffic_function=traffic_bytes if contention else None,
+        additive=True,
     )
 
 

@@ -9,9 +9,6 @@ model to the last bit. Rounds of annealing, each longer than the one before, sta
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,14 +19,14 @@ from hetsim.errors import ProblemError
 from hetsim.model.graph import Graph
 from hetsim.plan import Plan, Segment, resolve
 from hetsim.problem import Problem
+from scheduler.effort import Effort
 
 if TYPE_CHECKING:
     from scheduler.walk import Costs
 
-Progress = Callable[[int, int, float], None]
-"""Called with the candidates evaluated so far, their largest number, and the best time so far in seconds."""
-
 NAME = "anneal"
+MAX_EVALUATIONS = 20_000_000
+"""Moves that are tried unless the effort says otherwise: some ten seconds, as most are given up early."""
 HOT, COLD = 0.5, 0.003
 """Temperatures at which a round begins and ends, as parts of the mean time of an operator."""
 FIRST_ROUND = 2000
@@ -42,65 +39,49 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.uint32]
 
 
-def anneal(
-    problem: Problem,
-    *,
-    seed: int = 0,
-    max_evaluations: int,
-    time_limit_s: float | None = None,
-    start: Plan | None = None,
-    progress: Progress | None = None,
-) -> Plan:
+def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None = None, bound_s: float = 0.0) -> Plan:
     """The fastest plan of single operators found by the model; the first found among those that tie.
 
-    Never slower than the list schedule that it starts from. Interrupted with Ctrl-C it returns the best so far.
+    Never slower than the list schedule that it starts from.
 
     Args:
         problem: The problem.
-        seed: Of the random walk; the same seed, start and ``max_evaluations`` give the same plan, unless time runs out.
-        max_evaluations: Moves that are tried, at least 0.
-        time_limit_s: After so many seconds no more are tried; None: no limit.
+        effort: Evaluations are moves. The same seed, start and evaluations give the same plan, unless time runs out.
         start: Where to start: its segments are taken apart. None: list scheduling by upward rank, as HEFT does.
-        progress: Told now and then how far the walk is.
+        bound_s: No plan is faster; once one is as fast, that is the answer. Progress is told of it.
 
     Raises:
-        ValueError: If a budget is out of range.
         PlanError: If ``start`` is not valid.
         ProblemError: If ``start`` puts an operator where it cannot run alone.
     """
-    if max_evaluations < 0:
-        raise ValueError(f"max_evaluations must be >= 0, got {max_evaluations}")
-    if time_limit_s is not None and not time_limit_s >= 0:
-        raise ValueError(f"time_limit_s must be >= 0, got {time_limit_s}")
-    until_s = math.inf if time_limit_s is None else time.monotonic() + time_limit_s
+    effort = effort or Effort()
+    until = effort.until()
+    limit = MAX_EVALUATIONS if effort.max_evaluations is None else effort.max_evaluations
     from scheduler import walk  # imports numba, which takes a second that other schedulers need not pay
 
     simulator = CompiledSimulator(problem)
     tables, space = simulator.tables, simulator.space(len(problem.graph.ops))
     costs = _costs(problem, simulator)
     order, device = _listed(costs) if start is None else _taken_apart(problem, costs, start)
-    state = walk.new_state(order, device, len(problem.platform.devices), seed)
+    state = walk.new_state(order, device, len(problem.platform.devices), effort.seed)
     walk.restart(costs, tables, space, state)
     finite_s = costs.seconds[np.isfinite(costs.seconds)]
     mean_s = float(finite_s.mean()) if finite_s.any() else 1.0
     per_call = max(100, OPS_PER_CALL // len(order))
     done, length = 0, min(FIRST_ROUND * len(order), MAX_FIRST_ROUND)
-    try:
-        while done < max_evaluations and time.monotonic() < until_s:
-            walk.restart(costs, tables, space, state)
-            # A round that is short for its graph starts colder, lest it spoil more than it can mend.
-            hot_s = mean_s * HOT * min(1.0, length / (FIRST_ROUND * len(order)))
-            cooling = (COLD / HOT) ** (1 / length)
-            tried = 0
-            while tried < length and done < max_evaluations and time.monotonic() < until_s:
-                count = min(per_call, length - tried, max_evaluations - done)
-                walk.walk(costs, tables, space, state, count, hot_s * cooling**tried, cooling)
-                tried, done = tried + count, done + count
-                if progress is not None:
-                    progress(done, max_evaluations, float(state.seconds[1]))
-            length *= 2
-    except KeyboardInterrupt:
-        pass  # the best so far is the answer
+    while done < limit and state.seconds[1] > bound_s and not until():
+        walk.restart(costs, tables, space, state)
+        # A round that is short for its graph starts colder, lest it spoil more than it can mend.
+        hot_s = mean_s * HOT * min(1.0, length / (FIRST_ROUND * len(order)))
+        cooling = (COLD / HOT) ** (1 / length)
+        tried = 0
+        while tried < length and done < limit and state.seconds[1] > bound_s and not until():
+            count = min(per_call, length - tried, limit - done)
+            walk.walk(costs, tables, space, state, count, hot_s * cooling**tried, cooling)
+            tried, done = tried + count, done + count
+            if effort.progress is not None:
+                effort.progress(done, limit, float(state.seconds[1]), bound_s)
+        length *= 2
     names = problem.platform.device_names
     queues: dict[str, list[Segment]] = {name: [] for name in names}
     for op in state.best_order:

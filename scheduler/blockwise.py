@@ -12,10 +12,10 @@ import math
 from collections.abc import Iterator
 from itertools import product
 
+from hetsim.compiled import CompiledSimulator
 from hetsim.errors import PlanError
 from hetsim.model.structure import blocks, branches
 from hetsim.problem import Problem
-from hetsim.simulate import Simulator
 from scheduler.segments import queues_from_labels
 
 MAX_PATTERNS = 256
@@ -42,7 +42,7 @@ def entries(problem: Problem, ops: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(op for op in ops if not any(before in inside for before in problem.graph.predecessors[op]))
 
 
-def blockwise(problem: Problem, simulator: Simulator) -> Labels | None:
+def blockwise(problem: Problem, simulator: CompiledSimulator) -> Labels | None:
     """Labels (see :mod:`scheduler.segments`) of the shortest path, or None if there is none.
 
     Ties go to the edge found first: runs before spread blocks, shorter runs before longer ones.
@@ -92,7 +92,11 @@ def blockwise(problem: Problem, simulator: Simulator) -> Labels | None:
 
 
 def _spreads(
-    simulator: Simulator, before: str | None, source: str, block: tuple[tuple[str, ...], ...], ops: tuple[str, ...]
+    simulator: CompiledSimulator,
+    before: str | None,
+    source: str,
+    block: tuple[tuple[str, ...], ...],
+    ops: tuple[str, ...],
 ) -> Iterator[tuple[float, dict[str, str]]]:
     """Ways to spread a block's branches, with the seconds from the end of ``before`` on ``source`` to its own end."""
     problem = simulator.problem

@@ -1,10 +1,13 @@
-"""A seeded local search over the device of every branch and where segments begin, judged by the SimPy model.
+"""The best that is known here: exact where a problem falls apart, a seeded local search where it does not.
 
-It starts from the best of exact planning (:mod:`scheduler.exact`), of every baseline and of a shortest path over blocks
-(:mod:`scheduler.blockwise`), and walks by late acceptance hill climbing: E. K. Burke, Y. Bykov, "The late acceptance
-Hill-Climbing heuristic", European Journal of Operational Research 258(1), 2017. A candidate is a pair of labels, a
-device and a raise for each operator (:mod:`scheduler.segments`): every candidate is a valid plan, and every valid plan
-is one.
+Where fusing gains nothing, plans of single operators are all that matters: if exact planning (:mod:`scheduler.exact`)
+does not prove its plan, annealing (:mod:`scheduler.anneal`) goes on from the best of it and the list schedulers.
+
+Where fusing may pay, a walk over the device of every branch and where segments begin starts from the best of exact
+planning, of every baseline and of a shortest path over blocks (:mod:`scheduler.blockwise`), and goes by late acceptance
+hill climbing: E. K. Burke, Y. Bykov, "The late acceptance Hill-Climbing heuristic", European Journal of Operational
+Research 258(1), 2017. A candidate is a pair of labels, a device and a raise for each operator
+(:mod:`scheduler.segments`): every candidate is a valid plan, and every valid plan is one.
 """
 
 from __future__ import annotations
@@ -12,18 +15,24 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
+from hetsim.compiled import CompiledSimulator
 from hetsim.errors import PlanError
 from hetsim.model.structure import branches, fused_chains
 from hetsim.plan import Plan, resolve
 from hetsim.problem import Problem
-from hetsim.simulate import Simulator
+from hetsim.simulate import makespan_s
+from scheduler.anneal import anneal
 from scheduler.blockwise import block_branches, blockwise, entries
+from scheduler.cpop import cpop
 from scheduler.effort import Effort
 from scheduler.exact import bound_beside, exact
+from scheduler.heft import heft
 from scheduler.individual import individual
 from scheduler.partition_tuner import partition_tuner
+from scheduler.peft import peft
 from scheduler.segments import Queues, labels_of, plan_from_labels, queues_from_labels
 from scheduler.single_device import single_device, whole_model_devices
 from scheduler.solution import Solution
@@ -57,31 +66,54 @@ class _Candidate:
 def search(problem: Problem, effort: Effort | None = None) -> Solution:
     """The fastest plan found by the model; ties go to fewer segments, then to fewer devices, then to the first found.
 
-    Never slower than any single device or baseline, nor than the plan of :mod:`scheduler.exact`. Where that is proven
-    to be the fastest of all plans there is no walk. Where segments may pay that exact planning does not know, the walk
-    looks for them; if the plan found has any, the bound is that of :mod:`scheduler.bounds` with them.
+    Never slower than any single device or baseline that it starts from, nor than the plan of :mod:`scheduler.exact`.
+    Where that is proven to be the fastest of all plans, it is the answer.
 
     Args:
         problem: The problem.
-        effort: Evaluations are candidates of the walk; the starting points come on top. The same seed and evaluations
-            give the same plan.
+        effort: Evaluations are candidates of the walk, or moves of annealing; the starting points come on top. The
+            same seed and evaluations give the same plan.
     """
     effort = effort or Effort()
     started_s = time.perf_counter()
     until = effort.until()
+    rest = replace(effort, time_limit_s=None, stop=until)
+    proof = exact(problem, Effort(stop=until))
+    if problem.additive:
+        plan = proof.plan if proof.proven else _annealed(problem, rest, proof)
+        num_evaluations = 0
+    else:
+        plan, num_evaluations = _walked(problem, rest, proof)
+    best_s = makespan_s(problem, plan)
+    bound_s, space = bound_beside(problem, plan, proof)
+    return Solution(
+        plan=replace(plan, scheduler="search"),
+        makespan_s=best_s,
+        bound_s=min(bound_s, best_s),
+        space=space,
+        num_evaluations=num_evaluations,
+        planning_s=time.perf_counter() - started_s,
+    )
+
+
+def _annealed(problem: Problem, effort: Effort, proof: Solution) -> Plan:
+    """Where fusing gains nothing: annealing from the best start."""
+    starts = [proof.plan, heft(problem), peft(problem), cpop(problem)]
+    return anneal(problem, effort, start=min(starts, key=partial(makespan_s, problem)), bound_s=proof.bound_s)
+
+
+def _walked(problem: Problem, effort: Effort, proof: Solution) -> tuple[Plan, int]:
+    """Where fusing may pay: the walk's best plan, and how many candidates it evaluated."""
     limit = MAX_EVALUATIONS if effort.max_evaluations is None else effort.max_evaluations
     walk = _Walk(problem, random.Random(effort.seed))
-    proof = exact(problem, Effort(stop=until))
     current = best = min(walk.starts(proof.plan), key=lambda candidate: candidate.rank)
-    # A bound of some segments says nothing of others, which the walk may find.
-    bound_s = proof.bound_s if problem.additive else 0.0
     history = [current.makespan_s] * MEMORY
     best_at = 0
     num_evaluations = 0
-    while num_evaluations < limit and not (problem.additive and proof.proven) and not until():
+    while num_evaluations < limit and not effort.stop():
         i = num_evaluations
         if effort.progress is not None and i % PROGRESS_EVERY == 0:
-            effort.progress(i, limit, best.makespan_s, bound_s)
+            effort.progress(i, limit, best.makespan_s)  # of other segments than those that were tried nothing is known
         candidate = walk.neighbour(current)
         num_evaluations += 1
         if candidate is not None and candidate.makespan_s <= max(current.makespan_s, history[i % MEMORY]):
@@ -93,17 +125,8 @@ def search(problem: Problem, effort: Effort | None = None) -> Solution:
             current, best_at = best, i
             history = [best.makespan_s * random_slack for random_slack in walk.slacks(MEMORY)]
     if effort.progress is not None:
-        effort.progress(limit, limit, best.makespan_s, bound_s)
-    plan = plan_from_labels(problem, "search", best.device_of, best.raised)
-    bound_s, space = bound_beside(problem, plan, proof)
-    return Solution(
-        plan=plan,
-        makespan_s=best.makespan_s,
-        bound_s=min(bound_s, best.makespan_s),
-        space=space,
-        num_evaluations=num_evaluations,
-        planning_s=time.perf_counter() - started_s,
-    )
+        effort.progress(limit, limit, best.makespan_s)
+    return plan_from_labels(problem, "search", best.device_of, best.raised), num_evaluations
 
 
 class _Walk:
@@ -112,7 +135,7 @@ class _Walk:
     def __init__(self, problem: Problem, generator: random.Random) -> None:
         self._problem = problem
         self._random = generator
-        self._simulator = Simulator(problem)
+        self._simulator = CompiledSimulator(problem)
         self._able = {op.name: problem.devices_for((op.name,)) for op in problem.graph.ops}
         self._names = problem.platform.device_names
         self._blocks = block_branches(problem)

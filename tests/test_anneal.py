@@ -16,6 +16,7 @@ from hetsim.random_graphs import layered_problem
 from hetsim.simulate import Simulator, makespan_s, simulate
 from hetsim.timeline import check_timeline
 from scheduler.anneal import anneal
+from scheduler.effort import Effort
 from tests.problems import graph_of, physical_problems, plan_of, platform_of, problem_of, problems
 
 
@@ -42,7 +43,7 @@ def test_small_problems_are_planned_as_well_as_by_brute_force(problem: Problem) 
         for order in topological_orders(problem)
         for devices in product(*(problem.devices_for((op,)) for op in order))
     )
-    assert makespan_s(problem, anneal(problem, max_evaluations=3000)) == best_s
+    assert makespan_s(problem, anneal(problem, Effort(max_evaluations=3000))) == best_s
 
 
 @settings(max_examples=50)
@@ -51,7 +52,11 @@ def test_every_plan_is_valid_and_what_is_said_of_it_is_what_the_model_says(
     problem: Problem, seed: int, max_evaluations: int
 ) -> None:
     told: list[float] = []
-    plan = anneal(problem, seed=seed, max_evaluations=max_evaluations, progress=lambda _, __, best: told.append(best))
+
+    def tell(_: int, __: int, best_s: float, ___: float) -> None:
+        told.append(best_s)
+
+    plan = anneal(problem, Effort(seed=seed, max_evaluations=max_evaluations, progress=tell))
     check_plan(problem.graph, plan, device_names=problem.platform.device_names)
     assert plan.num_segments == len(problem.graph.ops)
     check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
@@ -63,51 +68,47 @@ def test_every_plan_is_valid_and_what_is_said_of_it_is_what_the_model_says(
 @pytest.mark.parametrize("contention", [0.0, 1.5])
 def test_it_improves_on_its_start_and_says_the_models_makespan(contention: float) -> None:
     problem = layered_problem(150, seed=2, contention=contention)
-    told: list[tuple[int, int, float]] = []
-    plan = anneal(problem, max_evaluations=20_000, progress=lambda *each: told.append(each))
-    start = anneal(problem, max_evaluations=0)
+    told: list[tuple[int, int, float, float]] = []
+    plan = anneal(problem, Effort(max_evaluations=20_000, progress=lambda *each: told.append(each)))
+    start = anneal(problem, Effort(max_evaluations=0))
     assert makespan_s(problem, plan) == told[-1][2] < makespan_s(problem, start)
     assert told[-1][:2] == (20_000, 20_000)
 
 
 def test_the_same_seed_gives_the_same_plan_and_another_one_another() -> None:
     problem = layered_problem(60, seed=1)
-    first, again, other = (anneal(problem, seed=seed, max_evaluations=5000) for seed in (0, 0, 1))
+    first, again, other = (anneal(problem, Effort(seed=seed, max_evaluations=5000)) for seed in (0, 0, 1))
     assert first == again != other
 
 
 def test_it_starts_from_the_plan_that_it_is_given() -> None:
     problem = layered_problem(40, seed=0)
-    good = anneal(problem, max_evaluations=20_000)
-    assert anneal(problem, start=good, max_evaluations=0).digest == good.digest
+    good = anneal(problem, Effort(max_evaluations=20_000))
+    assert anneal(problem, Effort(max_evaluations=0), start=good).digest == good.digest
     whole = Plan(
         model=problem.graph.name, queues={"cpu": (Segment("cpu", tuple(op.name for op in problem.graph.ops)),)}
     )
-    assert makespan_s(problem, anneal(problem, start=whole, max_evaluations=0)) == pytest.approx(
+    assert makespan_s(problem, anneal(problem, Effort(max_evaluations=0), start=whole)) == pytest.approx(
         makespan_s(problem, whole)
     )
 
 
-def test_interrupted_or_out_of_time_it_returns_the_best_so_far() -> None:
+def test_told_to_stop_or_as_fast_as_can_be_it_returns_the_best_so_far() -> None:
     problem = layered_problem(60, seed=1)
     told: list[float] = []
 
-    def stop(_: int, __: int, best_s: float) -> None:
+    def tell(_: int, __: int, best_s: float, ___: float) -> None:
         told.append(best_s)
-        raise KeyboardInterrupt
 
-    plan = anneal(problem, max_evaluations=10**9, progress=stop)
+    plan = anneal(problem, Effort(max_evaluations=10**9, progress=tell, stop=lambda: bool(told)))
     assert [makespan_s(problem, plan)] == told
-    start = anneal(problem, max_evaluations=0)
-    assert anneal(problem, max_evaluations=10**9, time_limit_s=0.0) == start
+    start = anneal(problem, Effort(max_evaluations=0))
+    assert anneal(problem, Effort(max_evaluations=10**9, stop=lambda: True)) == start
+    assert anneal(problem, Effort(max_evaluations=10**9), bound_s=makespan_s(problem, start)) == start
 
 
 def test_what_it_cannot_do_is_said() -> None:
     graph = graph_of({"a": (), "b": ("a",)})
     problem = problem_of(graph, {"a": {"cpu": 1.0}, "b": {"npu": 1.0}}, platform_of("cpu", "npu"))
-    with pytest.raises(ValueError, match="max_evaluations must be >= 0, got -1"):
-        anneal(problem, max_evaluations=-1)
-    with pytest.raises(ValueError, match="time_limit_s must be >= 0, got nan"):
-        anneal(problem, max_evaluations=1, time_limit_s=float("nan"))
     with pytest.raises(ProblemError, match="'b' was put on 'cpu', which cannot run it alone; these can: npu"):
-        anneal(problem, max_evaluations=1, start=plan_of(graph, ("cpu", "a b")))
+        anneal(problem, Effort(max_evaluations=1), start=plan_of(graph, ("cpu", "a b")))

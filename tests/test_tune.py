@@ -41,7 +41,7 @@ FILES = {
     "platform.toml",
     "plans",
 }
-SCHEDULERS = {"single:cpu", "single:npu", "type_based", "individual", "partition_tuner", "search"}
+SCHEDULERS = {"single:cpu", "single:npu", "type_based", "individual", "partition_tuner", "exact", "search"}
 
 
 def platform(**options: str) -> Platform:
