@@ -2,9 +2,10 @@
 
 Work that moves ``m`` bytes in ``d`` seconds alone demands ``m / d``. While the demands of all that runs exceed what the
 memory sustains, each gets its max-min fair share: those that ask for less than an equal share get what they ask for,
-and the others divide the rest equally, round by round. Work has ended when it has moved its bytes. Shares change only when work starts or ends; they are dealt out once at any one time, when all that starts or ends
-at it has, so that the order in which it does so means nothing. This is the fluid model of SimGrid (Casanova et al., J. Parallel
-Distrib. Comput. 74(10), 2014, doi 10.1016/j.jpdc.2014.06.008).
+and the others divide the rest equally, round by round. Work has ended when it has moved its bytes. Shares change only
+when work starts or ends; they are dealt out once at any one time, when all that starts or ends at it has, so that the
+order in which it does so means nothing. This is the fluid model of SimGrid (Casanova et al., J. Parallel Distrib.
+Comput. 74(10), 2014, doi 10.1016/j.jpdc.2014.06.008).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 
 import simpy
 from simpy.events import NORMAL, EventPriority
-
 
 SHARING = EventPriority(NORMAL + 3)
 """Of the event that deals out shares: anybody who decides at that time what else starts goes before."""
