@@ -1,9 +1,9 @@
 """Question: how many plans a second can be evaluated, and by what?
 
 Random layered graphs on two devices with contention, so that every event changes how the memory is shared. The same
-random plans of single operators, encoded beforehand, go through the SimPy model and its compiled twin, in turns on one
-core; ``evaluation_speed.csv`` has a line for each evaluator and size. Every twin's makespan must equal SimPy's to the
-last bit.
+random plans of single operators, encoded beforehand, go through the SimPy model and through its compiled twin, in turns
+on one core; ``evaluation_speed.csv`` has a line for each evaluator and size. Each makespan that both work out must be
+the same to the last bit.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 :class:`CompiledSimulator` stands in for :class:`hetsim.simulate.Simulator`. It keeps a problem as arrays, to which it
 adds each segment that it meets, and leaves the rest to :mod:`hetsim.kernel`. Whoever evaluates very many plans of
-single operators encodes them in the same way and calls the kernel itself, or :meth:`CompiledSimulator.makespans_s`.
+single operators encodes them in the same way and calls the kernel, or :meth:`CompiledSimulator.makespans_s`.
 
 Importing this module does not import numba; making a simulator does.
 """
@@ -44,7 +44,7 @@ class CompiledSimulator:
         self._facts = Simulator(problem)
         self._encoding = _Encoding(problem, self._facts)
         self._space: Space | None = None
-        self._room = (0, 0, 0)
+        self._room = (0, 0)  # requests and segments that there is space for
 
     def run(
         self,
@@ -57,7 +57,8 @@ class CompiledSimulator:
         """When the last segment ends, in seconds, as :meth:`hetsim.simulate.Simulator.run` says it.
 
         ``duration_s`` is asked for every request and segment before the simulation starts, so that its answers must
-        rest on its arguments alone. Spans go into ``record`` request by request.
+        rest on its arguments alone. Spans go into ``record`` request by request, and only if the plan can finish. A
+        segment queued before one of its own device that it reads from, which no valid plan has, waits for ever.
 
         Raises:
             PlanError: If a device cannot run one of its segments, or devices wait for each other for ever.
@@ -71,12 +72,12 @@ class CompiledSimulator:
         queue_start = np.cumsum([0, *map(len, lists)], dtype=np.uint32)
         tables = self.tables
         requests = self._requests(places, load, duration_s)
-        space = self._space_for(requests.count, len(places))
+        space = self._space_for(requests.num_requests, len(places))
         end_s, num_left = self._kernel.run(tables, queue_start, queue, requests, space)
         if num_left:
             raise PlanError(f"plan can never finish: {num_left} segments wait for each other")
         if record is not None:
-            self._fill(record, lists, requests.count, space)
+            self._fill(record, lists, requests.num_requests, space)
         return float(end_s)
 
     @property
@@ -98,7 +99,8 @@ class CompiledSimulator:
         out_s = np.empty(len(queue))
         space = self._space_for(1, queue.shape[1])
         queue_start, queue = np.ascontiguousarray(queue_start, np.uint32), np.ascontiguousarray(queue, np.uint32)
-        self._kernel.evaluate(self.tables, queue_start, queue, space, out_s)
+        devices = (0,) * len(self.problem.platform.devices)
+        self._kernel.evaluate(self.tables, queue_start, queue, devices, space, out_s)
         return out_s
 
     def _requests(self, places: Sequence[Segment], load: Load | None, duration_s: DurationFunction | None) -> Requests:
@@ -110,7 +112,7 @@ class CompiledSimulator:
             demand = self._encoding.demand(seconds, np.array(num_bytes, np.float64))
         host, graph = self.problem.platform.host, self.problem.graph
         return self._kernel.Requests(
-            count=count,
+            num_requests=count,
             hosted=load is not None,
             every_s=float(load.every_s) if load else 0.0,
             num_slots=load.num_slots if load else 1,
@@ -125,10 +127,10 @@ class CompiledSimulator:
         return self._kernel.new_space(self.tables, 1, num_places)
 
     def _space_for(self, num_requests: int, num_places: int) -> Space:
-        wanted = (num_requests, num_places)
-        if self._space is None or any(have < want for have, want in zip(self._room, wanted, strict=False)):
-            self._room = (max(self._room[0], num_requests), max(self._room[1], num_places), 0)
-            self._space = self._kernel.new_space(self.tables, *self._room[:2])
+        room = max(self._room[0], num_requests), max(self._room[1], num_places)
+        if self._space is None or room != self._room:
+            self._room = room
+            self._space = self._kernel.new_space(self.tables, *room)
         return self._space
 
     def _fill(self, record: Record, lists: Sequence[Sequence[Segment]], num_requests: int, space: Space) -> None:

@@ -102,7 +102,7 @@ def new_state(order: Ints, device: Ints, num_devices: int, seed: int) -> State:
     )
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+@njit(cache=True, error_model="numpy")
 def restart(costs: Costs, tables: Tables, space: Space, state: State) -> None:
     """Go back to the best candidate so far, and evaluate it."""
     state.order[:] = state.best_order
@@ -132,7 +132,7 @@ def restart(costs: Costs, tables: Tables, space: Space, state: State) -> None:
     state.seconds[_BEST] = min(makespan_s, state.seconds[_BEST])
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+@njit(cache=True, error_model="numpy")
 def walk(
     costs: Costs, tables: Tables, space: Space, state: State, count: int, temperature_s: float, cooling: float
 ) -> None:
@@ -239,7 +239,7 @@ def walk(
     state.seconds[_NOW], state.seconds[_BEST] = now_s, best_s
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+@njit(cache=True, error_model="numpy")
 def _shift(order: Ints, place: Ints, source: int, target: int) -> None:
     """Move what is at one place to another; what lies between moves up."""
     op = order[source]
@@ -253,7 +253,7 @@ def _shift(order: Ints, place: Ints, source: int, target: int) -> None:
     place[op] = target
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+@njit(cache=True, error_model="numpy")
 def _uniform(random: NDArray[np.uint64]) -> float:
     """A number from 0 to less than 1: S. Vigna, ACM Trans. Math. Software 42(4), 2016, doi 10.1145/2845077."""
     x = random[0]
@@ -264,7 +264,7 @@ def _uniform(random: NDArray[np.uint64]) -> float:
     return float((x * np.uint64(2685821657736338717)) >> np.uint64(11)) * 2.0**-53
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[misc]
+@njit(cache=True, error_model="numpy")
 def _by_the_twin(tables: Tables, space: Space, state: State) -> float:
     """The makespan of the candidate where rule 3 or copies act."""
     num_devices = len(state.queue_start) - 1
