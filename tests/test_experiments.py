@@ -97,7 +97,7 @@ def test_every_schedulers_plan_and_random_ones_are_simulated_and_measured(result
     wanted = "model platform plan_id scheduler num_segments predicted_s simulated_s measured_s measured_iqr_s"
     assert list(lines[0])[:9] == wanted.split()
     schedulers = {line["scheduler"] for line in lines}
-    made = {"single:cpu", "single:npu", "type_based", "individual", "partition_tuner", "exact", "search"}
+    made = {"single:cpu", "single:npu", "type_based", "individual", "partition_tuner", "search"}
     assert schedulers == {*made, "random"}
     drawn = {line["plan_id"] for line in lines if line["scheduler"] == "random"}
     assert len(drawn) == NUM_RANDOM

@@ -41,7 +41,7 @@ FILES = {
     "platform.toml",
     "plans",
 }
-SCHEDULERS = {"single:cpu", "single:npu", "type_based", "individual", "partition_tuner", "exact", "search"}
+SCHEDULERS = {"single:cpu", "single:npu", "type_based", "individual", "partition_tuner", "search"}
 
 
 def platform(**options: str) -> Platform:
