@@ -37,7 +37,7 @@ from hetsim.profile import Header, Profile, Samples
 from hetsim.simulate import makespan_s
 from runtime import RefusedError
 from runtime.profiler import Effort
-from scheduler.registry import algorithm_names, make_plan
+from scheduler.registry import REFEREES, algorithm_names, make_plan
 from tests.models import fork_join
 from tests.problems import graph_of, inception_like, platform_of, problem_of
 from tuner.finals import Pace
@@ -435,8 +435,8 @@ def test_schedulers_are_compared_on_networks_and_random_graphs(
     rows = scheduler_comparison.compare(instances, tmp_path / "out", max_evaluations=20, stages=stages)
     lines = table(tmp_path / "out/scheduler_comparison.csv")
     assert list(lines[0])[:6] == ["problem", "num_ops", "scheduler", "simulated_s", "bound_s", "planning_s"]
-    assert {line["bound_s"] for line in lines} == {""}
-    names = {"single:cpu", "single:npu", *algorithm_names()}
+    assert all(0 < float(line["bound_s"]) <= float(line["simulated_s"]) for line in lines)
+    names = {"single:cpu", "single:npu", *algorithm_names()} - set(REFEREES)
     by_problem = {
         name: {line["scheduler"] for line in lines if line["problem"] == name}
         for name in ("tiny", "layered-6/5", "layered-6/6", "layered-12/5", "layered-12/6")
