@@ -20,7 +20,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hetsim.compiled import CompiledSimulator
-
 from hetsim.plan import Plan
 from hetsim.problem import Problem
 from scheduler.effort import Effort
