@@ -258,7 +258,7 @@ def draw(lines: Sequence[LoadLine], picture: Path) -> None:
     """
     groups = [
         Group(
-            label=f"{line.model}, {line.scheduler}\n{line.figure.rsplit('_', 1)[0]}, {_load_words(line)}",
+            label=f"{line.model}, {line.scheduler}\n{line.figure.partition('_')[0]}, {_load_words(line)}",
             bars=(
                 Bar(
                     label="measured",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NAME = "anneal"
 MAX_EVALUATIONS = 20_000_000
 """Moves that are tried unless the effort says otherwise: some ten seconds, as most are given up early."""
-HOT, COLD = 0.5, 0.003
+HOT, COLD = 0.15, 0.01
 """Temperatures at which a round begins and ends, as parts of the mean time of an operator."""
 FIRST_ROUND = 2000
 """Moves for each operator in the first round; each round has twice as many as the one before."""
