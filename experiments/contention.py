@@ -30,9 +30,10 @@ from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
 from hetsim.model import Model
 from hetsim.pictures import Bar, Group, draw_bars
 from hetsim.problem import Latency, Problem
+from hetsim.profile import Profile
 from hetsim.simulate import simulate
 from hetsim.statistics import summarize
-from hetsim.traffic import touched_bytes
+from hetsim.traffic import touched_bytes, traffic_function
 from runtime.corun import SideBySide, profile_traffic, run_side_by_side
 from runtime.profiler import Effort
 from tuner.exits import run_to_exit
@@ -163,23 +164,29 @@ def measure(
                 report(number / len(pairs), " beside ".join(pair))
                 parts = {device: (op,) for device, op in zip(names, pair, strict=True)}
                 found = run_side_by_side(runtime, model, parts, num_runs=num_runs)
-                lines += _lines(problem, pair, found)
+                lines += _lines(problem, file.profile, pair, found)
     return lines
 
 
-def _lines(problem: Problem, pair: tuple[str, ...], found: SideBySide) -> list[ContentionLine]:
+def _lines(problem: Problem, profile: Profile, pair: tuple[str, ...], found: SideBySide) -> list[ContentionLine]:
     """One pair: measured, and simulated from its walks."""
     names = problem.platform.device_names
     alone_s = dict(
         zip(names, np.median([_by_device(one.durations_s, found) for one in found.alone], axis=0), strict=True)
     )
     together_s = np.array([_by_device(one.durations_s, found) for one in found.together])
-    moved = {device: problem.traffic_bytes(device, (op,)) for device, op in zip(names, pair, strict=True)}
+
+    def alone(device: str, _: tuple[str, ...]) -> Latency:
+        return Latency(float(alone_s[device]), measured=True)
+
+    # By the times that the pair's own walks gave: a share of the memory is so much in that time.
+    traffic = traffic_function(profile, problem.graph, problem.platform, alone)
+    moved = {device: traffic(device, (op,)) if traffic else 0 for device, op in zip(names, pair, strict=True)}
     endless = replace(problem.platform, memory=replace(problem.platform.memory, shared_bytes_per_s=math.inf))
     pair_problem = Problem(
         graph=found.model.graph,
         platform=problem.platform,
-        latency_function=lambda device, _: Latency(float(alone_s[device]), measured=True),
+        latency_function=alone,
         traffic_function=lambda device, _: moved[device],
     )
     simulated, without = (
