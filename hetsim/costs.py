@@ -27,8 +27,11 @@ def make_problem(model: Model, platform: Platform, profile: Profile) -> Problem:
     Raises:
         ProblemError: If the profile has some operator on no device.
     """
+    return _problem(model, platform, profile, typical_times(profile))
+
+
+def _problem(model: Model, platform: Platform, profile: Profile, times: TypicalTimes) -> Problem:
     launch_s = {device.name: device.launch_s for device in platform.devices}
-    times = typical_times(profile)
     crossings = fit_crossings(profile, times)
     costs = latency_function(profile, model.graph, launch_s, crossings, times=times)
     return Problem(
@@ -86,9 +89,8 @@ def plan_problem(model: Model, platform: Platform, profile: Profile, plan: Plan)
 
 
 def _context_problem(model: Model, platform: Platform, profile: Profile, context: str) -> Problem:
-    problem = make_problem(model, platform, profile)
-
     times = typical_times(profile)
+    problem = _problem(model, platform, profile, times)
 
     def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
         here_s = times.get((device, ops), {}).get(context)

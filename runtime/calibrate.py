@@ -75,9 +75,10 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
                 bandwidth_bytes_per_s=num_bytes / extra_s if extra_s > 0 else float("inf"),
             )
     report(0.6, "submitting and collecting")
-    host = _measure_host(runtime)
+    matrices = _matrices(len(names))
+    host = _measure_host(runtime, matrices)
     report(0.7, "memory bandwidth")
-    memory = _measure_memory(runtime)
+    memory = _measure_memory(runtime, matrices)
     devices = [replace(device, launch_s=launch_s[device.name]) for device in platform.devices]
     calibration = Calibration(
         date=datetime.now(UTC).isoformat(timespec="seconds"), machine=machine_fingerprint(), num_samples=_PASSES
@@ -165,10 +166,10 @@ def _median_gap_s(passes: list[Inference], source: str, target: str) -> float:
     return max(float(np.median(gaps)), 0.0)
 
 
-def _measure_host(runtime: Runtime) -> Host:
+def _measure_host(runtime: Runtime, small: Model) -> Host:
     """Costs of requests under load: every device works for milliseconds while the host submits and collects."""
     names = list(runtime.platform.device_names)
-    small, large = _matrices(len(names)), _chain(_HOST_ELEMENTS)
+    large = _chain(_HOST_ELEMENTS)
 
     def served(model: Model) -> Served:
         with runtime.load(model, _alternate(model, names), num_slots=2) as session:
@@ -187,7 +188,7 @@ def _measure_host(runtime: Runtime) -> Host:
     )
 
 
-def _measure_memory(runtime: Runtime) -> Memory:
+def _measure_memory(runtime: Runtime, together: Model) -> Memory:
     names = runtime.platform.device_names
     num_bytes = 4 * _MATRIX[0] * _MATRIX[1]
     single = _matrices(1)
@@ -198,7 +199,6 @@ def _measure_memory(runtime: Runtime) -> Memory:
         alone[name] = num_bytes / float(np.median([one.durations_s[0] for one in passes]))
     if len(names) == 1:
         return Memory(alone_bytes_per_s=alone, shared_bytes_per_s=alone[names[0]])
-    together = _matrices(len(names))
     queues: dict[str, tuple[Segment, ...]] = {name: (Segment(name, (f"product{i}",)),) for i, name in enumerate(names)}
     sums = tuple(op.name for op in together.graph.ops if op.kind == "Add")
     queues[names[0]] = (*queues[names[0]], Segment(names[0], sums))
