@@ -16,6 +16,7 @@ from runtime import Runtime
 from runtime.calibrate import calibrate
 from runtime.profiler import Effort, covers_are_there, make_header, profile_covers
 from tuner.progress import Stages
+from tuner.readiness import check_machine, check_profile
 
 
 def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
@@ -36,6 +37,7 @@ def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
                 "choose another folder"
             )
         return kept
+    check_machine(platform, stages)
     with Runtime(platform) as runtime, stages.stage("calibrate") as report:
         found = calibrate(runtime, progress=report)
     write_atomically(path, format_platform(found).encode())
@@ -51,7 +53,9 @@ def profiled(
     Raises:
         HetsimError: If the profile was taken of something else, or a device cannot do what is asked.
     """
+    check_machine(platform, stages)
     with Runtime(platform) as runtime, ProfileFile(folder / "profile.jsonl", make_header(runtime, model)) as file:
+        check_profile(runtime, model, file.profile, effort=effort, stages=stages)
         with stages.stage(f"profile {model.name}") as report:
             profile_covers(runtime, model, file, effort=effort, progress=report)
         yield runtime, file

@@ -220,11 +220,20 @@ def _walk(
     only: str | None = None,
 ) -> None:
     """Run a plan serially and record the durations of its segments (of one device, if ``only`` names it)."""
+    record(file, walk(runtime, model, plan, inputs, effort), context, only=only)
+
+
+def walk(runtime: Runtime, model: Model, plan: Plan, inputs: Mapping[str, Array], effort: Effort) -> list[Inference]:
+    """Run a plan serially as often as the effort says, warm; at least three times.
+
+    Raises:
+        RefusedError: If an engine does not support a segment.
+        DeviceError: If a device failed.
+    """
     with runtime.load(model, plan) as session:
         latency_s = warm_up(session, inputs, effort.warm_ups)
         repeats = max(3, min(effort.repeats, round(effort.budget_s / latency_s)))
-        walks = [session.run(inputs, serial=True) for _ in range(repeats)]
-        record(file, walks, context, only=only)
+        return [session.run(inputs, serial=True) for _ in range(repeats)]
 
 
 def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_UPS) -> float:

@@ -56,6 +56,7 @@ from tuner.exits import run_to_exit
 from tuner.finals import Pace, typical_run
 from tuner.progress import OnScreen
 from tuner.provenance import profile_for
+from tuner.readiness import check_machine, check_profile
 from tuner.report import print_outcome
 from tuner.tune import Options
 from tuner.tune import tune as tune_model
@@ -115,10 +116,17 @@ def profile(
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
 ) -> None:
     """Measure operators and groups of operators on every device."""
-    found = read_model(model, shape)
-    with Runtime(load_platform(platform)) as runtime, ProfileFile(out, make_header(runtime, found)) as file:
-        with OnScreen(screen).stage("profile") as report:
-            profile_covers(runtime, found, file, effort=Effort(repeats=repeats), progress=report)
+    found, where, stages, effort = (
+        read_model(model, shape),
+        load_platform(platform),
+        OnScreen(screen),
+        Effort(repeats=repeats),
+    )
+    check_machine(where, stages)
+    with Runtime(where) as runtime, ProfileFile(out, make_header(runtime, found)) as file:
+        check_profile(runtime, found, file.profile, effort=effort, stages=stages)
+        with stages.stage("profile") as report:
+            profile_covers(runtime, found, file, effort=effort, progress=report)
         measured = file.profile
     table = Table("device", "segment", "operators", "median ms", "95 % interval", "samples", box=None)
     for device in measured.header.engines:
@@ -170,6 +178,7 @@ def run(
     load = parse_load(requests, every, in_flight)
     read = load_plan(plan).in_order(found.graph)
     given = random_inputs(found, seed=seed) if inputs is None else _read_inputs(inputs)
+    check_machine(where, OnScreen(screen))
     with Runtime(where) as runtime, runtime.load(found, read, num_slots=in_flight) as session:
         warm_up(session, given)
         served = serve(session, given, load)
@@ -209,6 +218,7 @@ def compare(
     measured, warnings = profile_for(found, where, profile, force=force)
     simulated = simulate_plan(plan_problem(found, where, measured, read), read)
     given = random_inputs(found)
+    check_machine(where, OnScreen(screen))
     with Runtime(where) as runtime, runtime.load(found, read) as session:
         warm_up(session, given)
         typical = typical_run([session.run(given) for _ in range(requests)])
@@ -253,7 +263,9 @@ def calibrate(
 ) -> None:
     """Measure hand-overs, launches and memory, and write a platform file that holds them."""
     before = load_platform(out) if out.exists() else None
-    with Runtime(load_platform(name)) as runtime, OnScreen(screen).stage("calibrate") as report:
+    where = load_platform(name)
+    check_machine(where, OnScreen(screen))
+    with Runtime(where) as runtime, OnScreen(screen).stage("calibrate") as report:
         found = calibrate_platform(runtime, progress=report)
     write_atomically(out, format_platform(found).encode())
     for device in found.devices:

@@ -74,6 +74,7 @@ class Outcome:
         machine: The machine's fingerprint.
         versions: Versions of what took part, by name.
         command: The command line, as a list of arguments, that does it again.
+        warnings: What may have spoiled the measurements.
 
     Raises:
         ValueError: If ``winner`` or one of ``tied`` is not among the plans.
@@ -98,6 +99,7 @@ class Outcome:
     machine: str
     versions: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [plan.name for plan in self.plans]
@@ -156,6 +158,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "machine": outcome.machine,
         "versions": dict(outcome.versions),
         "command": list(outcome.command),
+        "warnings": list(outcome.warnings),
     }
 
 
@@ -254,6 +257,8 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         exactness(outcome), style=None if outcome.outputs_match else "bold red", markup=False, highlight=False
     )
     console.print(verdict(outcome), style="bold", markup=False, highlight=False)
+    for words in outcome.warnings:
+        console.print(f"WARNING: {words}", style="bold red", markup=False, highlight=False)
 
 
 def _table(title: str) -> Table:
@@ -287,6 +292,7 @@ def write_html(outcome: Outcome, path: Path, pictures: Sequence[tuple[str, Path]
         f"<h1>{_text(title)}</h1>",
         f'<p class="verdict">{_text(verdict(outcome))}</p>',
         f'<p class="{"good" if outcome.outputs_match else "bad"}">{_text(exactness(outcome))}</p>',
+        *(f'<p class="bad">WARNING: {_text(words)}</p>' for words in outcome.warnings),
         "<h2>Plans</h2>",
         _html_table(PLAN_COLUMNS, plans, bold_row=best_row),
         f"<p class='note'>Times in ms. Measured: median of {outcome.num_samples} executions, with the 95 % confidence "

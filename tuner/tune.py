@@ -40,6 +40,7 @@ from tuner.finals import (
     ties_with,
 )
 from tuner.progress import Report, Silent, Stages
+from tuner.readiness import check_machine, check_profile
 from tuner.report import Outcome, PlanOutcome, summary, write_html
 from tuner.truth import find_truth
 
@@ -92,6 +93,7 @@ def tune(
     for name in options.also:  # before any time is spent
         if name not in algorithm_names():
             raise PlanError(f"no scheduler {name!r}; choose from {', '.join(algorithm_names())}")
+    warnings = check_machine(platform, stages)
     with Runtime(platform) as runtime:
         out.mkdir(parents=True, exist_ok=True)
         with stages.stage("reference") as report:
@@ -102,6 +104,7 @@ def tune(
                 platform = calibrate(runtime, progress=report)
         write_atomically(out / "platform.toml", format_platform(platform).encode())
         with ProfileFile(out / "profile.jsonl", make_header(runtime, model)) as file:
+            warnings += check_profile(runtime, model, file.profile, effort=options.effort, stages=stages)
             with stages.stage("profile") as report:
                 profile_covers(runtime, model, file, effort=options.effort, progress=report)
             stages.say(f"profiled {file.profile.num_segments} segments, {file.profile.num_samples} samples")
@@ -112,7 +115,7 @@ def tune(
                 )
     with stages.stage("references") as report:
         alone_s = engines_alone_s(platform, model, truth.inputs, pace=options.pace, report=report)
-    outcome = _judge(model, platform, finalists, alone_s, options)
+    outcome = replace(_judge(model, platform, finalists, alone_s, options), warnings=warnings)
     _leave(out, model, platform, finalists, outcome)
     return outcome
 
