@@ -338,14 +338,27 @@ def check_header(found: Header, wanted: Header, *, source: str) -> None:
     Raises:
         ProfileError: With both sides of the first difference; dates and names do not count.
     """
+    differences = origin_differences(found, machine=wanted.machine, engines=wanted.engines)
+    if found.model_hash != wanted.model_hash:
+        differences = (("model hash", found.model_hash, wanted.model_hash), *differences)
+    if differences:
+        what, have, need = differences[0]
+        raise ProfileError(
+            f"profile {source} was taken with another {what}: it has {have!r}, this run needs {need!r}; "
+            "measure anew into another file"
+        )
+
+
+def origin_differences(found: Header, *, machine: str, engines: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
+    """Where a profile was taken with something else than what is here: what, as it was, as it is.
+
+    Args:
+        found: The profile's header.
+        machine: The fingerprint of this machine.
+        engines: By device, the engine here, its version and its settings; the profile's other devices do not count.
+    """
     pairs = [
-        ("model hash", found.model_hash, wanted.model_hash),
-        ("machine", found.machine, wanted.machine),
-        *((f"engine of {name}", found.engines.get(name, "none"), engine) for name, engine in wanted.engines.items()),
+        ("machine", found.machine, machine),
+        *((f"engine of {name}", found.engines.get(name, "none"), engine) for name, engine in engines.items()),
     ]
-    for what, have, need in pairs:
-        if have != need:
-            raise ProfileError(
-                f"profile {source} was taken with another {what}: it has {have!r}, this run needs {need!r}; "
-                "measure anew into another file"
-            )
+    return tuple(pair for pair in pairs if pair[1] != pair[2])

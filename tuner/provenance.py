@@ -8,7 +8,7 @@ from hetsim.errors import HetsimError, ProfileError
 from hetsim.machine.fingerprint import machine_fingerprint
 from hetsim.machine.platform import Platform
 from hetsim.model import Model
-from hetsim.profile import Profile, load_profile
+from hetsim.profile import Profile, load_profile, origin_differences
 from runtime.backends import make_backend
 from runtime.profiler import engine_words
 
@@ -33,14 +33,14 @@ def profile_for(model: Model, platform: Platform, path: Path, *, force: bool) ->
             f"profile {path} was taken of another model (hash {header.model_hash[:12]}); {model.graph.name!r} "
             f"has hash {model.hash[:12]}; measure it with: hetsim profile"
         )
-    pairs = [("machine", header.machine, machine_fingerprint())]
+    engines = {}
     for device in platform.devices:
         try:
-            here = engine_words(make_backend(device).describe(), device)
+            engines[device.name] = engine_words(make_backend(device).describe(), device)
         except HetsimError as error:
-            here = f"none that can be used ({error})"
-        pairs.append((f"engine of {device.name}", header.engines.get(device.name, "none"), here))
-    differences = [f"{what} {found!r}, here it is {here!r}" for what, found, here in pairs if found != here]
+            engines[device.name] = f"none that can be used ({error})"
+    found = origin_differences(header, machine=machine_fingerprint(), engines=engines)
+    differences = [f"{what} {before!r}, here it is {here!r}" for what, before, here in found]
     if differences and not force:
         raise ProfileError(
             f"profile {path} was taken elsewhere: {'; '.join(differences)}; measure anew with: hetsim profile, or use "
