@@ -11,9 +11,10 @@ from hetsim.crossing import Crossing, fit_crossings
 from hetsim.machine.platform import Platform
 from hetsim.model.graph import Graph
 from hetsim.model.onnx_import import Model
-from hetsim.plan import Plan
+from hetsim.plan import Plan, planned_model
 from hetsim.problem import Latency, LatencyFunction, Problem
 from hetsim.profile import Context, Profile
+from hetsim.split_costs import with_parts
 from hetsim.traffic import traffic_function
 from hetsim.typical import TypicalTimes, typical_times
 
@@ -34,6 +35,10 @@ def _problem(model: Model, platform: Platform, profile: Profile, times: TypicalT
     launch_s = {device.name: device.launch_s for device in platform.devices}
     crossings = fit_crossings(profile, times)
     costs = latency_function(profile, model.graph, launch_s, crossings, times=times)
+    if model.base is not None:
+        costs = with_parts(
+            model, costs, latency_function(profile, model.base.graph, launch_s, crossings, times=times)
+        )
     return Problem(
         graph=model.graph,
         platform=_with_crossings(platform, crossings),
@@ -79,9 +84,10 @@ def plan_context(profile: Profile, plan: Plan) -> str | None:
 def plan_problem(model: Model, platform: Platform, profile: Profile, plan: Plan) -> Problem:
     """The problem as one plan meets it: costs from the plan's own serial replays wherever there are any.
 
-    The plan's parallel execution never enters a profile, so a simulation from this predicts it. What crossing costs is
+    If the plan rests on rewrites, the problem's graph is the rewritten one. The plan's parallel execution never enters a profile, so a simulation from this predicts it. What crossing costs is
     in these segments' times already, so zero-copy links take no time for bytes.
     """
+    model = planned_model(model, plan)
     context = plan_context(profile, plan)
     if context is None:
         return make_problem(model, platform, profile)
@@ -156,7 +162,9 @@ class _CoverPredictor:
                     self._measured_s[device, ops] = seconds
                     pieces.append((-len(ops), graph.position[ops[0]], graph.mask(ops), seconds))
             self._pieces[device] = [(mask, seconds) for _, _, mask, seconds in sorted(pieces)]
-            self._refused[device] = [graph.mask(ops) for ops in profile.unsupported(device)]
+            self._refused[device] = [
+                graph.mask(ops) for ops in profile.unsupported(device) if all(op in graph.position for op in ops)
+            ]
 
     def __call__(self, device: str, ops: tuple[str, ...]) -> Latency | None:
         if (device, ops) in self._measured_s:

@@ -16,6 +16,8 @@ import networkx as nx
 from hetsim.errors import PlanError
 from hetsim.files import write_atomically
 from hetsim.model.graph import Graph
+from hetsim.model.onnx_import import Model
+from hetsim.model.split import Axis, Split, rewrite
 
 FORMAT = 1
 
@@ -47,12 +49,15 @@ class Plan:
         model_hash: That model's hash; empty for problems without a model.
         queues: By device name, the segments in the order in which the device runs them.
         scheduler: Who made it.
+        rewrites: Splits that the model is rewritten with before the plan applies; its segments name the operators of
+            the rewritten model.
     """
 
     model: str
     queues: Mapping[str, tuple[Segment, ...]]
     model_hash: str = ""
     scheduler: str = ""
+    rewrites: tuple[Split, ...] = ()
 
     def __post_init__(self) -> None:
         filled = {device: tuple(queue) for device, queue in self.queues.items() if queue}
@@ -81,7 +86,10 @@ class Plan:
     def digest(self) -> str:
         """A name for what the plan does, whoever made it: equal for plans that run the same segments alike."""
         queues = {device: [segment.ops for segment in queue] for device, queue in sorted(self.queues.items())}
-        return hashlib.sha256(msgspec.json.encode(queues)).hexdigest()[:16]
+        content = msgspec.json.encode(queues)
+        if self.rewrites:
+            content += msgspec.json.encode([(split.axis, split.at, split.ops) for split in self.rewrites])
+        return hashlib.sha256(content).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +153,19 @@ class Dataflow:
             sum(self.graph.tensors[tensor].num_bytes for tensor in step.outputs if tensor in elsewhere)
             for step, elsewhere in zip(self.steps, read_elsewhere, strict=True)
         )
+
+
+def planned_model(model: Model, plan: Plan) -> Model:
+    """The model that the plan's segments speak of: rewritten, if the plan rests on rewrites.
+
+    Args:
+        model: The plan's model, or any that was rewritten from it.
+        plan: The plan.
+
+    Raises:
+        PlanError: If a rewrite is impossible.
+    """
+    return rewrite(model, plan.rewrites).model
 
 
 def resolve(graph: Graph, plan: Plan) -> Dataflow:
@@ -248,11 +269,18 @@ class _SegmentFile(msgspec.Struct, forbid_unknown_fields=True):
     ops: tuple[str, ...]
 
 
+class _SplitFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    axis: Axis
+    at: tuple[int, ...]
+    ops: tuple[str, ...]
+
+
 class _PlanFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     format: int = FORMAT
     model: str
     model_hash: str = ""
     scheduler: str = ""
+    rewrites: list[_SplitFile] = []  # msgspec copies it
     devices: dict[str, list[_SegmentFile]] = msgspec.field(default_factory=dict)
 
 
@@ -262,6 +290,7 @@ def save_plan(plan: Plan, path: Path) -> None:
         model=plan.model,
         model_hash=plan.model_hash,
         scheduler=plan.scheduler,
+        rewrites=[_SplitFile(axis=split.axis, at=split.at, ops=split.ops) for split in plan.rewrites],
         devices={device: [_SegmentFile(s.ops) for s in queue] for device, queue in plan.queues.items()},
     )
     write_atomically(path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
@@ -286,9 +315,14 @@ def load_plan(path: Path) -> Plan:
     for device, queue in content.devices.items():
         if any(not segment.ops for segment in queue):
             raise PlanError(f"plan {path} has a segment without operators on {device!r}; remove it")
+    try:
+        rewrites = tuple(Split(split.ops, split.axis, split.at) for split in content.rewrites)
+    except PlanError as error:
+        raise PlanError(f"plan {path}: {error}") from None
     return Plan(
         model=content.model,
         model_hash=content.model_hash,
         scheduler=content.scheduler,
+        rewrites=rewrites,
         queues={device: tuple(Segment(device, s.ops) for s in queue) for device, queue in content.devices.items()},
     )

@@ -18,7 +18,7 @@ from hetsim.errors import DeviceError, PlatformError
 from hetsim.machine.fingerprint import available_cores
 from hetsim.machine.platform import Device, Platform
 from hetsim.model import Model
-from hetsim.plan import Plan, check_plan
+from hetsim.plan import Plan, check_plan, planned_model
 from runtime.arena import ABORTED, Arena, plan_layout
 from runtime.extract import SegmentStore
 from runtime.process import Worker, start_worker
@@ -117,7 +117,7 @@ class Runtime:
 
         Args:
             model: The model.
-            plan: Made for it.
+            plan: Made for it; its rewrites are applied here.
             num_slots: Requests that may be in flight, each with memory of its own.
             on_compiled: Told the operators of each segment that has been compiled.
 
@@ -126,15 +126,16 @@ class Runtime:
             RefusedError: If an engine does not support a segment.
             DeviceError: If a worker died.
         """
+        model = planned_model(model, plan)
         flow = check_plan(model.graph, plan, device_names=self.platform.device_names, model_hash=model.hash)
         self._pause()
         layout = plan_layout(flow, num_devices=len(self._workers), num_slots=num_slots)
-        programs = build_programs(flow, layout, self._store(model), self.platform.device_names)
+        programs = build_programs(flow, layout, model, self._store(model), self.platform.device_names)
         arena = Arena(layout)
         self._num_sessions += 1
         session = Session(self, self._num_sessions, flow, arena, tuple(programs))
         try:
-            self._send_programs(session.number, model, programs, arena)
+            self._send_programs(session.number, programs, arena)
             self._await_loaded(programs, on_compiled)
         except BaseException:
             session.close()
@@ -232,13 +233,13 @@ class Runtime:
         if model.hash not in self._stores:
             folder = Path(self._folder.name) / model.hash[:16]
             folder.mkdir()
-            self._stores[model.hash] = SegmentStore(model, folder)
+            self._stores[model.hash] = SegmentStore(model.base or model, folder)
         return self._stores[model.hash]
 
-    def _send_programs(self, number: int, model: Model, programs: dict[str, Program], arena: Arena) -> None:
+    def _send_programs(self, number: int, programs: dict[str, Program], arena: Arena) -> None:
         for name, program in programs.items():
             worker = self._workers[name]
-            self._send(name, ("load", number, model.hash, program))
+            self._send(name, ("load", number, program))
             try:
                 send_handle(worker.control, arena.descriptor, worker.process.pid)
             except OSError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hetsim.model import Tensor
+from hetsim.model import Model, Tensor
 from hetsim.plan import Dataflow
 from runtime.arena import Layout
 from runtime.extract import SegmentStore
@@ -52,13 +52,14 @@ class Program:
 
 
 def build_programs(
-    flow: Dataflow, layout: Layout, store: SegmentStore, device_names: tuple[str, ...]
+    flow: Dataflow, layout: Layout, model: Model, store: SegmentStore, device_names: tuple[str, ...]
 ) -> dict[str, Program]:
     """Each device's program, for the devices that have work.
 
     Args:
         flow: The plan, resolved.
         layout: Of the shared memory.
+        model: Whose operators its segments name.
         store: Writes the segments' files.
         device_names: All devices of the platform; their order numbers them.
     """
@@ -75,7 +76,7 @@ def build_programs(
             Task(
                 step=i,
                 ops=step.segment.ops,
-                path=store.path(step.segment.ops),
+                path=store.path(model, step.segment.ops),
                 weight_bytes=sum(graph.by_name[op].weight_bytes for op in step.segment.ops),
                 waits_for=tuple(sorted(waits[i])),
                 waits_serially=tuple(sorted(turns[i])),

@@ -236,18 +236,18 @@ class SegmentFailed(Exception):  # noqa: N818  (turned into a message at once)
 
 
 class _Cache:
-    """Compiled segments by operators; the least recently used go first when nobody needs them and space is short."""
+    """Compiled segments by file; the least recently used go first when nobody needs them and space is short."""
 
     def __init__(self, backend: Backend, limit_bytes: int) -> None:
         self._backend = backend
         self._limit_bytes = limit_bytes
-        self._entries: OrderedDict[tuple[str, ...], tuple[Compiled, int]] = OrderedDict()
+        self._entries: OrderedDict[Path, tuple[Compiled, int]] = OrderedDict()
 
-    def compile(self, key: tuple[str, ...], path: Path, weight_bytes: int) -> Compiled:
-        if key not in self._entries:
-            self._entries[key] = (self._backend.compile(path), weight_bytes)
-        self._entries.move_to_end(key)
-        return self._entries[key][0]
+    def compile(self, path: Path, weight_bytes: int) -> Compiled:
+        if path not in self._entries:
+            self._entries[path] = (self._backend.compile(path), weight_bytes)
+        self._entries.move_to_end(path)
+        return self._entries[path][0]
 
     def trim(self) -> None:
         total = sum(weight_bytes for _, weight_bytes in self._entries.values())
@@ -260,7 +260,7 @@ _Entry = tuple[LoadedProgram, Waiter, Arena]
 
 
 def _load(
-    control: Connection, settings: Settings, cache: _Cache, session: int, model: str, program: Program
+    control: Connection, settings: Settings, cache: _Cache, session: int, program: Program
 ) -> _Entry | None:
     """Compile and bind a program, reporting each segment; None where the engine refuses one."""
     arena = Arena(program.layout, recv_handle(control))
@@ -269,7 +269,7 @@ def _load(
     try:
         for task in program.tasks:
             ops = task.ops
-            compiled.append(cache.compile((model, *ops), task.path, task.weight_bytes))
+            compiled.append(cache.compile(task.path, task.weight_bytes))
             control.send(("compiled", session, ops))
         loaded = LoadedProgram(program, arena, compiled, settings)
     except Refused as refusal:
@@ -293,8 +293,8 @@ def _command_loop(control: Connection, settings: Settings) -> None:
     programs: dict[int, _Entry] = {}
     while True:
         match control.recv():
-            case ("load", session, model, program):
-                entry = _load(control, settings, cache, session, model, program)
+            case ("load", session, program):
+                entry = _load(control, settings, cache, session, program)
                 if entry is not None:
                     programs[session] = entry
                 del entry

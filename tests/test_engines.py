@@ -79,7 +79,7 @@ def test_weights_are_shared_as_a_file_and_not_copied_into_segments(tmp_path: Pat
 
     model = load_model("squeezenet")
     store = SegmentStore(model, tmp_path)
-    paths = [store.path(chain) for chain in fused_chains(model.graph)]
+    paths = [store.path(model, chain) for chain in fused_chains(model.graph)]
     total = sum(op.weight_bytes for op in model.graph.ops)
     assert (tmp_path / "weights.bin").stat().st_size >= 0.9 * total
     assert sum(path.stat().st_size for path in paths) < 0.1 * total

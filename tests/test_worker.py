@@ -40,7 +40,7 @@ class Bench:
         plan = make_plan(self.model, cpu=["stem", "left", "join"], npu=["right right2"])
         self.flow = resolve(self.model.graph, plan)
         layout = plan_layout(self.flow, num_devices=2, num_slots=1)
-        program = build_programs(self.flow, layout, SegmentStore(self.model, folder), ("cpu", "npu"))["cpu"]
+        program = build_programs(self.flow, layout, self.model, SegmentStore(self.model, folder), ("cpu", "npu"))["cpu"]
         self.clock = Clock()
         device = Device(name="cpu", kind="cpu", backend="fake", options=options)
         backend = FakeBackend(device, sleep=self.clock.sleep)

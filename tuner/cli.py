@@ -24,7 +24,7 @@ from hetsim.machine.fingerprint import available_cores, machine_fingerprint
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, builtin_platforms, format_platform, load_platform
 from hetsim.model import random_inputs, zoo_names
 from hetsim.pictures import draw_comparison, draw_timelines
-from hetsim.plan import load_plan
+from hetsim.plan import load_plan, planned_model
 from hetsim.profile import ProfileFile
 from hetsim.simulate import simulate as simulate_plan
 from hetsim.statistics import summarize
@@ -176,7 +176,9 @@ def run(
     """Execute a plan on the devices, one inference after the other or under a load."""
     found, where = read_model(model, shape), load_platform(platform)
     load = parse_load(requests, every, in_flight)
-    read = load_plan(plan).in_order(found.graph)
+    read = load_plan(plan)
+    found = planned_model(found, read)
+    read = read.in_order(found.graph)
     given = random_inputs(found, seed=seed) if inputs is None else _read_inputs(inputs)
     check_machine(where, OnScreen(screen))
     with Runtime(where) as runtime, runtime.load(found, read, num_slots=in_flight) as session:
@@ -214,7 +216,9 @@ def compare(
 ) -> None:
     """Simulate a plan, execute it, and say where the difference comes from."""
     found, where = read_model(model, shape), load_platform(platform)
-    read = load_plan(plan).in_order(found.graph)
+    read = load_plan(plan)
+    found = planned_model(found, read)
+    read = read.in_order(found.graph)
     measured, warnings = profile_for(found, where, profile, force=force)
     simulated = simulate_plan(plan_problem(found, where, measured, read), read)
     given = random_inputs(found)

@@ -20,7 +20,7 @@ from hetsim.errors import ProblemError
 from hetsim.load import parse_load
 from hetsim.machine.platform import DEFAULT_PLATFORM, Link, load_platform
 from hetsim.noise import measured_noise
-from hetsim.plan import Plan, load_plan, save_plan
+from hetsim.plan import Plan, load_plan, planned_model, save_plan
 from hetsim.problem import Problem
 from hetsim.problem_file import load_problem, save_problem
 from hetsim.profile import Profile
@@ -234,7 +234,8 @@ def _source(
     if plan is None:
         made = make_problem(found, where, measured)
     else:
-        made = plan_problem(found, where, measured, plan.in_order(found.graph))
+        rewritten = planned_model(found, plan)
+        made = plan_problem(rewritten, where, measured, plan.in_order(rewritten.graph))
     return _Source(problem=made, profile=measured, warnings=warnings)
 
 

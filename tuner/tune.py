@@ -18,7 +18,7 @@ from hetsim.machine.fingerprint import machine_fingerprint
 from hetsim.machine.platform import Platform, format_platform
 from hetsim.model import Model
 from hetsim.pictures import Baseline, Comparison, PlanRow, draw_plans, draw_timelines
-from hetsim.plan import Plan, save_plan
+from hetsim.plan import Plan, planned_model, save_plan
 from hetsim.problem import Problem
 from hetsim.profile import ProfileFile, Unsupported
 from hetsim.simulate import makespan_s
@@ -234,7 +234,7 @@ def _judge(
         largest_error=largest_error,
         tolerance=tolerance,
         hand_over_s=summarize(hand_over_s).median_s if hand_over_s else None,
-        assignments=who_runs_what(model.graph, won.plan, won.execution.typical, platform),
+        assignments=who_runs_what(planned_model(model, won.plan).graph, won.plan, won.execution.typical, platform),
         where=breakdown(won.execution.typical, platform),
         reference_engines_s=dict(alone_s),
         reference_threads=len(platform.cores),

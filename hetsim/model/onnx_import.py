@@ -9,8 +9,10 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -22,6 +24,7 @@ from hetsim.model.graph import Graph
 from hetsim.model.networks import IR_VERSION, OPSET
 from hetsim.model.onnx_graph import graph_of, item_bytes, label
 from hetsim.model.reference import MAX_PROTO_BYTES, fold, one_line, serialized
+from hetsim.model.weights import WeightSlice
 from hetsim.model.zoo import build, zoo_names
 
 _NEWEST_IR_VERSION = 10  # what ONNX Runtime 1.20 and OpenVINO 2025 read
@@ -38,16 +41,53 @@ class Model:
             weights inline and never inputs, nodes in the order and under the names of ``graph.ops``, none without
             effect. Not to be changed.
         hash: SHA-256 in hex over structure and weights; names of files and tools leave it as it is.
+        base: The model that this one was rewritten from; None for one that was imported. A rewritten model computes
+            the same and has the same hash. Its ``proto`` lacks the weights, which stay with its base.
+        weight_slices: Weights of a rewritten model that are parts of its base's, by name.
+        origins: By operator of a rewritten model that does a part of what one of the base does, that operator and
+            which share of it, from 0 to 1.
+        rewrites: Models that were rewritten from this one, by what was asked, so that none is made twice.
     """
 
     graph: Graph
     proto: onnx.ModelProto
     hash: str
+    base: Model | None = None
+    weight_slices: Mapping[str, WeightSlice] = field(default_factory=dict)
+    origins: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    rewrites: dict[object, object] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
         """What people call the network."""
         return self.graph.name
+
+    @cached_property
+    def nodes(self) -> Mapping[str, onnx.NodeProto]:
+        """The ONNX node of each operator, by name."""
+        return MappingProxyType({node.name: node for node in self.proto.graph.node})
+
+    @cached_property
+    def weights(self) -> Mapping[str, onnx.TensorProto]:
+        """Its weights by name, with those of its base, without those that are parts of these."""
+        own = {tensor.name: tensor for tensor in self.proto.graph.initializer}
+        return MappingProxyType(own if self.base is None else {**self.base.weights, **own})
+
+    def standalone_proto(self) -> onnx.ModelProto:
+        """The model as ONNX with all that it needs; that of a rewritten model is a copy with its weights."""
+        if self.base is None:
+            return self.proto
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self.proto)
+        here = {tensor.name for tensor in proto.graph.initializer}
+        read = dict.fromkeys(name for node in proto.graph.node for name in node.input if name not in here)
+        for name in read:
+            if name in self.weight_slices:
+                part = self.weight_slices[name]
+                proto.graph.initializer.append(part.tensor(name, self.weights[part.source]))
+            elif name in self.weights:
+                proto.graph.initializer.append(self.weights[name])
+        return proto
 
 
 def load_model(

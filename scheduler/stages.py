@@ -1,0 +1,236 @@
+"""Plans as stages one after the other: operators on one device, or computed in parts on several at once.
+
+A network is cut where all of it passes through one operator. Between two cuts its operators are a *run*, which one
+device computes as one segment, or several share: in parts of rows, or, where weights are many and rows few, in parts
+of channels. A stage starts when the one before has ended on all devices, so the fastest sequence of stages is a
+shortest path over the cuts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from hetsim.errors import PlanError
+from hetsim.model import Model
+from hetsim.model.graph import Graph
+from hetsim.model.split import Axis, Split, can_split, rewrite
+from hetsim.model.split.rules import rule_for
+from hetsim.model.structure import CHEAP_KINDS, Parts, blocks
+from hetsim.plan import Plan, Segment
+
+_LANES = 16
+"""Channels are dealt out in multiples of this where there are enough: engines compute that many at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A run of operators and who computes it.
+
+    Attributes:
+        ops: Operators of the model, in topological order.
+        devices: One that computes them all as one segment, or one for each part.
+        splits: How they are divided, one after the other; none where one device computes them all.
+    """
+
+    ops: tuple[str, ...]
+    devices: tuple[str, ...]
+    splits: tuple[Split, ...] = ()
+
+
+def stage_plan(model: Model, stages: Sequence[Stage]) -> Plan:
+    """The plan that runs the stages one after the other; an operator that puts a tensor together goes to who reads it.
+
+    Args:
+        model: An imported model.
+        stages: Hold every operator once, in topological order.
+
+    Raises:
+        PlanError: If a split is impossible.
+    """
+    splits = tuple(split for stage in stages for split in stage.splits)
+    found = rewrite(model, splits)
+    graph = found.model.graph
+    reader = {tensor: next(iter(graph.consumers[tensor]), None) for tensor in found.joins}
+    joins_of: dict[str | None, list[str]] = {}
+    for tensor, join in found.joins.items():
+        joins_of.setdefault(reader[tensor], []).append(join)
+    queues: dict[str, list[Segment]] = {}
+    parts = iter(found.parts)
+    for stage in stages:
+        if stage.splits:
+            for _, each in zip(stage.splits, parts, strict=False):
+                for device, ops in zip(stage.devices, each, strict=True):
+                    queues.setdefault(device, []).append(Segment(device, ops))
+        else:
+            (device,) = stage.devices
+            joins = [join for op in stage.ops for join in joins_of.get(op, ())]
+            queues.setdefault(device, []).append(Segment(device, graph.ordered((*joins, *stage.ops))))
+    last = stages[-1].devices[-1]
+    for join in joins_of.get(None, ()):  # what the caller gets
+        queues[last].append(Segment(last, (join,)))
+    return Plan(
+        model=model.name,
+        model_hash=model.hash,
+        queues={device: tuple(queue) for device, queue in queues.items()},
+        rewrites=splits,
+    )
+
+
+def coarse_blocks(graph: Graph, cost_s: Callable[[tuple[str, ...]], float], max_blocks: int) -> Parts:
+    """Consecutive parts of the graph, at most so many, between operators through which every path passes.
+
+    Neighbours are joined until few enough are left: first where a cut would separate an operator from a cheap one that
+    follows it, as engines fuse these; then where little work meets a large tensor.
+
+    Args:
+        graph: The graph.
+        cost_s: About how long operators take.
+        max_blocks: At least 1.
+    """
+    parts: list[tuple[str, ...]] = []
+    for part in blocks(graph):
+        if parts and graph.by_name[part[0]].kind in CHEAP_KINDS:
+            parts[-1] = (*parts[-1], *part)
+        else:
+            parts.append(part)
+    costs = [cost_s(part) for part in parts]
+    while len(parts) > max_blocks:
+        handed_on = [
+            sum(graph.tensors[t].num_bytes for t in graph.by_name[part[-1]].outputs) for part in parts[:-1]
+        ]
+        scores = [(costs[i] + costs[i + 1]) / max(1, handed_on[i]) for i in range(len(parts) - 1)]
+        i = scores.index(min(scores))
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+        costs[i : i + 2] = [costs[i] + costs[i + 1]]
+    return tuple(parts)
+
+
+def row_split(model: Model, ops: tuple[str, ...], fractions: Sequence[float]) -> Split | None:
+    """The run divided by rows in about these fractions; None where it cannot be."""
+    if not all(can_split(model, op, "rows") for op in ops):
+        return None
+    return _checked(model, ops, "rows", boundaries(rule_for(model, ops[-1], "rows").size, fractions))
+
+
+def channel_splits(model: Model, ops: tuple[str, ...], fractions: Sequence[float]) -> tuple[Split, ...]:
+    """The run divided by channels in about these fractions, one split after the other; none where it cannot be.
+
+    A new split begins where an operator reads all channels of what this one makes.
+    """
+    groups: list[list[str]] = []
+    made: set[str] = set()
+    for op in ops:
+        if not can_split(model, op, "channels"):
+            return ()
+        rule = rule_for(model, op, "channels")
+        inputs = zip(model.nodes[op].input, rule.readings, strict=True)
+        reads_all = any(reading.axis is None and name in model.graph.tensors for name, reading in inputs)
+        if reads_all or not groups:
+            groups.append([])
+            made = set()
+        groups[-1].append(op)
+        made.update(model.graph.by_name[op].outputs)
+    found: list[Split] = []
+    for group in groups:
+        size = rule_for(model, group[-1], "channels").size
+        step = _LANES if size >= 2 * _LANES * len(fractions) else 1
+        split = _checked(model, tuple(group), "channels", boundaries(size, fractions, step))
+        if split is None:
+            return ()
+        found.append(split)
+    return tuple(found)
+
+
+def boundaries(size: int, fractions: Sequence[float], step: int = 1) -> tuple[int, ...]:
+    """Where parts of about these fractions end in ``size`` items; empty if some part would have none.
+
+    >>> boundaries(55, [0.5, 0.25, 0.25])
+    (28, 41)
+    """
+    total, at = 0.0, []
+    for fraction in fractions[:-1]:
+        total += fraction
+        at.append(round(size * total / step) * step)
+    ascending = all(low < high for low, high in zip((0, *at), (*at, size), strict=True))
+    return tuple(at) if ascending else ()
+
+
+def _checked(model: Model, ops: tuple[str, ...], axis: Axis, at: tuple[int, ...]) -> Split | None:
+    if not at:
+        return None
+    split = Split(ops, axis, at)
+    try:
+        rewrite(model, (split,))
+    except PlanError:
+        return None
+    return split
+
+
+def balanced(
+    widths: Sequence[int], times_s: Sequence[float], s_per_item: Sequence[float]
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """How many items each part should have so that all take equally long, and how long they would.
+
+    A part that takes ``t`` with ``w`` items takes ``t + (v - w) g`` with ``v``. All end at once if
+
+        T = sum(t / g) / sum(1 / g)   and   v = w + (T - t) / g.
+
+    What is left over by rounding down goes to the parts that would end first; each keeps at least one item.
+    """
+    if not all(0 < each < math.inf for each in s_per_item):
+        return tuple(widths), tuple(times_s)
+    rates = [1 / each for each in s_per_item]
+    target_s = sum(t * rate for t, rate in zip(times_s, rates, strict=True)) / sum(rates)
+    ideal = [w + (target_s - t) * rate for w, t, rate in zip(widths, times_s, rates, strict=True)]
+    found = [max(1, math.floor(each)) for each in ideal]
+
+    def predicted_s(part: int, more: int = 0) -> float:
+        return times_s[part] + (found[part] + more - widths[part]) * s_per_item[part]
+
+    while (left := sum(widths) - sum(found)) != 0:
+        if left > 0:
+            part = min(range(len(found)), key=lambda k: predicted_s(k, 1))
+            found[part] += 1
+        else:
+            part = max((k for k in range(len(found)) if found[k] > 1), key=predicted_s)
+            found[part] -= 1
+    return tuple(found), tuple(map(predicted_s, range(len(found))))
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to compute a run, and how long it takes."""
+
+    stage: Stage
+    seconds: float
+
+
+def fastest_stages(num_blocks: int, options: Callable[[int, int], Iterable[Option]]) -> tuple[Stage, ...]:
+    """The sequence of stages that takes the shortest in all; ties go to the earlier cut and the earlier option.
+
+    Args:
+        num_blocks: Into how many blocks the graph is cut.
+        options: From the first block and the one after the last to the ways of computing these.
+
+    Raises:
+        PlanError: If there is no way to the end.
+    """
+    best_s = [0.0, *(math.inf for _ in range(num_blocks))]
+    last: list[tuple[int, Stage] | None] = [None] * (num_blocks + 1)
+    for stop in range(1, num_blocks + 1):
+        for start in range(stop):
+            for option in options(start, stop):
+                if best_s[start] + option.seconds < best_s[stop]:
+                    best_s[stop] = best_s[start] + option.seconds
+                    last[stop] = start, option.stage
+    stages: list[Stage] = []
+    stop = num_blocks
+    while stop:
+        step = last[stop]
+        if step is None:
+            raise PlanError("no device runs some operator between two cuts")
+        stop = step[0]
+        stages.append(step[1])
+    return tuple(reversed(stages))

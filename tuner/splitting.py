@@ -1,0 +1,267 @@
+"""Plans in which several devices work on one operator: found by measuring parts of many sizes in few walks.
+
+Each walk is a replay of a plan that shares every run of some length between the devices, so one walk measures all runs
+of that length at once. With what the walks measured, a shortest path over the cuts says which runs to share and which
+to leave to one device (:mod:`scheduler.stages`); the shares are moved until the devices should end at once. What that
+promises is replayed in turn, and the path is sought again with what was learnt, until it stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+from hetsim.costs import make_problem, plan_problem
+from hetsim.errors import PlanError
+from hetsim.machine.platform import Platform
+from hetsim.model import Model
+from hetsim.model.split import Split, rewrite
+from hetsim.model.split.rules import rule_for
+from hetsim.plan import Plan
+from hetsim.profile import ProfileFile, Unsupported
+from hetsim.simulate import makespan_s
+from runtime import RefusedError, Runtime
+from runtime.profiler import Effort, replay
+from scheduler.stages import (
+    Option,
+    Stage,
+    balanced,
+    channel_splits,
+    coarse_blocks,
+    fastest_stages,
+    row_split,
+    stage_plan,
+)
+from tuner.progress import Report, Stages
+
+MAX_BLOCKS = 16
+"""Into how many blocks a network is cut at most: runs between cuts grow with the square of that."""
+_LENGTHS = (2, 1, 3, 4, 6, 8, 12)
+"""Lengths of runs to measure, in blocks; the most telling first, as time may not suffice for all."""
+_LEAST_FRACTION = 0.1
+"""A device that is slower than this part of all together gets no share: it would not make up for the hand-over."""
+_HAND_OVER_S = 5e-6
+"""What one more exchange between devices takes beyond what its segments do."""
+_ROUNDS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitEffort:
+    """How hard to look for splits.
+
+    Attributes:
+        budget_s: No walk begins after so many seconds, but some rounds of the search follow.
+        walk: How often the plans are walked that measure many runs.
+        replay: How often those are that the search proposes.
+    """
+
+    budget_s: float = 20.0
+    walk: Effort = field(default_factory=lambda: Effort(repeats=6, warm_ups=3, budget_s=1.5))
+    replay: Effort = field(default_factory=lambda: Effort(repeats=12, warm_ups=4, budget_s=4.0))
+
+
+def split_plans(
+    runtime: Runtime,
+    model: Model,
+    platform: Platform,
+    file: ProfileFile,
+    stages: Stages,
+    *,
+    effort: SplitEffort | None = None,
+) -> dict[str, Plan]:
+    """The best plan with splits that was found, as ``splits``; nothing where splits cannot help.
+
+    Args:
+        runtime: The devices, awake.
+        model: The model, as it was imported.
+        platform: The devices with their calibrated numbers.
+        file: The profile, covers done; gains the walks.
+        stages: Where progress is shown.
+        effort: How hard to look.
+
+    Raises:
+        DeviceError: If a device failed.
+    """
+    with stages.stage("splits") as report:
+        search = _Search(runtime, model, platform, file, effort or SplitEffort(), report)
+        found = search.run(stages)
+    return {} if found is None else {"splits": found}
+
+
+class _Search:
+    """What is known of each run, and how it came to be known."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        model: Model,
+        platform: Platform,
+        file: ProfileFile,
+        effort: SplitEffort,
+        report: Report,
+    ) -> None:
+        self._runtime, self._model, self._platform, self._file = runtime, model, platform, file
+        self._effort, self._report = effort, report
+        self._problem = make_problem(model, platform, file.profile)
+        names = platform.device_names
+        self._blocks = coarse_blocks(model.graph, lambda ops: min(self._whole_s(d, ops) for d in names), MAX_BLOCKS)
+        speeds = {d: 1 / sum(self._whole_s(d, ops) for ops in self._blocks) for d in names}  # 0 where it cannot
+        total = sum(speeds.values())
+        self._devices = tuple(d for d in names if speeds[d] >= _LEAST_FRACTION * total)
+        total = sum(speeds[d] for d in self._devices)
+        self._fractions = tuple(speeds[d] / total for d in self._devices)
+        self._rows_s: dict[tuple[str, ...], dict[tuple[int, ...], tuple[float, ...]]] = {}
+        self._channels_s: dict[tuple[str, ...], dict[tuple[Split, ...], float]] = {}
+
+    def run(self, stages: Stages) -> Plan | None:
+        """Walk, then propose and replay until the proposal stays; returns the plan with the shortest replay."""
+        if len(self._devices) < 2:
+            return None
+        begun_s = time.monotonic()
+        walks = list(self._walks())
+        for number, walk in enumerate(walks):
+            if time.monotonic() - begun_s > self._effort.budget_s:
+                break
+            self._report(0.8 * number / len(walks), f"walk {number + 1} of {len(walks)}")
+            self._measure(walk, self._effort.walk)
+        best: tuple[float, Plan] | None = None
+        seen: set[str] = set()
+        for number in range(_ROUNDS):
+            self._report(0.8 + 0.2 * number / _ROUNDS, f"round {number + 1}")
+            chosen, promised_s = self._choose()
+            if not any(stage.splits for stage in chosen):
+                break
+            plan = stage_plan(self._model, chosen)
+            if plan.digest in seen or not self._measure(chosen, self._effort.replay):
+                break
+            seen.add(plan.digest)
+            replayed_s = makespan_s(plan_problem(self._model, self._platform, self._file.profile, plan), plan)
+            num_splits = sum(len(stage.splits) for stage in chosen)
+            stages.say(
+                f"splits, round {number + 1}: {num_splits} splits in {len(chosen)} stages, promised "
+                f"{promised_s * 1e3:.2f} ms, {replayed_s * 1e3:.2f} ms once replayed"
+            )
+            if best is None or replayed_s < best[0]:
+                best = replayed_s, plan
+        return None if best is None else replace(best[1], scheduler="splits")
+
+    def _whole_s(self, device: str, ops: tuple[str, ...]) -> float:
+        return self._problem.cost_s(device, ops)
+
+    def _ops(self, start: int, stop: int) -> tuple[str, ...]:
+        return tuple(op for block in self._blocks[start:stop] for op in block)
+
+    def _walks(self) -> Iterator[tuple[Stage, ...]]:
+        """Plans that share all runs of one length, for each length and each place where the first may begin."""
+        seen: set[tuple[Stage, ...]] = set()
+        for length in _LENGTHS:
+            if length > len(self._blocks):
+                break
+            for offset in range(length):
+                cuts = [0, *range(offset or length, len(self._blocks), length), len(self._blocks)]
+                walk = tuple(stage for i, j in zip(cuts, cuts[1:], strict=False) for stage in self._shared(i, j))
+                if walk not in seen and any(stage.splits for stage in walk):
+                    seen.add(walk)
+                    yield walk
+            if length == _LENGTHS[0]:
+                walk = tuple(stage for i in range(len(self._blocks)) for stage in self._by_channels(i))
+                if any(stage.splits for stage in walk):
+                    yield walk
+
+    def _shared(self, start: int, stop: int) -> tuple[Stage, ...]:
+        """The blocks as one shared run; or block by block where they cannot be, so that no other is kept from it."""
+        ops = self._ops(start, stop)
+        split = row_split(self._model, ops, self._fractions)
+        if split is not None:
+            return (Stage(ops=ops, devices=self._devices, splits=(split,)),)
+        if stop - start > 1:
+            return tuple(stage for i in range(start, stop) for stage in self._shared(i, i + 1))
+        return (self._alone(ops),)
+
+    def _by_channels(self, block: int) -> tuple[Stage, ...]:
+        ops = self._blocks[block]
+        splits = channel_splits(self._model, ops, self._fractions)
+        if splits:
+            return (Stage(ops=ops, devices=self._devices, splits=splits),)
+        return self._shared(block, block + 1)
+
+    def _alone(self, ops: tuple[str, ...]) -> Stage:
+        best = min(self._platform.device_names, key=lambda device: self._whole_s(device, ops))
+        return Stage(ops=ops, devices=(best,))
+
+    def _measure(self, stages: Sequence[Stage], effort: Effort) -> bool:
+        """Replay a plan of stages and note what the parts took; whether all engines took them."""
+        plan = stage_plan(self._model, stages)
+        try:
+            context = replay(self._runtime, self._model, plan, self._file, effort=effort)
+        except RefusedError as refusal:
+            self._file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
+            return False
+        parts = iter(rewrite(self._model, plan.rewrites).parts)
+        for stage in stages:
+            times = [
+                tuple(
+                    median(self._file.profile.samples_s(device, ops, context))
+                    for device, ops in zip(stage.devices, each, strict=True)
+                )
+                for _, each in zip(stage.splits, parts, strict=False)
+            ]
+            if not times:
+                continue
+            if stage.splits[0].axis == "rows":
+                self._rows_s.setdefault(stage.ops, {})[stage.splits[0].at] = times[0]
+            else:
+                seconds = sum(max(each) + _HAND_OVER_S for each in times)
+                self._channels_s.setdefault(stage.ops, {})[stage.splits] = seconds
+        return True
+
+    def _choose(self) -> tuple[tuple[Stage, ...], float]:
+        """The fastest stages by all that is known, and how long they should take in seconds."""
+        known = {
+            (i, j): self._options(self._ops(i, j))
+            for i in range(len(self._blocks))
+            for j in range(i + 1, len(self._blocks) + 1)
+        }
+        chosen = fastest_stages(len(self._blocks), lambda i, j: known[i, j])
+        price = {option.stage: option.seconds for options in known.values() for option in options}
+        return chosen, sum(price[stage] for stage in chosen)
+
+    def _options(self, ops: tuple[str, ...]) -> list[Option]:
+        found = [
+            Option(Stage(ops=ops, devices=(device,)), self._whole_s(device, ops))
+            for device in self._platform.device_names
+        ]
+        measured = self._rows_s.get(ops, {})
+        for at, times_s in measured.items():
+            found.append(self._shared_rows(ops, at, times_s))
+            moved = self._balanced(ops, at, times_s)
+            if moved is not None and moved[0] not in measured:
+                found.append(self._shared_rows(ops, *moved))
+        for splits, seconds in self._channels_s.get(ops, {}).items():
+            found.append(Option(Stage(ops=ops, devices=self._devices, splits=splits), seconds))
+        return found
+
+    def _shared_rows(self, ops: tuple[str, ...], at: tuple[int, ...], times_s: Sequence[float]) -> Option:
+        stage = Stage(ops=ops, devices=self._devices, splits=(Split(ops, "rows", at),))
+        return Option(stage, max(times_s) + _HAND_OVER_S)
+
+    def _balanced(
+        self, ops: tuple[str, ...], at: tuple[int, ...], times_s: Sequence[float]
+    ) -> tuple[tuple[int, ...], tuple[float, ...]] | None:
+        """Other boundaries, with which the parts should take equally long, and how long; None where none are better."""
+        size = rule_for(self._model, ops[-1], "rows").size
+        widths = [high - low for low, high in zip((0, *at), (*at, size), strict=True)]
+        rates = [self._whole_s(device, ops) / size for device in self._devices]
+        new_widths, new_s = balanced(widths, times_s, rates)
+        if max(new_s) >= max(times_s):
+            return None
+        ends: list[int] = []
+        for width in new_widths[:-1]:
+            ends.append((ends[-1] if ends else 0) + width)
+        try:
+            rewrite(self._model, (Split(ops, "rows", tuple(ends)),))
+        except PlanError:
+            return None
+        return tuple(ends), new_s
