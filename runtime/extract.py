@@ -31,14 +31,14 @@ class SegmentStore:
 
     def __init__(self, model: Model, folder: Path) -> None:
         self._model = model
-        self._folder = folder
+        self.folder = folder
         self._nodes = {node.name: node for node in model.proto.graph.node}
         self._weights = self._write_weights()
 
     def _write_weights(self) -> dict[str, onnx.TensorProto]:
         """Put all large initializers into the weights file; returns what a segment says to refer to each."""
         references: dict[str, onnx.TensorProto] = {}
-        with open(self._folder / _WEIGHTS_FILE, "wb") as file:
+        with open(self.folder / _WEIGHTS_FILE, "wb") as file:
             for tensor in self._model.proto.graph.initializer:
                 raw = tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
                 if len(raw) <= _INLINE_BYTES:
@@ -65,7 +65,7 @@ class SegmentStore:
             ops: Operators in topological order; a convex set.
         """
         name = hashlib.sha256("\n".join(ops).encode()).hexdigest()[:24]
-        path = self._folder / f"{name}.onnx"
+        path = self.folder / f"{name}.onnx"
         if not path.exists():
             path.write_bytes(self._cut(ops).SerializeToString())
         return path
