@@ -157,9 +157,11 @@ def test_inputs_that_a_caller_changes_later_are_other_inputs(runtime: Runtime) -
 
 def test_the_same_segment_at_another_speed_is_another_segment(runtime: Runtime) -> None:
     plan = make_plan(MODEL, npu=["stem left right right2 join"])
+    found_s = []
     for op_s in (1e-3, 4e-3):
         with runtime.load(MODEL, plan, emulation=emulation(op_s)) as session:
-            assert min(session.run(INPUTS).latency_s for _ in range(5)) == pytest.approx(5 * op_s, rel=0.5)
+            found_s.append(min(session.run(INPUTS).latency_s for _ in range(5)))
+    assert 5e-3 - 1e-9 < found_s[0] < 20e-3 - 1e-9 < found_s[1]
 
 
 def test_who_says_nothing_of_an_emulated_device_or_asks_too_much_is_refused(runtime: Runtime) -> None:
@@ -201,7 +203,9 @@ def test_an_emulated_worker_keeps_the_model_s_time_to_the_nanosecond(tmp_path: P
     )["npu"]
     clock, arena = Clock(), Arena(layout)
     backend = EmulatedBackend(PLATFORM.device("npu"), clock)
-    settings = Settings(device=PLATFORM.device("npu"), index=1, wake_fds=(), spin_s=1.0, idle_spin_s=0.0, cache_bytes=0)
+    settings = Settings(
+        device=PLATFORM.device("npu"), index=1, wake_fds=(0, 0), spin_s=1.0, idle_spin_s=0.0, cache_bytes=0
+    )
     compiled = [backend.compile(task.path) for task in program.tasks]
     loaded = LoadedProgram(program, arena, compiled, settings, clock_ns=clock)
     words, number = arena.words, {step.segment.ops[0]: i for i, step in enumerate(flow.steps)}

@@ -84,7 +84,7 @@ def test_hand_overs_and_memory() -> None:
         platform=replace(
             two_sorts().platform, memory=Memory(alone_bytes_per_s={"cpu": 500.0}, shared_bytes_per_s=1000.0)
         ),
-        traffic_function=lambda device, ops: 1000,
+        traffic_function=lambda _device, _ops: 1000,
     )
     half = parse_what_if(["memory.bandwidth=0.5x"]).problem(narrow)
     assert half.platform.memory == Memory(alone_bytes_per_s={"cpu": 250.0}, shared_bytes_per_s=500.0)
