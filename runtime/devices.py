@@ -233,7 +233,7 @@ class Runtime:
     def _check_emulated(self, emulation: Emulation | None) -> None:
         here = tuple(device.name for device in self.platform.devices if device.backend == EMULATED)
         known = () if emulation is None else emulation.devices
-        if here != known:
+        if set(here) != set(known):
             raise PlatformError(
                 f"emulated are {', '.join(here) or 'no devices'}, but costs and outputs are at hand for those of "
                 f"{', '.join(known) or 'none'}; load the plan with an emulation for the same devices"

@@ -56,13 +56,14 @@ class Emulation:
 
     Attributes:
         model: The model.
-        problem: How long segments take on emulated devices, and what the links are; devices by the same names as on the
-            runtime's platform.
+        devices: Names of the emulated devices.
+        problem: How long segments take on them, and what the links are (:mod:`hetsim.acted`).
         inputs: The model's inputs by tensor: what emulated devices hand out is right for these alone.
         links: Links that are acted out although no end of them is an emulated device.
     """
 
     model: Model
+    devices: tuple[str, ...]
     problem: Problem
     inputs: Mapping[str, Array]
     links: frozenset[tuple[str, str]] = frozenset()
@@ -70,11 +71,6 @@ class Emulation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", {name: np.array(array) for name, array in self.inputs.items()})
-
-    @property
-    def devices(self) -> tuple[str, ...]:
-        """Names of the problem's devices that are not real ones standing here, in the platform's order."""
-        return tuple(device.name for device in self.problem.platform.devices if device.backend == EMULATED)
 
     def check_inputs(self, inputs: Mapping[str, Array]) -> None:
         """Refuse inputs for which the emulated devices have no outputs.

@@ -53,7 +53,7 @@ def emulation(op_s: float, *, setup_s: float = 0.0, copy: bool = False, refused:
     link = Link(setup_s=setup_s, mode="copy" if copy else "zero-copy")
     platform = replace(PLATFORM, links={("cpu", "npu"): link, ("npu", "cpu"): link})
     problem = Problem(graph=MODEL.graph, platform=platform, latency_function=latency)
-    return Emulation(model=MODEL, problem=problem, inputs=INPUTS)
+    return Emulation(model=MODEL, devices=("npu",), problem=problem, inputs=INPUTS)
 
 
 @pytest.fixture(scope="module")
