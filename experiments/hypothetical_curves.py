@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 from experiments.hypothetical_points import Base, Candidates, Found, Point, base_problem, candidates
 from hetsim.errors import PlanError
 from hetsim.plan import Plan
 
-BEST, LIMIT = "planned anew", "limit"
+BEST, BOTH, LIMIT = "planned anew", "best of several devices", "limit"
 UNLIMITED = 1e6
 """A speed at which nothing is left of a device's arithmetic."""
 HELPS = 0.02
@@ -99,8 +101,7 @@ def over(
         beyond: More values to plan for that have no place on the curves.
     """
     points = [
-        Point(settings=settings_of(value), max_evaluations=max_evaluations)
-        for value in sorted({*values, *beyond, 1.0})
+        Point(settings=settings_of(value), max_evaluations=max_evaluations) for value in sorted({*values, *beyond, 1.0})
     ]
     found = dict(zip((point.settings for point in points), compute(points), strict=True))
     pool = candidates(base, found.values())
@@ -136,11 +137,11 @@ def choices(
     found: Found,
     renamed: dict[str, str] | None = None,
 ) -> list[Choice]:
-    """The best plan at a value, other plans there, each device that runs all alone, and the limit."""
+    """The best plan at a value, the best that needs several devices, other plans, each device that runs all alone, and the limit."""
     best = pool.fastest(settings)
     if best is None:  # nobody's plans run here, which no caller brings about
         raise PlanError(f"no plan runs where {', '.join(settings)}")
-    plans = {BEST: best, **others}
+    plans = {BEST: best, BOTH: pool.fastest(settings, min_devices=2), **others}
     for device in base_problem(pool.base).platform.device_names:
         plans[f"{device} alone"] = pool.fastest(settings, (renamed or {}).get(device, device))
     lines = [
@@ -173,13 +174,15 @@ def turning_points(pool: Candidates, device: str, speeds: Sequence[float]) -> li
         assert plan is not None
         return plan
 
+    def overtakes(new: Plan, old: Plan, speed: float) -> bool:
+        return at(speed, new) <= at(speed, old)
+
     turns: list[Turn] = []
     now = best(speeds[0])
-    for before, speed in zip(speeds, speeds[1:], strict=False):
+    for before, speed in pairwise(speeds):
         new = best(speed)
         if at(speed, now) > at(speed, new) * (1 + NOTICED):
-            old = now
-            where = _first(lambda s, old=old, new=new: at(s, new) <= at(s, old), before, speed)
+            where = _first(partial(overtakes, new, now), before, speed)
             turns.append(Turn(what="best plan changes", speed=where, seconds=at(where, new), plan=new))
             now = new
     enough_s = at(UNLIMITED, best(UNLIMITED)) * (1 + HELPS)

@@ -127,6 +127,15 @@ class Candidates:
     _known_s: dict[tuple[tuple[str, ...], str], float] = field(default_factory=dict, repr=False, compare=False)
     _simulators: dict[tuple[str, ...], CompiledSimulator] = field(default_factory=dict, repr=False, compare=False)
 
+    def joined(self, found: Iterable[Found]) -> Candidates:
+        """These and what else was found."""
+        plans = {plan.digest: plan for plan in self.plans}
+        for plan in candidates(self.base, found).plans:
+            plans.setdefault(plan.digest, plan)
+        return Candidates(
+            base=self.base, plans=tuple(plans.values()), _known_s=self._known_s, _simulators=self._simulators
+        )
+
     def latency_s(self, settings: tuple[str, ...], plan: Plan) -> float:
         """What a plan takes on the machine as changed, in seconds.
 
@@ -140,15 +149,19 @@ class Candidates:
             self._known_s[key] = self._simulators[settings].run(plan.queues)
         return self._known_s[key]
 
-    def fastest(self, settings: tuple[str, ...], device: str | None = None) -> Plan | None:
-        """The fastest plan, or the fastest on one device alone; of equal ones the simplest, then the one made first.
+    def fastest(self, settings: tuple[str, ...], device: str | None = None, *, min_devices: int = 1) -> Plan | None:
+        """The fastest plan, or None if there is none; of equal ones the simplest, then the one made first.
 
-        None if there is none that the machine can run.
+        Args:
+            settings: The machine.
+            device: The one device that plans may use; None stands for all.
+            min_devices: How many devices must have work in them.
         """
         problem = problem_at(self.base, settings)
         able = []
         for plan in self.plans:
-            if not set(plan.queues) <= ({*problem.platform.device_names} if device is None else {device}):
+            allowed = {*problem.platform.device_names} if device is None else {device}
+            if not set(plan.queues) <= allowed or len(plan.queues) < min_devices:
                 continue
             try:
                 able.append((self.latency_s(settings, plan), len(plan.queues), plan.num_segments, plan))

@@ -19,75 +19,36 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from experiments.hypothetical_curves import (
-    BEST,
-    LIMIT,
-    UNLIMITED,
-    Choice,
-    bandwidth_settings,
-    over,
-    over_counts,
-    speed_settings,
-    turning_points,
-)
-from experiments.hypothetical_points import Base, Candidates, Found, Point, base_problem, candidates, plan_point, problem_at
-from experiments.npu_speed_execution import Executed, execute_speeds
+from experiments.hypothetical_points import Base
 from experiments.npu_speed_pictures import draw_all
 from experiments.npu_speed_rows import BandwidthLine, CountLine, ErrorLine, MapLine, SpeedLine, TurningLine
+from experiments.npu_speed_study import Lines, Study, Variations
 from experiments.profiles import calibrated, profile_of
-from experiments.records import Record, Row, Settings, model_label, model_names, read_rows, write_rows
+from experiments.records import Record, Settings, model_label, model_names, read_rows, write_rows
 from hetsim.errors import PlatformError
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, format_platform, load_platform
 from hetsim.model import Model, load_model
-from hetsim.plan import Plan
-from hetsim.profile import Profile
 from runtime.profiler import Effort
+from tuner.arguments import DaskOption, WorkersOption
 from tuner.exits import run_to_exit
 from tuner.finals import Pace
 from tuner.progress import OnScreen, Silent, Stages
-from tuner.sweep import sweep as compute
-from tuner.truth import find_truth
 from tuner.tune import Options
+from tuner.workers import Workers, workers_for
 
 COMMAND = "python -m experiments.npu_speed"
-KEPT = "best at 1x, kept"
-EXECUTED_SPEEDS = (0.5, 8.0)
-"""Plans are executed at speeds within these."""
 BANDWIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 MAP_SPEEDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 MAX_COUNT = 4
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep:
-    """Which device is varied, and how.
-
-    Attributes:
-        device: Its name on the platform.
-        speeds: Relative to the device as measured; positive, ascending.
-        counts: How many there are of it, ascending from 1; none leaves that sweep out.
-        bandwidths: Of the memory, relative to what it sustains as measured; none leaves out what varies it.
-        map_speeds: Speeds of the map.
-        execute: Whether plans are executed at the speeds that can be.
-    """
-
-    device: str
-    speeds: tuple[float, ...]
-    counts: tuple[int, ...] = tuple(range(1, MAX_COUNT + 1))
-    bandwidths: tuple[float, ...] = BANDWIDTHS
-    map_speeds: tuple[float, ...] = MAP_SPEEDS
-    execute: bool = False
 
 
 @app.command()
@@ -99,7 +60,9 @@ def npu_speed(
     slowest: Annotated[float, typer.Option(help="Lowest speed, relative to the device as measured.")] = 0.25,
     fastest: Annotated[float, typer.Option(help="Highest speed.")] = 16.0,
     points: Annotated[int, typer.Option(min=2, help="Speeds in all, equal ratios apart.")] = 13,
-    counts: Annotated[int, typer.Option(min=0, help="Up to how many of the device are planned for; 0: none.")] = MAX_COUNT,
+    counts: Annotated[
+        int, typer.Option(min=0, help="Up to how many of the device are planned for; 0: none.")
+    ] = MAX_COUNT,
     memory: Annotated[bool, typer.Option(help="Vary the memory's bandwidth as well.")] = True,
     execute: Annotated[
         bool, typer.Option("--execute", help="Execute the plans beside an emulated device, at speeds from 0.5 to 8.")
@@ -108,6 +71,8 @@ def npu_speed(
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment, where they are measured.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 36,
+    workers: WorkersOption = None,
+    dask: DaskOption = None,
 ) -> None:
     """Plan each model anew for hypothetical NPUs: of every speed, several of them, with other memories."""
     options = Options(
@@ -117,21 +82,24 @@ def npu_speed(
         pace=Pace(num_runs=runs),
         command=(*shlex.split(COMMAND), *sys.argv[1:]),
     )
-    varied = Sweep(
+    varied = Variations(
         device=device,
         speeds=log_speeds(slowest, fastest, points),
         counts=tuple(range(1, counts + 1)),
         bandwidths=BANDWIDTHS if memory else (),
+        map_speeds=MAP_SPEEDS if memory else (),
         execute=execute,
     )
     console = Console()
-    vary(model_names(models), load_platform(platform), out, varied, options=options, stages=OnScreen(console))
+    names, machine = model_names(models), load_platform(platform)
+    with workers_for(workers, dask) as those:
+        vary(names, machine, out, varied, options=options, workers=those, stages=OnScreen(console))
     for line in read_rows(out / "turning_points.csv", TurningLine):
         console.print(f"{line.model}: {line.what} at {line.speed:.3g}x, {line.words}", markup=False, highlight=False)
     for error in read_rows(out / "emulated_errors.csv", ErrorLine) if execute else ():
         console.print(
-            f"{error.model}, {error.plans}: {error.num_plans} plans; simulated {error.mean_percent:.2f} % off on average, "
-            f"{error.worst_percent:.1f} % at worst, bias {error.bias_percent:+.2f} %; from the profile alone "
+            f"{error.model}, {error.plans}: {error.num_plans} plans; simulated {error.mean_percent:.2f} % off on "
+            f"average, {error.worst_percent:.1f} % at worst, bias {error.bias_percent:+.2f} %; from the profile alone "
             f"{error.predicted_mean_percent:.1f} %",
             markup=False,
             highlight=False,
@@ -159,9 +127,10 @@ def vary(
     models: Sequence[str],
     platform: Platform,
     out: Path,
-    varied: Sweep,
+    varied: Variations,
     *,
     options: Options | None = None,
+    workers: Workers | None = None,
     stages: Stages | None = None,
 ) -> list[SpeedLine]:
     """All lines of ``out/npu_speed.csv`` once every model has some; all else is brought up to date as well.
@@ -186,7 +155,16 @@ def vary(
             profile=str(out / model.name / "profile.jsonl"),
             seed=options.seed,
         )
-        study = Study(model, base, varied, out / model.name, options=options, stages=stages)
+        study = Study(
+            model,
+            base,
+            varied,
+            out / model.name,
+            max_evaluations=options.max_evaluations,
+            pace=options.pace,
+            workers=workers,
+            stages=stages,
+        )
         records.add(model, study.lines(platform, profile))
         del model  # before the next one comes
         conclude(out)
@@ -208,28 +186,18 @@ def conclude(out: Path) -> None:
     draw_all(out)
 
 
-def _settings(platform: Platform, varied: Sweep, options: Options) -> Settings:
+def _settings(platform: Platform, varied: Variations, options: Options) -> Settings:
     return {
         "platform": platform.name,
         "device": varied.device,
         "speeds": list(varied.speeds),
         "counts": [float(count) for count in varied.counts],
         "bandwidths": list(varied.bandwidths),
-        "executed": int(varied.execute),
+        "map_speeds": list(varied.map_speeds),
+        "runs": options.pace.num_runs if varied.execute else 0,
         "seed": options.seed,
         "max_evaluations": options.max_evaluations,
     }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lines:
-    """All lines of one model, by CSV."""
-
-    speed: list[SpeedLine]
-    count: list[CountLine]
-    bandwidth: list[BandwidthLine]
-    map: list[MapLine]
-    turning: list[TurningLine]
 
 
 class Records:
@@ -259,78 +227,43 @@ class Records:
         self.speed.add(model, lines.speed)
 
 
-class Study:
-    """One model on hypothetical machines.
+def summarize_errors(lines: Iterable[SpeedLine]) -> list[ErrorLine]:
+    """Simulated against executed, by model and then for all; a plan counts once at each speed."""
+    distinct = {
+        (line.model, line.platform, line.speed, line.plan_id): line for line in lines if line.measured_s is not None
+    }
+    found: list[ErrorLine] = []
+    models = dict.fromkeys((model, platform) for model, platform, _, _ in distinct)
+    platforms = dict.fromkeys(platform for _, platform in models)
+    groups: list[tuple[str, str, tuple[str, ...]]] = [(name, platform, (name,)) for name, platform in models]
+    groups += [("all", platform, tuple(name for name, _ in models)) for platform in platforms if len(models) > 1]
+    for label, platform, names in groups:
+        own = [line for (model, on, _, _), line in distinct.items() if model in names and on == platform]
+        both = [line for line in own if line.num_devices > 1]
+        found += [_errors(label, platform, words, some) for words, some in (("all", own), ("on both", both)) if some]
+    return found
 
-    Args:
-        model: The model.
-        base: What is changed.
-        varied: How.
-        folder: Keeps what was found at points, and replays.
-        options: How hard to try.
-        stages: Where progress is shown.
-    """
 
-    def __init__(
-        self, model: Model, base: Base, varied: Sweep, folder: Path, *, options: Options, stages: Stages
-    ) -> None:
-        self._model = model
-        self._base = base
-        self._varied = varied
-        self._folder = folder
-        self._options = options
-        self._stages = stages
-        platform = base_problem(base).platform
-        self._platform = platform.name
-        self._label = replace(platform.device(varied.device), nature="hypothetical").label
-        self._shared = platform.memory.shared_bytes_per_s
+def _errors(label: str, platform: str, words: str, lines: Sequence[SpeedLine]) -> ErrorLine:
+    pairs = [(line, line.measured_s) for line in lines if line.measured_s is not None]
+    simulated = [(line.simulated_s / measured_s - 1) * 100 for line, measured_s in pairs]
+    predicted = [(line.predicted_s / measured_s - 1) * 100 for line, measured_s in pairs]
+    return ErrorLine(
+        model=label,
+        platform=platform,
+        plans=words,
+        num_plans=len(pairs),
+        mean_percent=sum(map(abs, simulated)) / len(pairs),
+        worst_percent=max(map(abs, simulated)),
+        bias_percent=sum(simulated) / len(pairs),
+        predicted_mean_percent=sum(map(abs, predicted)) / len(pairs),
+    )
 
-    def lines(self, platform: Platform, profile: Profile) -> Lines:
-        """All lines; the plans of the speeds are executed if that is asked.
 
-        Raises:
-            HetsimError: If a device cannot do what is asked.
-        """
-        device, tries = self._varied.device, self._options.max_evaluations
-        of_speed = partial(speed_settings, device)
-        pool, speeds = over(
-            self._base,
-            self._varied.speeds,
-            of_speed,
-            partial(self._compute, "speeds"),
-            kept=KEPT,
-            max_evaluations=tries,
-            beyond=(UNLIMITED,),
-        )
-        executed = self._execute(speeds, platform, profile) if self._varied.execute else {}
-        count: list[Choice] = []
-        if self._varied.counts:
-            compute = partial(self._compute, "counts")
-            count = over_counts(
-                self._base, device, self._varied.counts, compute, kept="best with 1, kept", max_evaluations=tries
-            )
-        bandwidth: list[Choice] = []
-        if self._varied.bandwidths and self._has_memory():
-            compute = partial(self._compute, "bandwidths")
-            _, bandwidth = over(
-                self._base,
-                self._varied.bandwidths,
-                bandwidth_settings,
-                compute,
-                kept=KEPT,
-                max_evaluations=tries,
-            )
-        return Lines(
-            speed=[self._speed_line(choice, executed) for choice in speeds],
-            count=[CountLine(num_npus=int(choice.value), **self._common(choice)) for choice in count],
-            bandwidth=[
-                BandwidthLine(
-                    relative_bandwidth=choice.value,
-                    bandwidth_bytes_per_s=choice.value * self._shared,
-                    **self._common(choice),
-                )
-                for choice in bandwidth
-            ],
-            map=self._map_lines(pool) if bandwidth else [],
-            turning=[self._turning_line(turn) for turn in turning_points(pool, device, self._varied.speeds)],
-        )
+def main() -> None:
+    """Run the experiment; a mistake of the user's becomes one line and exit code 2."""
+    run_to_exit(app, command=COMMAND)
+
+
+if __name__ == "__main__":
+    main()

@@ -86,7 +86,5 @@ def execute_speeds(
                 )
                 for plan, execution in zip(plans, executions, strict=True):
                     replayed = replayed_problem(acted, [device], file.profile, plan)
-                    found[speed, plan.digest] = Executed(
-                        simulated_s=makespan_s(replayed, plan), execution=execution
-                    )
+                    found[speed, plan.digest] = Executed(simulated_s=makespan_s(replayed, plan), execution=execution)
     return found

@@ -13,17 +13,19 @@ class SpeedLine:
         model: The network.
         platform: The devices.
         speed: How many times faster than as measured the device's arithmetic is taken to be.
-        scheduler: Who made the plan; empty for the limit.
+        scheduler: Who made the plan; ``bounds`` for the limit.
         simulated_s: Simulated latency. Of an executed plan from its own serial replay beside the emulated device, else
             from the profile alone.
         num_segments: Compiled units; 0 for the limit.
         measured_s: Median latency of executions beside the emulated device, or None.
-        curve: What the plan stands for: ``planned anew``, ``best at 1x, kept``, ``DEVICE alone``, or ``limit``: no plan
-            takes less, by critical path and load.
+        curve: What the plan stands for: ``planned anew``, the best of all; ``best of several devices``;
+            ``best at 1x, kept``; ``DEVICE alone``; or ``limit``: no plan takes less, by critical path and load.
         device: The device whose speed is varied, as people should see it.
-        plan_id: The plan's digest: where it changes from one speed to the next, so does the plan.
+        plan_id: The plan's digest: where it changes from one speed to the next, so does the plan. None for the limit.
         predicted_s: Simulated from the profile alone.
-        bound_s: No plan takes less, of those that exact planning searched and of the plan's own segments.
+        bound_s: No plan takes less, of those that exact planning searched and of the plan's own segments; None but for
+            the plan that is best.
+        num_devices: Devices that have work in the plan.
         measured_low_s: Lower end of the 95 % confidence interval of the median.
         measured_high_s: Upper end of it.
         largest_error: How far outputs were from the right ones, relative to the largest.
@@ -38,9 +40,10 @@ class SpeedLine:
     measured_s: float | None
     curve: str
     device: str
-    plan_id: str
+    plan_id: str | None
     predicted_s: float
-    bound_s: float
+    bound_s: float | None
+    num_devices: int
     measured_low_s: float | None = None
     measured_high_s: float | None = None
     largest_error: float | None = None
@@ -58,8 +61,8 @@ class CountLine:
     num_segments: int
     curve: str
     device: str
-    plan_id: str
-    bound_s: float
+    plan_id: str | None
+    bound_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +83,8 @@ class BandwidthLine:
     num_segments: int
     curve: str
     device: str
-    plan_id: str
-    bound_s: float
+    plan_id: str | None
+    bound_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,7 @@ class MapLine:
         bandwidth_bytes_per_s: What it sustains.
         scheduler: Who made the best plan.
         simulated_s: What it takes.
-        single: The best single device; empty where none runs all.
+        single: The best single device; None where none runs all.
         single_s: What that takes, or None.
         gain_percent: By how much more of its time the best single device takes than the best plan, or None.
         device: The device whose speed is varied, as people should see it.
@@ -110,7 +113,7 @@ class MapLine:
     bandwidth_bytes_per_s: float
     scheduler: str
     simulated_s: float
-    single: str
+    single: str | None
     single_s: float | None
     gain_percent: float | None
     device: str

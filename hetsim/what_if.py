@@ -116,8 +116,8 @@ class WhatIf:
         memory = self._find("memory", "", "bandwidth")
         if memory is not None and problem.traffic_function is None:
             raise PlatformError(
-                f"--set {memory.words!r} changes nothing, as it is not known what segments move; calibrate the platform, "
-                "or give the problem file traffic_bytes"
+                f"--set {memory.words!r} changes nothing, as it is not known what segments move; calibrate the "
+                "platform, or give the problem file traffic_bytes"
             )
         costs = _Costs(problem, self)
         origin = {copy: name for name in problem.platform.device_names for copy in self.copies(name)}
