@@ -1,11 +1,17 @@
 """Question: how does the best latency change with the speed of an NPU that nobody has yet?
 
-At each speed the model is planned anew, since the best plan changes with the hardware. Beside it stand the plan that is
-best at speed 1, kept as it is, and the best single device at that speed. Nothing but a profile is needed; it is
-measured first where the folder has none.
+At each speed the model is planned anew, since the best plan changes with the hardware, with the optimum proven where
+exact planning can. Beside it stand the plan that is best at speed 1, kept as it is, each device alone, and the limit:
+what no plan beats by critical path and load. The same is done over how many such NPUs there are and over what the
+memory sustains, and over speed and memory together as a map of what the best plan gains on the best single device.
+Nothing but a profile is needed; it is measured first where the folder has none.
 
-``npu_speed.csv`` has the numbers, ``npu_speed.json`` says where they come from, and ``npu_speed.png`` is drawn from
-the CSV alone, with a picture for each model in its folder where there are several.
+With ``--execute`` the plans are also executed at each speed from 0.5 to 8, the real devices beside an emulated NPU.
+
+``npu_speed.csv``, ``npu_count.csv``, ``memory_bandwidth.csv`` and ``speed_bandwidth.csv`` have the numbers,
+``turning_points.csv`` the speeds at which the best plan changes and from which on a faster NPU no longer helps,
+``emulated_errors.csv`` how far simulations were from executions. A ``.json`` beside each says where it comes from, and
+pictures of the same names are drawn from the CSVs alone, in a folder for each model where there are several.
 """
 
 from __future__ import annotations
@@ -13,76 +19,36 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from experiments.hypothetical_points import Base
+from experiments.npu_speed_pictures import draw_all
+from experiments.npu_speed_rows import BandwidthLine, CountLine, ErrorLine, MapLine, SpeedLine, TurningLine
+from experiments.npu_speed_study import Lines, Study, Variations
 from experiments.profiles import calibrated, profile_of
-from experiments.records import Record, Settings, model_label, model_names, read_rows
-from hetsim.costs import make_problem
+from experiments.records import Record, Settings, model_label, model_names, read_rows, write_rows
 from hetsim.errors import PlatformError
-from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
+from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, format_platform, load_platform
 from hetsim.model import Model, load_model
-from hetsim.pictures import Curve, draw_curves
-from hetsim.plan import Plan
-from hetsim.problem import Latency, Problem
-from hetsim.simulate import makespan_s
 from runtime.profiler import Effort
-from scheduler.registry import make_plan
+from tuner.arguments import DaskOption, WorkersOption
 from tuner.exits import run_to_exit
+from tuner.finals import Pace
 from tuner.progress import OnScreen, Silent, Stages
-from tuner.tune import Options, executed_names
+from tuner.tune import Options
+from tuner.workers import Workers, workers_for
 
 COMMAND = "python -m experiments.npu_speed"
-BEST, FIXED, SINGLE = "planned anew", "best at 1x, kept", "best single device"
+BANDWIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+MAP_SPEEDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+MAX_COUNT = 4
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpeedLine:
-    """A line of npu_speed.csv: a plan at one speed of the device.
-
-    Attributes:
-        model: The network.
-        platform: The devices.
-        speed: How many times faster than as measured the device is taken to be.
-        scheduler: Who made the plan.
-        simulated_s: Simulated latency.
-        num_segments: Compiled units.
-        measured_s: Latency of an execution at that speed, or None.
-        curve: What the plan stands for: ``planned anew``, ``best at 1x, kept`` or ``best single device``.
-        device: The device whose speed is varied, as people should see it.
-        plan_id: The plan's digest: where it changes from one speed to the next, so does the plan.
-    """
-
-    model: str
-    platform: str
-    speed: float
-    scheduler: str
-    simulated_s: float
-    num_segments: int
-    measured_s: float | None
-    curve: str
-    device: str
-    plan_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep:
-    """Which device is varied, and how.
-
-    Attributes:
-        device: Its name on the platform.
-        speeds: Relative to the device as measured; positive, ascending.
-    """
-
-    device: str
-    speeds: tuple[float, ...]
 
 
 @app.command()
@@ -90,23 +56,54 @@ def npu_speed(
     models: Annotated[str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
     platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
-    device: Annotated[str, typer.Option(help="The device whose speed is varied.")] = "npu",
+    device: Annotated[str, typer.Option(help="The device that is varied.")] = "npu",
     slowest: Annotated[float, typer.Option(help="Lowest speed, relative to the device as measured.")] = 0.25,
-    fastest: Annotated[float, typer.Option(help="Highest speed.")] = 8.0,
-    points: Annotated[int, typer.Option(min=2, help="Speeds in all, equal ratios apart.")] = 11,
+    fastest: Annotated[float, typer.Option(help="Highest speed.")] = 16.0,
+    points: Annotated[int, typer.Option(min=2, help="Speeds in all, equal ratios apart.")] = 13,
+    counts: Annotated[
+        int, typer.Option(min=0, help="Up to how many of the device are planned for; 0: none.")
+    ] = MAX_COUNT,
+    memory: Annotated[bool, typer.Option(help="Vary the memory's bandwidth as well.")] = True,
+    execute: Annotated[
+        bool, typer.Option("--execute", help="Execute the plans beside an emulated device, at speeds from 0.5 to 8.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment, where they are measured.")] = 12,
+    runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 36,
+    workers: WorkersOption = None,
+    dask: DaskOption = None,
 ) -> None:
-    """Plan each model anew for a hypothetical NPU of every speed."""
+    """Plan each model anew for hypothetical NPUs: of every speed, several of them, with other memories."""
     options = Options(
         seed=seed,
         max_evaluations=max_evaluations,
         effort=Effort(repeats=repeats),
+        pace=Pace(num_runs=runs),
         command=(*shlex.split(COMMAND), *sys.argv[1:]),
     )
-    names, sweep = model_names(models), Sweep(device=device, speeds=log_speeds(slowest, fastest, points))
-    vary(names, load_platform(platform), out, sweep, options=options, stages=OnScreen(Console()))
+    varied = Variations(
+        device=device,
+        speeds=log_speeds(slowest, fastest, points),
+        counts=tuple(range(1, counts + 1)),
+        bandwidths=BANDWIDTHS if memory else (),
+        map_speeds=MAP_SPEEDS if memory else (),
+        execute=execute,
+    )
+    console = Console()
+    names, machine = model_names(models), load_platform(platform)
+    with workers_for(workers, dask) as those:
+        vary(names, machine, out, varied, options=options, workers=those, stages=OnScreen(console))
+    for line in read_rows(out / "turning_points.csv", TurningLine):
+        console.print(f"{line.model}: {line.what} at {line.speed:.3g}x, {line.words}", markup=False, highlight=False)
+    for error in read_rows(out / "emulated_errors.csv", ErrorLine) if execute else ():
+        console.print(
+            f"{error.model}, {error.plans}: {error.num_plans} plans; simulated {error.mean_percent:.2f} % off on "
+            f"average, {error.worst_percent:.1f} % at worst, bias {error.bias_percent:+.2f} %; from the profile alone "
+            f"{error.predicted_mean_percent:.1f} %",
+            markup=False,
+            highlight=False,
+        )
 
 
 def log_speeds(slowest: float, fastest: float, count: int) -> tuple[float, ...]:
@@ -130,14 +127,13 @@ def vary(
     models: Sequence[str],
     platform: Platform,
     out: Path,
-    sweep: Sweep,
+    varied: Variations,
     *,
     options: Options | None = None,
+    workers: Workers | None = None,
     stages: Stages | None = None,
 ) -> list[SpeedLine]:
-    """All lines of ``out/npu_speed.csv`` once every model has some; the pictures are brought up to date as well.
-
-    Of the options, ``rounds`` and ``pace`` are without effect: nothing is executed.
+    """All lines of ``out/npu_speed.csv`` once every model has some; all else is brought up to date as well.
 
     Raises:
         HetsimError: If a model, the platform or a device cannot do what is asked, or the folder holds results under
@@ -145,133 +141,122 @@ def vary(
         OSError: If the folder cannot be written.
     """
     options, stages = options or Options(), stages or Silent()
-    platform.device(sweep.device)  # before any time is spent
-    settings: Settings = {
-        "platform": platform.name,
-        "device": sweep.device,
-        "speeds": list(sweep.speeds),
-        "seed": options.seed,
-        "max_evaluations": options.max_evaluations,
-    }
-    path = out / "npu_speed.csv"
-    record = Record(path, SpeedLine, settings=settings, command=shlex.join(options.command))
-    missing = [name for name in models if not record.has(model_label(name))]
+    platform.device(varied.device)  # before any time is spent
+    records = Records(out, _settings(platform, varied, options), shlex.join(options.command))
+    missing = [name for name in models if not records.speed.has(model_label(name))]
     if missing:
         platform = calibrated(platform, out, stages=stages)
     for name in missing:
         model = load_model(name, seed=options.seed)
         profile = profile_of(model, platform, out / model.name, effort=options.effort, stages=stages)
-        record.add(model, _vary(make_problem(model, platform, profile), model, sweep, options, stages))
+        base = Base(
+            model=name,
+            platform=format_platform(platform),
+            profile=str(out / model.name / "profile.jsonl"),
+            seed=options.seed,
+        )
+        study = Study(
+            model,
+            base,
+            varied,
+            out / model.name,
+            max_evaluations=options.max_evaluations,
+            pace=options.pace,
+            workers=workers,
+            stages=stages,
+        )
+        records.add(model, study.lines(platform, profile))
         del model  # before the next one comes
-        draw(path, out)
+        conclude(out)
     if not missing:  # an earlier run may have been killed before it drew
-        draw(path, out)
-    return record.rows
+        conclude(out)
+    return records.speed.rows
 
 
-def _vary(problem: Problem, model: Model, sweep: Sweep, options: Options, stages: Stages) -> list[SpeedLine]:
-    """One model's lines.
-
-    What is best at a speed is chosen among all plans made for any speed, so a faster device never loses to a slower
-    one because a search was unlucky.
-    """
-    what_if = {speed: at_speed(problem, sweep.device, speed) for speed in sorted({*sweep.speeds, 1.0})}
-    candidates: dict[str, Plan] = {}
-    with stages.stage(f"plan {model.name}") as report:
-        for number, (speed, own) in enumerate(what_if.items()):
-            report(number / len(what_if), f"speed {speed:g}")
-            for name in executed_names(own):
-                plan = make_plan(name, own, seed=options.seed, max_evaluations=options.max_evaluations)
-                candidates.setdefault(plan.digest, plan)
-    kept = _fastest(what_if[1.0], candidates.values())
-    singles = [plan for plan in candidates.values() if len(plan.queues) == 1]
-    lines = []
-    for speed in sweep.speeds:
-        own = what_if[speed]
-        chosen = {BEST: _fastest(own, candidates.values()), FIXED: kept}
-        if singles:
-            chosen[SINGLE] = _fastest(own, singles)
-        lines += [
-            SpeedLine(
-                model=model.name,
-                platform=problem.platform.name,
-                speed=speed,
-                scheduler=plan.scheduler,
-                simulated_s=makespan_s(own, plan),
-                num_segments=plan.num_segments,
-                measured_s=None,
-                curve=curve,
-                device=problem.platform.device(sweep.device).label,
-                plan_id=plan.digest,
-            )
-            for curve, plan in chosen.items()
-        ]
-    return lines
-
-
-def _fastest(problem: Problem, plans: Collection[Plan]) -> Plan:
-    """The plan that is simulated fastest; of equal ones the simplest, then the one made first."""
-    return min(plans, key=lambda plan: (makespan_s(problem, plan), len(plan.queues), plan.num_segments))
-
-
-def at_speed(problem: Problem, device: str, speed: float) -> Problem:
-    """The problem with one device that many times faster than it was measured.
-
-    Every segment's time on it is divided by ``speed``; all else is kept: the other devices, hand-overs, what each
-    device refuses. In reality the cost of a launch, which is part of each segment's time, and the memory do not get
-    faster with the arithmetic, so this is the limit of a device whose overheads shrink with it.
-    """
-    if speed == 1.0:
-        return problem
-    own = replace(problem.platform.device(device), nature="hypothetical")
-
-    def latency(name: str, ops: tuple[str, ...]) -> Latency | None:
-        found = problem.latency(name, ops)
-        return found if found is None or name != device else replace(found, seconds=found.seconds / speed)
-
-    return replace(problem, platform=problem.platform.with_devices(own), latency_function=latency, _known={})
-
-
-def draw(csv_path: Path, out: Path) -> None:
-    """Draw what an npu_speed.csv holds into ``out``: one model's three curves, or the best of each of several models.
-
-    Where there are several, each one's three curves are in ``out/MODEL/npu_speed.png``.
+def conclude(out: Path) -> None:
+    """Write ``emulated_errors.csv`` and the pictures from the other CSVs alone.
 
     Raises:
-        HetsimError: If the CSV is malformed.
+        HetsimError: If a CSV is malformed.
         OSError: If a file cannot be read or written.
     """
-    lines = read_rows(csv_path, SpeedLine)
-    models = list(dict.fromkeys(line.model for line in lines))
-    if len(models) > 1:
-        best = [
-            _curve([line for line in lines if (line.model, line.curve) == (model, BEST)], model) for model in models
-        ]
-        _draw(best, lines, out / "npu_speed.png", "Latency of the best plan")
-    for model in models:
-        own = [line for line in lines if line.model == model]
-        curves = [
-            _curve([line for line in own if line.curve == name], name) for name in dict.fromkeys(x.curve for x in own)
-        ]
-        _draw(curves, lines, (out if len(models) == 1 else out / model) / "npu_speed.png", model)
+    errors = summarize_errors(read_rows(out / "npu_speed.csv", SpeedLine))
+    if errors:
+        write_rows(out / "emulated_errors.csv", ErrorLine, errors)
+    draw_all(out)
 
 
-def _curve(lines: Sequence[SpeedLine], label: str) -> Curve:
-    return Curve(
-        label=label,
-        speeds=tuple(line.speed for line in lines),
-        latencies_s=tuple(line.simulated_s for line in lines),
-    )
+def _settings(platform: Platform, varied: Variations, options: Options) -> Settings:
+    return {
+        "platform": platform.name,
+        "device": varied.device,
+        "speeds": list(varied.speeds),
+        "counts": [float(count) for count in varied.counts],
+        "bandwidths": list(varied.bandwidths),
+        "map_speeds": list(varied.map_speeds),
+        "runs": options.pace.num_runs if varied.execute else 0,
+        "seed": options.seed,
+        "max_evaluations": options.max_evaluations,
+    }
 
 
-def _draw(curves: Sequence[Curve], lines: Sequence[SpeedLine], picture: Path, what: str) -> None:
-    device = lines[0].device
-    draw_curves(
-        curves,
-        picture,
-        title=f"{what} on {lines[0].platform} with a hypothetical {device.split()[0]}",
-        relative_to=f"{device} as measured",
-        device=device.split()[0],
+class Records:
+    """The CSVs, each with its sidecar; a model comes into npu_speed.csv last, so where it is there, it is in all."""
+
+    def __init__(self, out: Path, settings: Settings, command: str) -> None:
+        self.speed = Record(out / "npu_speed.csv", SpeedLine, settings=settings, command=command)
+        self._count = Record(out / "npu_count.csv", CountLine, settings=settings, command=command)
+        self._bandwidth = Record(out / "memory_bandwidth.csv", BandwidthLine, settings=settings, command=command)
+        self._map = Record(out / "speed_bandwidth.csv", MapLine, settings=settings, command=command)
+        self._turning = Record(out / "turning_points.csv", TurningLine, settings=settings, command=command)
+
+    def add(self, model: Model, lines: Lines) -> None:
+        """Add all lines of a model; those that a killed run left behind stay.
+
+        Raises:
+            OSError: If the folder cannot be written.
+        """
+        if not self._count.has(model.name):
+            self._count.add(model, lines.count)
+        if not self._bandwidth.has(model.name):
+            self._bandwidth.add(model, lines.bandwidth)
+        if not self._map.has(model.name):
+            self._map.add(model, lines.map)
+        if not self._turning.has(model.name):
+            self._turning.add(model, lines.turning)
+        self.speed.add(model, lines.speed)
+
+
+def summarize_errors(lines: Iterable[SpeedLine]) -> list[ErrorLine]:
+    """Simulated against executed, by model and then for all; a plan counts once at each speed."""
+    distinct = {
+        (line.model, line.platform, line.speed, line.plan_id): line for line in lines if line.measured_s is not None
+    }
+    found: list[ErrorLine] = []
+    models = dict.fromkeys((model, platform) for model, platform, _, _ in distinct)
+    platforms = dict.fromkeys(platform for _, platform in models)
+    groups: list[tuple[str, str, tuple[str, ...]]] = [(name, platform, (name,)) for name, platform in models]
+    groups += [("all", platform, tuple(name for name, _ in models)) for platform in platforms if len(models) > 1]
+    for label, platform, names in groups:
+        own = [line for (model, on, _, _), line in distinct.items() if model in names and on == platform]
+        both = [line for line in own if line.num_devices > 1]
+        found += [_errors(label, platform, words, some) for words, some in (("all", own), ("on both", both)) if some]
+    return found
+
+
+def _errors(label: str, platform: str, words: str, lines: Sequence[SpeedLine]) -> ErrorLine:
+    pairs = [(line, line.measured_s) for line in lines if line.measured_s is not None]
+    simulated = [(line.simulated_s / measured_s - 1) * 100 for line, measured_s in pairs]
+    predicted = [(line.predicted_s / measured_s - 1) * 100 for line, measured_s in pairs]
+    return ErrorLine(
+        model=label,
+        platform=platform,
+        plans=words,
+        num_plans=len(pairs),
+        mean_percent=sum(map(abs, simulated)) / len(pairs),
+        worst_percent=max(map(abs, simulated)),
+        bias_percent=sum(simulated) / len(pairs),
+        predicted_mean_percent=sum(map(abs, predicted)) / len(pairs),
     )
 
 

@@ -36,9 +36,7 @@ def _problem(model: Model, platform: Platform, profile: Profile, times: TypicalT
     crossings = fit_crossings(profile, times)
     costs = latency_function(profile, model.graph, launch_s, crossings, times=times)
     if model.base is not None:
-        costs = with_parts(
-            model, costs, latency_function(profile, model.base.graph, launch_s, crossings, times=times)
-        )
+        costs = with_parts(model, costs, latency_function(profile, model.base.graph, launch_s, crossings, times=times))
     return Problem(
         graph=model.graph,
         platform=_with_crossings(platform, crossings),

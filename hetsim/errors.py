@@ -27,6 +27,10 @@ class ProblemError(HetsimError):
     """A problem has no solution: an operator that no device can run, an impossible cost."""
 
 
+class SweepError(HetsimError):
+    """A sweep cannot be gone on with: its file holds another one, or its workers cannot be reached or keep dying."""
+
+
 class DeviceError(HetsimError):
     """A device failed while compiling or running: it raised, died, or stopped answering.
 

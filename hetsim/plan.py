@@ -82,6 +82,14 @@ class Plan:
         }
         return replace(self, queues=queues)
 
+    def renamed(self, names: Mapping[str, str]) -> Plan:
+        """The same plan on devices that are called otherwise; those that are not in ``names`` keep theirs."""
+        queues = {
+            names.get(device, device): tuple(Segment(names.get(device, device), segment.ops) for segment in queue)
+            for device, queue in self.queues.items()
+        }
+        return replace(self, queues=queues)
+
     @property
     def digest(self) -> str:
         """A name for what the plan does, whoever made it: equal for plans that run the same segments alike."""

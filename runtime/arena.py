@@ -7,10 +7,14 @@ Control words are 64-bit integers, each on a cache line of its own::
 
     SUBMITTED       newest request the caller submitted, counted from 1
     ABORTED         1 once a worker gave up; everyone else then stops waiting
-    serial[k]       1 if the request in slot k runs one segment at a time, in model order
+    serial[k]       1 if the request in slot k runs one segment at a time, in model order; beside it, when that request
+                    was submitted, in nanoseconds of the monotonic clock
     parked[d]       1 while device d's worker sleeps and must be woken
     current[d]      1 + index of the step that device d is running, 0 while it runs none
     done[i]         newest request for which step i has ended
+
+Behind them and the stamps come words for hand-overs that are acted out (:mod:`runtime.emulation`): when each arrives,
+written by the producer before it counts up ``done``, and when the memory channel is free, written under a lock.
 
 A word has one writer at any time. Aligned 64-bit loads and stores are single instructions on the processors this runs
 on; a store that is seen late costs a spin or, at worst, one park time-out, never a wrong answer, because a consumer
@@ -49,6 +53,7 @@ class Layout:
         num_slots: Requests that may be in flight; each has tensors and stamps of its own.
         offsets: Byte offset of each tensor within its slot.
         slot_bytes: Size of a slot's tensors, a multiple of the page size.
+        num_hand_overs: Hand-overs of a request that are acted out.
     """
 
     num_devices: int
@@ -56,10 +61,15 @@ class Layout:
     num_slots: int
     offsets: Mapping[str, int]
     slot_bytes: int
+    num_hand_overs: int = 0
 
     def serial(self, slot: int) -> int:
         """Index of a slot's ``serial`` word."""
         return (2 + slot) * _LINE_WORDS
+
+    def submitted(self, slot: int) -> int:
+        """Index of the word that says when the request in a slot was submitted: nanoseconds of the monotonic clock."""
+        return self.serial(slot) + 1
 
     def parked(self, device: int) -> int:
         """Index of a device's ``parked`` word."""
@@ -77,10 +87,19 @@ class Layout:
         """Index of a step's start stamp (the end stamp follows): nanoseconds of the monotonic clock."""
         return self.done(self.num_steps) + 2 * (slot * self.num_steps + step)
 
+    def arrival(self, slot: int, hand_over: int) -> int:
+        """Index of the word that says when an acted hand-over arrives: nanoseconds of the monotonic clock."""
+        return self.stamp(self.num_slots, 0) + slot * self.num_hand_overs + hand_over
+
+    @property
+    def channel(self) -> int:
+        """Index of the word that says when the memory channel is free: nanoseconds of the monotonic clock."""
+        return self.arrival(self.num_slots, 0)
+
     @property
     def num_words(self) -> int:
-        """Control words and stamps."""
-        return self.stamp(self.num_slots, 0)
+        """Control words, stamps and arrivals."""
+        return self.channel + 1
 
     @property
     def tensors_at(self) -> int:
@@ -93,7 +112,7 @@ class Layout:
         return self.tensors_at + self.num_slots * self.slot_bytes
 
 
-def plan_layout(flow: Dataflow, *, num_devices: int, num_slots: int) -> Layout:
+def plan_layout(flow: Dataflow, *, num_devices: int, num_slots: int, num_hand_overs: int = 0) -> Layout:
     """Lay out the block for a plan, reusing tensors' memory by liveness.
 
     A tensor may lie where another one lay before if everyone who wrote or read the other one has ended before this
@@ -149,6 +168,7 @@ def plan_layout(flow: Dataflow, *, num_devices: int, num_slots: int) -> Layout:
         num_slots=num_slots,
         offsets={tensor: block.offset for tensor, block in home.items()},
         slot_bytes=-(-offset // _PAGE_BYTES) * _PAGE_BYTES,
+        num_hand_overs=num_hand_overs,
     )
 
 

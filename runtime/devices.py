@@ -20,6 +20,7 @@ from hetsim.machine.platform import Device, Platform
 from hetsim.model import Model
 from hetsim.plan import Plan, check_plan, planned_model
 from runtime.arena import ABORTED, Arena, plan_layout
+from runtime.emulation import EMULATED, Emulation
 from runtime.extract import SegmentStore
 from runtime.process import Worker, start_worker
 from runtime.program import Program, build_programs
@@ -112,6 +113,7 @@ class Runtime:
         *,
         num_slots: int = 1,
         on_compiled: Callable[[tuple[str, ...]], None] | None = None,
+        emulation: Emulation | None = None,
     ) -> Session:
         """Compile a plan's segments on their devices, all devices at once.
 
@@ -120,20 +122,33 @@ class Runtime:
             plan: Made for it; its rewrites are applied here.
             num_slots: Requests that may be in flight, each with memory of its own.
             on_compiled: Told the operators of each segment that has been compiled.
+            emulation: What emulated devices take and hand out; needed where the platform has any.
 
         Raises:
             PlanError: If the plan is not valid for the model, or memory for its tensors cannot be had.
+            PlatformError: If a device is emulated and nobody says what it takes.
             RefusedError: If an engine does not support a segment.
             DeviceError: If a worker died.
         """
         model = planned_model(model, plan)
         flow = check_plan(model.graph, plan, device_names=self.platform.device_names, model_hash=model.hash)
+        self._check_emulated(emulation)
         self._pause()
-        layout = plan_layout(flow, num_devices=len(self._workers), num_slots=num_slots)
-        programs = build_programs(flow, layout, model, self._store(model), self.platform.device_names)
+        store = self._store(model)
+        hand_overs = () if emulation is None else emulation.hand_overs(flow)
+        layout = plan_layout(flow, num_devices=len(self._workers), num_slots=num_slots, num_hand_overs=len(hand_overs))
+        programs = build_programs(
+            flow,
+            layout,
+            model,
+            store,
+            self.platform.device_names,
+            hand_overs=hand_overs,
+            emulated=None if emulation is None else emulation.write_segments(flow, store.folder),
+        )
         arena = Arena(layout)
         self._num_sessions += 1
-        session = Session(self, self._num_sessions, flow, arena, tuple(programs))
+        session = Session(self, self._num_sessions, flow, arena, tuple(programs), emulation)
         try:
             self._send_programs(session.number, programs, arena)
             self._await_loaded(programs, on_compiled)
@@ -216,6 +231,15 @@ class Runtime:
                     pass
 
     # Inner workings.
+
+    def _check_emulated(self, emulation: Emulation | None) -> None:
+        here = tuple(device.name for device in self.platform.devices if device.backend == EMULATED)
+        known = () if emulation is None else emulation.devices
+        if set(here) != set(known):
+            raise PlatformError(
+                f"emulated are {', '.join(here) or 'no devices'}, but costs and outputs are at hand for those of "
+                f"{', '.join(known) or 'none'}; load the plan with an emulation for the same devices"
+            )
 
     def _pause(self) -> None:
         """Bring workers that serve a session back to listening for messages."""

@@ -33,7 +33,7 @@ class SegmentStore:
     """
 
     def __init__(self, model: Model, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._weights: dict[str, onnx.TensorProto] = {}
         self._large: dict[str, tuple[int, int]] = {}  # where in the file a weight begins, and how long it is
         with open(folder / _WEIGHTS_FILE, "wb") as file:
@@ -53,7 +53,7 @@ class SegmentStore:
             ops: Operators in topological order; a convex set.
         """
         content = self._cut(model, ops).SerializeToString(deterministic=True)
-        path = self._folder / f"{hashlib.sha256(content).hexdigest()[:24]}.onnx"
+        path = self.folder / f"{hashlib.sha256(content).hexdigest()[:24]}.onnx"
         if not path.exists():
             path.write_bytes(content)
         return path
@@ -94,7 +94,7 @@ class SegmentStore:
         if within is not None:
             start = offset + within[0]
         else:
-            with open(self._folder / _WEIGHTS_FILE, "ab") as file:
+            with open(self.folder / _WEIGHTS_FILE, "ab") as file:
                 start = _append(file, raw)
         return _reference(name, tensor.dims, tensor.data_type, start, len(raw))
 
@@ -113,9 +113,7 @@ def _append(file: BinaryIO, raw: bytes) -> int:
 
 
 def _reference(name: str, dims: Sequence[int], data_type: int, offset: int, num_bytes: int) -> onnx.TensorProto:
-    reference = onnx.TensorProto(
-        name=name, dims=dims, data_type=data_type, data_location=onnx.TensorProto.EXTERNAL
-    )
+    reference = onnx.TensorProto(name=name, dims=dims, data_type=data_type, data_location=onnx.TensorProto.EXTERNAL)
     for key, value in (("location", _WEIGHTS_FILE), ("offset", offset), ("length", num_bytes)):
         reference.external_data.add(key=key, value=str(value))
     return reference

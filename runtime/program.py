@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hetsim.model import Model, Tensor
 from hetsim.plan import Dataflow
 from runtime.arena import Layout
+from runtime.emulation import HandOver
 from runtime.extract import SegmentStore
 
 
@@ -25,6 +27,8 @@ class Task:
         wakes: Indices of the devices that may sleep until this step ends, in either case.
         inputs: Tensors it reads, in the order of the segment's inputs.
         outputs: Tensors it writes, likewise.
+        arrivals: Numbers of the acted hand-overs that it waits for.
+        sends: Numbers of those that it begins, with what each is.
     """
 
     step: int
@@ -36,6 +40,8 @@ class Task:
     wakes: tuple[int, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    arrivals: tuple[int, ...] = ()
+    sends: tuple[tuple[int, HandOver], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +58,14 @@ class Program:
 
 
 def build_programs(
-    flow: Dataflow, layout: Layout, model: Model, store: SegmentStore, device_names: tuple[str, ...]
+    flow: Dataflow,
+    layout: Layout,
+    model: Model,
+    store: SegmentStore,
+    device_names: tuple[str, ...],
+    *,
+    hand_overs: Sequence[HandOver] = (),
+    emulated: Mapping[int, Path] | None = None,
 ) -> dict[str, Program]:
     """Each device's program, for the devices that have work.
 
@@ -62,7 +75,10 @@ def build_programs(
         model: Whose operators its segments name.
         store: Writes the segments' files.
         device_names: All devices of the platform; their order numbers them.
+        hand_overs: Those that are acted out.
+        emulated: By step of an emulated device, the file that stands for its segment.
     """
+    paths = emulated or {}
     graph = flow.graph
     device_of = [step.segment.device for step in flow.steps]
     waits = [
@@ -76,13 +92,19 @@ def build_programs(
             Task(
                 step=i,
                 ops=step.segment.ops,
-                path=store.path(model, step.segment.ops),
+                path=paths[i] if i in paths else store.path(model, step.segment.ops),
                 weight_bytes=sum(graph.by_name[op].weight_bytes for op in step.segment.ops),
                 waits_for=tuple(sorted(waits[i])),
                 waits_serially=tuple(sorted(turns[i])),
                 wakes=tuple(sorted(device_names.index(name) for name in sleepers)),
                 inputs=tuple(graph.tensors[tensor] for tensor, _ in step.inputs),
                 outputs=tuple(graph.tensors[tensor] for tensor in step.outputs),
+                arrivals=tuple(
+                    number
+                    for number, one in enumerate(hand_overs)
+                    if one.target == step.segment.device and one.tensor in {tensor for tensor, _ in step.inputs}
+                ),
+                sends=tuple((number, one) for number, one in enumerate(hand_overs) if one.maker == i),
             )
         )
     return {device: Program(layout=layout, tasks=tuple(own)) for device, own in tasks.items()}

@@ -16,6 +16,7 @@ from hetsim.model import Tensor
 from hetsim.plan import Dataflow
 from runtime.arena import ABORTED, SUBMITTED, Arena
 from runtime.backends.protocol import Array
+from runtime.emulation import Emulation
 from runtime.inference import Inference
 
 if TYPE_CHECKING:
@@ -35,13 +36,20 @@ class Session:
     """
 
     def __init__(
-        self, runtime: Runtime, number: int, flow: Dataflow, arena: Arena, device_names: tuple[str, ...]
+        self,
+        runtime: Runtime,
+        number: int,
+        flow: Dataflow,
+        arena: Arena,
+        device_names: tuple[str, ...],
+        emulation: Emulation | None = None,
     ) -> None:
         self.flow = flow
         self.device_names = device_names
         self.number = number
         self.arena = arena
         self._runtime = runtime
+        self._emulation = emulation
         self._num_slots = arena.layout.num_slots
         self._num_submitted = 0
         self._submitted_ns: dict[
@@ -78,7 +86,7 @@ class Session:
                 cache state that the plan brings about, without contention, in the very buffers that it uses.
 
         Raises:
-            ModelError: If an input is missing, unknown, or of another shape or type.
+            ModelError: If an input is missing, unknown, of another shape or type, or not what emulated devices know.
             DeviceError: If a device failed; the session is of no more use then.
         """
         request = self.submit(inputs, serial=serial)
@@ -105,7 +113,7 @@ class Session:
         Cancelling gives up waiting; the devices still finish the request.
 
         Raises:
-            ModelError: If an input is missing, unknown, or of another shape or type.
+            ModelError: If an input is missing, unknown, of another shape or type, or not what emulated devices know.
             DeviceError: If a device failed; the session is of no more use then.
         """
         loop = asyncio.get_running_loop()
@@ -134,7 +142,7 @@ class Session:
         """Start a request and return its number without waiting; ``serial`` as for :meth:`run`.
 
         Raises:
-            ModelError: If an input is missing, unknown, or of another shape or type.
+            ModelError: If an input is missing, unknown, of another shape or type, or not what emulated devices know.
             DeviceError: If the session has failed or has no room.
         """
         taken_up_ns = time.monotonic_ns()
@@ -148,14 +156,18 @@ class Session:
         slot = self._num_submitted % self._num_slots
         slots = self._inputs[slot]
         _check_inputs(self.flow.graph.tensors, tuple(slots), inputs)
+        if self._emulation is not None:
+            self._emulation.check_inputs(inputs)
         self._runtime.serve(self)
         for name, array in slots.items():
             array[...] = inputs[name]
         self._num_submitted += 1
         request = self._num_submitted
         self._pending[request] = set(self.device_names)
-        self._submitted_ns[request] = taken_up_ns, time.monotonic_ns()
+        submitted_ns = time.monotonic_ns()
+        self._submitted_ns[request] = taken_up_ns, submitted_ns
         self.arena.words[self.arena.layout.serial(slot)] = int(serial)
+        self.arena.words[self.arena.layout.submitted(slot)] = submitted_ns
         self.arena.words[SUBMITTED] = request
         self._runtime.wake(self.device_names, self.arena)
         return request

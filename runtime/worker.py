@@ -28,6 +28,8 @@ from hetsim.machine.platform import Device
 from runtime.arena import ABORTED, SUBMITTED, Arena
 from runtime.backends import make_backend
 from runtime.backends.protocol import Backend, Compiled, Refused
+from runtime.emulation import EMULATED
+from runtime.pacing import Pace
 from runtime.program import Program
 
 _PARK_S = 0.05  # longest sleep before a sleeper looks again by itself
@@ -130,7 +132,8 @@ class _Bound:
 
     step: int
     waits: tuple[tuple[int, ...], tuple[int, ...]]  # words to wait for: as planned, and one segment at a time
-    run: Callable[[], object]
+    run: Callable[..., object]
+    pace: Pace | None
     stamp: int
     done: int
     wakes: tuple[tuple[int, int], ...]  # (parked word, event descriptor) of those who may sleep for it
@@ -144,13 +147,24 @@ class LoadedProgram:
         arena: The shared memory.
         compiled: The compiled segment of each task, in order.
         settings: Whose worker this is.
+        clock_ns: Time in nanoseconds; tests inject theirs.
     """
 
-    def __init__(self, program: Program, arena: Arena, compiled: list[Compiled], settings: Settings) -> None:
+    def __init__(
+        self,
+        program: Program,
+        arena: Arena,
+        compiled: list[Compiled],
+        settings: Settings,
+        *,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._arena = arena
         self._settings = settings
         layout = program.layout
         self.num_requests = 0
+        self._clock_ns = clock_ns
+        self._emulated = settings.device.backend == EMULATED
         self.slots: list[list[_Bound]] = [
             [
                 _Bound(
@@ -163,6 +177,11 @@ class LoadedProgram:
                         {tensor.name: arena.array(slot, tensor) for tensor in task.inputs},
                         {tensor.name: arena.array(slot, tensor) for tensor in task.outputs},
                     ),
+                    pace=(
+                        Pace(arena, task, slot, emulated=self._emulated, clock_ns=clock_ns)
+                        if self._emulated or task.arrivals or task.sends
+                        else None
+                    ),
                     stamp=layout.stamp(slot, task.step),
                     done=layout.done(task.step),
                     wakes=tuple((layout.parked(device), settings.wake_fds[device]) for device in task.wakes),
@@ -172,44 +191,48 @@ class LoadedProgram:
             for slot in range(layout.num_slots)
         ]
 
-    def serve(
-        self, waiter: Waiter, report: Callable[[int], None], clock_ns: Callable[[], int] = time.monotonic_ns
-    ) -> None:
+    def serve(self, waiter: Waiter, report: Callable[[int], None]) -> None:
         """Run requests as they are submitted, until the caller has another message.
 
         Args:
             waiter: Waits for the caller and for other devices.
             report: Told the number of each request that is done here.
-            clock_ns: Stamps starts and ends.
 
         Raises:
             Aborted: If another worker gave up.
             SegmentFailed: If a segment raised; whoever waits for it has been told to stop waiting.
         """
-        words = self._arena.words
+        words, clock_ns = self._arena.words, self._clock_ns
         current = self._arena.layout.current(self._settings.index)
-        spin_s = self._settings.spin_s
+        spin_s, emulated = self._settings.spin_s, self._emulated
+        free_ns = 0
         while waiter.wait(SUBMITTED, self.num_requests + 1, self._settings.idle_spin_s, may_leave=True):
             request = self.num_requests + 1
             slot = self.num_requests % len(self.slots)
             serial = words[self._arena.layout.serial(slot)]
+            free_ns = max(free_ns, words[self._arena.layout.submitted(slot)])
             for bound in self.slots[slot]:
                 # From the end stamp to the count that others wait for, and from seeing it to the start stamp: that is
                 # the hand-over. Nothing else is done there, and what it takes is at hand.
-                run, done = bound.run, bound.done
+                run, done, pace = bound.run, bound.done, None if serial else bound.pace
                 for word in bound.waits[serial]:
                     if words[word] < request:
                         waiter.wait(word, request, spin_s, may_leave=False)
-                start_ns = clock_ns()
+                start_ns = clock_ns() if pace is None else pace.start_ns(free_ns)
                 words[current] = bound.step + 1
                 try:
-                    run()
+                    if emulated:
+                        run(start_ns)
+                    else:
+                        run()
                 except Exception as error:
                     words[ABORTED] = 1
                     for fd in self._settings.wake_fds:
                         os.eventfd_write(fd, 1)
                     raise SegmentFailed(bound.step, error) from error
-                end_ns = clock_ns()
+                end_ns = free_ns = clock_ns()
+                if pace is not None:
+                    pace.send(end_ns)
                 words[done] = request
                 words[bound.stamp] = start_ns
                 words[bound.stamp + 1] = end_ns
@@ -259,9 +282,7 @@ class _Cache:
 _Entry = tuple[LoadedProgram, Waiter, Arena]
 
 
-def _load(
-    control: Connection, settings: Settings, cache: _Cache, session: int, program: Program
-) -> _Entry | None:
+def _load(control: Connection, settings: Settings, cache: _Cache, session: int, program: Program) -> _Entry | None:
     """Compile and bind a program, reporting each segment; None where the engine refuses one."""
     arena = Arena(program.layout, recv_handle(control))
     compiled: list[Compiled] = []

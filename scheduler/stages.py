@@ -97,9 +97,7 @@ def coarse_blocks(graph: Graph, cost_s: Callable[[tuple[str, ...]], float], max_
             parts.append(part)
     costs = [cost_s(part) for part in parts]
     while len(parts) > max_blocks:
-        handed_on = [
-            sum(graph.tensors[t].num_bytes for t in graph.by_name[part[-1]].outputs) for part in parts[:-1]
-        ]
+        handed_on = [sum(graph.tensors[t].num_bytes for t in graph.by_name[part[-1]].outputs) for part in parts[:-1]]
         scores = [(costs[i] + costs[i + 1]) / max(1, handed_on[i]) for i in range(len(parts) - 1)]
         i = scores.index(min(scores))
         parts[i : i + 2] = [parts[i] + parts[i + 1]]

@@ -12,9 +12,12 @@ from hetsim.pictures import (
     Baseline,
     Comparison,
     Curve,
+    Mark,
+    Measurement,
     PlanRow,
     ScatterRow,
     draw_curves,
+    draw_heat_map,
     draw_plans,
     draw_scatter,
     draw_timelines,
@@ -112,17 +115,45 @@ def test_scatter_of_no_point_of_zero_time_and_of_wide_ranges(tmp_path: Path, mod
 @pytest.mark.parametrize("times_s", [(), (0.01,), (0.01, 0.008), (0.1, 0.002)])
 def test_curves(tmp_path: Path, times_s: tuple[float, ...]) -> None:
     speeds = (0.25, 8.0)[: len(times_s)]
-    curve = Curve(
-        label="net", speeds=speeds, latencies_s=times_s, single_device_s=0.01, single_device_label="net, cpu alone"
+    measured = tuple(
+        Measurement(value=speed, seconds=time_s, low_s=time_s * 0.9, high_s=time_s * 1.1)
+        for speed, time_s in zip(speeds, times_s, strict=True)
     )
-    draw_curves([curve] if times_s else [], tmp_path / "curves.png", title="curves", relative_to="the stand-in")
+    curves = [
+        Curve(label="net", values=speeds, latencies_s=times_s, measured=measured),
+        Curve(label="net, limit", values=speeds, latencies_s=times_s, dashed=True),
+    ]
+    for counted in (False, True):
+        draw_curves(
+            curves if times_s else [],
+            tmp_path / "curves.png",
+            title="curves",
+            subtitle="hypothetical",
+            x_label="Speed",
+            counted=counted,
+            marks=[Mark(value=2.0, label="no longer helps")],
+        )
     assert min(png_size(tmp_path / "curves.png")) > 700
+
+
+@pytest.mark.parametrize("gains", [[[0.0]], [[0.0, 12.0], [3.0, 250.0]]])
+def test_heat_maps(tmp_path: Path, gains: list[list[float]]) -> None:
+    draw_heat_map(
+        [f"{x}" for x in range(len(gains))],
+        [f"$y{y}" for y in range(len(gains))],
+        gains,
+        tmp_path / "heat.png",
+        title="a map",
+        x_label="Speed",
+        y_label="Bandwidth (GB/s)",
+    )
+    assert min(png_size(tmp_path / "heat.png")) > 200
 
 
 @pytest.mark.parametrize(
     ("speeds", "times_s", "message"),
     [
-        ((1.0,), (), "1 speeds but 0 latencies"),
+        ((1.0,), (), "1 values but 0 latencies"),
         ((0.0,), (1.0,), "must be > 0"),
         ((1.0,), (float("nan"),), "must be > 0"),
     ],
@@ -131,7 +162,7 @@ def test_curve_refuses_what_cannot_be_drawn(
     speeds: tuple[float, ...], times_s: tuple[float, ...], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        Curve(label="net", speeds=speeds, latencies_s=times_s)
+        Curve(label="net", values=speeds, latencies_s=times_s)
 
 
 def test_labels_are_moved_apart_as_little_as_it_takes() -> None:

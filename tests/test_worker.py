@@ -57,7 +57,11 @@ class Bench:
         self.parked = 0
         self.on_park = lambda: None
         self.loaded = LoadedProgram(
-            program, self.arena, [backend.compile(task.path) for task in program.tasks], self.settings
+            program,
+            self.arena,
+            [backend.compile(task.path) for task in program.tasks],
+            self.settings,
+            clock_ns=self.clock,
         )
         self.waiter = Waiter(self.arena, self.settings, self.caller, clock_ns=self.clock, park=self.park)
 
@@ -105,7 +109,7 @@ def test_a_request_runs_in_order_and_waits_for_the_other_device(bench: Bench) ->
         reported.append(request)
         bench.say()
 
-    bench.loaded.serve(bench.waiter, report, clock_ns=bench.clock)
+    bench.loaded.serve(bench.waiter, report)
 
     assert reported == [1]
     assert np.allclose(bench.arena.array(0, bench.model.graph.tensors["y"]), -np.abs(x) - 0.25)
@@ -127,14 +131,14 @@ def test_waiting_gives_up_when_another_worker_did(bench: Bench) -> None:
     bench.on_park = abort
     bench.arena.words[SUBMITTED] = 1
     with pytest.raises(Aborted):
-        bench.loaded.serve(bench.waiter, lambda _: None, clock_ns=bench.clock)
+        bench.loaded.serve(bench.waiter, lambda _: None)
 
 
 def test_waiting_gives_up_when_the_caller_is_gone(bench: Bench) -> None:
     os.close(bench.control)
     try:
         with pytest.raises(Aborted):
-            bench.loaded.serve(bench.waiter, lambda _: None, clock_ns=bench.clock)
+            bench.loaded.serve(bench.waiter, lambda _: None)
     finally:
         bench.control = os.open(os.devnull, os.O_RDONLY)
 
@@ -143,7 +147,7 @@ def test_a_segment_that_raises_is_named_and_everyone_is_told(tmp_path: Path) -> 
     bench = Bench(tmp_path, fail="left")
     bench.arena.words[SUBMITTED] = 1
     with pytest.raises(SegmentFailed) as caught:
-        bench.loaded.serve(bench.waiter, lambda _: None, clock_ns=bench.clock)
+        bench.loaded.serve(bench.waiter, lambda _: None)
     assert bench.flow.steps[caught.value.step].segment.ops == ("left",)
     assert caught.value.reason == "RuntimeError: told to fail"
     assert bench.arena.words[ABORTED] == 1

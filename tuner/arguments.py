@@ -33,6 +33,14 @@ EveryOption = Annotated[
 ]
 InFlightOption = Annotated[int, typer.Option("--in-flight", min=1, metavar="N", help="Inferences under way at once.")]
 
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", metavar="N", help="Compute points in so many processes; absent: in this one.")
+]
+DaskOption = Annotated[
+    str | None,
+    typer.Option("--dask", metavar="ADDRESS", help="Compute points on the Dask cluster of this scheduler."),
+]
+
 screen = Console(soft_wrap=False)
 
 

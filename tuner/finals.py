@@ -18,6 +18,7 @@ from hetsim.statistics import Summary, summarize
 from hetsim.timeline import Timeline
 from runtime import Inference, RefusedError, Runtime, Session
 from runtime.backends.protocol import Array
+from runtime.emulation import Emulation
 from runtime.profiler import record, warm_up
 from tuner.progress import Report
 from tuner.truth import Truth, tolerance
@@ -148,6 +149,7 @@ def execute(
     file: ProfileFile,
     pace: Pace,
     report: Report,
+    emulation: Emulation | None = None,
 ) -> list[Execution]:
     """Run each plan many times, in turns of a few runs: as planned, and as a serial replay for the profile.
 
@@ -155,7 +157,7 @@ def execute(
     side by side. A turn begins with runs that are not counted, since they meet the caches of another plan: the first is
     up to a quarter slower, and only after about six do they get no faster. Plans take turns with as many others as fit
     into memory; where not all fit, the whole round is gone through twice. The replays' samples go to the profile in the
-    context ``final:DIGEST``; those of the parallel runs go into the result alone.
+    context ``final:DIGEST``; those of the parallel runs go into the result alone. Emulated devices go by ``emulation``.
 
     Raises:
         DeviceError: If a device failed.
@@ -169,7 +171,7 @@ def execute(
             sessions: dict[int, Session] = {}
             for index in batches[number % len(batches)]:
                 report(number / (passes * len(batches)), f"compiling plan {index + 1} of {len(plans)}")
-                sessions[index] = stack.enter_context(runtime.load(model, plans[index]))
+                sessions[index] = stack.enter_context(runtime.load(model, plans[index], emulation=emulation))
                 sessions[index].run(inputs, serial=True)  # engines allocate on their first run
             slowest_s = max(session.run(inputs, serial=True).latency_s for session in sessions.values())
             num_turns = -(-pace.turns(slowest_s) // passes)

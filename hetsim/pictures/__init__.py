@@ -2,7 +2,8 @@
 
 from hetsim.pictures.bars import Bar, Group, draw_bars
 from hetsim.pictures.comparison import draw_comparison
-from hetsim.pictures.curves import Curve, draw_curves
+from hetsim.pictures.curves import Curve, Mark, Measurement, draw_curves
+from hetsim.pictures.heat import draw_heat_map
 from hetsim.pictures.plans import Baseline, Comparison, PlanRow, ScatterRow, draw_plans, draw_scatter
 from hetsim.pictures.schedulers import Planned, draw_schedulers
 from hetsim.pictures.speeds import SpeedRow, draw_speeds
@@ -14,6 +15,8 @@ __all__ = [
     "Comparison",
     "Curve",
     "Group",
+    "Mark",
+    "Measurement",
     "PlanRow",
     "Planned",
     "ScatterRow",
@@ -21,6 +24,7 @@ __all__ = [
     "SpeedRow",
     "draw_comparison",
     "draw_curves",
+    "draw_heat_map",
     "draw_plans",
     "draw_scatter",
     "draw_schedulers",

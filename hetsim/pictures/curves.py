@@ -1,105 +1,138 @@
-"""Best latency over the speed of a device that nobody has."""
+"""Latency over something about a machine that nobody has."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.transforms import blended_transform_factory
 
 from hetsim.pictures import style
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
-    """Latency over a device's speed.
+class Measurement:
+    """What an execution took.
 
     Attributes:
-        label: What the curve stands for: a model or a scheduler.
-        speeds: Speed relative to the device as measured; positive, ascending.
-        latencies_s: Latency at each speed, in seconds; positive.
-        single_device_s: Latency of a single device whose speed does not change, drawn as a horizontal line, or None.
-        single_device_label: What that device is called.
+        value: Where on the axis.
+        seconds: Its latency.
+        low_s: Lower end of the latency's confidence interval.
+        high_s: Upper end of it.
+    """
+
+    value: float
+    seconds: float
+    low_s: float
+    high_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Latency over what is varied.
+
+    Attributes:
+        label: What the curve stands for.
+        values: Of what is varied; positive, ascending.
+        latencies_s: Latency at each, in seconds; positive.
+        dashed: Whether it is a reference more than a result: drawn dashed and without markers.
+        measured: Executions, drawn as rings with their intervals.
     """
 
     label: str
-    speeds: tuple[float, ...]
+    values: tuple[float, ...]
     latencies_s: tuple[float, ...]
-    single_device_s: float | None = None
-    single_device_label: str = ""
+    dashed: bool = False
+    measured: tuple[Measurement, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.speeds) != len(self.latencies_s):
-            raise ValueError(f"{len(self.speeds)} speeds but {len(self.latencies_s)} latencies in {self.label!r}")
-        if not all(value > 0 for value in (*self.speeds, *self.latencies_s)):  # NaN fails too
-            raise ValueError(f"speeds and latencies must be > 0 in {self.label!r}")
+        if len(self.values) != len(self.latencies_s):
+            raise ValueError(f"{len(self.values)} values but {len(self.latencies_s)} latencies in {self.label!r}")
+        if not all(value > 0 for value in (*self.values, *self.latencies_s)):  # NaN fails too
+            raise ValueError(f"values and latencies must be > 0 in {self.label!r}")
 
 
-def draw_curves(curves: Sequence[Curve], path: Path, *, title: str, relative_to: str, device: str = "NPU") -> None:
-    """Draw latency over a hypothetical device's speed, the speed on a scale of powers of two, as a PNG.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A value that is worth noticing.
+
+    Attributes:
+        value: Where on the axis.
+        label: What is to be noticed there.
+    """
+
+    value: float
+    label: str
+
+
+def times(value: float) -> str:
+    """A factor as people write it, with a multiplication sign."""
+    return f"{value:g}\N{MULTIPLICATION SIGN}"
+
+
+def draw_curves(
+    curves: Sequence[Curve],
+    path: Path,
+    *,
+    title: str,
+    x_label: str,
+    y_label: str = "Latency, simulated (ms)",
+    subtitle: str = "",
+    tick: Callable[[float], str] = times,
+    counted: bool = False,
+    marks: Sequence[Mark] = (),
+) -> None:
+    """Draw latency over what is varied, on a scale of powers of two or a counted one, as a PNG.
 
     Args:
         curves: One line each; labels stand at the right ends.
         path: The PNG file.
         title: Above the picture.
-        relative_to: What speed 1 is, such as ``"the stand-in as measured"``.
-        device: What the device is called on the axis.
+        x_label: What is varied, with its unit.
+        y_label: What the latencies are.
+        subtitle: Below the title.
+        tick: What a value is called on the axis.
+        counted: Whether values are counts, each with its tick.
+        marks: Values to be noticed, with a line and words each.
 
     Raises:
         OSError: If the file cannot be written.
     """
-    names = [curve.label for curve in curves]
-    names += [curve.single_device_label for curve in curves if curve.single_device_s is not None]
-    left_in, bottom_in, panel_in = 0.75, 0.72, (7.0, 4.3)
-    right_in = 0.35 + max((style.text_width_in(name, style.SMALL_PT) for name in names), default=0.5)
-    width_in, height_in = left_in + panel_in[0] + right_in, bottom_in + panel_in[1] + 0.6
+    left_in, bottom_in, panel_in, top_in = 0.75, 0.72, (7.0, 4.3), 0.85 if subtitle else 0.6
+    widths_in = [style.text_width_in(curve.label, style.SMALL_PT) for curve in curves]
+    width_in = left_in + panel_in[0] + 0.35 + max(widths_in, default=0.5)
+    height_in = bottom_in + panel_in[1] + top_in
     figure = style.new_figure(width_in, height_in)
-    style.title_figure(figure, title, left_in=left_in)
+    style.title_figure(figure, title, left_in=left_in, subtitle=subtitle)
     axes = figure.add_axes((left_in / width_in, bottom_in / height_in, panel_in[0] / width_in, panel_in[1] / height_in))
     style.style_axes(axes)
-    speeds = sorted({speed for curve in curves for speed in curve.speeds}) or [0.25, 8.0]
-    values_ms = [time_s * 1e3 for curve in curves for time_s in curve.latencies_s]
-    values_ms += [curve.single_device_s * 1e3 for curve in curves if curve.single_device_s is not None]
-    values_ms = values_ms or [1.0]
     ends: list[tuple[float, str, str]] = []  # value in ms, words, colour
     for number, curve in enumerate(curves):
-        colour = style.colour(number)
-        axes.plot(
-            curve.speeds,
-            [time_s * 1e3 for time_s in curve.latencies_s],
-            color=colour,
-            marker=style.MARKERS[number % len(style.MARKERS)],
-            markersize=5,
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-            linewidth=1.7,
-        )
+        colour = style.INK if curve.dashed else style.colour(number)
+        _draw_curve(axes, curve, colour, style.MARKERS[number % len(style.MARKERS)])
         if curve.latencies_s:
             ends.append((curve.latencies_s[-1] * 1e3, curve.label, colour))
-        if curve.single_device_s is not None:
-            axes.axhline(curve.single_device_s * 1e3, color=colour, linewidth=1.0, linestyle=(0, (4, 2)), alpha=0.8)
-            ends.append((curve.single_device_s * 1e3, curve.single_device_label, colour))
-    axes.axvline(1.0, color=style.MUTED, linewidth=0.9, linestyle=(0, (1, 2)), zorder=0.9)
-    axes.set_xscale("log", base=2)
-    axes.set_xlim(speeds[0] / 1.08, speeds[-1] * 1.08)
-    ticks = [2.0**power for power in range(-6, 11) if speeds[0] / 1.01 <= 2.0**power <= speeds[-1] * 1.01]
-    axes.xaxis.set_major_locator(FixedLocator(ticks or [speeds[0]]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}\N{MULTIPLICATION SIGN}"))
-    logarithmic = max(values_ms) > 10 * min(values_ms)
-    if logarithmic:
-        low, high = min(values_ms) * 0.8, max(values_ms) * 1.25
-        axes.set_yscale("log")
-        style.log_axis(axes.yaxis, low, high)
-    else:
-        low, high = 0.0, max(values_ms) * 1.08
-        axes.yaxis.set_major_locator(MaxNLocator(7))
-    axes.set_ylim(low, high)
-    axes.set_xlabel(
-        f"Hypothetical {device} speed, relative to {relative_to}", size=style.TEXT_PT, color=style.INK, labelpad=6
-    )
-    axes.set_ylabel("Best latency, simulated (ms)", size=style.TEXT_PT, color=style.INK)
+    _scale_values(axes, curves, tick, counted=counted)
+    _scale_latencies(axes, curves)
+    for mark in marks:
+        axes.axvline(mark.value, color=style.MUTED, linewidth=0.9, linestyle=(0, (1, 2)), zorder=0.9)
+        axes.annotate(
+            mark.label,
+            (mark.value, 1),
+            (2, -3),
+            xycoords=blended_transform_factory(axes.transData, axes.transAxes),
+            textcoords="offset points",
+            size=style.SMALL_PT - 1,
+            color=style.MUTED,
+            rotation=90,
+            va="top",
+            parse_math=False,
+        )
+    axes.set_xlabel(x_label, size=style.TEXT_PT, color=style.INK, labelpad=6)
+    axes.set_ylabel(y_label, size=style.TEXT_PT, color=style.INK)
     heights = [float(axes.transData.transform((1, value))[1]) for value, _, _ in ends]
     line_px = style.SMALL_PT / 72 * style.DOTS_PER_INCH * 1.25
     for (value, words, colour), height, spread in zip(ends, heights, _spread(heights, line_px), strict=True):
@@ -116,6 +149,66 @@ def draw_curves(curves: Sequence[Curve], path: Path, *, title: str, relative_to:
             parse_math=False,
         )
     style.save_figure(figure, path)
+
+
+def _draw_curve(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
+    """One line, and its executions as rings on it."""
+    axes.plot(
+        curve.values,
+        [time_s * 1e3 for time_s in curve.latencies_s],
+        color=colour,
+        marker="" if curve.dashed or curve.measured else marker,
+        markersize=5,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        linewidth=1.2 if curve.dashed else 1.7,
+        linestyle=(0, (4, 2)) if curve.dashed else "-",
+    )
+    if curve.measured:
+        axes.errorbar(
+            [one.value for one in curve.measured],
+            [one.seconds * 1e3 for one in curve.measured],
+            yerr=[
+                [(one.seconds - one.low_s) * 1e3 for one in curve.measured],
+                [(one.high_s - one.seconds) * 1e3 for one in curve.measured],
+            ],
+            color=style.darker(colour),
+            marker=marker,
+            markersize=6,
+            markerfacecolor="none",
+            markeredgewidth=1.2,
+            linestyle="",
+            capsize=2.5,
+            elinewidth=1.0,
+        )
+
+
+def _scale_values(axes: Axes, curves: Sequence[Curve], tick: Callable[[float], str], *, counted: bool) -> None:
+    values = sorted({value for curve in curves for value in curve.values}) or [0.25, 8.0]
+    if counted:
+        axes.set_xlim(values[0] - 0.15, values[-1] + 0.15)
+        ticks = values
+    else:
+        axes.set_xscale("log", base=2)
+        axes.set_xlim(values[0] / 1.08, values[-1] * 1.08)
+        ticks = [2.0**power for power in range(-8, 11) if values[0] / 1.01 <= 2.0**power <= values[-1] * 1.01]
+    axes.xaxis.set_major_locator(FixedLocator(ticks or [values[0]]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+
+
+def _scale_latencies(axes: Axes, curves: Sequence[Curve]) -> None:
+    values_ms = [time_s * 1e3 for curve in curves for time_s in curve.latencies_s]
+    values_ms += [one.high_s * 1e3 for curve in curves for one in curve.measured]
+    values_ms = values_ms or [1.0]
+    if max(values_ms) > 10 * min(values_ms):
+        low, high = min(values_ms) * 0.8, max(values_ms) * 1.25
+        axes.set_yscale("log")
+        style.log_axis(axes.yaxis, low, high)
+    else:
+        low, high = 0.0, max(values_ms) * 1.08
+        axes.yaxis.set_major_locator(MaxNLocator(7))
+    axes.set_ylim(low, high)
 
 
 def _spread(heights: Sequence[float], gap: float) -> list[float]:

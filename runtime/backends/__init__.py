@@ -8,7 +8,7 @@ from hetsim.errors import PlatformError
 from hetsim.machine.platform import Device
 from runtime.backends.protocol import Backend
 
-BACKENDS = ("onnxruntime", "openvino", "fake")
+BACKENDS = ("onnxruntime", "openvino", "emulated", "fake")
 
 
 def make_backend(device: Device) -> Backend:
@@ -26,6 +26,10 @@ def make_backend(device: Device) -> Backend:
             from runtime.backends.openvino import OpenVinoBackend
 
             return OpenVinoBackend(device)
+        if device.backend == "emulated":
+            from runtime.backends.emulated import EmulatedBackend
+
+            return EmulatedBackend(device)
         if device.backend == "fake":
             from runtime.backends.fake import FakeBackend
 
@@ -40,7 +44,7 @@ def make_backend(device: Device) -> Backend:
 
 def available_engines() -> dict[str, str]:
     """What each real engine can drive here, in words; an engine that is not installed says so."""
-    return {name: _targets(name) for name in BACKENDS if name != "fake"}
+    return {name: _targets(name) for name in BACKENDS if name not in ("emulated", "fake")}
 
 
 def _targets(name: str) -> str:

@@ -281,9 +281,7 @@ class _Rewriter:
                 )
                 for piece in self._pieces(maker, tensor, owner)
             ]
-            return self._concat(
-                tensor, pieces, along, words, owner, suffix=f", {axis_words} {needed[0]}:{needed[1]}"
-            )
+            return self._concat(tensor, pieces, along, words, owner, suffix=f", {axis_words} {needed[0]}:{needed[1]}")
         pieces = []
         for piece in self._pieces(maker, tensor, owner, needed):
             low, high = max(piece.low, needed[0]), min(piece.high, needed[1])
