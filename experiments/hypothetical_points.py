@@ -65,15 +65,13 @@ class Found:
 
     Attributes:
         queues: By scheduler, the plan that it made: by device, the operators of each segment.
-        bound_s: No plan of the space of exact planning takes less.
     """
 
     queues: dict[str, dict[str, tuple[tuple[str, ...], ...]]]
-    bound_s: float
 
 
 def plan_point(base: Base, point: Point) -> Found:
-    """The plans that schedulers make for a point, and bounds."""
+    """The plans that schedulers make for a point."""
     problem = problem_at(base, point.settings)
     proof = proof_at(base, point.settings)
     names = executed_names(problem) if point.schedulers is None else point.schedulers
@@ -85,7 +83,6 @@ def plan_point(base: Base, point: Point) -> Found:
             name: {device: tuple(segment.ops for segment in queue) for device, queue in plan.queues.items()}
             for name, plan in plans.items()
         },
-        bound_s=proof.bound_s,
     )
 
 
