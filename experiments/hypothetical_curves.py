@@ -103,13 +103,12 @@ def over(
     points = [
         Point(settings=settings_of(value), max_evaluations=max_evaluations) for value in sorted({*values, *beyond, 1.0})
     ]
-    found = dict(zip((point.settings for point in points), compute(points), strict=True))
-    pool = candidates(base, found.values())
+    pool = candidates(base, compute(points))
     first = pool.fastest(())
     lines: list[Choice] = []
     for value in values:
         settings = settings_of(value)
-        lines += choices(pool, settings, value, {kept: first}, found[settings])
+        lines += choices(pool, settings, value, {kept: first})
     return pool, lines
 
 
@@ -125,7 +124,7 @@ def over_counts(
         renamed = {device: f"{device}0"} if count > 1 else {}
         pool = candidates(base, found[:number], renamed)
         old = None if first is None else first.renamed(renamed)
-        lines += choices(pool, point.settings, float(count), {kept: old}, found[number - 1], renamed)
+        lines += choices(pool, point.settings, float(count), {kept: old}, renamed)
     return lines
 
 
@@ -134,10 +133,9 @@ def choices(
     settings: Settings,
     value: float,
     others: dict[str, Plan | None],
-    found: Found,
     renamed: dict[str, str] | None = None,
 ) -> list[Choice]:
-    """The best plan at a value, the best that needs several devices, other plans, each device that runs all alone, and the limit."""
+    """At a value: the best plan, the best that needs several devices, other plans, devices alone, and the limit."""
     best = pool.fastest(settings)
     if best is None:  # nobody's plans run here, which no caller brings about
         raise PlanError(f"no plan runs where {', '.join(settings)}")
@@ -155,7 +153,7 @@ def choices(
         for curve, plan in plans.items()
         if plan is not None
     ]
-    return [*lines, Choice(value=value, curve=LIMIT, plan=None, seconds=found.limit_s)]
+    return [*lines, Choice(value=value, curve=LIMIT, plan=None, seconds=pool.limit_s(settings))]
 
 
 def turning_points(pool: Candidates, device: str, speeds: Sequence[float]) -> list[Turn]:

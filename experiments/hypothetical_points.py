@@ -65,17 +65,13 @@ class Found:
 
     Attributes:
         queues: By scheduler, the plan that it made: by device, the operators of each segment.
-        bound_s: No plan of the space of exact planning takes less.
-        limit_s: Nor does any by critical path and load alone.
     """
 
     queues: dict[str, dict[str, tuple[tuple[str, ...], ...]]]
-    bound_s: float
-    limit_s: float
 
 
 def plan_point(base: Base, point: Point) -> Found:
-    """The plans that schedulers make for a point, and bounds."""
+    """The plans that schedulers make for a point."""
     problem = problem_at(base, point.settings)
     proof = proof_at(base, point.settings)
     names = executed_names(problem) if point.schedulers is None else point.schedulers
@@ -87,8 +83,6 @@ def plan_point(base: Base, point: Point) -> Found:
             name: {device: tuple(segment.ops for segment in queue) for device, queue in plan.queues.items()}
             for name, plan in plans.items()
         },
-        bound_s=proof.bound_s,
-        limit_s=min(proof.bound_s, lower_bound(problem, Decomposition(problem, fused=not problem.additive).segments())),
     )
 
 
@@ -168,6 +162,14 @@ class Candidates:
             except PlanError:  # a segment that this machine refuses
                 continue
         return min(able, key=lambda one: one[:3])[3] if able else None
+
+    def limit_s(self, settings: tuple[str, ...]) -> float:
+        """No plan takes less by critical path and load: of exact planning's space, and of the segments of all these."""
+        problem = problem_at(self.base, settings)
+        family = Decomposition(problem, fused=not problem.additive).segments()
+        names = problem.platform.device_names
+        others = [segment for plan in self.plans for segment in plan.segments if segment.device in names]
+        return lower_bound(problem, dict.fromkeys([*family, *others]))
 
     def bound_s(self, settings: tuple[str, ...], plan: Plan) -> float:
         """No plan takes less, of the space that exact planning searches and of the plan's own segments."""

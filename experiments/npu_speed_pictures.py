@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -45,6 +46,7 @@ def draw_all(out: Path) -> None:
         OSError: If a file cannot be read or written.
     """
     speeds = read_rows(out / "npu_speed.csv", SpeedLine)
+    planned = [replace(line, simulated_s=line.predicted_s) for line in speeds]  # all alike, also those executed
     turns = read_rows(out / "turning_points.csv", TurningLine)
     counts = read_rows(out / "npu_count.csv", CountLine)
     bandwidths = read_rows(out / "memory_bandwidth.csv", BandwidthLine)
@@ -52,16 +54,16 @@ def draw_all(out: Path) -> None:
     models = list(dict.fromkeys(line.model for line in speeds))
     if len(models) > 1:
         best = [
-            _curve([line for line in speeds if (line.model, line.curve) == (model, BEST)], model, _speed)
+            _curve([line for line in planned if (line.model, line.curve) == (model, BEST)], model, _speed)
             for model in models
         ]
         _draw_speeds(best, speeds, out / "npu_speed.png", "Latency of the best plan")
     for model in models:
         folder = out if len(models) == 1 else out / model
-        own = [line for line in speeds if line.model == model]
+        own = [line for line in planned if line.model == model]
         marks = [_mark(turn) for turn in turns if turn.model == model and own[0].speed <= turn.speed <= own[-1].speed]
         _draw_speeds(_curves(own, _speed), own, folder / "npu_speed.png", model, marks)
-        _draw_executed(own, folder / "npu_speed_executed.png")
+        _draw_executed([line for line in speeds if line.model == model], folder / "npu_speed_executed.png")
         _draw_counts([line for line in counts if line.model == model], folder / "npu_count.png")
         _draw_bandwidths([line for line in bandwidths if line.model == model], folder / "memory_bandwidth.png")
         _draw_map([line for line in cells if line.model == model], folder / "speed_bandwidth.png")
@@ -88,11 +90,10 @@ def _curve(lines: Sequence[LineT], label: str, value: Callable[[LineT], float]) 
 
 
 def _mark(turn: TurningLine) -> Mark:
+    speed = times(float(f"{turn.speed:.3g}"))
     if turn.what == "no longer helps":
-        return Mark(
-            value=turn.speed, label=f"from {turn.speed:.2g}\N{MULTIPLICATION SIGN} within 2 % of infinitely fast"
-        )
-    return Mark(value=turn.speed, label=f"{turn.speed:.2g}\N{MULTIPLICATION SIGN} {turn.words.partition(' of ')[0]}")
+        return Mark(value=turn.speed, label=f"{speed}: within 2 % of infinitely fast")
+    return Mark(value=turn.speed, label=f"{speed}: {turn.words.partition(' of ')[0]}")
 
 
 def _draw_speeds(

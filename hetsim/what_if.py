@@ -63,6 +63,14 @@ class WhatIf:
         changed = {change.target for change in self.changes if change.kind == "device"}
         return tuple(copy for device in platform.device_names if device in changed for copy in self.copies(device))
 
+    def links(self, platform: Platform) -> frozenset[tuple[str, str]]:
+        """The links that are changed themselves, on the platform as it is after the changes."""
+        names = platform.device_names
+        every = self._find("handover", "", "") is not None
+        ends = [change.target.split("->") for change in self.changes if change.kind == "link"]
+        named = {(a, b) for source, target in ends for a in self.copies(source) for b in self.copies(target)}
+        return frozenset((a, b) for a in names for b in names if a != b and (every or (a, b) in named))
+
     def copies(self, device: str) -> tuple[str, ...]:
         """What a device is called after the changes: by its own name, or by those of its copies."""
         count = self._find("device", device, "count")

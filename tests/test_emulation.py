@@ -199,7 +199,7 @@ def test_an_emulated_worker_keeps_the_model_s_time_to_the_nanosecond(tmp_path: P
     layout = plan_layout(flow, num_devices=2, num_slots=1, num_hand_overs=len(hand_overs))
     paths = acted.write_segments(flow, tmp_path)
     program = build_programs(
-        flow, layout, SegmentStore(MODEL, tmp_path), ("cpu", "npu"), hand_overs=hand_overs, emulated=paths
+        flow, layout, MODEL, SegmentStore(MODEL, tmp_path), ("cpu", "npu"), hand_overs=hand_overs, emulated=paths
     )["npu"]
     clock, arena = Clock(), Arena(layout)
     backend = EmulatedBackend(PLATFORM.device("npu"), clock)

@@ -21,7 +21,8 @@ from experiments import (
     simulated_vs_measured,
 )
 from experiments.contention import contend
-from experiments.npu_speed import Sweep, at_speed, log_speeds, vary
+from experiments.npu_speed import log_speeds, vary
+from experiments.npu_speed_study import Variations
 from experiments.profiles import calibrated
 from experiments.records import model_names
 from experiments.scheduler_comparison import networks, parse_sizes, random_graphs
@@ -34,12 +35,11 @@ from hetsim.machine.platform import Platform, load_platform
 from hetsim.model import Model, load_model
 from hetsim.plan import Plan
 from hetsim.profile import Header, Profile, Samples
-from hetsim.simulate import makespan_s
 from runtime import RefusedError
 from runtime.profiler import Effort
-from scheduler.registry import REFEREES, algorithm_names, make_plan
+from scheduler.registry import REFEREES, algorithm_names
 from tests.models import fork_join
-from tests.problems import graph_of, inception_like, platform_of, problem_of
+from tests.problems import inception_like
 from tuner.finals import Pace
 from tuner.progress import OnScreen, Silent
 from tuner.tune import Options
@@ -56,6 +56,8 @@ kind = "npu"
 backend = "fake"
 nature = "emulated"
 options = { op_s = "0.001" }
+[memory]
+shared_bytes_per_s = 1e9
 [calibration]
 date = "2025-01-01T00:00:00+00:00"
 machine = "make-believe"
@@ -65,7 +67,7 @@ OPTIONS = Options(
     rounds=1, max_evaluations=60, effort=Effort(repeats=3, warm_ups=1), pace=Pace(num_runs=3), command=("smoke", "run")
 )
 NUM_RANDOM = 3
-SWEEP = Sweep(device="npu", speeds=(0.5, 1.0, 2.0))
+SWEEP = Variations(device="npu", speeds=(0.5, 1.0, 2.0), counts=(1, 2), bandwidths=(0.5, 1.0), map_speeds=(1.0, 2.0))
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +140,7 @@ def test_what_is_there_is_not_measured_again(results: Path, monkeypatch: pytest.
     assert (results / "out/plans.csv").read_bytes() == before
     assert is_picture(results / "out/scatter.png")
     # The speeds are simulated from the profile that the other experiment left.
-    speeds = Sweep(device="npu", speeds=(1.0, 4.0))
+    speeds = Variations(device="npu", speeds=(1.0, 4.0))
     folder = results / "again"
     (folder / "tiny").mkdir(parents=True)
     (folder / "tiny/profile.jsonl").write_bytes((results / "out/tiny/profile.jsonl").read_bytes())
@@ -161,16 +163,63 @@ def test_a_faster_npu_never_makes_the_best_plan_slower_nor_the_kept_one_better(r
     assert {line["measured_s"] for line in lines} == {""}
     by_curve = {
         curve: [float(line["simulated_s"]) for line in lines if line["curve"] == curve]
-        for curve in ("planned anew", "best at 1x, kept", "best single device")
+        for curve in dict.fromkeys(line["curve"] for line in lines)
     }
+    wanted_curves = {"planned anew", "best of several devices", "best at 1x, kept", "cpu alone", "npu alone", "limit"}
+    assert by_curve.keys() == wanted_curves
     assert all(len(times_s) == len(SWEEP.speeds) for times_s in by_curve.values())
-    best_s, kept_s, single_s = by_curve.values()
+    best_s, limit_s = by_curve["planned anew"], by_curve.pop("limit")
     assert best_s == sorted(best_s, reverse=True)
-    assert all(best <= min(other) for best, *other in zip(best_s, kept_s, single_s, strict=True))
-    assert best_s[1] == kept_s[1]
-    assert {line["device"] for line in lines} == {"npu (emulated)"}
+    assert all(best <= min(others) for best, *others in zip(best_s, *by_curve.values(), strict=True))
+    assert all(limit <= best for limit, best in zip(limit_s, best_s, strict=True))
+    assert best_s[1] == by_curve["best at 1x, kept"][1]
+    assert {line["device"] for line in lines} == {"npu (hypothetical)"}
     assert is_picture(results / "out/npu_speed.png")
     assert json.loads((results / "out/npu_speed.json").read_text())["settings"]["speeds"] == [0.5, 1.0, 2.0]
+
+
+def test_more_npus_and_a_better_memory_never_make_the_best_plan_slower(results: Path) -> None:
+    for name, column, values in (
+        ("npu_count", "num_npus", ["1", "2"]),
+        ("memory_bandwidth", "relative_bandwidth", ["0.5", "1.0"]),
+    ):
+        lines = [line for line in table(results / f"out/{name}.csv") if line["curve"] == "planned anew"]
+        assert [line[column] for line in lines] == values
+        times_s = [float(line["simulated_s"]) for line in lines]
+        assert times_s == sorted(times_s, reverse=True)
+        assert is_picture(results / f"out/{name}.png")
+    cells = table(results / "out/speed_bandwidth.csv")
+    assert len(cells) == len(SWEEP.bandwidths) * len(SWEEP.map_speeds)
+    assert all(float(cell["gain_percent"]) >= 0 for cell in cells)
+    assert all(float(cell["bandwidth_bytes_per_s"]) == 1e9 * float(cell["relative_bandwidth"]) for cell in cells)
+    assert is_picture(results / "out/speed_bandwidth.png")
+    turns = table(results / "out/turning_points.csv")
+    assert turns[-1]["what"] == "no longer helps"
+    assert {turn["what"] for turn in turns[:-1]} <= {"best plan changes"}
+
+
+def test_plans_are_executed_beside_an_emulated_device(results: Path) -> None:
+    folder = results / "executed"
+    (folder / "tiny").mkdir(parents=True)
+    (folder / "tiny/profile.jsonl").write_bytes((results / "out/tiny/profile.jsonl").read_bytes())
+    varied = Variations(device="npu", speeds=(0.25, 1.0, 2.0), execute=True)
+    lines = vary([str(results / "tiny.onnx")], platform_in(results), folder, varied, options=OPTIONS)
+    executed = [line for line in lines if line.measured_s is not None]
+    assert {line.speed for line in executed} == {1.0, 2.0}  # 0.25 is below what is executed
+    assert {line.curve for line in lines if line.speed == 1.0 and line.measured_s is None} == {"limit"}
+    for line in executed:
+        assert line.largest_error < 1e-5
+        assert line.measured_low_s <= line.measured_s <= line.measured_high_s
+        # An emulated device is never early: five operators of 1 ms each, so many times as fast.
+        if line.curve == "npu alone":
+            assert line.measured_s > line.simulated_s - 1e-9
+            assert line.simulated_s == line.predicted_s
+    errors = table(folder / "emulated_errors.csv")
+    assert {line["plans"] for line in errors} <= {"all", "on both"}
+    assert all(float(line["worst_percent"]) >= float(line["mean_percent"]) >= 0 for line in errors)
+    assert is_picture(folder / "npu_speed_executed.png")
+    profile = (folder / "tiny/executed/speed-1.jsonl").read_text()
+    assert '"npu":"emulated f32' in profile
 
 
 def test_several_models_share_a_picture_and_have_their_own(results: Path) -> None:
@@ -180,22 +229,6 @@ def test_several_models_share_a_picture_and_have_their_own(results: Path) -> Non
     assert {line["model"] for line in table(results / "out/npu_speed.csv")} == {"tiny", "small"}
     assert is_picture(results / "out/npu_speed.png")
     assert is_picture(results / "out/small/npu_speed.png")
-
-
-def test_a_device_at_another_speed_changes_nothing_else() -> None:
-    # a and b side by side, 8 s on the CPU or 2 s on the NPU each; c on the CPU alone.
-    graph = graph_of({"a": (), "b": (), "c": ("a", "b")})
-    costs_s = {"a": {"cpu": 8.0, "npu": 2.0}, "b": {"cpu": 8.0, "npu": 2.0}, "c": {"cpu": 1.0}}
-    problem = problem_of(graph, costs_s, platform_of("cpu", "npu", setup_s=0.5))
-    twice = at_speed(problem, "npu", 2.0)
-    assert at_speed(problem, "npu", 1.0) is problem
-    assert (twice.cost_s("npu", ("a",)), twice.cost_s("cpu", ("a",)), twice.cost_s("cpu", ("c",))) == (1.0, 8.0, 1.0)
-    assert twice.latency("npu", ("c",)) is None
-    assert twice.latency("npu", ("a",)).measured  # by the measurement that it derives from: groups keep their rank
-    assert twice.platform.device("npu").nature == "hypothetical"
-    # Both on the NPU: 2 + 2 + 0.5 + 1 as measured; 1 + 1 + 0.5 + 1 twice as fast.
-    plan = make_plan("search", problem)
-    assert (makespan_s(problem, plan), makespan_s(twice, plan)) == (5.5, 3.5)
 
 
 def test_a_prediction_knows_nothing_measured_on_the_plan() -> None:
@@ -322,7 +355,7 @@ def test_results_under_other_settings_are_not_mixed(results: Path) -> None:
     with pytest.raises(
         HetsimError, match=r"holds results for speeds \[0.5, 1.0, 2.0\], this run asks for \[1.0, 2.0\]"
     ):
-        vary(models, platform, results / "out", Sweep(device="npu", speeds=(1.0, 2.0)), options=OPTIONS)
+        vary(models, platform, results / "out", Variations(device="npu", speeds=(1.0, 2.0)), options=OPTIONS)
 
 
 def test_a_malformed_csv_is_refused(results: Path, tmp_path: Path) -> None:
@@ -383,7 +416,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 def test_a_device_that_is_not_there_is_named(results: Path, tmp_path: Path) -> None:
     with pytest.raises(PlatformError, match=r"no device 'tpu' on platform 'desk'; it has cpu, npu"):
-        vary([str(results / "tiny.onnx")], platform_in(results), tmp_path, Sweep(device="tpu", speeds=(1.0,)))
+        vary([str(results / "tiny.onnx")], platform_in(results), tmp_path, Variations(device="tpu", speeds=(1.0,)))
 
 
 def test_a_folder_is_calibrated_once_and_for_one_platform(

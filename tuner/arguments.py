@@ -14,6 +14,7 @@ from hetsim.errors import ModelError
 from hetsim.load import Load
 from hetsim.model import Model, load_model
 from hetsim.timeline import Timeline
+from hetsim.what_if import WhatIf
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="An .onnx file, or a name from `hetsim zoo`.")]
 PlatformOption = Annotated[
@@ -41,12 +42,26 @@ DaskOption = Annotated[
     typer.Option("--dask", metavar="ADDRESS", help="Compute points on the Dask cluster of this scheduler."),
 ]
 
+SetOption = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="What if: npu.speed=4, npu.count=2, handover=2x, memory.bandwidth=2x, ...; may be given again.",
+    ),
+]
+
 screen = Console(soft_wrap=False)
 
 
 def say(words: str) -> None:
     """Print words as they are."""
     screen.print(words, markup=False, highlight=False, soft_wrap=True)
+
+
+def hypothesis(what_if: WhatIf) -> tuple[str, ...]:
+    """What there is to say about changes, if there are any: that nothing that follows was measured."""
+    return (f"hypothetical, what follows from: {what_if.words}",) if what_if else ()
 
 
 def warn(warnings: Iterable[str]) -> None:

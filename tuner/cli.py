@@ -16,7 +16,7 @@ from hetsim.breakdown import who_runs_what
 from hetsim.compare import Comparison
 from hetsim.compare import compare as compare_timelines
 from hetsim.costs import plan_problem
-from hetsim.errors import HetsimError, ModelError
+from hetsim.errors import HetsimError, ModelError, ProfileError
 from hetsim.files import write_atomically
 from hetsim.load import parse_load
 from hetsim.machine.drift import moves
@@ -29,6 +29,7 @@ from hetsim.profile import ProfileFile
 from hetsim.simulate import simulate as simulate_plan
 from hetsim.statistics import summarize
 from hetsim.trace import save_trace
+from hetsim.what_if import parse_what_if
 from runtime import Runtime
 from runtime.backends import available_engines, make_backend
 from runtime.calibrate import calibrate as calibrate_platform
@@ -45,7 +46,9 @@ from tuner.arguments import (
     ProfileOption,
     RequestsOption,
     SeedOption,
+    SetOption,
     ShapeOption,
+    hypothesis,
     read_model,
     say,
     say_load,
@@ -54,12 +57,14 @@ from tuner.arguments import (
 )
 from tuner.exits import run_to_exit
 from tuner.finals import Pace, typical_run
+from tuner.hypothetical import hypothetical
 from tuner.progress import OnScreen
 from tuner.provenance import profile_for
 from tuner.readiness import check_machine, check_profile
 from tuner.report import print_outcome
 from tuner.tune import Options
 from tuner.tune import tune as tune_model
+from tuner.tune_hypothetical import tune_hypothetical
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -86,23 +91,28 @@ def tune(
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
+    what_if: SetOption = [],  # noqa: B006
 ) -> None:
-    """Profile, plan with every scheduler, simulate, execute, and keep the plan that measured best."""
-    outcome = tune_model(
-        read_model(model, shape),
-        load_platform(platform),
-        out,
-        options=Options(
-            seed=seed,
-            also=tuple(also),
-            rounds=rounds,
-            max_evaluations=max_evaluations,
-            effort=Effort(repeats=repeats),
-            pace=Pace(num_runs=runs),
-            command=("hetsim", *sys.argv[1:]),
-        ),
-        stages=OnScreen(screen),
+    """Profile, plan with every scheduler, simulate, execute, and keep the plan that measured best.
+
+    What --set changes is profiled as it is, and then emulated as it would be.
+    """
+    changes = parse_what_if(what_if)
+    options = Options(
+        seed=seed,
+        also=tuple(also),
+        rounds=rounds,
+        max_evaluations=max_evaluations,
+        effort=Effort(repeats=repeats),
+        pace=Pace(num_runs=runs),
+        command=("hetsim", *sys.argv[1:]),
     )
+    found, where, stages = read_model(model, shape), load_platform(platform), OnScreen(screen)
+    if changes:
+        outcome = tune_hypothetical(found, where, out, changes, options=options, stages=stages)
+        warn(hypothesis(changes))
+    else:
+        outcome = tune_model(found, where, out, options=options, stages=stages)
     print_outcome(outcome, screen)
     say(f"Look at {out / 'report.html'} and {out / 'timeline.png'}; open {out / 'measured.trace.json'} in Perfetto.")
 
@@ -172,16 +182,30 @@ def run(
     outputs: Annotated[Path | None, typer.Option("--outputs", help="Where to put the outputs, as .npz.")] = None,
     trace: Annotated[Path | None, typer.Option("--trace", help="Write a trace that opens in Perfetto.")] = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw the typical run's timeline.")] = None,
+    what_if: SetOption = [],  # noqa: B006
+    profile: Annotated[
+        Path | None, typer.Option("--profile", help="With --set: what the devices that are changed take as they are.")
+    ] = None,
+    force: ForceOption = False,
 ) -> None:
-    """Execute a plan on the devices, one inference after the other or under a load."""
+    """Execute a plan on the devices, one inference after the other or under a load; changed devices are emulated."""
     found, where = read_model(model, shape), load_platform(platform)
     load = parse_load(requests, every, in_flight)
     read = load_plan(plan)
     found = planned_model(found, read)
     read = read.in_order(found.graph)
     given = random_inputs(found, seed=seed) if inputs is None else _read_inputs(inputs)
+    changes = parse_what_if(what_if)
+    emulation = None
+    if changes:
+        if profile is None:
+            raise ProfileError("--set needs --profile FILE, which says what the devices take as they are")
+        measured, warnings = profile_for(found, where, profile, force=force)
+        machine = hypothetical(found, where, measured, changes, given)
+        where, emulation = machine.platform, machine.emulation
+        warn((*warnings, *hypothesis(changes)))
     check_machine(where, OnScreen(screen))
-    with Runtime(where) as runtime, runtime.load(found, read, num_slots=in_flight) as session:
+    with Runtime(where) as runtime, runtime.load(found, read, num_slots=in_flight, emulation=emulation) as session:
         warm_up(session, given)
         served = serve(session, given, load)
     latency = summarize(served.timeline.latencies_s)
@@ -213,17 +237,24 @@ def compare(
     requests: Annotated[int, typer.Option(min=1, help="Inferences to run; the typical one is compared.")] = 20,
     force: ForceOption = False,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw where the difference comes from.")] = None,
+    what_if: SetOption = [],  # noqa: B006
 ) -> None:
-    """Simulate a plan, execute it, and say where the difference comes from."""
+    """Simulate a plan, execute it, and say where the difference comes from; changed devices are emulated."""
     found, where = read_model(model, shape), load_platform(platform)
     read = load_plan(plan)
     found = planned_model(found, read)
     read = read.in_order(found.graph)
     measured, warnings = profile_for(found, where, profile, force=force)
-    simulated = simulate_plan(plan_problem(found, where, measured, read), read)
-    given = random_inputs(found)
+    given, changes, emulation = random_inputs(found), parse_what_if(what_if), None
+    if changes:
+        machine = hypothetical(found, where, measured, changes, given)
+        where, emulation = machine.platform, machine.emulation
+        simulated = simulate_plan(machine.plan_problem(measured, read), read)
+        warnings = (*warnings, *hypothesis(changes))
+    else:
+        simulated = simulate_plan(plan_problem(found, where, measured, read), read)
     check_machine(where, OnScreen(screen))
-    with Runtime(where) as runtime, runtime.load(found, read) as session:
+    with Runtime(where) as runtime, runtime.load(found, read, emulation=emulation) as session:
         warm_up(session, given)
         typical = typical_run([session.run(given) for _ in range(requests)])
     comparison = compare_timelines(found.graph, read, simulated, typical.timeline, where)

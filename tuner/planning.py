@@ -28,6 +28,7 @@ from hetsim.simulate import simulate as simulate_plan
 from hetsim.timeline import Timeline
 from hetsim.trace import save_trace
 from hetsim.wfcommons import load_workflow
+from hetsim.what_if import WhatIf, parse_what_if
 from tuner.arguments import (
     EveryOption,
     ForceOption,
@@ -35,7 +36,9 @@ from tuner.arguments import (
     PlanOption,
     RequestsOption,
     SeedOption,
+    SetOption,
     ShapeOption,
+    hypothesis,
     read_model,
     say,
     say_load,
@@ -82,9 +85,10 @@ def plan(
         float | None, typer.Option(metavar="SECONDS", help="When to be content with the best so far, as on Ctrl-C.")
     ] = None,
     force: ForceOption = False,
+    what_if: SetOption = [],  # noqa: B006
 ) -> None:
     """Plan a model from a profile, or a problem file; nothing is measured."""
-    source = _source(model, problem, profile, platform, shape, force=force)
+    source = _source(model, problem, profile, platform, shape, force=force, what_if=parse_what_if(what_if))
     solution = solve_on_screen(
         scheduler,
         source.problem,
@@ -117,13 +121,15 @@ def simulate(
     noise: Annotated[bool, typer.Option("--noise", help="Draw durations from the profile's samples.")] = False,
     seed: SeedOption = 0,
     force: ForceOption = False,
+    what_if: SetOption = [],  # noqa: B006
     json: Annotated[bool, typer.Option("--json", help="Print the timeline as JSON.")] = False,
     trace: Annotated[Path | None, typer.Option("--trace", help="Write a trace that opens in Perfetto.")] = None,
 ) -> None:
     """Simulate a plan, for one inference or under a load; nothing is executed."""
     load = parse_load(requests, every, in_flight) if requests > 1 else None
     read = load_plan(plan)
-    source = _source(model, problem, profile, platform, shape, plan=read, force=force)
+    changes = parse_what_if(what_if)
+    source = _source(model, problem, profile, platform, shape, plan=read, force=force, what_if=changes)
     found = source.problem
     read = read.in_order(found.graph)
     drawn = None
@@ -214,8 +220,9 @@ def _source(
     *,
     plan: Plan | None = None,
     force: bool,
+    what_if: WhatIf,
 ) -> _Source:
-    """What MODEL and its options stand for, or the problem file; costs as ``plan`` meets them, if one is given.
+    """What MODEL and its options, or the problem file, stand for, changed; costs as ``plan`` meets them, if given.
 
     Raises:
         HetsimError: If both are given, or neither, or anything about them is wrong.
@@ -226,7 +233,7 @@ def _source(
         for name, given in (("--profile", profile), ("--platform", platform), ("--shape", shape)):
             if given:
                 raise ProblemError(f"{name} belongs to a MODEL; a problem file says itself what it costs and where")
-        return _Source(problem=load_problem(problem))
+        return _Source(problem=what_if.problem(load_problem(problem)), warnings=hypothesis(what_if))
     if model is None or profile is None:
         raise ProblemError(f"{model} needs --profile FILE; measure it with: hetsim profile {model} --out FILE")
     found, where = read_model(model, shape), load_platform(platform or DEFAULT_PLATFORM)
@@ -236,7 +243,7 @@ def _source(
     else:
         rewritten = planned_model(found, plan)
         made = plan_problem(rewritten, where, measured, plan.in_order(rewritten.graph))
-    return _Source(problem=made, profile=measured, warnings=warnings)
+    return _Source(problem=what_if.problem(made), profile=measured, warnings=(*warnings, *hypothesis(what_if)))
 
 
 def _as_json(timeline: Timeline, warnings: Sequence[str] = ()) -> str:

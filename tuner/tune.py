@@ -115,8 +115,8 @@ def tune(
                 )
     with stages.stage("references") as report:
         alone_s = engines_alone_s(platform, model, truth.inputs, pace=options.pace, report=report)
-    outcome = replace(_judge(model, platform, finalists, alone_s, options), warnings=warnings)
-    _leave(out, model, platform, finalists, outcome)
+    outcome = replace(judge(model, platform, finalists, alone_s, options), warnings=warnings)
+    leave(out, model, platform, finalists, outcome)
     return outcome
 
 
@@ -194,7 +194,7 @@ def _part(report: Report, number: int, count: int, words: str) -> Progress:
     return lambda done, of, _best_s, _bound_s=0.0: report((number + done / max(of, 1)) / count, words)
 
 
-def _judge(
+def judge(
     model: Model,
     platform: Platform,
     finalists: Mapping[str, Finalist],
@@ -255,7 +255,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _leave(out: Path, model: Model, platform: Platform, finalists: Mapping[str, Finalist], outcome: Outcome) -> None:
+def leave(out: Path, model: Model, platform: Platform, finalists: Mapping[str, Finalist], outcome: Outcome) -> None:
     """Write the folder's files, the summary last: where it is, all is."""
     rows = by_scheduler(finalists)
     for name, finalist in rows.items():

@@ -1,0 +1,75 @@
+"""Machines that nobody has, executed: changed devices are emulated beside those that are here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hetsim.acted import acted_problem, replayed_problem
+from hetsim.costs import make_problem, plan_context
+from hetsim.errors import PlatformError
+from hetsim.machine.platform import Platform
+from hetsim.model import Model
+from hetsim.plan import Plan
+from hetsim.problem import Problem
+from hetsim.profile import Profile
+from hetsim.what_if import WhatIf
+from runtime.backends.protocol import Array
+from runtime.emulation import Emulation, with_emulated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hypothetical:
+    """A changed machine, ready to be executed.
+
+    Attributes:
+        platform: With the changed devices emulated.
+        problem: The problem to plan for, with all rules of the model.
+        acted: What of it is acted out, and can be compared with executions.
+        emulation: What emulated devices take and hand out.
+    """
+
+    platform: Platform
+    problem: Problem
+    acted: Problem
+    emulation: Emulation
+
+    def plan_problem(self, replays: Profile, plan: Plan) -> Problem:
+        """The acted problem as a plan meets it: real devices take what they took in its serial replays, if any."""
+        if plan_context(replays, plan) is None:
+            return self.acted
+        return replayed_problem(self.acted, self.emulation.devices, replays, plan)
+
+
+def hypothetical(
+    model: Model, platform: Platform, profile: Profile, what_if: WhatIf, inputs: Mapping[str, Array]
+) -> Hypothetical:
+    """The machine as changed, for execution with these inputs.
+
+    Args:
+        model: The model.
+        platform: The devices as they are.
+        profile: Of these.
+        what_if: What is changed.
+        inputs: The model's inputs by tensor.
+
+    Raises:
+        PlatformError: If a change cannot be executed, or there is no core for an emulated device.
+        ProblemError: If an operator can run nowhere any more.
+    """
+    for change in what_if.changes:
+        if change.kind == "memory":
+            raise PlatformError(
+                f"--set {change.words!r} can be planned for and simulated, but not executed on the memory that is here"
+            )
+    problem = what_if.problem(make_problem(model, platform, profile))
+    devices = what_if.devices(platform)
+    acted = acted_problem(problem, devices, profile)
+    return Hypothetical(
+        platform=with_emulated(problem.platform, devices),
+        problem=problem,
+        acted=acted,
+        emulation=Emulation(
+            model=model, devices=devices, problem=acted, inputs=inputs, links=what_if.links(problem.platform)
+        ),
+    )

@@ -1,0 +1,109 @@
+"""From a model and a changed machine to the plan that measured best, changed devices being emulated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hetsim.files import write_atomically
+from hetsim.machine.platform import Platform, format_platform
+from hetsim.model import Model
+from hetsim.plan import Plan
+from hetsim.profile import ProfileFile
+from hetsim.simulate import simulate
+from hetsim.what_if import WhatIf
+from runtime import RefusedError, Runtime
+from runtime.calibrate import calibrate
+from runtime.profiler import make_header, profile_covers
+from scheduler.registry import make_plan
+from tuner.finals import Finalist, execute
+from tuner.hypothetical import Hypothetical, hypothetical
+from tuner.progress import Silent, Stages
+from tuner.report import Outcome
+from tuner.truth import find_truth
+from tuner.tune import Options, executed_names, judge, leave
+
+
+def tune_hypothetical(
+    model: Model,
+    platform: Platform,
+    out: Path,
+    what_if: WhatIf,
+    *,
+    options: Options | None = None,
+    stages: Stages | None = None,
+) -> Outcome:
+    """Find the plan that measures best on a changed machine, and leave all that led to it in a folder.
+
+    The devices as they are are measured first, and ``profile.jsonl`` and ``platform.toml`` are about them. What follows
+    is hypothetical: planned on the changed machine and executed with the changed devices emulated; their serial replays
+    are in ``emulated.jsonl``. Nothing is measured between searches, as what an emulated device takes is known.
+
+    Raises:
+        HetsimError: If the model, the platform or a device cannot do what is asked, or a change cannot be executed.
+        OSError: If the folder cannot be written.
+    """
+    options, stages = options or Options(), stages or Silent()
+    what_if.platform(platform)  # before any time is spent
+    truth = find_truth(model, seed=options.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    with Runtime(platform) as runtime:
+        if platform.calibration is None:
+            with stages.stage("calibrate") as report:
+                platform = calibrate(runtime, progress=report)
+        write_atomically(out / "platform.toml", format_platform(platform).encode())
+        with (
+            ProfileFile(out / "profile.jsonl", make_header(runtime, model)) as file,
+            stages.stage("profile") as report,
+        ):
+            profile_covers(runtime, model, file, effort=options.effort, progress=report)
+            profile = file.profile
+    machine = hypothetical(model, platform, profile, what_if, truth.inputs)
+    with stages.stage("plan") as report:
+        plans: dict[str, Plan] = {}
+        names = executed_names(machine.problem, options.also)
+        for number, name in enumerate(names):
+            report(number / len(names), name)
+            limit = options.max_evaluations if name == "search" else None
+            plans[name] = make_plan(name, machine.problem, seed=options.seed, max_evaluations=limit)
+    (out / "emulated.jsonl").unlink(missing_ok=True)  # replays belong to the executions of the same run
+    with (
+        Runtime(machine.platform) as runtime,
+        ProfileFile(out / "emulated.jsonl", make_header(runtime, model)) as file,
+        stages.stage("execute") as report,
+    ):
+        plans = _accepted(runtime, model, machine, plans, stages)
+        distinct = {plan.digest: plan for plan in plans.values()}
+        executions = execute(
+            runtime,
+            model,
+            list(distinct.values()),
+            truth,
+            file=file,
+            pace=options.pace,
+            report=report,
+            emulation=machine.emulation,
+        )
+        replays = file.profile
+    finalists = {
+        digest: Finalist(plan=plan, simulated=simulate(machine.plan_problem(replays, plan), plan), execution=execution)
+        for (digest, plan), execution in zip(distinct.items(), executions, strict=True)
+    }
+    by_name = {name: finalists[plan.digest] for name, plan in plans.items()}
+    outcome = judge(model, machine.platform, by_name, {}, options)
+    leave(out, model, machine.platform, by_name, outcome)
+    return outcome
+
+
+def _accepted(
+    runtime: Runtime, model: Model, machine: Hypothetical, plans: dict[str, Plan], stages: Stages
+) -> dict[str, Plan]:
+    """The plans that the engines of the real devices accept; of the others it is said that they are dropped."""
+    accepted: dict[str, Plan] = {}
+    for name, plan in plans.items():
+        try:
+            runtime.load(model, plan, emulation=machine.emulation).close()
+        except RefusedError as refusal:
+            stages.say(f"{name}: dropped, {refusal}")
+        else:
+            accepted[name] = plan
+    return accepted
