@@ -114,9 +114,10 @@ def profile(
     shape: ShapeOption = [],  # noqa: B006
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
 ) -> None:
-    """Measure operators and groups of operators on every device."""
+    """Measure operators and groups of operators on every device that is here."""
     found = read_model(model, shape)
-    with Runtime(load_platform(platform)) as runtime, ProfileFile(out, make_header(runtime, found)) as file:
+    measurable = load_platform(platform).measured_part()
+    with Runtime(measurable) as runtime, ProfileFile(out, make_header(runtime, found)) as file:
         with OnScreen(screen).stage("profile") as report:
             profile_covers(runtime, found, file, effort=Effort(repeats=repeats), progress=report)
         measured = file.profile
@@ -239,6 +240,9 @@ def platform(context: typer.Context) -> None:
         described = load_platform(name)
         say(f"platform {name}: {described.description}")
         for device in described.devices:
+            if device.source is not None:
+                say(f"  {device.label}: {device.source.words}")
+                continue
             try:
                 words = f"{make_backend(device).describe()}, cores {', '.join(map(str, device.cores)) or 'any'}"
             except HetsimError as error:
