@@ -80,18 +80,32 @@ class Cycles:
     def _node(self, op: str) -> onnx.GraphProto:
         """A graph of that operator alone, the same for all operators of its shape."""
         own = self._nodes[op]
-        names = {name: f"in{i}" for i, name in enumerate(own.input)} | {name: "out" for name in own.output}
-        node = onnx.NodeProto()
-        node.CopyFrom(own)
-        node.name = "op"
-        node.attribute.sort(key=lambda attribute: attribute.name)
-        node.input[:] = [names[name] for name in own.input[:2]]  # a bias makes no difference to an array
-        node.output[:] = ["out"]
-        read = [self._value(name, names[name]) for name in own.input[:2]]
-        return helper.make_graph([node], "op", read, [self._value(own.output[0], "out")])
-
-    def _value(self, tensor: str, name: str) -> onnx.ValueInfoProto:
-        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, self._shapes[tensor])
+        read, weights, made = (self._shapes[name] for name in (*own.input[:2], own.output[0]))  # a bias costs nothing
+        settings: dict[str, int | list[int]] = {}
+        if own.op_type == "Conv":
+            given = {attribute.name: attribute for attribute in own.attribute}
+            strides = list(given["strides"].ints) if "strides" in given else [1, 1]
+            dilations = list(given["dilations"].ints) if "dilations" in given else [1, 1]
+            spans = zip(read[2:], weights[2:], made[2:], strides, dilations, strict=True)
+            # All that a padding reads in: where it lies makes no difference to an array.
+            pads = [max((out - 1) * stride + (size - 1) * gap + 1 - has, 0) for has, size, out, stride, gap in spans]
+            settings = {
+                "kernel_shape": list(weights[2:]),
+                "strides": strides,
+                "dilations": dilations,
+                "pads": [pad // 2 for pad in pads] + [pad - pad // 2 for pad in pads],
+                "group": given["group"].i if "group" in given else 1,
+            }
+        elif own.op_type == "Gemm":
+            given = {attribute.name: attribute for attribute in own.attribute}
+            read, weights = (
+                shape[::-1] if name in given and given[name].i else shape
+                for name, shape in (("transA", read), ("transB", weights))
+            )
+        node = helper.make_node(own.op_type, ["in", "weights"], ["out"], name="op", **settings)
+        shapes = (("in", read), ("weights", weights), ("out", made))
+        first, second, out = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, s) for name, s in shapes)
+        return helper.make_graph([node], "op", [first, second], [out])
 
     def _ask(self, graph: onnx.GraphProto, op: str) -> float:
         try:
