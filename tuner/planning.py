@@ -235,9 +235,7 @@ def _source(
         words = "" if platform is None else f" --platform {platform}"
         raise ProblemError(f"{model} needs --profile FILE; measure it with: hetsim profile {model}{words} --out FILE")
     found = read_model(model, shape)
-    measured, warnings = None, ()
-    if profile is not None:
-        measured, warnings = profile_for(found, where, profile, force=force)
+    measured, warnings = (None, ()) if profile is None else profile_for(found, where, profile, force=force)
     if plan is None:
         made = make_problem(found, where, measured)
     else:

@@ -14,7 +14,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -29,6 +29,7 @@ from hetsim.files import write_atomically
 from hetsim.machine.sources import Architecture
 from hetsim.model.onnx_graph import label
 from hetsim.model.onnx_import import Model
+
 
 class Cycles:
     """Cycles that ZigZag gives operators of a model on an architecture, looked up in a file before it is asked.
@@ -72,39 +73,33 @@ class Cycles:
         key = hashlib.sha256(self._described + b"\0" + node.SerializeToString(deterministic=True)).hexdigest()
         if key not in self._known:
             found = self._ask(node, op)
-            with _locked(self._path):  # another process may have added to it meanwhile
-                self._known = {**_read(self._path), key: found}
-                write_atomically(self._path, msgspec.json.format(msgspec.json.encode(self._known), indent=1))
+            try:
+                with _locked(self._path):  # another process may have added to it meanwhile
+                    self._known = {**_read(self._path), key: found}
+                    write_atomically(self._path, msgspec.json.format(msgspec.json.encode(self._known), indent=1))
+            except OSError as error:
+                raise PlatformError(
+                    f"cannot keep cycles in {self._path}: {error.strerror}; "
+                    f"name another file as device.{self._device}.architecture.cache"
+                ) from None
         return self._known[key]
 
     def _node(self, op: str) -> onnx.GraphProto:
         """A graph of that operator alone, the same for all operators of its shape."""
         own = self._nodes[op]
+        given = {attribute.name: attribute for attribute in own.attribute}
         read, weights, made = (self._shapes[name] for name in (*own.input[:2], own.output[0]))  # a bias costs nothing
-        settings: dict[str, int | list[int]] = {}
+        node = helper.make_node(own.op_type, ["in", "weights"], ["out"], name="op")
         if own.op_type == "Conv":
-            given = {attribute.name: attribute for attribute in own.attribute}
-            strides = list(given["strides"].ints) if "strides" in given else [1, 1]
-            dilations = list(given["dilations"].ints) if "dilations" in given else [1, 1]
-            spans = zip(read[2:], weights[2:], made[2:], strides, dilations, strict=True)
-            # All that a padding reads in: where it lies makes no difference to an array.
-            pads = [max((out - 1) * stride + (size - 1) * gap + 1 - has, 0) for has, size, out, stride, gap in spans]
-            settings = {
-                "kernel_shape": list(weights[2:]),
-                "strides": strides,
-                "dilations": dilations,
-                "pads": [pad // 2 for pad in pads] + [pad - pad // 2 for pad in pads],
-                "group": given["group"].i if "group" in given else 1,
-            }
+            settings = _settings(given, read, weights, made)
+            node.attribute.extend(helper.make_attribute(name, value) for name, value in settings.items())
         elif own.op_type == "Gemm":
-            given = {attribute.name: attribute for attribute in own.attribute}
-            read, weights = (
-                shape[::-1] if name in given and given[name].i else shape
-                for name, shape in (("transA", read), ("transB", weights))
-            )
-        node = helper.make_node(own.op_type, ["in", "weights"], ["out"], name="op", **settings)
+            read = read[::-1] if "transA" in given and given["transA"].i else read
+            weights = weights[::-1] if "transB" in given and given["transB"].i else weights
         shapes = (("in", read), ("weights", weights), ("out", made))
-        first, second, out = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, s) for name, s in shapes)
+        first, second, out = (
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in shapes
+        )
         return helper.make_graph([node], "op", [first, second], [out])
 
     def _ask(self, graph: onnx.GraphProto, op: str) -> float:
@@ -132,6 +127,23 @@ class Cycles:
                 f"{type(error).__name__} {words[0] if words else ''}"
             ) from None
         return float(found)
+
+
+def _settings(
+    given: Mapping[str, onnx.AttributeProto], read: Sequence[int], weights: Sequence[int], made: Sequence[int]
+) -> dict[str, int | list[int]]:
+    """A convolution's settings, all spelled out. Where padding lies makes no difference, so it lies on both sides."""
+    strides = list(given["strides"].ints) if "strides" in given else [1, 1]
+    dilations = list(given["dilations"].ints) if "dilations" in given else [1, 1]
+    spans = zip(read[2:], weights[2:], made[2:], strides, dilations, strict=True)
+    pads = [max((out - 1) * stride + (size - 1) * gap + 1 - has, 0) for has, size, out, stride, gap in spans]
+    return {
+        "kernel_shape": list(weights[2:]),
+        "strides": strides,
+        "dilations": dilations,
+        "pads": [pad // 2 for pad in pads] + [pad - pad // 2 for pad in pads],
+        "group": given["group"].i if "group" in given else 1,
+    }
 
 
 def cache_path() -> Path:

@@ -105,7 +105,7 @@ class Architecture:
         """
         if precision != "i8":
             raise PlatformError(
-                f"{path} is worked out for i8 alone, but the device's precision is {precision}; set precision = \"i8\""
+                f'{path} is worked out for i8 alone, but the device\'s precision is {precision}; set precision = "i8"'
             )
         require(0 < self.clock_hz < math.inf, f"{path}.clock_hz", "a finite number above 0", self.clock_hz)
         if self.memory_bytes_per_s is not None:

@@ -74,7 +74,7 @@ def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, sub
         ticks.append(place + (len(group.bars) - 1) / 2)
         for bar in group.bars:
             axes.barh(place, bar.value, height=0.86, color=colours[bar.label])
-            end = bar.value
+            end = max(bar.value, 0.0)
             if bar.low is not None and bar.high is not None:
                 axes.plot([bar.low, bar.high], [place, place], color=style.INK, linewidth=1.2)
                 end = max(end, bar.high)
@@ -91,7 +91,7 @@ def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, sub
         place += 1.0
     axes.set_yticks(ticks, [style.plain(group.label) for group in groups])
     axes.set_ylim(max(place - 1.0, 1.0) - 0.3, -0.7)
-    axes.set_xlim(left=0)
+    axes.set_xlim(left=min(0.0, *(1.15 * bar.value for group in groups for bar in group.bars), 0.0))
     axes.set_xlabel(axis, size=style.TEXT_PT, color=style.INK)
     figure.legend(
         handles=[Patch(color=colours[label], label=label) for label in labels],

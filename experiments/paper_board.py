@@ -1,0 +1,252 @@
+"""Question: what does PartitionTuner gain on the board of its paper, with one VTA unit and with four?
+
+The board is hypothetical: its devices take what their data sheets say (hetsim/machine/platforms/paper-board.toml has
+the figures and their sources), so every time here is simulated and nothing is measured. Beside the gains stand those
+that the paper publishes, as far as its abstract names them (Yu et al., ETRI Journal 45(2), 2023, doi
+10.4218/etrij.2021-0446). docs/hypothetical.md discusses why they differ.
+
+``paper_board.csv`` has the numbers, ``paper_board.json`` says where they come from, and ``paper_board_1.png`` and
+``paper_board_4.png`` are drawn from the CSV alone.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from experiments.records import Record, Settings, fill, model_names, read_rows
+from hetsim.costs import make_problem
+from hetsim.machine.platform import load_platform
+from hetsim.model import Model
+from hetsim.pictures import Bar, Group, draw_bars
+from hetsim.plan import Plan
+from hetsim.problem import Problem
+from hetsim.simulate import makespan_s
+from scheduler.registry import make_plan
+from scheduler.segments import plan_from_labels
+from scheduler.type_based import HEAVY_KINDS
+from tuner.exits import run_to_exit
+from tuner.progress import OnScreen, Silent, Stages
+
+COMMAND = "python -m experiments.paper_board"
+NAME = "paper_board"
+MODELS = ("squeezenet", "resnet18", "resnet50", "inception_v1", "inception_v2", "shufflenet", "mobilenet_v2")
+"""The abstract names the first three; the authors' compiler comes with examples of the others or their like."""
+BOARDS: Mapping[str, int] = {"paper-board": 1, "paper-board-4": 4}
+"""By platform, its VTA units."""
+TYPE_BASED, WITH_RELU, INDIVIDUAL, TUNER, OURS = (
+    "type_based",
+    "type_based+relu",
+    "individual",
+    "partition_tuner",
+    "search",
+)
+PUBLISHED: Mapping[tuple[str, str], float] = {
+    ("squeezenet", TYPE_BASED): 0.0503,
+    ("squeezenet", INDIVIDUAL): 0.0273,
+    ("resnet18", INDIVIDUAL): 0.0536,
+    ("resnet50", INDIVIDUAL): 0.0718,
+}
+"""By network and baseline, how much better the paper says that PartitionTuner is."""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardLine:
+    """A line of paper_board.csv: a scheduler's plan for one network on one board.
+
+    Attributes:
+        model: The network.
+        platform: The board.
+        num_npus: VTA units that it has.
+        scheduler: Who planned.
+        simulated_s: What the plan takes by the model of the hypothetical board.
+        num_segments: Compiled units.
+        num_devices: Devices that it uses.
+        tuner_gain: The part of its time that PartitionTuner's plan saves; below 0 where that is slower.
+        published_gain: The same as the paper has it; None where its abstract says nothing.
+        search_gain: The part of its time that the plan of ``search`` saves.
+    """
+
+    model: str
+    platform: str
+    num_npus: int
+    scheduler: str
+    simulated_s: float
+    num_segments: int
+    num_devices: int
+    tuner_gain: float
+    published_gain: float | None
+    search_gain: float
+
+
+@app.command()
+def paper_board(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
+    models: Annotated[
+        str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")
+    ] = ",".join(MODELS),
+    seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
+    max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
+) -> None:
+    """Plan networks for the board of the PartitionTuner paper, which is hypothetical here."""
+    command = shlex.join((*shlex.split(COMMAND), *sys.argv[1:]))
+    screen = Console()
+    lines = compare(
+        model_names(models),
+        out,
+        seed=seed,
+        max_evaluations=max_evaluations,
+        command=command,
+        stages=OnScreen(screen),
+    )
+    print_lines(lines, screen)
+
+
+def compare(
+    models: Sequence[str],
+    out: Path,
+    *,
+    seed: int = 0,
+    max_evaluations: int = 3000,
+    command: str = COMMAND,
+    stages: Stages | None = None,
+) -> list[BoardLine]:
+    """All lines of ``out/paper_board.csv`` once every model has some; the pictures are brought up to date as well.
+
+    Raises:
+        HetsimError: If a model cannot be planned, or the folder holds results under other settings.
+        OSError: If the folder cannot be written.
+    """
+    stages = stages or Silent()
+    settings: Settings = {"platforms": ", ".join(BOARDS), "seed": seed, "max_evaluations": max_evaluations}
+    path = out / f"{NAME}.csv"
+    record = Record(path, BoardLine, settings=settings, command=command)
+
+    def rows_of(model: Model) -> list[BoardLine]:
+        with stages.stage(f"plan {model.name}") as report:
+            lines = []
+            for number, board in enumerate(BOARDS):
+                report(number / len(BOARDS), board)
+                lines += _lines(model, board, seed=seed, max_evaluations=max_evaluations)
+            return lines
+
+    fill(record, models, rows_of, seed=seed)
+    draw(path, out)
+    return record.rows
+
+
+def _lines(model: Model, board: str, *, seed: int, max_evaluations: int) -> list[BoardLine]:
+    problem = make_problem(model, load_platform(board))
+    plans: dict[str, Plan] = {}
+    for name in (TYPE_BASED, WITH_RELU, INDIVIDUAL, TUNER, OURS):
+        if name == WITH_RELU:
+            plans[name] = with_relu(problem)
+        else:
+            plans[name] = make_plan(name, problem, seed=seed, max_evaluations=max_evaluations)
+    takes_s = {name: makespan_s(problem, plan) for name, plan in plans.items()}
+    return [
+        BoardLine(
+            model=model.name,
+            platform=board,
+            num_npus=BOARDS[board],
+            scheduler=name,
+            simulated_s=takes_s[name],
+            num_segments=plan.num_segments,
+            num_devices=sum(map(bool, plan.queues.values())),
+            tuner_gain=1 - takes_s[TUNER] / takes_s[name],
+            published_gain=PUBLISHED.get((model.name, name)),
+            search_gain=1 - takes_s[OURS] / takes_s[name],
+        )
+        for name, plan in plans.items()
+    ]
+
+
+def with_relu(problem: Problem) -> Plan:
+    """The plan of ``type_based``, but a ReLU goes with the convolution before it, as the paper's compiler fuses them."""
+    devices, graph = problem.platform.devices, problem.graph
+    cpu = next(device.name for device in devices if device.kind == "cpu")
+    npu = next(device.name for device in devices if device.kind == "npu")
+    device_of: dict[str, str] = {}
+    for op in graph.ops:
+        before = graph.predecessors[op.name]
+        follows = op.kind == "Relu" and len(before) == 1 and device_of[before[0]] == npu
+        heavy = op.kind in HEAVY_KINDS or follows
+        device_of[op.name] = npu if heavy and npu in problem.devices_for((op.name,)) else cpu
+    return plan_from_labels(problem, WITH_RELU, device_of, connected=True)
+
+
+def draw(csv_path: Path, folder: Path) -> None:
+    """Draw what a paper_board.csv holds, a picture for each board.
+
+    Raises:
+        HetsimError: If the CSV is malformed.
+        OSError: If a file cannot be read or written.
+    """
+    rows = read_rows(csv_path, BoardLine)
+    bars: Mapping[str, Callable[[BoardLine], Bar | None]] = {
+        TYPE_BASED: lambda line: _bar("over type-based", line.tuner_gain),
+        WITH_RELU: lambda line: _bar("over type-based, ReLU with its convolution", line.tuner_gain),
+        INDIVIDUAL: lambda line: _bar("over individual profiles", line.tuner_gain),
+    }
+    for num_npus in sorted(set(BOARDS.values())):
+        groups = []
+        for model in dict.fromkeys(row.model for row in rows):
+            own = [row for row in rows if row.model == model and row.num_npus == num_npus]
+            drawn = [bars[row.scheduler](row) for row in own if row.scheduler in bars]
+            drawn += [
+                _bar(f"published, over {words}", row.published_gain)
+                for row in own
+                for name, words in ((TYPE_BASED, "type-based"), (INDIVIDUAL, "individual profiles"))
+                if row.scheduler == name
+            ]
+            drawn += [_bar("search over PartitionTuner", row.search_gain) for row in own if row.scheduler == TUNER]
+            groups.append(Group(label=model, bars=tuple(bar for bar in drawn if bar is not None)))
+        draw_bars(
+            groups,
+            folder / f"{NAME}_{num_npus}.png",
+            title=f"PartitionTuner's gain, Cortex-A53 and {num_npus} VTA",
+            subtitle="simulated on a hypothetical board, by data sheets; published gains are the paper's, on a real one",
+            axis="time saved, %",
+        )
+
+
+def _bar(label: str, gain: float | None) -> Bar | None:
+    return None if gain is None else Bar(label=label, value=100 * gain)
+
+
+def print_lines(lines: Sequence[BoardLine], screen: Console) -> None:
+    """Print a table of the boards: what each scheduler's plan takes, and what PartitionTuner gains over it."""
+    table = Table("network", "VTA", "plan", "ms", "PartitionTuner", "published", "search", box=None)
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for line in lines:
+        table.add_row(
+            line.model,
+            str(line.num_npus),
+            line.scheduler,
+            f"{line.simulated_s * 1e3:.2f}",
+            f"{line.tuner_gain:.2%}",
+            "" if line.published_gain is None else f"{line.published_gain:.2%}",
+            f"{line.search_gain:.2%}",
+        )
+    screen.print("Milliseconds on hypothetical boards, and the part that other plans save of them:")
+    screen.print(table)
+
+
+def main() -> None:
+    """Run the experiment; a mistake of the user's becomes one line and exit code 2."""
+    run_to_exit(app, command=COMMAND)
+
+
+if __name__ == "__main__":
+    main()
