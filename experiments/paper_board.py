@@ -5,16 +5,17 @@ the figures and their sources), so every time here is simulated and nothing is m
 that the paper publishes, as far as its abstract names them (Yu et al., ETRI Journal 45(2), 2023, doi
 10.4218/etrij.2021-0446). docs/hypothetical.md discusses why they differ.
 
-``paper_board.csv`` has the numbers, ``paper_board.json`` says where they come from, and ``paper_board_1.png`` and
-``paper_board_4.png`` are drawn from the CSV alone.
+Many figures of the board are assumed. ``paper_board_assumptions.csv`` has the gains with each of these halved and
+doubled. ``paper_board.csv`` has the numbers, the .json files say where they come from, and ``paper_board_1.png`` and
+``paper_board_4.png`` are drawn from the CSVs alone: a whisker spans what a gain becomes.
 """
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,8 @@ from rich.table import Table
 
 from experiments.records import Record, Settings, fill, model_names, read_rows
 from hetsim.costs import make_problem
-from hetsim.machine.platform import load_platform
+from hetsim.machine.platform import Platform, load_platform
+from hetsim.machine.sources import Sheet
 from hetsim.model import Model
 from hetsim.pictures import Bar, Group, draw_bars
 from hetsim.plan import Plan
@@ -49,6 +51,12 @@ TYPE_BASED, WITH_RELU, INDIVIDUAL, TUNER, OURS = (
     "partition_tuner",
     "search",
 )
+OVER = {
+    TYPE_BASED: "over type-based",
+    WITH_RELU: "over type-based, ReLU with its convolution",
+    INDIVIDUAL: "over individual profiles",
+}
+"""Baselines, in words."""
 PUBLISHED: Mapping[tuple[str, str], float] = {
     ("squeezenet", TYPE_BASED): 0.0503,
     ("squeezenet", INDIVIDUAL): 0.0273,
@@ -56,6 +64,8 @@ PUBLISHED: Mapping[tuple[str, str], float] = {
     ("resnet50", INDIVIDUAL): 0.0718,
 }
 """By network and baseline, how much better the paper says that PartitionTuner is."""
+
+FACTORS = (0.5, 2.0)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -87,6 +97,29 @@ class BoardLine:
     tuner_gain: float
     published_gain: float | None
     search_gain: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssumptionLine:
+    """A line of paper_board_assumptions.csv: PartitionTuner's gain with one assumed figure changed.
+
+    Attributes:
+        model: The network.
+        platform: The board.
+        num_npus: VTA units that it has.
+        assumption: The figure that is changed.
+        factor: What it is multiplied by.
+        scheduler: The baseline.
+        tuner_gain: The part of the baseline's time that PartitionTuner's plan saves.
+    """
+
+    model: str
+    platform: str
+    num_npus: int
+    assumption: str
+    factor: float
+    scheduler: str
+    tuner_gain: float
 
 
 @app.command()
@@ -131,6 +164,8 @@ def compare(
     settings: Settings = {"platforms": ", ".join(BOARDS), "seed": seed, "max_evaluations": max_evaluations}
     path = out / f"{NAME}.csv"
     record = Record(path, BoardLine, settings=settings, command=command)
+    varied_path = out / f"{NAME}_assumptions.csv"
+    varied = Record(varied_path, AssumptionLine, settings={**settings, "factors": list(FACTORS)}, command=command)
 
     def rows_of(model: Model) -> list[BoardLine]:
         with stages.stage(f"plan {model.name}") as report:
@@ -140,19 +175,24 @@ def compare(
                 lines += _lines(model, board, seed=seed, max_evaluations=max_evaluations)
             return lines
 
+    def varied_of(model: Model) -> list[AssumptionLine]:
+        with stages.stage(f"vary {model.name}") as report:
+            cases = [(board, name, factor) for board in BOARDS for name in ASSUMPTIONS for factor in FACTORS]
+            lines = []
+            for number, (board, name, factor) in enumerate(cases):
+                report(number / len(cases), f"{name} x {factor:g}")
+                lines += _varied(model, board, name, factor)
+            return lines
+
     fill(record, models, rows_of, seed=seed)
-    draw(path, out)
+    fill(varied, models, varied_of, seed=seed)
+    draw(path, varied_path, out)
     return record.rows
 
 
 def _lines(model: Model, board: str, *, seed: int, max_evaluations: int) -> list[BoardLine]:
     problem = make_problem(model, load_platform(board))
-    plans: dict[str, Plan] = {}
-    for name in (TYPE_BASED, WITH_RELU, INDIVIDUAL, TUNER, OURS):
-        if name == WITH_RELU:
-            plans[name] = with_relu(problem)
-        else:
-            plans[name] = make_plan(name, problem, seed=seed, max_evaluations=max_evaluations)
+    plans = {**_plans(problem), OURS: make_plan(OURS, problem, seed=seed, max_evaluations=max_evaluations)}
     takes_s = {name: makespan_s(problem, plan) for name, plan in plans.items()}
     return [
         BoardLine(
@@ -171,8 +211,81 @@ def _lines(model: Model, board: str, *, seed: int, max_evaluations: int) -> list
     ]
 
 
+def _plans(problem: Problem) -> dict[str, Plan]:
+    """The plans of PartitionTuner and of its baselines."""
+    plans = {TYPE_BASED: make_plan(TYPE_BASED, problem), WITH_RELU: with_relu(problem)}
+    return {**plans, INDIVIDUAL: make_plan(INDIVIDUAL, problem), TUNER: make_plan(TUNER, problem)}
+
+
+def _varied(model: Model, board: str, assumption: str, factor: float) -> list[AssumptionLine]:
+    problem = make_problem(model, ASSUMPTIONS[assumption](load_platform(board), factor))
+    takes_s = {name: makespan_s(problem, plan) for name, plan in _plans(problem).items()}
+    return [
+        AssumptionLine(
+            model=model.name,
+            platform=board,
+            num_npus=BOARDS[board],
+            assumption=assumption,
+            factor=factor,
+            scheduler=name,
+            tuner_gain=1 - takes_s[TUNER] / takes_s[name],
+        )
+        for name in (TYPE_BASED, WITH_RELU, INDIVIDUAL)
+    ]
+
+
+def _with_sheets(platform: Platform, kind: str, change: Callable[[Sheet], Sheet]) -> Platform:
+    """The platform with the data sheets of all devices of a kind changed."""
+    return platform.with_devices(
+        *(
+            replace(device, sheet=change(device.sheet))
+            for device in platform.devices
+            if device.kind == kind and device.sheet is not None
+        )
+    )
+
+
+def _core_speed(platform: Platform, factor: float) -> Platform:
+    return _with_sheets(
+        platform,
+        "cpu",
+        lambda sheet: replace(
+            sheet, efficiency=sheet.efficiency * factor, elements_per_s=sheet.elements_per_s * factor
+        ),
+    )
+
+
+def _vta_bandwidth(platform: Platform, factor: float) -> Platform:
+    return _with_sheets(
+        platform, "npu", lambda sheet: replace(sheet, memory_bytes_per_s=sheet.memory_bytes_per_s * factor)
+    )
+
+
+def _vta_launch(platform: Platform, factor: float) -> Platform:
+    return platform.with_devices(
+        *(replace(device, launch_s=device.launch_s * factor) for device in platform.devices if device.kind == "npu")
+    )
+
+
+def _hand_overs(platform: Platform, factor: float) -> Platform:
+    links = {
+        pair: replace(link, setup_s=link.setup_s * factor, bandwidth_bytes_per_s=link.bandwidth_bytes_per_s / factor)
+        for pair, link in platform.links.items()
+    }
+    return replace(platform, links=links)
+
+
+ASSUMPTIONS: Mapping[str, Callable[[Platform, float], Platform]] = {
+    "speed of the core": _core_speed,
+    "launch of a VTA unit": _vta_launch,
+    "bandwidth of a VTA unit": _vta_bandwidth,
+    "hand-overs": _hand_overs,
+}
+"""Figures that are assumed, and how to change them by a factor."""
+
+
 def with_relu(problem: Problem) -> Plan:
-    """The plan of ``type_based``, but a ReLU goes with the convolution before it, as the paper's compiler fuses them."""
+    """The plan of ``type_based``, but a ReLU stays with the convolution before it, as the paper's compiler fuses."""
     devices, graph = problem.platform.devices, problem.graph
     cpu = next(device.name for device in devices if device.kind == "cpu")
     npu = next(device.name for device in devices if device.kind == "npu")
@@ -185,43 +298,49 @@ def with_relu(problem: Problem) -> Plan:
     return plan_from_labels(problem, WITH_RELU, device_of, connected=True)
 
 
-def draw(csv_path: Path, folder: Path) -> None:
-    """Draw what a paper_board.csv holds, a picture for each board.
+def draw(csv_path: Path, varied_path: Path, folder: Path) -> None:
+    """Draw what a paper_board.csv and a paper_board_assumptions.csv hold, a picture for each board.
 
     Raises:
-        HetsimError: If the CSV is malformed.
+        HetsimError: If a CSV is malformed.
         OSError: If a file cannot be read or written.
     """
-    rows = read_rows(csv_path, BoardLine)
-    bars: Mapping[str, Callable[[BoardLine], Bar | None]] = {
-        TYPE_BASED: lambda line: _bar("over type-based", line.tuner_gain),
-        WITH_RELU: lambda line: _bar("over type-based, ReLU with its convolution", line.tuner_gain),
-        INDIVIDUAL: lambda line: _bar("over individual profiles", line.tuner_gain),
-    }
+    rows, varied = read_rows(csv_path, BoardLine), read_rows(varied_path, AssumptionLine)
     for num_npus in sorted(set(BOARDS.values())):
-        groups = []
-        for model in dict.fromkeys(row.model for row in rows):
-            own = [row for row in rows if row.model == model and row.num_npus == num_npus]
-            drawn = [bars[row.scheduler](row) for row in own if row.scheduler in bars]
-            drawn += [
-                _bar(f"published, over {words}", row.published_gain)
-                for row in own
-                for name, words in ((TYPE_BASED, "type-based"), (INDIVIDUAL, "individual profiles"))
-                if row.scheduler == name
-            ]
-            drawn += [_bar("search over PartitionTuner", row.search_gain) for row in own if row.scheduler == TUNER]
-            groups.append(Group(label=model, bars=tuple(bar for bar in drawn if bar is not None)))
+        own = [row for row in rows if row.num_npus == num_npus]
         draw_bars(
-            groups,
+            [
+                Group(label=model, bars=tuple(_bars([row for row in own if row.model == model], varied)))
+                for model in dict.fromkeys(row.model for row in own)
+            ],
             folder / f"{NAME}_{num_npus}.png",
-            title=f"PartitionTuner's gain, Cortex-A53 and {num_npus} VTA",
-            subtitle="simulated on a hypothetical board, by data sheets; published gains are the paper's, on a real one",
+            title=f"PartitionTuner on a Cortex-A53 with {num_npus} VTA unit{'s' if num_npus > 1 else ''}",
+            subtitle="simulated on a hypothetical board; published: the paper's, on a real one; "
+            "whiskers: an assumed figure halved or doubled",
             axis="time saved, %",
         )
 
 
-def _bar(label: str, gain: float | None) -> Bar | None:
-    return None if gain is None else Bar(label=label, value=100 * gain)
+def _bars(rows: Sequence[BoardLine], varied: Sequence[AssumptionLine]) -> Iterator[Bar]:
+    """One network's bars on one board."""
+    for row in rows:
+        if row.scheduler in OVER:
+            gains = [
+                line.tuner_gain
+                for line in varied
+                if (line.model, line.num_npus, line.scheduler) == (row.model, row.num_npus, row.scheduler)
+            ]
+            low, high = min(gains, default=row.tuner_gain), max(gains, default=row.tuner_gain)
+            yield Bar(
+                label=OVER[row.scheduler],
+                value=100 * row.tuner_gain,
+                low=100 * min(low, row.tuner_gain),
+                high=100 * max(high, row.tuner_gain),
+            )
+        if row.published_gain is not None:
+            yield Bar(label=f"published, {OVER[row.scheduler]}", value=100 * row.published_gain)
+        if row.scheduler == TUNER:
+            yield Bar(label="hetsim's search over PartitionTuner", value=100 * row.search_gain)
 
 
 def print_lines(lines: Sequence[BoardLine], screen: Console) -> None:

@@ -295,8 +295,8 @@ class Platform:
         kept = tuple(device for device in self.devices if device.is_measured)
         if not kept:
             raise PlatformError(
-                f"no device of platform {self.name!r} can be measured: {', '.join(self.device_names)} are hypothetical; "
-                "plan and simulate with it, which needs no profile"
+                f"no device of platform {self.name!r} can be measured: {', '.join(self.device_names)} are "
+                "hypothetical; plan and simulate with it, which needs no profile"
             )
         names = [device.name for device in kept]
         alone = {name: value for name, value in self.memory.alone_bytes_per_s.items() if name in names}

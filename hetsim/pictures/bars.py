@@ -42,7 +42,7 @@ class Group:
 
 
 def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, subtitle: str = "") -> None:
-    """Draw groups of horizontal bars from 0, each bar with its value behind it, as a PNG.
+    """Draw groups of horizontal bars from 0, some perhaps below it, each with its value behind it, as a PNG.
 
     Args:
         groups: From top to bottom; none gives an empty picture.
@@ -91,7 +91,8 @@ def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, sub
         place += 1.0
     axes.set_yticks(ticks, [style.plain(group.label) for group in groups])
     axes.set_ylim(max(place - 1.0, 1.0) - 0.3, -0.7)
-    axes.set_xlim(left=min(0.0, *(1.15 * bar.value for group in groups for bar in group.bars), 0.0))
+    lowest = min((bar.value if bar.low is None else bar.low for group in groups for bar in group.bars), default=0.0)
+    axes.set_xlim(left=min(1.1 * lowest, 0.0))
     axes.set_xlabel(axis, size=style.TEXT_PT, color=style.INK)
     figure.legend(
         handles=[Patch(color=colours[label], label=label) for label in labels],
