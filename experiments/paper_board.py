@@ -53,7 +53,7 @@ TYPE_BASED, WITH_RELU, INDIVIDUAL, TUNER, OURS = (
 )
 OVER = {
     TYPE_BASED: "over type-based",
-    WITH_RELU: "over type-based, ReLU with its convolution",
+    WITH_RELU: "over type-based that fuses ReLU",
     INDIVIDUAL: "over individual profiles",
 }
 """Baselines, in words."""
@@ -315,8 +315,7 @@ def draw(csv_path: Path, varied_path: Path, folder: Path) -> None:
             ],
             folder / f"{NAME}_{num_npus}.png",
             title=f"PartitionTuner on a Cortex-A53 with {num_npus} VTA unit{'s' if num_npus > 1 else ''}",
-            subtitle="simulated on a hypothetical board; published: the paper's, on a real one; "
-            "whiskers: an assumed figure halved or doubled",
+            subtitle="Hypothetical board, simulated; published: on a real one. Whiskers: an assumed figure x 0.5 or 2.",
             axis="time saved, %",
         )
 
@@ -340,7 +339,7 @@ def _bars(rows: Sequence[BoardLine], varied: Sequence[AssumptionLine]) -> Iterat
         if row.published_gain is not None:
             yield Bar(label=f"published, {OVER[row.scheduler]}", value=100 * row.published_gain)
         if row.scheduler == TUNER:
-            yield Bar(label="hetsim's search over PartitionTuner", value=100 * row.search_gain)
+            yield Bar(label="search over PartitionTuner", value=100 * row.search_gain)
 
 
 def print_lines(lines: Sequence[BoardLine], screen: Console) -> None:

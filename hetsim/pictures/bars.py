@@ -60,7 +60,9 @@ def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, sub
     words = [line for group in groups for line in group.label.split("\n")]
     left_in = 0.35 + max((style.text_width_in(word) for word in words), default=0.5)
     panel_in = max(0.21 * rows + 0.22 * len(groups), 0.8)
-    width_in, bottom_in = left_in + 7.2, 0.95
+    wide_in = max((style.text_width_in(label, style.SMALL_PT) for label in labels), default=1.0) + 0.65
+    columns = max(min(len(labels), int(7.2 / wide_in)), 1)
+    width_in, bottom_in = left_in + 7.2, 0.75 + 0.2 * -(-len(labels) // columns)
     height_in = 0.75 + panel_in + bottom_in
     figure = style.new_figure(width_in, height_in)
     style.title_figure(figure, title, left_in=left_in, subtitle=subtitle)
@@ -98,7 +100,7 @@ def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, sub
         handles=[Patch(color=colours[label], label=label) for label in labels],
         loc="lower left",
         bbox_to_anchor=(left_in / width_in, 0.02),
-        ncols=max(len(labels), 1),
+        ncols=columns,
         frameon=False,
         fontsize=style.SMALL_PT,
     )
