@@ -8,6 +8,7 @@ from dataclasses import replace
 from statistics import median
 
 from hetsim.crossing import Crossing, fit_crossings
+from hetsim.hypothetical.costs import check_all_known, hypothetical_costs
 from hetsim.machine.platform import Platform
 from hetsim.model.graph import Graph
 from hetsim.model.onnx_import import Model
@@ -19,29 +20,47 @@ from hetsim.traffic import traffic_function
 from hetsim.typical import TypicalTimes, typical_times
 
 
-def make_problem(model: Model, platform: Platform, profile: Profile) -> Problem:
+def make_problem(model: Model, platform: Platform, profile: Profile | None = None) -> Problem:
     """The planning problem that a profile gives, as it stands now: measured costs, and predictions for the rest.
+
+    Hypothetical devices take what their data sheet, architecture or file says; where there are no others, no profile is
+    needed.
 
     What it costs that tensors change hands is taken out of the segments' times and put into the zero-copy links, where
     a plan pays it if it hands over (:mod:`hetsim.crossing`). A link keeps its bandwidth where the profile cannot tell.
 
     Raises:
-        ProblemError: If the profile has some operator on no device.
+        ProblemError: If some operator runs on no device.
+        ProfileError: If a device is to be measured and there is no profile, or a file of times does not fit the model.
+        PlatformError: If an architecture cannot be worked out.
     """
-    return _problem(model, platform, profile, typical_times(profile))
+    if profile is not None:
+        return _problem(model, platform, profile, typical_times(profile))
+    check_all_known(platform, model)
+    stated = hypothetical_costs(model, platform)
+    return Problem(
+        graph=model.graph,
+        platform=platform,
+        latency_function=stated.latency_beside(None),
+        traffic_function=stated.traffic_beside(None) if math.isfinite(platform.memory.shared_bytes_per_s) else None,
+        model_hash=model.hash,
+    )
 
 
 def _problem(model: Model, platform: Platform, profile: Profile, times: TypicalTimes) -> Problem:
     launch_s = {device.name: device.launch_s for device in platform.devices}
     crossings = fit_crossings(profile, times)
-    costs = latency_function(profile, model.graph, launch_s, crossings, times=times)
+    measured = latency_function(profile, model.graph, launch_s, crossings, times=times)
     if model.base is not None:
-        costs = with_parts(model, costs, latency_function(profile, model.base.graph, launch_s, crossings, times=times))
+        base = latency_function(profile, model.base.graph, launch_s, crossings, times=times)
+        measured = with_parts(model, measured, base)
+    traffic = traffic_function(profile, model.graph, platform, measured)
+    stated = hypothetical_costs(model, platform)
     return Problem(
         graph=model.graph,
         platform=_with_crossings(platform, crossings),
-        latency_function=costs,
-        traffic_function=traffic_function(profile, model.graph, platform, costs),
+        latency_function=stated.latency_beside(measured),
+        traffic_function=None if traffic is None else stated.traffic_beside(traffic),
         model_hash=model.hash,
     )
 
@@ -79,15 +98,17 @@ def plan_context(profile: Profile, plan: Plan) -> str | None:
     return None
 
 
-def plan_problem(model: Model, platform: Platform, profile: Profile, plan: Plan) -> Problem:
+def plan_problem(model: Model, platform: Platform, profile: Profile | None, plan: Plan) -> Problem:
     """The problem as one plan meets it: costs from the plan's own serial replays wherever there are any.
 
-    If the plan rests on rewrites, the problem's graph is the rewritten one. The plan's parallel execution never enters a profile, so a simulation from this predicts it. What crossing costs is
-    in these segments' times already, so zero-copy links take no time for bytes.
+    If the plan rests on rewrites, the problem's graph is the rewritten one. The plan's parallel execution never enters
+    a profile, so a simulation from this predicts it. What crossing costs is in these segments' times already, so
+    zero-copy links take no time for bytes.
     """
     model = planned_model(model, plan)
-    context = plan_context(profile, plan)
-    if context is None:
+    hypothetical = any(platform.device(segment.device).source is not None for segment in plan.segments)
+    context = None if profile is None or hypothetical else plan_context(profile, plan)
+    if profile is None or context is None:
         return make_problem(model, platform, profile)
     return _context_problem(model, platform, profile, context)
 

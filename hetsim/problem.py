@@ -18,14 +18,21 @@ class Latency:
     Attributes:
         seconds: Non-negative and finite; launch included.
         measured: Whether that very segment was measured there; otherwise it is a prediction.
+        stated: Whether it follows from what defines a hypothetical device, so that no measurement could say it better.
     """
 
     seconds: float
     measured: bool = False
+    stated: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.seconds < math.inf:
             raise ProblemError(f"a segment cannot take {self.seconds} s; costs are finite and not negative")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is as sure as it can be: measured, or stated."""
+        return self.measured or self.stated
 
 
 LatencyFunction = Callable[[str, tuple[str, ...]], Latency | None]

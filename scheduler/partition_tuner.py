@@ -10,7 +10,8 @@ heterogeneous processing units", ETRI Journal 45(2), 2023, doi 10.4218/etrij.202
 4. Partition scheduling: parallel branches that each sit on one processing unit run side by side. We choose the units
    so that the level ends soonest, and do so only where that beats one branch after the other, each at its best.
 
-What a group that was never measured would take is not asked. Ties go to the first device on the platform.
+What a group that was never measured would take is not asked; on a hypothetical device every group's time is known.
+Ties go to the first device on the platform.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _backends(
             for start in range(end - 1, -1, -1):
                 ops = branch[start:end]
                 latency = problem.latency(device, ops)
-                if latency is None or (len(ops) > 1 and not latency.measured):
+                if latency is None or (len(ops) > 1 and not latency.is_known):
                     continue
                 for source, (so_far_s, _, _) in best[start].items():
                     total_s = so_far_s + _arrive_s(problem, ops, known, source, device) + latency.seconds

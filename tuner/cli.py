@@ -125,10 +125,10 @@ def profile(
     shape: ShapeOption = [],  # noqa: B006
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
 ) -> None:
-    """Measure operators and groups of operators on every device."""
+    """Measure operators and groups of operators on every device that is here."""
     found, where, stages, effort = (
         read_model(model, shape),
-        load_platform(platform),
+        load_platform(platform).measured_part(),
         OnScreen(screen),
         Effort(repeats=repeats),
     )
@@ -284,6 +284,9 @@ def platform(context: typer.Context) -> None:
         described = load_platform(name)
         say(f"platform {name}: {described.description}")
         for device in described.devices:
+            if device.source is not None:
+                say(f"  {device.label}: {device.source.words}")
+                continue
             try:
                 words = f"{make_backend(device).describe()}, cores {', '.join(map(str, device.cores)) or 'any'}"
             except HetsimError as error:

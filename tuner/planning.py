@@ -49,14 +49,16 @@ from tuner.progress import OnScreen
 from tuner.provenance import profile_for
 from tuner.solving import solve_on_screen
 
-MaybeModel = Annotated[
-    str | None, typer.Argument(metavar="MODEL", help="An .onnx file, or a name from `hetsim zoo`; needs --profile.")
-]
+MaybeModel = Annotated[str | None, typer.Argument(metavar="MODEL", help="An .onnx file, or a name from `hetsim zoo`.")]
 ProblemOption = Annotated[
     Path | None, typer.Option("--problem", help="A problem file instead of MODEL, --profile and --platform.")
 ]
 MaybeProfile = Annotated[
-    Path | None, typer.Option("--profile", help="A profile made by `hetsim profile` or `hetsim tune`.")
+    Path | None,
+    typer.Option(
+        "--profile",
+        help="A profile made by `hetsim profile` or `hetsim tune`; hypothetical devices need none.",
+    ),
 ]
 MaybePlatform = Annotated[
     str | None,
@@ -228,16 +230,19 @@ def _source(
         HetsimError: If both are given, or neither, or anything about them is wrong.
     """
     if (model is None) == (problem is None):
-        raise ProblemError("give either a MODEL with its --profile, or --problem FILE")
+        raise ProblemError("give either a MODEL with its --profile or hypothetical devices, or --problem FILE")
     if problem is not None:
         for name, given in (("--profile", profile), ("--platform", platform), ("--shape", shape)):
             if given:
                 raise ProblemError(f"{name} belongs to a MODEL; a problem file says itself what it costs and where")
         return _Source(problem=what_if.problem(load_problem(problem)), warnings=hypothesis(what_if))
-    if model is None or profile is None:
-        raise ProblemError(f"{model} needs --profile FILE; measure it with: hetsim profile {model} --out FILE")
-    found, where = read_model(model, shape), load_platform(platform or DEFAULT_PLATFORM)
-    measured, warnings = profile_for(found, where, profile, force=force)
+    assert model is not None
+    where = load_platform(platform or DEFAULT_PLATFORM)
+    if profile is None and any(device.source is None for device in where.devices):
+        words = "" if platform is None else f" --platform {platform}"
+        raise ProblemError(f"{model} needs --profile FILE; measure it with: hetsim profile {model}{words} --out FILE")
+    found = read_model(model, shape)
+    measured, warnings = (None, ()) if profile is None else profile_for(found, where, profile, force=force)
     if plan is None:
         made = make_problem(found, where, measured)
     else:

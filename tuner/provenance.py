@@ -18,7 +18,7 @@ def profile_for(model: Model, platform: Platform, path: Path, *, force: bool) ->
 
     Args:
         model: The model that it must have been taken of.
-        platform: Names the engines that it should have been taken with.
+        platform: Names the engines that it should have been taken with; hypothetical devices have none.
         path: The file.
         force: Whether to use a profile that was taken elsewhere, with warnings, instead of refusing it.
 
@@ -34,7 +34,7 @@ def profile_for(model: Model, platform: Platform, path: Path, *, force: bool) ->
             f"has hash {model.hash[:12]}; measure it with: hetsim profile"
         )
     engines = {}
-    for device in platform.devices:
+    for device in platform.measured_part().devices:
         try:
             engines[device.name] = engine_words(make_backend(device).describe(), device)
         except HetsimError as error:

@@ -37,12 +37,16 @@ import msgspec
 import tomli_w
 
 from hetsim.errors import PlatformError
+from hetsim.machine.sources import Architecture, Precision, Sheet, Source, Times, beside
+from hetsim.machine.sources import require as _require
 
 Kind = Literal["cpu", "npu", "gpu"]
 Nature = Literal["real", "stand-in", "emulated", "hypothetical"]
-Precision = Literal["f32", "bf16", "f16", "i8"]
 
 DEFAULT_PLATFORM = "cpu+npu"
+
+_WITHOUT_ENGINE = ("none", "emulated")
+"""Backends that need nothing which computes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,8 @@ class Device:
     Attributes:
         name: Unique within the platform.
         kind: What sort of unit it is, or stands in for.
-        backend: Which engine drives it: ``"onnxruntime"``, ``"openvino"`` or, in tests, ``"fake"``.
+        backend: Which engine drives it: ``"onnxruntime"``, ``"openvino"`` or, in tests, ``"fake"``; ``"none"`` where
+            nothing can.
         target: The engine's own name of the hardware: an execution provider (``"CPUExecutionProvider"``) or an
             OpenVINO device (``"CPU"``, ``"GPU"``, ``"NPU"``). Empty means the engine's CPU.
         nature: ``"real"`` only for hardware of that kind; anything else is said wherever the device is shown.
@@ -62,6 +67,9 @@ class Device:
         launch_s: Fixed cost of running one segment, however small; already part of every measured time.
         supported_ops: Operator kinds it runs, or empty for whatever the engine accepts.
         options: Passed on to the engine as they are.
+        sheet: What it takes by its data sheet.
+        architecture: What it takes by ZigZag's model of its architecture.
+        times: What it takes by a file. At most one of the three; a device that has one is not measured here.
     """
 
     name: str
@@ -75,6 +83,9 @@ class Device:
     launch_s: float = 0.0
     supported_ops: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    sheet: Sheet | None = None
+    architecture: Architecture | None = None
+    times: Times | None = None
 
     def __post_init__(self) -> None:
         _require(self.threads >= 1, f"device.{self.name}.threads", "at least 1", self.threads)
@@ -82,6 +93,39 @@ class Device:
             0 <= self.launch_s < math.inf, f"device.{self.name}.launch_s", "a finite number, 0 or more", self.launch_s
         )
         _require(all(core >= 0 for core in self.cores), f"device.{self.name}.cores", "0 or more", self.cores)
+        self._check_source()
+
+    def _check_source(self) -> None:
+        """Have at most one source of times, and nothing that contradicts it."""
+        path = f"device.{self.name}"
+        given = [name for name in ("sheet", "architecture", "times") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise PlatformError(f"{path} has {' and '.join(given)}, of which only one can say what it takes; keep one")
+        if not given:
+            return
+        if self.backend not in _WITHOUT_ENGINE:
+            raise PlatformError(
+                f"{path}.backend is {self.backend!r}, but the device's times come from its {given[0]}; "
+                f"leave the backend out, or measure the device and remove {path}.{given[0]}"
+            )
+        if self.nature in ("real", "stand-in"):
+            raise PlatformError(
+                f"{path}.nature is {self.nature!r}, but nobody measured the device here; "
+                "it can be 'hypothetical' or 'emulated'"
+            )
+        for source in (self.sheet, self.architecture):
+            if source is not None:
+                source.check(f"{path}.{given[0]}", self.precision, self.supported_ops)
+
+    @property
+    def source(self) -> Source | None:
+        """What says how long it takes; None where it is measured, or a problem says it."""
+        return self.sheet or self.architecture or self.times
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether its times are measured here."""
+        return self.source is None and self.backend not in _WITHOUT_ENGINE
 
     @property
     def label(self) -> str:
@@ -237,6 +281,32 @@ class Platform:
         """The path from one device to another; free where the platform says nothing, or where both are one."""
         return self.links.get((source, target), _FREE)
 
+    @property
+    def hypothetical_devices(self) -> tuple[Device, ...]:
+        """The devices whose times a sheet, an architecture or a file gives, in the file's order."""
+        return tuple(device for device in self.devices if device.source is not None)
+
+    def measured_part(self) -> Platform:
+        """The platform with those devices alone that are measured here, for a profile of them.
+
+        Raises:
+            PlatformError: If there is none.
+        """
+        kept = tuple(device for device in self.devices if device.is_measured)
+        if not kept:
+            raise PlatformError(
+                f"no device of platform {self.name!r} can be measured: {', '.join(self.device_names)} are "
+                "hypothetical; plan and simulate with it, which needs no profile"
+            )
+        names = [device.name for device in kept]
+        alone = {name: value for name, value in self.memory.alone_bytes_per_s.items() if name in names}
+        return replace(
+            self,
+            devices=kept,
+            links={pair: link for pair, link in self.links.items() if pair[0] in names and pair[1] in names},
+            memory=replace(self.memory, alone_bytes_per_s=alone),
+        )
+
     def with_devices(self, *devices: Device) -> Platform:
         """The same platform with devices of the same names replaced."""
         changed = {device.name: device for device in devices}
@@ -246,26 +316,23 @@ class Platform:
 _FREE = Link()
 
 
-def _require(holds: bool, path: str, wanted: str, found: object) -> None:
-    """Raise with the field's path; ``holds`` is written so that NaN fails it."""
-    if not holds:
-        raise PlatformError(f"{path} must be {wanted}, got {found}")
-
-
 # The file's own shape. A device table with ``count`` stands for several devices of one kind.
 
 
 class _DeviceTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     kind: Kind
-    backend: str
+    backend: str = ""
     target: str = ""
-    nature: Nature = "real"
+    nature: Nature | None = None
     precision: Precision = "f32"
     cores: tuple[int, ...] = ()
     threads: int = 1
     launch_s: float = 0.0
     supported_ops: tuple[str, ...] = ()
     options: dict[str, str] = {}
+    sheet: Any = None
+    architecture: Any = None
+    times: Any = None
     count: int = 1
 
 
@@ -302,9 +369,27 @@ def _convert(value: object, shape: type[_Table], path: str) -> _Table:
     return table
 
 
-def _expand(name: str, table: _DeviceTable) -> list[Device]:
+_SOURCES: Mapping[str, type[Source]] = {"sheet": Sheet, "architecture": Architecture, "times": Times}
+
+
+def _expand(name: str, table: _DeviceTable, folder: Path) -> list[Device]:
     """The devices that one table stands for: ``npu`` alone, or ``npu0``, ``npu1``, ... with a core each."""
     settings = {key: getattr(table, key) for key in table.__struct_fields__ if key != "count"}
+    given = False
+    for key, shape in _SOURCES.items():
+        if settings[key] is not None:
+            given = True
+            source = beside(folder, _convert(settings[key], shape, f"device.{name}.{key}"))
+            if isinstance(source, Times) and not source.device:
+                source = replace(source, device=name)
+            settings[key] = source
+    settings["nature"] = table.nature or ("hypothetical" if given else "real")
+    settings["backend"] = table.backend or ("none" if given else "")
+    if not settings["backend"]:
+        raise PlatformError(
+            f"device.{name}: Object missing required field `backend`; only a device with a sheet, architecture or "
+            "times can do without"
+        )
     _require(table.count >= 1, f"device.{name}.count", "at least 1", table.count)
     if table.count == 1:
         return [Device(name=name, **settings)]
@@ -344,11 +429,11 @@ def load_platform(name_or_path: str | Path = DEFAULT_PLATFORM) -> Platform:
             f"no platform {wanted!r} ({reason}); built in are {', '.join(builtin_platforms())}; "
             "or give the path of a TOML file (docs/model.md shows one)"
         ) from None
-    return parse_platform(text, source=wanted)
+    return parse_platform(text, source=wanted, folder=path.parent)
 
 
-def parse_platform(text: str, *, source: str) -> Platform:
-    """The platform that a TOML text describes; ``source`` is named in errors.
+def parse_platform(text: str, *, source: str, folder: Path = Path()) -> Platform:
+    """The platform that a TOML text describes; ``source`` is named in errors, files are looked for in ``folder``.
 
     Raises:
         PlatformError: If the text is not TOML, or a field is missing, unknown, of the wrong type or out of range.
@@ -358,7 +443,7 @@ def parse_platform(text: str, *, source: str) -> Platform:
         devices = [
             device
             for name, entry in table.device.items()
-            for device in _expand(name, _convert(entry, _DeviceTable, f"device.{name}"))
+            for device in _expand(name, _convert(entry, _DeviceTable, f"device.{name}"), folder)
         ]
         links: dict[tuple[str, str], Link] = {}
         for key, entry in table.link.items():
@@ -382,11 +467,7 @@ def parse_platform(text: str, *, source: str) -> Platform:
 def format_platform(platform: Platform) -> str:
     """The TOML text of a platform; :func:`parse_platform` reads it back equal."""
     tables = {
-        device.name: {
-            key: value
-            for key, value in msgspec.to_builtins(device).items()
-            if key != "name" and value not in ("", (), [], {})
-        }
+        device.name: {key: value for key, value in _without_empty(msgspec.to_builtins(device)).items() if key != "name"}
         for device in platform.devices
     }
     content: dict[str, Any] = {"name": platform.name, "description": platform.description, "device": tables}
@@ -396,3 +477,12 @@ def format_platform(platform: Platform) -> str:
     if platform.calibration is not None:
         content["calibration"] = msgspec.to_builtins(platform.calibration)
     return tomli_w.dumps(content)
+
+
+def _without_empty(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table without what says nothing, and so its tables; TOML has no null."""
+    return {
+        key: _without_empty(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if value is not None and value not in ("", (), [], {})
+    }

@@ -42,7 +42,7 @@ class Group:
 
 
 def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, subtitle: str = "") -> None:
-    """Draw groups of horizontal bars from 0, each bar with its value behind it, as a PNG.
+    """Draw groups of horizontal bars from 0, some perhaps below it, each with its value behind it, as a PNG.
 
     Args:
         groups: From top to bottom; none gives an empty picture.
@@ -60,7 +60,9 @@ def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, sub
     words = [line for group in groups for line in group.label.split("\n")]
     left_in = 0.35 + max((style.text_width_in(word) for word in words), default=0.5)
     panel_in = max(0.21 * rows + 0.22 * len(groups), 0.8)
-    width_in, bottom_in = left_in + 7.2, 0.95
+    wide_in = max((style.text_width_in(label, style.SMALL_PT) for label in labels), default=1.0) + 0.65
+    columns = max(min(len(labels), int(7.2 / wide_in)), 1)
+    width_in, bottom_in = left_in + 7.2, 0.75 + 0.2 * -(-len(labels) // columns)
     height_in = 0.75 + panel_in + bottom_in
     figure = style.new_figure(width_in, height_in)
     style.title_figure(figure, title, left_in=left_in, subtitle=subtitle)
@@ -74,7 +76,7 @@ def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, sub
         ticks.append(place + (len(group.bars) - 1) / 2)
         for bar in group.bars:
             axes.barh(place, bar.value, height=0.86, color=colours[bar.label])
-            end = bar.value
+            end = max(bar.value, 0.0)
             if bar.low is not None and bar.high is not None:
                 axes.plot([bar.low, bar.high], [place, place], color=style.INK, linewidth=1.2)
                 end = max(end, bar.high)
@@ -91,13 +93,14 @@ def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, sub
         place += 1.0
     axes.set_yticks(ticks, [style.plain(group.label) for group in groups])
     axes.set_ylim(max(place - 1.0, 1.0) - 0.3, -0.7)
-    axes.set_xlim(left=0)
+    lowest = min((bar.value if bar.low is None else bar.low for group in groups for bar in group.bars), default=0.0)
+    axes.set_xlim(left=min(1.1 * lowest, 0.0))
     axes.set_xlabel(axis, size=style.TEXT_PT, color=style.INK)
     figure.legend(
         handles=[Patch(color=colours[label], label=label) for label in labels],
         loc="lower left",
         bbox_to_anchor=(left_in / width_in, 0.02),
-        ncols=max(len(labels), 1),
+        ncols=columns,
         frameon=False,
         fontsize=style.SMALL_PT,
     )

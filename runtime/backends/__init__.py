@@ -39,6 +39,11 @@ def make_backend(device: Device) -> Backend:
             f"device {device.name!r} needs the engine {device.backend!r}, which is not installed ({error}); "
             f"install it with: pip install {device.backend}"
         ) from None
+    if device.source is not None:
+        raise PlatformError(
+            f"device {device.name!r} is hypothetical, so nothing can be executed or measured on it; "
+            "plan and simulate with it, or give it an engine"
+        )
     raise PlatformError(f"device {device.name!r} asks for backend {device.backend!r}; there are {', '.join(BACKENDS)}")
 
 
