@@ -20,12 +20,19 @@ _WIDTH_IN = 11.0
 _LANE_IN = 0.52
 _HEADER_IN = 0.38  # above each panel, for its makespan
 _BAR = 0.66  # height of a bar, in lanes
+_CRITICAL = "#B00020"
 _MAX_ARROWS = 40
 _MAX_LINES = 300
 
 
 def draw_timelines(
-    simulated: Timeline | None, measured: Timeline | None, path: Path, *, platform: Platform, title: str
+    simulated: Timeline | None,
+    measured: Timeline | None,
+    path: Path,
+    *,
+    platform: Platform,
+    title: str,
+    critical: Sequence[Span] = (),
 ) -> None:
     """Draw the simulated timeline above the measured one, a lane for each device, as a PNG.
 
@@ -38,6 +45,7 @@ def draw_timelines(
         path: The PNG file.
         platform: Gives the lanes and their names; what is not real hardware says so there.
         title: Above the picture.
+        critical: Spans of the simulated timeline that decide its makespan, first to last; a line runs along them.
 
     Raises:
         ValueError: If there is neither timeline.
@@ -69,12 +77,14 @@ def draw_timelines(
         axes.set_yticks(range(len(names)), lanes)
         axes.tick_params(axis="y", length=0)
         unplotted += _draw_panel(axes, timeline, names)
+        if timeline.origin == "simulated":
+            _draw_critical(axes, critical, names)
         _draw_makespans(axes, name, timeline, other=panels[1 - number][1] if len(panels) == 2 else None)
         if number < len(panels) - 1:
             axes.tick_params(axis="x", labelbottom=False)
         else:
             axes.set_xlabel("Time since submission (ms)", size=style.TEXT_PT, color=style.INK)
-    _draw_legend(figure, panels, lanes, unplotted)
+    _draw_legend(figure, panels, lanes, unplotted, with_critical=bool(critical))
     style.save_figure(figure, path)
 
 
@@ -175,6 +185,18 @@ def _draw_handovers(axes: Axes, timeline: Timeline, names: Sequence[str]) -> int
     return 0
 
 
+def _draw_critical(axes: Axes, critical: Sequence[Span], names: Sequence[str]) -> None:
+    """A line below the bars of the path's segments, from lane to lane where it hands over."""
+    below = _BAR / 2 + 0.05
+    points: list[tuple[float, float]] = []
+    for span in critical:
+        first, last = (span.source, span.device) if span.kind == "hand-over" else (span.device, span.device)
+        points.append((span.start_s * 1e3, names.index(first) + below))
+        points.append((span.end_s * 1e3, names.index(last) + below))
+    if points:
+        axes.plot(*zip(*points, strict=True), color=_CRITICAL, linewidth=2.4, solid_capstyle="butt", zorder=5)
+
+
 def _draw_makespans(axes: Axes, name: str, timeline: Timeline, *, other: Timeline | None) -> None:
     """Mark this timeline's end, the other's too, and say above the panel how a simulation compares."""
     own_s = timeline.makespan_s
@@ -211,6 +233,8 @@ def _draw_legend(
     panels: Sequence[tuple[str, Timeline]],
     lanes: Sequence[str],
     unplotted: int,
+    *,
+    with_critical: bool,
 ) -> None:
     """What the colours and lines mean, below the axis."""
     handles: list[Patch | Line2D] = [
@@ -222,6 +246,8 @@ def _draw_legend(
         handles.append(Line2D([], [], linestyle="", label=f"{unplotted} hand-overs, too many to draw"))
     elif any(num_handovers):
         handles.append(Line2D([], [], color=style.INK, linewidth=0.8, label="hand-over"))
+    if with_critical:
+        handles.append(Line2D([], [], color=_CRITICAL, linewidth=2.4, label="critical path"))
     handles.append(Line2D([], [], color=style.INK, linewidth=1.3, label="end"))
     if len(panels) > 1:
         dashes = (0, (3, 2))
