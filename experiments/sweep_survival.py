@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -213,10 +214,8 @@ def survive(out: Path, *, side: int, num_workers: int = 2, seed: int = 0, stages
             if done >= STOP_AT:
                 raise _Stopped
 
-        try:
+        with suppress(_Stopped):
             run("until it is stopped", kill_then_stop)
-        except _Stopped:
-            pass
         num_kept = path.read_bytes().count(b'"result"')
         num_before = _settled(calls)
         found = run("the rest", lambda _done: None)

@@ -7,8 +7,8 @@ the channel. In the model nothing waits without somebody to wait for, so the cha
 makespan. That the longest chain of a schedule decides its length is the idea of the critical path method: J. E. Kelley,
 "Critical-path planning and scheduling: mathematical basis", Operations Research 9(3), 1961, doi 10.1287/opre.9.3.296.
 
-Ties, where several ended at the time of a start: the segment before on the device, then inputs in the order in which the
-segment reads them; of segments that end last, the first in model order. So it is one critical path among several.
+Ties, where several ended at the time of a start: the segment before on the device, then inputs in the order in which
+the segment reads them; of segments that end last, the first in model order. So it is one critical path among several.
 
 With zero-copy hand-overs and a memory that is never short, making anything off the path shorter changes nothing: the
 path stays, and no start gets later. Copies and contention break that. A copy that is asked for earlier may take the

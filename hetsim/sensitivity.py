@@ -12,6 +12,7 @@ from typing import Literal
 
 from hetsim.critical_path import CriticalPath
 from hetsim.faster import op_share, with_faster_device, with_faster_link, with_faster_memory, with_faster_op
+from hetsim.machine.platform import Platform
 from hetsim.plan import Plan, resolve
 from hetsim.problem import Problem
 from hetsim.simulate import makespan_s
@@ -36,17 +37,13 @@ class Change:
     op: str = ""
     source: str = ""
 
-    def __str__(self) -> str:
-        """For people.
-
-        >>> str(Change(kind="operator", device="npu", op="conv1")), str(Change(kind="link", source="cpu", device="npu"))
-        ('conv1 on npu', 'cpu->npu')
-        """
+    def label(self, platform: Platform) -> str:
+        """For people; a device that is not real hardware says so."""
         if self.kind == "operator":
             return f"{self.op} on {self.device}"
         if self.kind == "link":
             return f"{self.source}->{self.device}"
-        return f"all of {self.device}" if self.kind == "device" else "memory"
+        return f"all of {platform.device(self.device).label}" if self.kind == "device" else "memory"
 
     def applied(self, problem: Problem, factor: float) -> Problem:
         """The problem in which this is ``factor`` times as fast."""

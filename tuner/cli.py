@@ -147,6 +147,7 @@ def profile(
 
 app.command()(planning.plan)
 app.command()(planning.simulate)
+app.command()(planning.explain)
 app.command()(planning.convert)
 
 

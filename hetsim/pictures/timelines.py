@@ -20,7 +20,7 @@ _WIDTH_IN = 11.0
 _LANE_IN = 0.52
 _HEADER_IN = 0.38  # above each panel, for its makespan
 _BAR = 0.66  # height of a bar, in lanes
-_CRITICAL = "#B00020"
+_CRITICAL, _CRITICAL_PT = "#B00020", 1.8
 _MAX_ARROWS = 40
 _MAX_LINES = 300
 
@@ -45,7 +45,7 @@ def draw_timelines(
         path: The PNG file.
         platform: Gives the lanes and their names; what is not real hardware says so there.
         title: Above the picture.
-        critical: Spans of the simulated timeline that decide its makespan, first to last; a line runs along them.
+        critical: Spans of the simulated timeline that decide its makespan, first to last; they are framed.
 
     Raises:
         ValueError: If there is neither timeline.
@@ -186,15 +186,30 @@ def _draw_handovers(axes: Axes, timeline: Timeline, names: Sequence[str]) -> int
 
 
 def _draw_critical(axes: Axes, critical: Sequence[Span], names: Sequence[str]) -> None:
-    """A line below the bars of the path's segments, from lane to lane where it hands over."""
-    below = _BAR / 2 + 0.05
-    points: list[tuple[float, float]] = []
-    for span in critical:
-        first, last = (span.source, span.device) if span.kind == "hand-over" else (span.device, span.device)
-        points.append((span.start_s * 1e3, names.index(first) + below))
-        points.append((span.end_s * 1e3, names.index(last) + below))
-    if points:
-        axes.plot(*zip(*points, strict=True), color=_CRITICAL, linewidth=2.4, solid_capstyle="butt", zorder=5)
+    """A frame around the path's segments, and a line from lane to lane where it changes devices."""
+    lines = []
+    for earlier, later in zip((None, *critical), critical, strict=False):
+        lane = names.index(later.device)
+        if later.kind == "compute":
+            axes.broken_barh(
+                [_range_ms(later)],
+                (lane - _BAR / 2, _BAR),
+                facecolors="none",
+                edgecolors=_CRITICAL,
+                linewidth=_CRITICAL_PT,
+                zorder=5,
+            )
+        source = later.source or (earlier.device if earlier else later.device)
+        if source != later.device:
+            towards = 1 if lane > names.index(source) else -1
+            start_s, end_s = (later.start_s, later.end_s if later.kind == "hand-over" else later.start_s)
+            lines.append(
+                [
+                    (start_s * 1e3, names.index(source) + towards * _BAR / 2),
+                    (end_s * 1e3, lane - towards * _BAR / 2),
+                ]
+            )
+    axes.add_collection(LineCollection(lines, colors=_CRITICAL, linewidths=_CRITICAL_PT, zorder=5), autolim=False)
 
 
 def _draw_makespans(axes: Axes, name: str, timeline: Timeline, *, other: Timeline | None) -> None:
@@ -247,7 +262,7 @@ def _draw_legend(
     elif any(num_handovers):
         handles.append(Line2D([], [], color=style.INK, linewidth=0.8, label="hand-over"))
     if with_critical:
-        handles.append(Line2D([], [], color=_CRITICAL, linewidth=2.4, label="critical path"))
+        handles.append(Line2D([], [], color=_CRITICAL, linewidth=_CRITICAL_PT, label="critical path"))
     handles.append(Line2D([], [], color=style.INK, linewidth=1.3, label="end"))
     if len(panels) > 1:
         dashes = (0, (3, 2))
