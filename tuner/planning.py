@@ -208,7 +208,9 @@ def explain(
             critical=explained.path.spans,
         )
     if chart is not None:
-        draw_sensitivity(explained, chart, title=f"What would shorten {title}", subtitle="; ".join(source.warnings))
+        draw_sensitivity(
+            explained, chart, title=f"What would shorten this plan: {title}", subtitle="; ".join(source.warnings)
+        )
     if json:
         typer.echo(explanation_json(explained, source.warnings))
         return

@@ -84,7 +84,7 @@ def draw_timelines(
             axes.tick_params(axis="x", labelbottom=False)
         else:
             axes.set_xlabel("Time since submission (ms)", size=style.TEXT_PT, color=style.INK)
-    _draw_legend(figure, panels, lanes, unplotted, with_critical=bool(critical))
+    _draw_legend(figure, panels, lanes, unplotted, with_critical=bool(critical) and simulated is not None)
     style.save_figure(figure, path)
 
 
