@@ -237,6 +237,14 @@ MISTAKES = {
         r"plan uses device 'npu', but the platform has cpu",
     ),
     "workflow that is none": (("convert", "good.json", "--out", "o.json"), r"workflow good\.json: .*schemaVersion"),
+    "nothing faster": (
+        ("explain", "--problem", "good.json", "--plan", "deadlock.json", "--faster", "0"),
+        r"--faster 0 makes nothing faster",
+    ),
+    "plan of another problem, explained": (
+        ("explain", "--problem", "good.json", "--plan", "deadlock.json"),
+        r"plan uses device 'npu', but the platform has cpu",
+    ),
     "speed of no device": (
         ("convert", "good.json", "--speed", "tpu=2", "--out", "o.json"),
         r"--speed 'tpu=2' names device 'tpu'; --devices are cpu, npu",
