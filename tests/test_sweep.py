@@ -19,7 +19,7 @@ import pytest
 
 from experiments.sweep_survival import Machine, planned, survive
 from hetsim.errors import HetsimError, SweepError
-from tests.sweep_points import Point, Value, called, deadly, picky, product
+from tests.sweep_points import Point, Value, called, deadly, endless, picky, product
 from tuner.sweep import sweep
 from tuner.workers import Job, Submit, Workers, in_processes, on_dask, on_executor, workers_for
 
@@ -102,6 +102,16 @@ def test_what_a_point_fails_with_names_the_point_and_keeps_what_came_before(tmp_
     assert path.read_text().count('"result"') == 45  # two rows of 20, and 5 of the third
     with pytest.raises(RuntimeError, match=r"(?s)Point\(row=2, column=7\) failed on this process.*a defect"):
         sweep(function, POINTS[46:], Value, path=path)
+
+
+def test_what_json_cannot_hold_is_noticed_at_its_point_and_results_of_another_kind_at_once(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)Point\(row=1, column=1\) failed on this process.*ValidationError"):
+        sweep(endless, POINTS, Value)
+    path = tmp_path / "results.jsonl"
+    sweep(partial(product, tmp_path / "calls"), POINTS[:2], Value, path=path)
+    with pytest.raises(SweepError, match="holds results of another kind: Object missing required field `row`"):
+        sweep(partial(product, tmp_path / "calls"), POINTS, Point, path=path)  # type: ignore[arg-type]
+    assert sum(called(tmp_path / "calls").values()) == 2
 
 
 def test_any_executor_will_do(tmp_path: Path) -> None:
