@@ -141,6 +141,43 @@ def test_a_problem_file_is_planned_and_simulated(place: Path) -> None:
     ]
 
 
+def test_a_plan_is_explained(place: Path) -> None:
+    explained = hetsim(
+        "explain", "net.onnx", *FAKE, "--profile", "p.jsonl", "--plan", "plan.json",
+        "--picture", "why.png", "--chart", "what.png", "--replan", "1", cwd=place,
+    )  # fmt: skip
+    assert explained.returncode == 0, explained.stderr
+    assert "ms simulated; the critical path has" in explained.stdout
+    assert "10 % faster" in explained.stdout
+    assert "the best plan known as things are takes" in explained.stdout
+    assert (place / "why.png").stat().st_size > 10_000
+    assert (place / "what.png").stat().st_size > 10_000
+
+
+def test_a_problem_file_s_plan_is_explained_as_json(place: Path) -> None:
+    # a on the cpu, 1 s, then b on the npu, 2 s, with 0.5 s between them; twice as fast is 100 % faster.
+    (place / "chain.json").write_text(
+        '{"devices": ["cpu", "npu"], "ops": {"a": {"cpu": 1.0}, "b": {"npu": 2.0}}, "edges": [["a", "b", 0]], '
+        '"links": {"cpu->npu": {"setup_s": 0.5}}}'
+    )
+    _write_plan(place / "chain.plan.json", {"cpu": ["a"], "npu": ["b"]})
+    explained = hetsim(
+        "explain", "--problem", "chain.json", "--plan", "chain.plan.json", "--faster", "100", "--json", cwd=place
+    )
+    assert explained.returncode == 0, explained.stderr
+    found = json.loads(explained.stdout)
+    assert [(span["kind"], span["start_s"], span["end_s"]) for span in found["critical_path"]] == [
+        ("compute", 0.0, 1.0), ("hand-over", 1.0, 1.5), ("compute", 1.5, 3.5)
+    ]  # fmt: skip
+    assert (found["makespan_s"], found["replanned_makespan_s"]) == (3.5, 3.5)
+    saved = {(c["kind"], c.get("op") or c["device"]): c["saved_s"] for c in found["changes"]}
+    assert saved == {
+        ("device", "npu"): 1.0, ("operator", "b"): 1.0, ("device", "cpu"): 0.5, ("operator", "a"): 0.5,
+        ("link", "npu"): 0.25,
+    }  # fmt: skip
+    assert found["changes"][0]["replanned_saved_s"] == 1.0
+
+
 def test_a_workflow_becomes_a_problem_file(place: Path) -> None:
     (place / "flow.json").write_text(json.dumps(WORKFLOW))
     made = hetsim(
@@ -200,6 +237,14 @@ MISTAKES = {
         r"plan uses device 'npu', but the platform has cpu",
     ),
     "workflow that is none": (("convert", "good.json", "--out", "o.json"), r"workflow good\.json: .*schemaVersion"),
+    "nothing faster": (
+        ("explain", "--problem", "good.json", "--plan", "deadlock.json", "--faster", "0"),
+        r"--faster 0 makes nothing faster",
+    ),
+    "plan of another problem, explained": (
+        ("explain", "--problem", "good.json", "--plan", "deadlock.json"),
+        r"plan uses device 'npu', but the platform has cpu",
+    ),
     "speed of no device": (
         ("convert", "good.json", "--speed", "tpu=2", "--out", "o.json"),
         r"--speed 'tpu=2' names device 'tpu'; --devices are cpu, npu",

@@ -78,6 +78,16 @@ def test_one_timeline_alone_is_half_the_picture(tmp_path: Path) -> None:
         draw_timelines(None, None, path, platform=PLATFORM, title="nothing")
 
 
+def test_a_critical_path_is_seen_where_it_is_simulated(tmp_path: Path) -> None:
+    for origin, changes in (("simulated", True), ("measured", False)):
+        timeline = ping_pong(origin, 5)  # type: ignore[arg-type]
+        given = (timeline, None) if origin == "simulated" else (None, timeline)
+        for name, critical in (("plain.png", ()), ("path.png", timeline.spans)):
+            draw_timelines(*given, tmp_path / name, platform=PLATFORM, title="t", critical=critical)
+        assert png_size(tmp_path / "plain.png") == png_size(tmp_path / "path.png")
+        assert ((tmp_path / "plain.png").read_bytes() != (tmp_path / "path.png").read_bytes()) == changes
+
+
 def test_same_input_gives_the_same_file(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         draw_timelines(

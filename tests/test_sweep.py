@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
+from experiments.sweep_survival import Machine, planned, survive
 from hetsim.errors import HetsimError, SweepError
-from tests.sweep_points import Point, Value, called, deadly, picky, product
+from tests.sweep_points import Point, Value, called, deadly, endless, picky, product
 from tuner.sweep import sweep
 from tuner.workers import Job, Submit, Workers, in_processes, on_dask, on_executor, workers_for
 
@@ -101,6 +102,16 @@ def test_what_a_point_fails_with_names_the_point_and_keeps_what_came_before(tmp_
     assert path.read_text().count('"result"') == 45  # two rows of 20, and 5 of the third
     with pytest.raises(RuntimeError, match=r"(?s)Point\(row=2, column=7\) failed on this process.*a defect"):
         sweep(function, POINTS[46:], Value, path=path)
+
+
+def test_what_json_cannot_hold_is_noticed_at_its_point_and_results_of_another_kind_at_once(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)Point\(row=1, column=1\) failed on this process.*ValidationError"):
+        sweep(endless, POINTS, Value)
+    path = tmp_path / "results.jsonl"
+    sweep(partial(product, tmp_path / "calls"), POINTS[:2], Value, path=path)
+    with pytest.raises(SweepError, match="holds results of another kind: Object missing required field `row`"):
+        sweep(partial(product, tmp_path / "calls"), POINTS, Point, path=path)  # type: ignore[arg-type]
+    assert sum(called(tmp_path / "calls").values()) == 2
 
 
 def test_any_executor_will_do(tmp_path: Path) -> None:
@@ -195,31 +206,19 @@ def test_a_sweep_that_is_killed_leaves_a_file_to_go_on_with_and_no_process(tmp_p
     assert sum(called(calls).values()) == len(POINTS) - kept
 
 
-def test_a_dask_cluster_loses_a_worker_but_no_point(tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed")
-    function, path = partial(product, tmp_path / "calls", seconds=0.002), tmp_path / "results.jsonl"
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-        ) as cluster,
-        on_dask(cluster.scheduler_address) as workers,
-    ):
-        victims: list[int] = []
-
-        def kill_one(done: float, _: str) -> None:
-            if not victims and done > 0.2:
-                victims.append(next(iter(cluster.workers.values())).pid)
-                os.kill(victims[0], signal.SIGKILL)
-
-        values = sweep(function, POINTS, Value, workers=workers, path=path, report=kill_one)
-        check(values)
-        assert victims
-        assert len({value.process for value in values} | set(victims)) >= 2  # more than one worked
-        assert path.read_text().count('"result"') == len(POINTS)  # each kept once
-        assert set(called(tmp_path / "calls")) == set(POINTS)
-        (tmp_path / "calls").unlink()
-        assert sweep(function, POINTS, Value, workers=workers, path=path) == values
-        assert not called(tmp_path / "calls")
+def test_a_sweep_on_a_dask_cluster_survives_a_dead_worker_and_its_own_end(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    found = survive(tmp_path, side=16)
+    assert found.num_lost == 0
+    assert 0 < found.num_kept < found.num_points == len(found.lines) == 256
+    assert found.num_before >= found.num_kept
+    assert found.num_after == found.num_points - found.num_kept
+    assert found.num_again == 0
+    assert found.num_processes >= 2
+    here = planned(tmp_path / "here", 0, Machine(found.lines[37].npu_speed, found.lines[37].bandwidth))
+    assert (here.heft_s, here.cpu_s, here.npu_s) == (lambda x: (x.heft_s, x.cpu_s, x.npu_s))(found.lines[37])
+    with pytest.raises(SweepError, match="holds a sweep already"):
+        survive(tmp_path, side=16)
 
 
 @contextmanager

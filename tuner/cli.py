@@ -165,6 +165,7 @@ def profile(
 
 app.command()(planning.plan)
 app.command()(planning.simulate)
+app.command()(planning.explain)
 app.command()(planning.convert)
 
 

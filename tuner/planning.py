@@ -1,4 +1,4 @@
-"""Commands that measure and execute nothing: ``hetsim plan``, ``simulate`` and ``convert``.
+"""Commands that measure and execute nothing: ``hetsim plan``, ``simulate``, ``explain`` and ``convert``.
 
 They take a model with its profile, or a problem file, which needs neither ONNX nor devices.
 """
@@ -20,6 +20,7 @@ from hetsim.errors import ProblemError
 from hetsim.load import parse_load
 from hetsim.machine.platform import DEFAULT_PLATFORM, Link, load_platform
 from hetsim.noise import measured_noise
+from hetsim.pictures import draw_timelines
 from hetsim.plan import Plan, load_plan, planned_model, save_plan
 from hetsim.problem import Problem
 from hetsim.problem_file import load_problem, save_problem
@@ -29,6 +30,7 @@ from hetsim.timeline import Timeline
 from hetsim.trace import save_trace
 from hetsim.wfcommons import load_workflow
 from hetsim.what_if import WhatIf, parse_what_if
+from scheduler.effort import Effort
 from tuner.arguments import (
     EveryOption,
     ForceOption,
@@ -45,7 +47,9 @@ from tuner.arguments import (
     screen,
     warn,
 )
-from tuner.progress import OnScreen
+from tuner.explain import draw_sensitivity, explanation_json, print_explanation, summary_lines
+from tuner.explain import explain as explain_plan
+from tuner.progress import OnScreen, Silent
 from tuner.provenance import profile_for
 from tuner.solving import solve_on_screen
 
@@ -154,6 +158,77 @@ def simulate(
         say_load(timeline, load)
     for assignment in who_runs_what(found.graph, read, timeline, found.platform):
         say(f"  {assignment}")
+
+
+def explain(
+    plan: PlanOption,
+    model: MaybeModel = None,
+    problem: ProblemOption = None,
+    profile: MaybeProfile = None,
+    platform: MaybePlatform = None,
+    shape: ShapeOption = [],  # noqa: B006
+    faster: Annotated[
+        float, typer.Option("--faster", metavar="PERCENT", help="By how much each thing is faster.")
+    ] = 10,
+    replan: Annotated[
+        int, typer.Option("--replan", min=0, metavar="N", help="Plan anew for the N changes that save most.")
+    ] = 3,
+    scheduler: Annotated[str, typer.Option("--scheduler", help="Who plans anew.")] = "search",
+    seed: SeedOption = 0,
+    max_evaluations: Annotated[
+        int | None, typer.Option(metavar="N", help="Candidates that each planning may evaluate; absent: its own limit.")
+    ] = None,
+    force: ForceOption = False,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw the timeline with the critical path on it.")
+    ] = None,
+    chart: Annotated[Path | None, typer.Option("--chart", help="Draw what each change saves, as bars.")] = None,
+    what_if: SetOption = [],  # noqa: B006
+) -> None:
+    """Say which operator, link or device, made a little faster, shortens a plan's latency most."""
+    if not 0 < faster < math.inf:
+        raise ProblemError(f"--faster {faster:g} makes nothing faster; give a percentage above 0")
+    read, changes = load_plan(plan), parse_what_if(what_if)
+    source = _source(model, problem, profile, platform, shape, plan=read, force=force, what_if=changes)
+    found = source.problem
+    read = read.in_order(found.graph)
+    anew = found
+    if replan and model is not None:  # another plan does not have this one's replays
+        anew = _source(model, problem, profile, platform, shape, force=force, what_if=changes).problem
+    explained = explain_plan(
+        found,
+        read,
+        factor=1 + faster / 100,
+        stages=Silent() if json else OnScreen(screen),
+        replan=replan,
+        planning_problem=anew,
+        scheduler=scheduler,
+        effort=Effort(seed=seed, max_evaluations=max_evaluations),
+    )
+    title = f"{found.graph.name} on {found.platform.name}"
+    if picture is not None:
+        draw_timelines(
+            explained.timeline,
+            None,
+            picture,
+            platform=found.platform,
+            title="\n".join((title, *source.warnings)),
+            critical=explained.path.spans,
+        )
+    if chart is not None:
+        draw_sensitivity(
+            explained, chart, title=f"What would shorten this plan: {title}", subtitle="; ".join(source.warnings)
+        )
+    if json:
+        typer.echo(explanation_json(explained, source.warnings))
+        return
+    warn(source.warnings)
+    first, *others = summary_lines(explained)
+    say(first)
+    print_explanation(explained, screen)
+    for line in others:
+        say(line)
 
 
 def convert(

@@ -72,17 +72,26 @@ def sweep(
     by_key = dict(keyed)
     with nullcontext() if path is None else SweepFile(path, header) as file:
         found = {key: file.results[key] for key in by_key if key in file.results} if file else {}
+        known = {key: _decoded(result, result_type, path) for key, result in found.items()}
         missing = [key for key in by_key if key not in found]
         num_known = len(found)
         if missing:
-            work = _Work(function, {key: by_key[key] for key in missing}, workers or in_process(), retries)
+            job = _Job(function, result_type)
+            work = _Work(job, {key: by_key[key] for key in missing}, workers or in_process(), retries)
             for results in work.results():
                 if file:
                     file.add(results)
                 found.update(results)
                 report((len(found) - num_known) / len(missing), f"{len(found):,} of {len(by_key):,} points")
-    decoder = msgspec.json.Decoder(result_type)
-    return [decoder.decode(found[key]) for key, _ in keyed]
+    known |= {key: msgspec.json.decode(found[key], type=result_type) for key in missing}
+    return [known[key] for key, _ in keyed]
+
+
+def _decoded(result: bytes, result_type: type[ResultT], path: Path | None) -> ResultT:
+    try:
+        return msgspec.json.decode(result, type=result_type)
+    except msgspec.ValidationError as error:
+        raise SweepError(f"{path} holds results of another kind: {error}; choose another file") from None
 
 
 def _name(function: Callable[..., Any]) -> str:
@@ -115,10 +124,11 @@ class _Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Job(Generic[PointT]):
+class _Job(Generic[PointT, ResultT]):
     """What a worker does with a batch of points."""
 
-    function: Callable[[PointT], Any]
+    function: Callable[[PointT], ResultT]
+    result_type: type[ResultT]
 
     def __call__(self, points: Sequence[PointT]) -> _Batch:
         start_s = time.monotonic()
@@ -126,7 +136,9 @@ class _Job(Generic[PointT]):
         words, is_mistake = "", False
         try:
             for point in points:
-                results.append(msgspec.json.encode(self.function(point)))  # noqa: PERF401  (a failure keeps the others)
+                encoded = msgspec.json.encode(self.function(point))
+                msgspec.json.decode(encoded, type=self.result_type)  # here, where the point is known, if it must fail
+                results.append(encoded)
         except HetsimError as error:
             words, is_mistake = str(error), True
         except Exception:
@@ -137,10 +149,8 @@ class _Job(Generic[PointT]):
 class _Work(Generic[PointT]):
     """Points on their way through the workers."""
 
-    def __init__(
-        self, function: Callable[[PointT], Any], points: Mapping[bytes, PointT], workers: Workers, retries: int
-    ) -> None:
-        self._job = _Job(function)
+    def __init__(self, job: _Job[PointT, Any], points: Mapping[bytes, PointT], workers: Workers, retries: int) -> None:
+        self._job = job
         self._points = points
         self._workers = workers
         self._retries = retries

@@ -7,6 +7,7 @@ worker once; after that, points alone travel.
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import pickle
@@ -173,7 +174,7 @@ def on_dask(address: str) -> Iterator[Workers]:
             "--dask needs dask.distributed, which comes with the extra: pip install 'hetsim[dask]'"
         ) from None
     _ask(address)
-    with Client(address, timeout=ANSWER_S, set_as_default=False) as client:
+    with _quiet("distributed.client"), Client(address, timeout=ANSWER_S, set_as_default=False) as client:
         executor = client.get_executor(pure=False)
 
         @contextmanager
@@ -198,6 +199,18 @@ def on_dask(address: str) -> Iterator[Workers]:
             ) from None
 
 
+@contextmanager
+def _quiet(logger: str) -> Iterator[None]:
+    """Keep a library from printing tracebacks of what is about to be said in one line."""
+    found = logging.getLogger(logger)
+    before = found.level
+    found.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        found.setLevel(before)
+
+
 def _run(job: Job, points: Sequence[Any]) -> Any:
     return job(points)
 
@@ -218,7 +231,7 @@ def _ask(address: str) -> None:
 
     try:
         found = asyncio.run(within_time())
-    except TimeoutError:
+    except OSError:  # among them whatever ran out of time, here or on the way
         raise SweepError(
             f"no Dask scheduler answers at {address!r} within {ANSWER_S:g} s; start one with: dask scheduler"
         ) from None

@@ -20,12 +20,19 @@ _WIDTH_IN = 11.0
 _LANE_IN = 0.52
 _HEADER_IN = 0.38  # above each panel, for its makespan
 _BAR = 0.66  # height of a bar, in lanes
+_CRITICAL, _CRITICAL_PT = "#B00020", 1.8
 _MAX_ARROWS = 40
 _MAX_LINES = 300
 
 
 def draw_timelines(
-    simulated: Timeline | None, measured: Timeline | None, path: Path, *, platform: Platform, title: str
+    simulated: Timeline | None,
+    measured: Timeline | None,
+    path: Path,
+    *,
+    platform: Platform,
+    title: str,
+    critical: Sequence[Span] = (),
 ) -> None:
     """Draw the simulated timeline above the measured one, a lane for each device, as a PNG.
 
@@ -38,6 +45,7 @@ def draw_timelines(
         path: The PNG file.
         platform: Gives the lanes and their names; what is not real hardware says so there.
         title: Above the picture.
+        critical: Spans of the simulated timeline that decide its makespan, first to last; they are framed.
 
     Raises:
         ValueError: If there is neither timeline.
@@ -69,12 +77,14 @@ def draw_timelines(
         axes.set_yticks(range(len(names)), lanes)
         axes.tick_params(axis="y", length=0)
         unplotted += _draw_panel(axes, timeline, names)
+        if timeline.origin == "simulated":
+            _draw_critical(axes, critical, names)
         _draw_makespans(axes, name, timeline, other=panels[1 - number][1] if len(panels) == 2 else None)
         if number < len(panels) - 1:
             axes.tick_params(axis="x", labelbottom=False)
         else:
             axes.set_xlabel("Time since submission (ms)", size=style.TEXT_PT, color=style.INK)
-    _draw_legend(figure, panels, lanes, unplotted)
+    _draw_legend(figure, panels, lanes, unplotted, with_critical=bool(critical) and simulated is not None)
     style.save_figure(figure, path)
 
 
@@ -175,6 +185,33 @@ def _draw_handovers(axes: Axes, timeline: Timeline, names: Sequence[str]) -> int
     return 0
 
 
+def _draw_critical(axes: Axes, critical: Sequence[Span], names: Sequence[str]) -> None:
+    """A frame around the path's segments, and a line from lane to lane where it changes devices."""
+    lines = []
+    for earlier, later in zip((None, *critical), critical, strict=False):
+        lane = names.index(later.device)
+        if later.kind == "compute":
+            axes.broken_barh(
+                [_range_ms(later)],
+                (lane - _BAR / 2, _BAR),
+                facecolors="none",
+                edgecolors=_CRITICAL,
+                linewidth=_CRITICAL_PT,
+                zorder=5,
+            )
+        source = later.source or (earlier.device if earlier else later.device)
+        if source != later.device:
+            towards = 1 if lane > names.index(source) else -1
+            start_s, end_s = (later.start_s, later.end_s if later.kind == "hand-over" else later.start_s)
+            lines.append(
+                [
+                    (start_s * 1e3, names.index(source) + towards * _BAR / 2),
+                    (end_s * 1e3, lane - towards * _BAR / 2),
+                ]
+            )
+    axes.add_collection(LineCollection(lines, colors=_CRITICAL, linewidths=_CRITICAL_PT, zorder=5), autolim=False)
+
+
 def _draw_makespans(axes: Axes, name: str, timeline: Timeline, *, other: Timeline | None) -> None:
     """Mark this timeline's end, the other's too, and say above the panel how a simulation compares."""
     own_s = timeline.makespan_s
@@ -211,6 +248,8 @@ def _draw_legend(
     panels: Sequence[tuple[str, Timeline]],
     lanes: Sequence[str],
     unplotted: int,
+    *,
+    with_critical: bool,
 ) -> None:
     """What the colours and lines mean, below the axis."""
     handles: list[Patch | Line2D] = [
@@ -222,6 +261,8 @@ def _draw_legend(
         handles.append(Line2D([], [], linestyle="", label=f"{unplotted} hand-overs, too many to draw"))
     elif any(num_handovers):
         handles.append(Line2D([], [], color=style.INK, linewidth=0.8, label="hand-over"))
+    if with_critical:
+        handles.append(Line2D([], [], color=_CRITICAL, linewidth=_CRITICAL_PT, label="critical path"))
     handles.append(Line2D([], [], color=style.INK, linewidth=1.3, label="end"))
     if len(panels) > 1:
         dashes = (0, (3, 2))
