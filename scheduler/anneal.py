@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from scheduler.walk import Costs
 
 NAME = "anneal"
-MAX_EVALUATIONS = 20_000_000
+MAX_EVALUATIONS = 60_000_000
 """Moves that are tried unless the effort says otherwise: some ten seconds, as most are given up early."""
 HOT, COLD = 0.15, 0.01
 """Temperatures at which a round begins and ends, as parts of the mean time of an operator."""
-FIRST_ROUND = 2000
+FIRST_ROUND = 1000
 """Moves for each operator in the first round; each round has twice as many as the one before."""
 MAX_FIRST_ROUND = 400_000
 OPS_PER_CALL = 2_000_000
