@@ -162,9 +162,9 @@ def test_a_fork_by_hand() -> None:
 
 
 def test_what_arrives_later_elsewhere_is_not_dropped_for_what_is_free_as_soon() -> None:
-    # All but d is best on the cpu, which then has 2 + 2 + 1 + 3 s to do; 8 s are enough if d, on the npu, ends by then.
-    # a b and b a leave the cpu free at 4 alike, but what d reads is on the npu at 7 or at 5: only then d ends at 7. With
-    # a on the npu, what c and e read of it is back at 5, and they end at 9.
+    # All but d is best on the cpu, which then has 2 + 2 + 1 + 3 s to do; 8 s are enough if d ends by then on the npu.
+    # a b and b a leave the cpu free at 4 alike, but what d reads is on the npu at 7 or at 5: only b a lets d end, at 7.
+    # With a on the npu, what c and e read of it is back at 5, and they end at 9.
     problem = problem_of(
         graph_of({"a": (), "b": (), "c": ("a", "b"), "d": ("b",), "e": ("a",)}),
         {

@@ -24,7 +24,7 @@ from experiments.contention import contend
 from experiments.npu_speed import Sweep, at_speed, log_speeds, vary
 from experiments.profiles import calibrated
 from experiments.records import model_names
-from experiments.scheduler_comparison import networks, parse_sizes, random_graphs
+from experiments.scheduler_comparison import Limits, networks, parse_sizes, random_graphs
 from experiments.several_requests import serve_all
 from experiments.simulated_vs_measured import PlanLine, compare, draw_plans, summarize_errors
 from experiments.synthetic_costs import synthetic_problem
@@ -432,7 +432,7 @@ def test_schedulers_are_compared_on_networks_and_random_graphs(
     said: list[str] = []
     stages = Silent()
     monkeypatch.setattr(stages, "say", said.append)
-    rows = scheduler_comparison.compare(instances, tmp_path / "out", max_evaluations=20, stages=stages)
+    rows = scheduler_comparison.compare(instances, tmp_path / "out", limits=Limits(max_evaluations=20), stages=stages)
     lines = table(tmp_path / "out/scheduler_comparison.csv")
     assert list(lines[0])[:6] == ["problem", "num_ops", "scheduler", "simulated_s", "bound_s", "planning_s"]
     assert all(0 < float(line["bound_s"]) <= float(line["simulated_s"]) for line in lines)
@@ -450,7 +450,9 @@ def test_schedulers_are_compared_on_networks_and_random_graphs(
     assert is_picture(tmp_path / "out/scheduler_comparison.png")
     sidecar = json.loads((tmp_path / "out/scheduler_comparison.json").read_text())
     assert sidecar["model_hashes"]["tiny"] == load_model(network).hash
-    assert scheduler_comparison.compare(instances, tmp_path / "out", max_evaluations=20) == rows  # nothing anew
+    assert (
+        scheduler_comparison.compare(instances, tmp_path / "out", limits=Limits(max_evaluations=20)) == rows
+    )  # nothing anew
     (synthetic,) = networks([network], None, seed=0)
     assert synthetic.make()[1] == "synthetic"
 
