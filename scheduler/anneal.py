@@ -31,6 +31,8 @@ HOT, COLD = 0.15, 0.01
 """Temperatures at which a round begins and ends, as parts of the mean time of an operator."""
 FIRST_ROUND = 1000
 """Moves for each operator in the first round; each round has twice as many as the one before."""
+LAST_ROUND = 20_000
+"""Moves for each operator in the longest rounds."""
 MAX_FIRST_ROUND = 400_000
 OPS_PER_CALL = 2_000_000
 """How often time, progress and Ctrl-C are looked at: after moves that together may pass so many operators."""
@@ -81,7 +83,7 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
             tried, done = tried + count, done + count
             if effort.progress is not None:
                 effort.progress(done, limit, float(state.seconds[1]), bound_s)
-        length *= 2
+        length = min(2 * length, max(length, LAST_ROUND * len(order)))
     names = problem.platform.device_names
     queues: dict[str, list[Segment]] = {name: [] for name in names}
     for op in state.best_order:
