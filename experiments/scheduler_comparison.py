@@ -4,7 +4,8 @@ Every scheduler plans networks of the zoo, and random layered graphs of growing 
 (:func:`hetsim.random_graphs.layered_problem`). A network's costs come from a profile where the folder of profiles has
 one (``MODEL/profile.jsonl`` beside ``platform.toml``, as other experiments leave them), else from
 :mod:`experiments.synthetic_costs`; the column ``costs`` says which. Schedulers that take too long are left out beyond
-the sizes in ``LARGEST``, which is said, and seen in the CSV by their absence.
+the sizes in ``LARGEST``, which is said, and seen in the CSV by their absence. ``--schedulers`` names others, among them
+the referees: ``cp_sat`` gets HEFT's plan as a hint. Numba compiles, or loads what it did, before anything is timed.
 
 ``scheduler_comparison.csv`` has the numbers, ``scheduler_comparison.json`` says where they come from, and
 ``scheduler_comparison.png`` is drawn from the CSV alone.
@@ -15,7 +16,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,14 +26,17 @@ from rich.console import Console
 from experiments.records import Record, Settings, model_label, model_names, read_rows
 from experiments.synthetic_costs import synthetic_problem
 from hetsim.costs import make_problem
-from hetsim.errors import ProblemError
+from hetsim.errors import PlanError, ProblemError
 from hetsim.machine.platform import load_platform
 from hetsim.model import load_model, zoo_names
 from hetsim.pictures import Planned, draw_schedulers
 from hetsim.problem import Problem
 from hetsim.profile import load_profile
 from hetsim.random_graphs import layered_problem
-from scheduler.registry import Effort, scheduler_names, solve
+from scheduler.cp_sat import NUM_WORKERS, cp_sat
+from scheduler.heft import heft
+from scheduler.registry import Effort, algorithm_names, scheduler_names, solve
+from scheduler.solution import ROUNDING, Solution
 from tuner.exits import run_to_exit
 from tuner.progress import OnScreen, Silent, Stages
 
@@ -41,6 +45,9 @@ NAME = "scheduler_comparison"
 SIZES = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 LARGEST = {"ios": 1000, "genetic": 1000}
 """Operators up to which a scheduler takes part: about ten seconds on one core."""
+
+WARM_UP_OPS = 8
+"""Of the graph that is planned before anything is timed."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -75,6 +82,23 @@ class SchedulerLine:
     def model(self) -> str:
         """What rows are kept by."""
         return self.problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How hard schedulers may try.
+
+    Attributes:
+        max_evaluations: Candidates, for those that search; ignored where they have a time limit.
+        time_limit_s: Seconds, for those that search; None: as many as the candidates take.
+        referee_s: Seconds, for CP-SAT.
+        num_workers: Threads of CP-SAT.
+    """
+
+    max_evaluations: int = 3000
+    time_limit_s: float | None = None
+    referee_s: float = 60.0
+    num_workers: int = NUM_WORKERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +142,14 @@ def scheduler_comparison(
     ] = None,
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
+    schedulers: Annotated[
+        str | None, typer.Option("--schedulers", metavar="S,...", help="Who plans; absent: all but referees.")
+    ] = None,
+    time_limit_s: Annotated[
+        float | None, typer.Option("--time-limit", metavar="S", help="Seconds for each search, instead of candidates.")
+    ] = None,
+    referee_s: Annotated[float, typer.Option("--referee-time-limit", metavar="S", help="Seconds for CP-SAT.")] = 60.0,
+    num_workers: Annotated[int, typer.Option("--workers", min=1, help="Threads of CP-SAT.")] = NUM_WORKERS,
 ) -> None:
     """Compare all schedulers on networks and on random graphs."""
     instances = [
@@ -125,7 +157,45 @@ def scheduler_comparison(
         *random_graphs([] if sizes == "none" else parse_sizes(sizes), graphs, seed=seed),
     ]
     command = shlex.join((*shlex.split(COMMAND), *sys.argv[1:]))
-    compare(instances, out, seed=seed, max_evaluations=max_evaluations, command=command, stages=OnScreen(Console()))
+    limits = Limits(
+        max_evaluations=max_evaluations, time_limit_s=time_limit_s, referee_s=referee_s, num_workers=num_workers
+    )
+    names = () if schedulers is None else parse_schedulers(schedulers)
+    stages = OnScreen(Console())
+    rows = compare(instances, out, seed=seed, limits=limits, schedulers=names, command=command, stages=stages)
+    for line in summary(rows):
+        stages.say(line)
+
+
+def parse_schedulers(words: str) -> tuple[str, ...]:
+    """Schedulers in a comma-separated list.
+
+    Raises:
+        PlanError: If there is no such algorithm.
+    """
+    names = tuple(dict.fromkeys(words.split(",")))
+    for name in names:
+        if name not in algorithm_names():
+            raise PlanError(f"--schedulers: no scheduler {name!r}; choose from {', '.join(algorithm_names())}")
+    return names
+
+
+def summary(rows: Sequence[SchedulerLine]) -> list[str]:
+    """For each scheduler and size of random graphs, and for the networks together, a line on how it did."""
+    groups: dict[tuple[str, str], list[SchedulerLine]] = {}
+    for row in rows:
+        kind = f"{row.num_ops} operators" if row.costs == "random" else "networks"
+        groups.setdefault((kind, row.scheduler), []).append(row)
+    lines = []
+    for (kind, scheduler), some in groups.items():
+        proven = sum(row.simulated_s - row.bound_s <= ROUNDING * row.simulated_s for row in some)
+        gap = max((row.simulated_s - row.bound_s) / row.simulated_s for row in some if row.simulated_s > 0)
+        mean_s = sum(row.simulated_s for row in some) / len(some)
+        lines.append(
+            f"{kind}, {scheduler}: {len(some)} plans of {mean_s * 1e3:.3f} ms on average, {proven} proven optimal, "
+            f"gap at most {gap:.1%}, planned in at most {max(row.planning_s for row in some):.2f} s"
+        )
+    return lines
 
 
 def parse_sizes(words: str) -> tuple[int, ...]:
@@ -175,43 +245,64 @@ def compare(
     out: Path,
     *,
     seed: int = 0,
-    max_evaluations: int = 3000,
+    limits: Limits = Limits(),
+    schedulers: Sequence[str] = (),
     command: str = COMMAND,
     stages: Stages | None = None,
 ) -> list[SchedulerLine]:
     """All lines of ``out/scheduler_comparison.csv`` once every instance has some; the picture is brought up to date.
+
+    Args:
+        instances: What to plan; those that the file has are not planned anew.
+        out: The folder.
+        seed: Of every scheduler that chooses at random.
+        limits: How hard they may try.
+        schedulers: Who plans; empty: all that there are, but for referees.
+        command: The command line, for the record.
+        stages: Where progress is shown; None: nowhere.
 
     Raises:
         HetsimError: If a problem cannot be made, or the folder holds results under other settings.
         OSError: If the folder cannot be written.
     """
     stages = stages or Silent()
-    settings: Settings = {"seed": seed, "max_evaluations": max_evaluations}
+    given = {name: value for name, value in asdict(limits).items() if value is not None}
+    settings: Settings = {"seed": seed, "schedulers": ",".join(schedulers), **given}
     path = out / f"{NAME}.csv"
     record = Record(path, SchedulerLine, settings=settings, command=command)
+    if not all(record.has(instance.name) for instance in instances):
+        warm_up = layered_problem(WARM_UP_OPS, seed=0)
+        for scheduler in schedulers or scheduler_names(warm_up):
+            _solved(scheduler, warm_up, 0, Limits(max_evaluations=1, referee_s=1.0))
     for instance in instances:
         if not record.has(instance.name):
             problem, costs = instance.make()
-            lines = _lines(instance.name, problem, costs, seed, max_evaluations, stages)
+            lines = _lines(instance.name, problem, costs, schedulers, seed, limits, stages)
             record.add(Subject(name=instance.name, hash=problem.model_hash), lines)
     draw(path, out / f"{NAME}.png")
     return record.rows
 
 
 def _lines(
-    name: str, problem: Problem, costs: str, seed: int, max_evaluations: int, stages: Stages
+    name: str,
+    problem: Problem,
+    costs: str,
+    schedulers: Sequence[str],
+    seed: int,
+    limits: Limits,
+    stages: Stages,
 ) -> list[SchedulerLine]:
     num_ops = len(problem.graph.ops)
     lines = []
     with stages.stage(f"plan {name}") as report:
-        schedulers = scheduler_names(problem)
+        schedulers = schedulers or scheduler_names(problem)
         for number, scheduler in enumerate(schedulers):
             report(number / len(schedulers), scheduler)
             if num_ops > LARGEST.get(scheduler, num_ops):
                 stages.say(f"{name}: {scheduler} left out, beyond {LARGEST[scheduler]} operators it takes too long")
                 continue
             fresh = replace(problem, _known={})  # so that each scheduler asks for costs itself
-            found = solve(scheduler, fresh, Effort(seed=seed, max_evaluations=max_evaluations))
+            found = _solved(scheduler, fresh, seed, limits)
             lines.append(
                 SchedulerLine(
                     problem=name,
@@ -226,6 +317,15 @@ def _lines(
                 )
             )
     return lines
+
+
+def _solved(scheduler: str, problem: Problem, seed: int, limits: Limits) -> Solution:
+    if scheduler == "cp_sat":
+        effort = Effort(seed=seed, time_limit_s=limits.referee_s)
+        return cp_sat(problem, effort, hint=heft(problem), num_workers=limits.num_workers)
+    if limits.time_limit_s is not None:
+        return solve(scheduler, problem, Effort(seed=seed, time_limit_s=limits.time_limit_s))
+    return solve(scheduler, problem, Effort(seed=seed, max_evaluations=limits.max_evaluations))
 
 
 def draw(csv_path: Path, picture: Path) -> None:

@@ -99,8 +99,7 @@ class CompiledSimulator:
         out_s = np.empty(len(queue))
         space = self._space_for(1, queue.shape[1])
         queue_start, queue = np.ascontiguousarray(queue_start, np.uint32), np.ascontiguousarray(queue, np.uint32)
-        devices = (0,) * len(self.problem.platform.devices)
-        self._kernel.evaluate(self.tables, queue_start, queue, devices, space, out_s)
+        self._kernel.evaluate(self.tables, queue_start, queue, space, out_s)
         return out_s
 
     def _requests(self, places: Sequence[Segment], load: Load | None, duration_s: DurationFunction | None) -> Requests:

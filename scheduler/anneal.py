@@ -2,9 +2,11 @@
 
 S. Kirkpatrick, C. D. Gelatt, M. P. Vecchi, "Optimization by simulated annealing", Science 220(4598), 1983, doi
 10.1126/science.220.4598.671. A candidate is a topological order and a device for each operator (:mod:`scheduler.walk`),
-so that every move leads to a valid plan. Moves are evaluated from the first place that they change, given up as soon as
-they are sure to be rejected, and cut short where all is again as it was; what is said of a plan is the makespan of the
-model to the last bit. Rounds of annealing, each longer than the one before, start from the best plan so far.
+so that every move leads to a valid plan. Moves take an operator to another place or device, mostly in exchange for
+another one, since good plans leave no device time for one more. They are evaluated from the first place that they
+change, given up as soon as they are sure to be rejected, and cut short where all is again as it was; what is said of a
+plan is the makespan of the model to the last bit. Rounds of annealing start from the best plan so far; they grow longer
+up to a limit.
 """
 
 from __future__ import annotations
@@ -25,12 +27,14 @@ if TYPE_CHECKING:
     from scheduler.walk import Costs
 
 NAME = "anneal"
-MAX_EVALUATIONS = 20_000_000
+MAX_EVALUATIONS = 60_000_000
 """Moves that are tried unless the effort says otherwise: some ten seconds, as most are given up early."""
 HOT, COLD = 0.15, 0.01
 """Temperatures at which a round begins and ends, as parts of the mean time of an operator."""
-FIRST_ROUND = 2000
-"""Moves for each operator in the first round; each round has twice as many as the one before."""
+FIRST_ROUND = 1000
+"""Moves for each operator in the first round; each round has twice as many as the one before, but no more than ..."""
+LAST_ROUND = 20_000
+"""... so many."""
 MAX_FIRST_ROUND = 400_000
 OPS_PER_CALL = 2_000_000
 """How often time, progress and Ctrl-C are looked at: after moves that together may pass so many operators."""
@@ -81,7 +85,7 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
             tried, done = tried + count, done + count
             if effort.progress is not None:
                 effort.progress(done, limit, float(state.seconds[1]), bound_s)
-        length *= 2
+        length = min(2 * length, max(length, LAST_ROUND * len(order)))
     names = problem.platform.device_names
     queues: dict[str, list[Segment]] = {name: [] for name in names}
     for op in state.best_order:

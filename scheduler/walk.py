@@ -54,7 +54,7 @@ class State(NamedTuple):
         free_s: By place and device, when the device has done what comes before that place; in as many columns more,
             how long it will be at work from there on.
         new_free_s: The same after the move under trial.
-        seconds: The makespans of the candidate that the walk is at and of the best one.
+        seconds: The makespans of the candidate that the walk is at and of the best one, and the cost of the former.
         random: The state of the generator.
         queue_start: Room for the candidate as the kernel of the twin takes it.
         queue: The same.
@@ -75,9 +75,14 @@ class State(NamedTuple):
     queue: Ints
 
 
-_NOW, _BEST = 0, 1
+_NOW, _BEST, _COST = 0, 1, 2
 _NEAR, _REACH = 0.5, 20
 """So many moves lead no further than so many places, which large graphs need to improve at all."""
+_EXCHANGE = 0.9
+"""So many of the moves to another device try to send an operator back for it, lest one device have too much to do."""
+_ENDS = 0.6
+"""Of the mean end of the devices, as part of the cost of a candidate: most moves leave the makespan as it is, and then
+this says which are steps in the right direction."""
 _LESS = 1 - 1e-9
 """Of sums that were taken in another order than times are, lest they promise more than will pass."""
 
@@ -95,7 +100,7 @@ def new_state(order: Ints, device: Ints, num_devices: int, seed: int) -> State:
         was_s=np.empty(num_ops),
         free_s=np.zeros((num_ops + 1, 2 * num_devices)),
         new_free_s=np.zeros((num_ops + 1, 2 * num_devices)),
-        seconds=np.full(2, np.inf),
+        seconds=np.full(3, np.inf),
         random=np.array([seed * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019 & 0xFFFFFFFFFFFFFFFF or 1], np.uint64),
         queue_start=np.empty(num_devices + 1, np.uint32),
         queue=np.empty(num_ops, np.uint32),
@@ -129,6 +134,8 @@ def restart(costs: Costs, tables: Tables, space: Space, state: State) -> None:
         state.free_s[k, num_devices + device] += costs.seconds[state.order[k], device]
     makespan_s = state.free_s[num_ops, :num_devices].max() if costs.plain else _by_the_twin(tables, space, state)
     state.seconds[_NOW] = makespan_s
+    ends_s = state.free_s[num_ops, :num_devices].sum() if costs.plain else 0.0
+    state.seconds[_COST] = makespan_s + _ENDS / num_devices * ends_s
     state.seconds[_BEST] = min(makespan_s, state.seconds[_BEST])
 
 
@@ -138,16 +145,18 @@ def walk(
 ) -> None:
     """Try ``count`` moves; the temperature is multiplied by ``cooling`` after each.
 
-    A move takes one operator to another place in the order, and half of the time to another device. It is accepted if
-    the makespan grows by less than the temperature times an exponential variate, which is Metropolis' rule.
+    A move takes one operator to another place in the order, and half of the time to another device, mostly in exchange
+    for another operator, which stays where it is in the order. It is accepted if the cost grows by less than the
+    temperature times an exponential variate, which is Metropolis' rule. The cost is the makespan and, where the twin
+    is not asked, part of the devices' ends.
     """
     order, place, device_of, end_s, was_s = state.order, state.place, state.device, state.end_s, state.was_s
     free_s, new_free_s = state.free_s, state.new_free_s
     seconds, delay_s, tail_s = costs.seconds, costs.delay_s, costs.tail_s
     before_start, before, after_start, after = costs.before_start, costs.before, costs.after_start, costs.after
     num_ops, num_devices = len(order), seconds.shape[1]
-    random = state.random
-    now_s, best_s = state.seconds[_NOW], state.seconds[_BEST]
+    random, per_end = state.random, _ENDS / num_devices
+    now_s, best_s, now_cost_s = state.seconds[_NOW], state.seconds[_BEST], state.seconds[_COST]
     for _ in range(count):
         op = np.uint32(_uniform(random) * num_ops)
         source, old_device = place[op], device_of[op]
@@ -156,29 +165,46 @@ def walk(
             low = max(low, np.uint32(place[before[i]] + 1))
         for i in range(after_start[op], after_start[np.uint32(op + 1)]):
             high = min(high, np.uint32(place[after[i]] - 1))
+        nearest, farthest = np.uint32(0), np.uint32(num_ops - 1)
         if _uniform(random) < _NEAR:
-            low = max(low, np.uint32(max(np.int64(source) - _REACH, 0)))
-            high = min(high, np.uint32(source + _REACH))
+            nearest = np.uint32(max(np.int64(source) - _REACH, 0))
+            farthest = min(farthest, np.uint32(source + _REACH))
+        low, high = max(low, nearest), min(high, farthest)
         target = np.uint32(low + _uniform(random) * (high - low + 1.0))
         device = old_device
         if num_devices > 1 and _uniform(random) < 0.5:
             device = np.uint32((old_device + 1 + np.uint32(_uniform(random) * (num_devices - 1))) % num_devices)
-        limit_s = now_s - temperature_s * np.log(1.0 - _uniform(random))
+        limit_s = now_cost_s - temperature_s * np.log(1.0 - _uniform(random))
         temperature_s *= cooling
         if seconds[op, device] == np.inf or (target == source and device == old_device):
             continue
         _shift(order, place, source, target)
         device_of[op] = device
         first, last = min(source, target), max(source, target)
+        partner = op  # or whatever is sent back in exchange
+        if device != old_device and _uniform(random) < _EXCHANGE:
+            other = order[np.uint32(nearest + _uniform(random) * (farthest - nearest + 1.0))]
+            if device_of[other] == device and seconds[other, old_device] < np.inf:
+                partner = other
+                device_of[partner] = old_device
+                first, last = min(first, place[partner]), max(last, place[partner])
         if costs.plain:
             for each in range(2 * num_devices):
                 new_free_s[first, each] = free_s[first, each]
             new_free_s[first, num_devices + old_device] -= seconds[op, old_device]
             new_free_s[first, num_devices + device] += seconds[op, device]
+            if partner != op:
+                new_free_s[first, num_devices + device] -= seconds[partner, device]
+                new_free_s[first, num_devices + old_device] += seconds[partner, old_device]
             k = first
             recheck = np.uint32(last + 1)
             makespan_s = np.inf
-            hopeless = new_free_s[first, device] + new_free_s[first, num_devices + device] * _LESS > limit_s
+            cost_s = now_cost_s
+            least_s = ends_s = 0.0  # as far as is known: of the makespan, and of the sum of the devices' ends
+            for each in range(num_devices):
+                end_here_s = new_free_s[first, each] + new_free_s[first, num_devices + each]
+                least_s, ends_s = max(least_s, end_here_s), ends_s + end_here_s
+            hopeless = (least_s + per_end * ends_s) * _LESS > limit_s
             while k < num_ops and not hopeless:
                 if k == recheck:  # beyond the move: if all is as it was, the rest will be, too
                     same = True
@@ -188,7 +214,7 @@ def walk(
                     if same:
                         horizon = np.uint32(0)  # the last place of those that see any difference
                         for i in range(first, k):
-                            if end_s[order[i]] != was_s[order[i]] or order[i] == op:
+                            if end_s[order[i]] != was_s[order[i]] or order[i] == op or order[i] == partner:
                                 for j in range(after_start[order[i]], after_start[np.uint32(order[i] + 1)]):
                                     horizon = max(horizon, place[after[j]])
                         if horizon < k:
@@ -202,6 +228,7 @@ def walk(
                     other = before[i]
                     start_s = max(start_s, end_s[other] + delay_s[i, device_of[other], on])
                 was_s[this] = end_s[this]
+                ends_s += start_s - new_free_s[k, on]
                 end_s[this] = start_s + seconds[this, on]
                 k = np.uint32(k + 1)
                 for each in range(2 * num_devices):
@@ -209,16 +236,18 @@ def walk(
                 new_free_s[k, on] = end_s[this]
                 new_free_s[k, num_devices + on] -= seconds[this, on]
                 left_s = max(tail_s[this], new_free_s[k, num_devices + on])
-                hopeless = end_s[this] + left_s * _LESS > limit_s
+                least_s = max(least_s, end_s[this] + left_s)
+                hopeless = (least_s + per_end * ends_s) * _LESS > limit_s
                 if k == num_ops and not hopeless:
                     makespan_s = 0.0
                     for each in range(num_devices):
                         makespan_s = max(makespan_s, new_free_s[k, each])
+                    cost_s = makespan_s + per_end * ends_s
         else:
             k = first
-            makespan_s = _by_the_twin(tables, space, state)
-        if makespan_s <= limit_s:
-            now_s = makespan_s
+            makespan_s = cost_s = _by_the_twin(tables, space, state)
+        if makespan_s < np.inf and cost_s <= limit_s:
+            now_s, now_cost_s = makespan_s, cost_s
             if costs.plain:
                 for i in range(first, k + 1):
                     for each in range(2 * num_devices):
@@ -227,6 +256,9 @@ def walk(
                     for i in range(first):
                         free_s[i, num_devices + old_device] -= seconds[op, old_device]
                         free_s[i, num_devices + device] += seconds[op, device]
+                        if partner != op:
+                            free_s[i, num_devices + device] -= seconds[partner, device]
+                            free_s[i, num_devices + old_device] += seconds[partner, old_device]
             if makespan_s < best_s:
                 best_s = makespan_s
                 state.best_order[:] = order
@@ -235,8 +267,10 @@ def walk(
             for i in range(first, k):
                 end_s[order[i]] = was_s[order[i]]
             device_of[op] = old_device
+            if partner != op:
+                device_of[partner] = device
             _shift(order, place, target, source)
-    state.seconds[_NOW], state.seconds[_BEST] = now_s, best_s
+    state.seconds[_NOW], state.seconds[_BEST], state.seconds[_COST] = now_s, best_s, now_cost_s
 
 
 @njit(cache=True, error_model="numpy")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 
@@ -125,6 +126,24 @@ def test_large_contended_plans_agree_bit_for_bit(num_devices: int) -> None:
     alone = Simulator(problem).run(queues)
     free = layered_problem(300, seed=1, num_devices=num_devices)
     assert alone > 1.05 * Simulator(free).run(queues)  # so that rule 3 was really put to the test
+
+
+def test_many_large_contended_plans_agree_bit_for_bit() -> None:
+    problem = layered_problem(150, seed=3, contention=1.5)
+    names, ops = problem.platform.device_names, problem.graph.ops
+    generator = random.Random(0)
+    starts, rows, expected = [], [], []
+    for _ in range(20):
+        parts: list[list[int]] = [[], []]
+        for op in range(len(ops)):
+            parts[generator.randrange(2)].append(op)
+        starts.append([0, len(parts[0]), len(ops)])
+        rows.append(parts[0] + parts[1])
+        queues = {
+            name: tuple(Segment(name, (ops[op].name,)) for op in part) for name, part in zip(names, parts, strict=True)
+        }
+        expected.append(Simulator(problem).run(queues))
+    assert CompiledSimulator(problem).makespans_s(np.array(starts), np.array(rows)).tolist() == expected
 
 
 def test_part_of_a_graph_runs_as_if_what_it_reads_were_there() -> None:

@@ -161,6 +161,25 @@ def test_a_fork_by_hand() -> None:
     }
 
 
+def test_what_arrives_later_elsewhere_is_not_dropped_for_what_is_free_as_soon() -> None:
+    # All but d is best on the cpu, which then has 2 + 2 + 1 + 3 s to do; 8 s are enough if d ends by then on the npu.
+    # a b and b a leave the cpu free at 4 alike, but what d reads is on the npu at 7 or at 5: only b a lets d end, at 7.
+    # With a on the npu, what c and e read of it is back at 5, and they end at 9.
+    problem = problem_of(
+        graph_of({"a": (), "b": (), "c": ("a", "b"), "d": ("b",), "e": ("a",)}),
+        {
+            "a": {"cpu": 2.0, "npu": 2.0},
+            "b": {"cpu": 2.0},
+            "c": {"cpu": 1.0},
+            "d": {"cpu": 4.0, "npu": 2.0},
+            "e": {"cpu": 3.0},
+        },
+        platform_of("cpu", "npu", setup_s=3.0),
+    )
+    solution = exact(problem, fused=False)
+    assert (solution.makespan_s, solution.bound_s) == (8.0, 8.0)
+
+
 def test_an_articulation_operator_stays_open_for_the_blocks_after_it() -> None:
     # b and c side by side, 4 s each; d e f take a second each, alone or together: d is best begun once b and c ended
     reads = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c"), "e": ("d",), "f": ("e",)}

@@ -25,11 +25,18 @@ from experiments.npu_speed import log_speeds, vary
 from experiments.npu_speed_study import Variations
 from experiments.profiles import calibrated
 from experiments.records import model_names
-from experiments.scheduler_comparison import networks, parse_sizes, random_graphs
+from experiments.scheduler_comparison import (
+    Limits,
+    SchedulerLine,
+    networks,
+    parse_schedulers,
+    parse_sizes,
+    random_graphs,
+)
 from experiments.several_requests import serve_all
 from experiments.simulated_vs_measured import PlanLine, compare, draw_plans, summarize_errors
 from experiments.synthetic_costs import synthetic_problem
-from hetsim.errors import HetsimError, ModelError, PlatformError, ProfileError
+from hetsim.errors import HetsimError, ModelError, PlanError, PlatformError, ProfileError
 from hetsim.load import Load
 from hetsim.machine.platform import Platform, load_platform
 from hetsim.model import Model, load_model
@@ -465,7 +472,7 @@ def test_schedulers_are_compared_on_networks_and_random_graphs(
     said: list[str] = []
     stages = Silent()
     monkeypatch.setattr(stages, "say", said.append)
-    rows = scheduler_comparison.compare(instances, tmp_path / "out", max_evaluations=20, stages=stages)
+    rows = scheduler_comparison.compare(instances, tmp_path / "out", limits=Limits(max_evaluations=20), stages=stages)
     lines = table(tmp_path / "out/scheduler_comparison.csv")
     assert list(lines[0])[:6] == ["problem", "num_ops", "scheduler", "simulated_s", "bound_s", "planning_s"]
     assert all(0 < float(line["bound_s"]) <= float(line["simulated_s"]) for line in lines)
@@ -483,9 +490,45 @@ def test_schedulers_are_compared_on_networks_and_random_graphs(
     assert is_picture(tmp_path / "out/scheduler_comparison.png")
     sidecar = json.loads((tmp_path / "out/scheduler_comparison.json").read_text())
     assert sidecar["model_hashes"]["tiny"] == load_model(network).hash
-    assert scheduler_comparison.compare(instances, tmp_path / "out", max_evaluations=20) == rows  # nothing anew
+    again = scheduler_comparison.compare(instances, tmp_path / "out", limits=Limits(max_evaluations=20))
+    assert again == rows  # nothing anew
     (synthetic,) = networks([network], None, seed=0)
     assert synthetic.make()[1] == "synthetic"
+
+
+def test_chosen_schedulers_are_compared_with_the_referee(tmp_path: Path) -> None:
+    names = parse_schedulers("heft,search,cp_sat")
+    limits = Limits(time_limit_s=5.0, referee_s=5.0, num_workers=1)
+    instances = list(random_graphs((6,), 2, seed=0))
+    rows = scheduler_comparison.compare(instances, tmp_path, schedulers=names, limits=limits)
+    assert [row.scheduler for row in rows] == [*names, *names]
+    for _, search, referee in (rows[:3], rows[3:]):  # so few operators are planned to the optimum, proven by both
+        assert search.bound_s == pytest.approx(search.simulated_s, rel=1e-9)
+        assert referee.simulated_s == pytest.approx(search.simulated_s, rel=1e-6)
+    with pytest.raises(PlanError, match=r"--schedulers: no scheduler 'best'; choose from type_based, .*, cp_sat"):
+        parse_schedulers("heft,best")
+
+
+def test_what_schedulers_did_is_summed_up() -> None:
+    # 2 and 4 ms are 3 on average; the second is proven; the first may be a quarter too slow
+    first = SchedulerLine(
+        problem="layered-6/0",
+        num_ops=6,
+        scheduler="search",
+        simulated_s=0.002,
+        bound_s=0.0015,
+        planning_s=0.5,
+        num_segments=6,
+        num_devices=2,
+        costs="random",
+    )
+    second = replace(first, problem="layered-6/1", simulated_s=0.004, bound_s=0.004, planning_s=0.25)
+    assert scheduler_comparison.summary([first, second, replace(second, costs="profile")]) == [
+        "6 operators, search: 2 plans of 3.000 ms on average, 1 proven optimal, gap at most 25.0%, "
+        "planned in at most 0.50 s",
+        "networks, search: 1 plans of 4.000 ms on average, 1 proven optimal, gap at most 0.0%, "
+        "planned in at most 0.25 s",
+    ]
 
 
 def test_synthetic_costs_are_a_roofline() -> None:

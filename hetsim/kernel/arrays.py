@@ -99,6 +99,7 @@ class Space(NamedTuple):
     Attributes:
         home: By tensor, the device that makes it; one more than there are where none does.
         made_s: By request and tensor, when it was made; negative before.
+        there_s: By tensor and device, when it is there; infinite before it was made.
         needed: By tensor and device, whether it is copied there.
         by_copy: By request, tensor and device, a row each: when its copy began, when it was there (negative before).
             And a heap of copies that wait for the channel, by when they were asked for.
@@ -116,6 +117,7 @@ class Space(NamedTuple):
 
     home: Ints
     made_s: Floats
+    there_s: Floats
     needed: Flags
     by_copy: Floats
     heap: NDArray[np.int64]
@@ -133,6 +135,7 @@ def new_space(tables: Tables, num_requests: int, num_places: int) -> Space:
     return Space(
         home=np.empty(num_tensors, np.uint32),
         made_s=np.empty((num_requests, num_tensors)),
+        there_s=np.empty((num_tensors, num_devices)),
         needed=np.empty(num_copies, np.bool_),
         by_copy=np.empty((3, num_requests * num_copies)),
         heap=np.empty((2, num_requests * num_copies), np.int64),
