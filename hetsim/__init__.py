@@ -52,6 +52,7 @@ The function :func:`simulate` shadows the module of its name as an attribute of 
 import ...`` still means the module. Pictures are left to ``hetsim.pictures``, as importing matplotlib takes long.
 """
 
+from hetsim.acted import acted_problem
 from hetsim.costs import make_problem, plan_problem
 from hetsim.errors import (
     DeviceError,
@@ -72,6 +73,7 @@ from hetsim.profile import Profile, ProfileFile, load_profile
 from hetsim.simulate import makespan_s, simulate
 from hetsim.timeline import Span, Timeline, check_timeline
 from hetsim.wfcommons import load_workflow
+from hetsim.what_if import WhatIf, parse_what_if
 
 __all__ = [
     "Device",
@@ -100,6 +102,8 @@ __all__ = [
     "Span",
     "Tensor",
     "Timeline",
+    "WhatIf",
+    "acted_problem",
     "check_plan",
     "check_timeline",
     "evaluate",
@@ -111,6 +115,7 @@ __all__ = [
     "load_profile",
     "load_workflow",
     "make_problem",
+    "parse_what_if",
     "plan_problem",
     "makespan_s",
     "random_inputs",

@@ -49,13 +49,18 @@ class Pace:
             free_ns: When the device was free for it.
         """
         words, clock_ns = self._words, self._clock_ns
-        latest_ns = max((words[word] for word in self._arrivals), default=0)
+        latest_ns = 0
+        for word in self._arrivals:
+            if words[word] > latest_ns:
+                latest_ns = words[word]
+        now_ns = clock_ns()
         num_spins = 0
-        while clock_ns() < latest_ns:
+        while now_ns < latest_ns:
             num_spins += 1
             if num_spins % _SPINS_PER_LOOK == 0 and words[ABORTED]:
                 break
-        return max(free_ns, latest_ns) if self._emulated else clock_ns()
+            now_ns = clock_ns()
+        return max(free_ns, latest_ns) if self._emulated else now_ns
 
     def send(self, end_ns: int) -> None:
         """Note when what the step made arrives, given that the step has ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FAKE = ("--platform", "fake.toml")
+OPS = ["stem", "left", "right", "right2", "join"]
 
 
 def test_a_plan_is_simulated_and_run(place: Path) -> None:
@@ -178,6 +180,31 @@ def test_a_problem_file_s_plan_is_explained_as_json(place: Path) -> None:
     assert found["changes"][0]["replanned_saved_s"] == 1.0
 
 
+def test_what_if_is_planned_simulated_and_executed_and_said_to_be_hypothetical(place: Path) -> None:
+    model = ("net.onnx", *FAKE)
+    profiled = (*model, "--profile", "p.jsonl")
+    two = ("--set", "npu.count=2", "--set", "npu.speed=1e-3")
+    planned = hetsim("plan", *profiled, "--scheduler", "exact", *two, "--out", "two.json", cwd=place)
+    assert planned.returncode == 0, planned.stderr
+    assert "WARNING: hypothetical, what follows from: npu.count=2, npu.speed=1e-3" in planned.stdout
+    answer = hetsim("simulate", *profiled, "--plan", "two.json", *two, "--json", cwd=place)
+    assert json.loads(answer.stdout)["warnings"] == ["hypothetical, what follows from: npu.count=2, npu.speed=1e-3"]
+    (place / "npu.json").write_text(
+        json.dumps({"format": 1, "model": "fork join", "devices": {"npu": [{"ops": OPS}]}}), encoding="utf-8"
+    )
+    # The make-believe device takes no time; hand-overs and launches aside, neither does one that is faster.
+    slower = ("--plan", "npu.json", "--set", "npu.launch_s=0.03")
+    simulated = hetsim("simulate", *profiled, *slower, "--json", cwd=place)
+    assert json.loads(simulated.stdout)["makespan_s"] > 0.03
+    executed = hetsim("run", *profiled, *slower, "--requests", "3", "--outputs", "out.npz", cwd=place)
+    assert executed.returncode == 0, executed.stderr
+    assert "npu (emulated)" in executed.stdout
+    assert float(re.search(r"([\d.]+) ms median", executed.stdout)[1]) >= 30
+    compared = hetsim("compare", *profiled, *slower, "--requests", "3", cwd=place)
+    assert compared.returncode == 0, compared.stderr
+    assert "hypothetical, what follows from: npu.launch_s=0.03" in compared.stdout
+
+
 def test_a_workflow_becomes_a_problem_file(place: Path) -> None:
     (place / "flow.json").write_text(json.dumps(WORKFLOW))
     made = hetsim(
@@ -280,6 +307,22 @@ MISTAKES = {
     "schedule that is none": (
         ("run", "net.onnx", *FAKE, "--plan", "plan.json", "--every", "soon"),
         r"--every 'soon' is not a time above 0; write it as 33ms",
+    ),
+    "speed of zero": (
+        ("plan", "net.onnx", *FAKE, "--profile", "p.jsonl", "--set", "npu.speed=0", "--out", "o.json"),
+        r"--set 'npu\.speed=0': the value must be more than 0 and finite, got 0",
+    ),
+    "change of no device": (
+        ("simulate", "--problem", "good.json", "--plan", "plan.json", "--set", "tpu.speed=2"),
+        r"--set 'tpu\.speed=2': no device 'tpu' on platform 'problem file'; it has cpu",
+    ),
+    "change without a profile": (
+        ("run", "net.onnx", *FAKE, "--plan", "plan.json", "--set", "npu.speed=2"),
+        r"--set needs --profile FILE",
+    ),
+    "memory to execute on": (
+        ("tune", "net.onnx", *FAKE, "--set", "memory.bandwidth=1e9", "--out", "o"),
+        r"can be planned for and simulated, but not executed",
     ),
     "folder that is a file": (("tune", "net.onnx", *FAKE, "--out", "net.onnx"), r"net\.onnx"),
 }

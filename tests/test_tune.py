@@ -14,11 +14,13 @@ from hetsim.machine.platform import Calibration, Platform, load_platform
 from hetsim.model import evaluate
 from hetsim.plan import check_plan, load_plan
 from hetsim.profile import load_profile
+from hetsim.what_if import parse_what_if
 from runtime.profiler import Effort
 from tests.models import fake_platform, fork_join
 from tuner.finals import Pace
 from tuner.truth import relative_error, tolerance
 from tuner.tune import Options, tune
+from tuner.tune_hypothetical import tune_hypothetical
 
 MODEL = fork_join()
 QUICK = Options(
@@ -53,6 +55,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tune")
     tune(MODEL, platform(op_s="0.01"), out, options=QUICK)
     return out
+
+
+def test_a_changed_machine_is_tuned_by_emulation(tmp_path: Path) -> None:
+    what_if = parse_what_if(["npu.speed=4"])
+    outcome = tune_hypothetical(MODEL, platform(op_s="0.004"), tmp_path, what_if, options=QUICK)
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "emulated.jsonl"}
+    assert outcome.platform == "make-believe, hypothetical: npu.speed=4"
+    assert outcome.outputs_match
+    alone = {plan.name: plan for plan in outcome.plans}
+    # Five operators of 4 ms each as measured, which the profile knows; a quarter of it on the emulated device.
+    assert 0.004 < alone["single:npu"].simulated_s < 0.6 * alone["single:cpu"].simulated_s
+    assert alone["single:npu"].measured_s >= alone["single:npu"].simulated_s - 1e-9
+    assert "npu (emulated)" in (tmp_path / "report.html").read_text()
+    assert load_profile(tmp_path / "emulated.jsonl").header.engines["npu"].startswith("emulated f32")
+    assert load_platform(tmp_path / "platform.toml").device("npu").backend == "fake"  # as it is
 
 
 def test_everything_that_was_promised_is_there(folder: Path) -> None:

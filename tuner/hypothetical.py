@@ -41,6 +41,19 @@ class Hypothetical:
         return replayed_problem(self.acted, self.emulation.devices, replays, plan)
 
 
+def check_executable(what_if: WhatIf) -> None:
+    """Refuse what cannot be acted out.
+
+    Raises:
+        PlatformError: If the memory is changed.
+    """
+    for change in what_if.changes:
+        if change.kind == "memory":
+            raise PlatformError(
+                f"--set {change.words!r} can be planned for and simulated, but not executed on the memory that is here"
+            )
+
+
 def hypothetical(
     model: Model, platform: Platform, profile: Profile, what_if: WhatIf, inputs: Mapping[str, Array]
 ) -> Hypothetical:
@@ -57,11 +70,7 @@ def hypothetical(
         PlatformError: If a change cannot be executed, or there is no core for an emulated device.
         ProblemError: If an operator can run nowhere any more.
     """
-    for change in what_if.changes:
-        if change.kind == "memory":
-            raise PlatformError(
-                f"--set {change.words!r} can be planned for and simulated, but not executed on the memory that is here"
-            )
+    check_executable(what_if)
     problem = what_if.problem(make_problem(model, platform, profile))
     devices = what_if.devices(platform)
     acted = acted_problem(problem, devices, profile)

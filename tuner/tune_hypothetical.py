@@ -16,7 +16,7 @@ from runtime.calibrate import calibrate
 from runtime.profiler import make_header, profile_covers
 from scheduler.registry import make_plan
 from tuner.finals import Finalist, execute
-from tuner.hypothetical import Hypothetical, hypothetical
+from tuner.hypothetical import Hypothetical, check_executable, hypothetical
 from tuner.progress import Silent, Stages
 from tuner.report import Outcome
 from tuner.truth import find_truth
@@ -44,6 +44,7 @@ def tune_hypothetical(
     """
     options, stages = options or Options(), stages or Silent()
     what_if.platform(platform)  # before any time is spent
+    check_executable(what_if)
     truth = find_truth(model, seed=options.seed)
     out.mkdir(parents=True, exist_ok=True)
     with Runtime(platform) as runtime:

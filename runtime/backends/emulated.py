@@ -7,6 +7,7 @@ engine. What is left of it is waited for by looking at the clock: sleeping would
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from hetsim.machine.platform import Device
 from runtime.backends.protocol import Array
 
 _SECONDS = "seconds"
+_LAST_NS = 30_000
+"""So shortly before its end a segment lets nobody else have the core."""
 
 
 class EmulatedBackend:
@@ -61,6 +64,9 @@ class EmulatedSegment:
             end_ns = (clock_ns() if start_ns is None else start_ns) + duration_ns
             for array, value in writes:
                 np.copyto(array, value)
+            last_ns = end_ns - _LAST_NS
+            while clock_ns() < last_ns:
+                os.sched_yield()  # as in the worker's waits: the caller may be about to wake another device
             while clock_ns() < end_ns:
                 pass
 
