@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -23,10 +23,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from experiments.board_assumptions import ASSUMPTIONS
 from experiments.records import Record, Settings, fill, model_names, read_rows
 from hetsim.costs import make_problem
-from hetsim.machine.platform import Platform, load_platform
-from hetsim.machine.sources import Sheet
+from hetsim.machine.platform import load_platform
 from hetsim.model import Model
 from hetsim.pictures import Bar, Group, draw_bars
 from hetsim.plan import Plan
@@ -232,56 +232,6 @@ def _varied(model: Model, board: str, assumption: str, factor: float) -> list[As
         )
         for name in (TYPE_BASED, WITH_RELU, INDIVIDUAL)
     ]
-
-
-def _with_sheets(platform: Platform, kind: str, change: Callable[[Sheet], Sheet]) -> Platform:
-    """The platform with the data sheets of all devices of a kind changed."""
-    return platform.with_devices(
-        *(
-            replace(device, sheet=change(device.sheet))
-            for device in platform.devices
-            if device.kind == kind and device.sheet is not None
-        )
-    )
-
-
-def _core_speed(platform: Platform, factor: float) -> Platform:
-    return _with_sheets(
-        platform,
-        "cpu",
-        lambda sheet: replace(
-            sheet, efficiency=sheet.efficiency * factor, elements_per_s=sheet.elements_per_s * factor
-        ),
-    )
-
-
-def _vta_bandwidth(platform: Platform, factor: float) -> Platform:
-    return _with_sheets(
-        platform, "npu", lambda sheet: replace(sheet, memory_bytes_per_s=sheet.memory_bytes_per_s * factor)
-    )
-
-
-def _vta_launch(platform: Platform, factor: float) -> Platform:
-    return platform.with_devices(
-        *(replace(device, launch_s=device.launch_s * factor) for device in platform.devices if device.kind == "npu")
-    )
-
-
-def _hand_overs(platform: Platform, factor: float) -> Platform:
-    links = {
-        pair: replace(link, setup_s=link.setup_s * factor, bandwidth_bytes_per_s=link.bandwidth_bytes_per_s / factor)
-        for pair, link in platform.links.items()
-    }
-    return replace(platform, links=links)
-
-
-ASSUMPTIONS: Mapping[str, Callable[[Platform, float], Platform]] = {
-    "speed of the core": _core_speed,
-    "launch of a VTA unit": _vta_launch,
-    "bandwidth of a VTA unit": _vta_bandwidth,
-    "hand-overs": _hand_overs,
-}
-"""Figures that are assumed, and how to change them by a factor."""
 
 
 def with_relu(problem: Problem) -> Plan:

@@ -10,7 +10,8 @@ import onnx
 import pytest
 
 from experiments import paper_board
-from experiments.paper_board import ASSUMPTIONS, BOARDS, PUBLISHED, compare, with_relu
+from experiments.board_assumptions import ASSUMPTIONS
+from experiments.paper_board import BOARDS, PUBLISHED, compare, with_relu
 from hetsim.costs import make_problem
 from hetsim.machine.platform import load_platform
 from hetsim.model import zoo_names

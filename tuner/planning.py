@@ -141,9 +141,7 @@ def simulate(
     drawn = None
     if noise:
         if source.profile is None:
-            raise ProblemError(
-                "--noise draws from the samples of a profile, which a problem file has not; leave it out"
-            )
+            raise ProblemError("--noise draws from the samples of a profile, and none is given; leave it out")
         drawn = measured_noise(found, source.profile, read, seed=seed)
     timeline = simulate_plan(found, read, load=load, duration_s=drawn)
     if trace is not None:
@@ -305,7 +303,7 @@ def _source(
         HetsimError: If both are given, or neither, or anything about them is wrong.
     """
     if (model is None) == (problem is None):
-        raise ProblemError("give either a MODEL with its --profile or hypothetical devices, or --problem FILE")
+        raise ProblemError("give either a MODEL with its --profile, or --problem FILE")
     if problem is not None:
         for name, given in (("--profile", profile), ("--platform", platform), ("--shape", shape)):
             if given:
@@ -316,6 +314,8 @@ def _source(
     if profile is None and any(device.source is None for device in where.devices):
         words = "" if platform is None else f" --platform {platform}"
         raise ProblemError(f"{model} needs --profile FILE; measure it with: hetsim profile {model}{words} --out FILE")
+    if any(device.architecture is not None for device in where.devices):
+        typer.echo("asking ZigZag, which takes seconds for each shape of operator that is new to it", err=True)
     found = read_model(model, shape)
     measured, warnings = (None, ()) if profile is None else profile_for(found, where, profile, force=force)
     if plan is None:

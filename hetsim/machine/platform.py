@@ -429,7 +429,7 @@ def load_platform(name_or_path: str | Path = DEFAULT_PLATFORM) -> Platform:
             f"no platform {wanted!r} ({reason}); built in are {', '.join(builtin_platforms())}; "
             "or give the path of a TOML file (docs/model.md shows one)"
         ) from None
-    return parse_platform(text, source=wanted, folder=path.parent)
+    return parse_platform(text, source=wanted, folder=path.parent.resolve())
 
 
 def parse_platform(text: str, *, source: str, folder: Path = Path()) -> Platform:
