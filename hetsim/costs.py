@@ -13,6 +13,7 @@ from hetsim.machine.platform import Platform
 from hetsim.model.graph import Graph
 from hetsim.model.onnx_import import Model
 from hetsim.plan import Plan, planned_model
+from hetsim.predictor import LeftOut, Predictor
 from hetsim.problem import Latency, LatencyFunction, Problem
 from hetsim.profile import Context, Profile
 from hetsim.split_costs import with_parts
@@ -50,9 +51,10 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
 def _problem(model: Model, platform: Platform, profile: Profile, times: TypicalTimes) -> Problem:
     launch_s = {device.name: device.launch_s for device in platform.devices}
     crossings = fit_crossings(profile, times)
-    measured = latency_function(profile, model.graph, launch_s, crossings, times=times)
+    costs = SegmentCosts(profile, model.graph, launch_s, crossings, times=times)
+    measured: LatencyFunction = costs
     if model.base is not None:
-        base = latency_function(profile, model.base.graph, launch_s, crossings, times=times)
+        base = SegmentCosts(profile, model.base.graph, launch_s, crossings, times=times)
         measured = with_parts(model, measured, base)
     traffic = traffic_function(profile, model.graph, platform, measured)
     stated = hypothetical_costs(model, platform)
@@ -61,6 +63,7 @@ def _problem(model: Model, platform: Platform, profile: Profile, times: TypicalT
         platform=_with_crossings(platform, crossings),
         latency_function=stated.latency_beside(measured),
         traffic_function=None if traffic is None else stated.traffic_beside(traffic),
+        error_function=costs.error_s,
         model_hash=model.hash,
     )
 
@@ -130,21 +133,12 @@ def _context_problem(model: Model, platform: Platform, profile: Profile, context
     )
 
 
-def latency_function(
-    profile: Profile,
-    graph: Graph,
-    launch_s: Mapping[str, float] | None = None,
-    crossings: Mapping[str, Crossing] | None = None,
-    *,
-    times: TypicalTimes | None = None,
-) -> LatencyFunction:
+class SegmentCosts:
     """Costs for a :class:`~hetsim.problem.Problem`, as the profile stands now.
 
     A segment that was measured costs the median of what it typically takes in its contexts, each less what crossing
-    cost there. One that
-    was not is predicted: its operators are covered with measured segments, largest first (ties by place in the graph),
-    and what these cost is summed, less the launches that one segment saves. Boundaries that vanish inside it are not
-    credited, so the prediction leans high.
+    cost there. One that was not is predicted from those that were (:mod:`hetsim.predictor`). A device cannot run a
+    segment if it refused some of its operators, or if one of them was never measured there.
 
     Args:
         profile: The profile.
@@ -153,55 +147,65 @@ def latency_function(
         crossings: What tensors that change hands cost each device; absent devices pay nothing.
         times: What the profile's segments typically take, if that is known already.
     """
-    return _CoverPredictor(profile, graph, launch_s or {}, crossings or {}, times or typical_times(profile))
-
-
-class _CoverPredictor:
-    """Latency of a segment from measurements of it or of its parts."""
 
     def __init__(
         self,
         profile: Profile,
         graph: Graph,
-        launch_s: Mapping[str, float],
-        crossings: Mapping[str, Crossing],
-        times: TypicalTimes,
+        launch_s: Mapping[str, float] | None = None,
+        crossings: Mapping[str, Crossing] | None = None,
+        *,
+        times: TypicalTimes | None = None,
     ) -> None:
         self._graph = graph
-        self._launch_s = dict(launch_s)
-        self._measured_s: dict[tuple[str, tuple[str, ...]], float] = {}
-        self._pieces: dict[str, list[tuple[int, float]]] = {}
+        self._launch_s = dict(launch_s or {})
+        self._measured_s: dict[str, dict[tuple[str, ...], float]] = {}
         self._refused: dict[str, list[int]] = {}
+        self._predictors: dict[str, Predictor] = {}
+        times = times or typical_times(profile)
         for device in profile.header.engines:
-            crossing = crossings.get(device, Crossing())
-            pieces: list[tuple[int, int, int, float]] = []
-            for ops in profile.measured(device):
-                if all(op in graph.position for op in ops):
-                    seconds = _without_crossing_s(profile.contexts(device, ops), times[device, ops], crossing)
-                    self._measured_s[device, ops] = seconds
-                    pieces.append((-len(ops), graph.position[ops[0]], graph.mask(ops), seconds))
-            self._pieces[device] = [(mask, seconds) for _, _, mask, seconds in sorted(pieces)]
+            crossing = (crossings or {}).get(device, Crossing())
+            self._measured_s[device] = {
+                ops: _without_crossing_s(profile.contexts(device, ops), times[device, ops], crossing)
+                for ops in profile.measured(device)
+                if all(op in graph.position for op in ops)
+            }
             self._refused[device] = [
                 graph.mask(ops) for ops in profile.unsupported(device) if all(op in graph.position for op in ops)
             ]
 
     def __call__(self, device: str, ops: tuple[str, ...]) -> Latency | None:
-        if (device, ops) in self._measured_s:
-            return Latency(self._measured_s[device, ops], measured=True)
-        left = self._graph.mask(ops)
-        if any(refused & ~left == 0 for refused in self._refused.get(device, ())):
+        measured_s = self._measured_s.get(device)
+        if not measured_s:
             return None
-        total_s = 0.0
-        num_pieces = 0
-        for mask, seconds in self._pieces.get(device, ()):
-            if mask & ~left == 0:
-                left &= ~mask
-                total_s += seconds
-                num_pieces += 1
-                if not left:
-                    saved_s = self._launch_s.get(device, 0.0) * (num_pieces - 1)
-                    return Latency(max(total_s - saved_s, 0.0))
-        return None
+        if ops in measured_s:
+            return Latency(measured_s[ops], measured=True)
+        outside = ~self._graph.mask(ops)
+        if any(refused & outside == 0 for refused in self._refused[device]):
+            return None
+        predictor = self.predictor(device)
+        return Latency(predictor.seconds(ops)) if predictor.able(ops) else None
+
+    def error_s(self, device: str, ops: tuple[str, ...]) -> float:
+        """The error bar of a prediction, one standard deviation in seconds; 0 where there is nothing predicted."""
+        latency = self(device, ops)
+        return 0.0 if latency is None or latency.measured else self.predictor(device).error_s(ops)
+
+    def predictor(self, device: str) -> Predictor:
+        """The device's predictor, fitted when it is first needed.
+
+        Raises:
+            KeyError: If nothing was measured on the device.
+        """
+        if device not in self._predictors:
+            measured_s = self._measured_s[device]
+            self._predictors[device] = Predictor(self._graph, measured_s, self._launch_s.get(device, 0.0))
+        return self._predictors[device]
+
+    @property
+    def left_out(self) -> dict[str, tuple[LeftOut, ...]]:
+        """By device, each measured segment of several operators as the others predict it."""
+        return {device: self.predictor(device).left_out() for device, found in self._measured_s.items() if found}
 
 
 def _without_crossing_s(contexts: Mapping[str, Context], times: Mapping[str, float], crossing: Crossing) -> float:

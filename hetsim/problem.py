@@ -45,6 +45,11 @@ TrafficFunction = Callable[[str, tuple[str, ...]], int]
 one segment."""
 
 
+ErrorFunction = Callable[[str, tuple[str, ...]], float]
+"""From a device's name and operators in topological order to the error bar of their latency, one standard deviation in
+seconds."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """What a scheduler is asked to solve.
@@ -54,6 +59,7 @@ class Problem:
         platform: The devices.
         latency_function: Costs; answers are remembered here, so it is asked once for each question.
         traffic_function: Memory traffic; None stands for none, so that nothing slows anything down.
+        error_function: Error bars of predicted costs; None stands for none, where costs are simply given.
         model_hash: Put into plans; empty where there is no model.
         additive: Whether a segment takes just the sum of its operators' times, so that fusing gains nothing.
 
@@ -65,6 +71,7 @@ class Problem:
     platform: Platform
     latency_function: LatencyFunction
     traffic_function: TrafficFunction | None = None
+    error_function: ErrorFunction | None = None
     model_hash: str = ""
     additive: bool = False
     _known: dict[tuple[str, tuple[str, ...]], Latency | None] = field(default_factory=dict, repr=False, compare=False)
@@ -92,6 +99,10 @@ class Problem:
     def traffic_bytes(self, device: str, ops: tuple[str, ...]) -> int:
         """What ``ops`` move to and from the memory as one segment on ``device``."""
         return 0 if self.traffic_function is None else self.traffic_function(device, ops)
+
+    def error_s(self, device: str, ops: tuple[str, ...]) -> float:
+        """The error bar of what ``ops`` take as one segment, one standard deviation in seconds; 0 if measured."""
+        return 0.0 if self.error_function is None else self.error_function(device, ops)
 
     def devices_for(self, ops: tuple[str, ...]) -> tuple[str, ...]:
         """Names of the devices that can run ``ops`` as one segment, in the platform's order."""

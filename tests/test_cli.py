@@ -39,6 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "one.toml").write_text(format_platform(fake_platform("cpu")))
     made = hetsim("profile", "net.onnx", "--platform", "fake.toml", "--out", "p.jsonl", "--repeats", "3", cwd=folder)
     assert made.returncode == 0, made.stderr
+    assert "cpu: segments of several operators, each predicted from the others: " in made.stdout
     made = hetsim(
         "plan", "net.onnx", "--platform", "fake.toml", "--profile", "p.jsonl", "--out", "plan.json", cwd=folder
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from io import BytesIO
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import numpy as np
@@ -15,7 +16,7 @@ from rich.text import Text
 from hetsim.breakdown import who_runs_what
 from hetsim.compare import Comparison
 from hetsim.compare import compare as compare_timelines
-from hetsim.costs import plan_problem
+from hetsim.costs import SegmentCosts, plan_problem
 from hetsim.errors import HetsimError, ModelError, ProfileError
 from hetsim.files import write_atomically
 from hetsim.load import parse_load
@@ -126,14 +127,14 @@ def profile(
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
 ) -> None:
     """Measure operators and groups of operators on every device that is here."""
-    found, where, stages, effort = (
+    found, described, stages, effort = (
         read_model(model, shape),
         load_platform(platform).measured_part(),
         OnScreen(screen),
         Effort(repeats=repeats),
     )
-    check_machine(where, stages)
-    with Runtime(where) as runtime, ProfileFile(out, make_header(runtime, found)) as file:
+    check_machine(described, stages)
+    with Runtime(described) as runtime, ProfileFile(out, make_header(runtime, found)) as file:
         check_profile(runtime, found, file.profile, effort=effort, stages=stages)
         with stages.stage("profile") as report:
             profile_covers(runtime, found, file, effort=effort, progress=report)
@@ -158,6 +159,16 @@ def profile(
     say(
         f"{measured.num_segments} segments, {measured.num_samples} samples in {out}; above, the slowest of each device."
     )
+    launch_s = {device.name: device.launch_s for device in described.devices}
+    for device, left_out in SegmentCosts(measured, found.graph, launch_s).left_out.items():
+        if left_out:
+            worst = max(left_out, key=lambda one: abs(one.relative_error))
+            typical = median(abs(one.relative_error) for one in left_out)
+            say(
+                f"{device}: segments of several operators, each predicted from the others: {typical:.1%} off in the "
+                f"median of {len(left_out)}, {abs(worst.relative_error):.0%} at worst (from {worst.ops[0]}, "
+                f"{len(worst.ops)} operators)"
+            )
     for device in measured.header.engines:
         for ops, reason in measured.unsupported(device).items():
             say(f"{device} refuses {ops[0]} ({len(ops)} operators): {reason}")
