@@ -258,9 +258,17 @@ def test_a_stated_shape_counts_where_it_depends_on_data():
     proto.graph.input.append(helper.make_tensor_value_info("s", TensorProto.INT64, (2,)))
     with pytest.raises(ModelError, match="'r', whose shape depends on the data"):
         import_model(proto, name="m")
-    proto.graph.value_info.append(helper.make_tensor_value_info("r", FLOAT, (2, 3)))
-    model = import_model(proto, name="m")
-    assert [model.graph.tensors[name].shape for name in ("r", "y")] == [(2, 3), (2, 3)]
+    told = {"r": onnx.ModelProto(), "y": onnx.ModelProto()}
+    for name, model_told in told.items():  # a rectifier keeps shapes: who knows its output's knows its input's
+        model_told.CopyFrom(proto)
+        value = helper.make_tensor_value_info(name, FLOAT, (2, 3))
+        if name == "r":
+            model_told.graph.value_info.append(value)
+        else:
+            model_told.graph.output[0].CopyFrom(value)
+        model = import_model(model_told, name="m")
+        assert [model.graph.tensors[tensor].shape for tensor in ("r", "y")] == [(2, 3), (2, 3)]
+    proto = told["r"]
     proto.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", FLOAT, ("n",)))
     with pytest.raises(ModelError, match="'r', whose shape depends on the data"):
         import_model(proto, name="m", shapes={"x": (8,)})  # that word may have been for another x

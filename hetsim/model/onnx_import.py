@@ -27,6 +27,18 @@ from hetsim.model.zoo import build, zoo_names
 _NEWEST_IR_VERSION = 10  # what ONNX Runtime 1.20 and OpenVINO 2025 read
 _SEPARATE_WEIGHTS_IR_VERSION = 4  # the first in which a weight need not be an input
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+_KEEPS_SHAPE = (
+    "Abs",
+    "Cast",
+    "Exp",
+    "Identity",
+    "Log",
+    "Neg",
+    "Relu",
+    "Sigmoid",
+    "Sqrt",
+    "Tanh",
+)  # so it is the input's
 _MAX_LIGHT_ITEMS = 64  # shapes, axes and pads are shorter, and shape inference reads their values
 
 
@@ -377,15 +389,21 @@ def _infer_shapes(proto: onnx.ModelProto, stated: Mapping[str, onnx.TypeProto]) 
     """
     light = _light(proto)
     inferred = _inferred(light)
-    known = {value.name for value in (*inferred.graph.value_info, *inferred.graph.output) if _is_static(value.type)}
+    types = {value.name: value.type for value in (*inferred.graph.value_info, *inferred.graph.output)}
     outputs = {value.name: value for value in light.graph.output}
-    missing = [tensor for node in light.graph.node for tensor in node.output if tensor and tensor not in known]
-    if not stated.keys().isdisjoint(missing):
-        for tensor in missing:
-            if tensor in stated and tensor in outputs:
-                outputs[tensor].type.CopyFrom(stated[tensor])
-            elif tensor in stated:
-                light.graph.value_info.append(onnx.ValueInfoProto(name=tensor, type=stated[tensor]))
+    added = 0
+    for node in reversed(light.graph.node):
+        for tensor in node.output:
+            if tensor in stated and tensor in types and not _is_static(types[tensor]):
+                types[tensor].tensor_type.shape.CopyFrom(stated[tensor].tensor_type.shape)
+                if tensor in outputs:
+                    outputs[tensor].type.CopyFrom(types[tensor])
+                else:
+                    light.graph.value_info.append(onnx.ValueInfoProto(name=tensor, type=types[tensor]))
+                added += 1
+        if node.op_type in _KEEPS_SHAPE and node.output[0] in types and _is_static(types[node.output[0]]):
+            stated = {**stated, node.input[0]: types[node.output[0]]}
+    if added:
         inferred = _inferred(light)
     del proto.graph.output[:]
     proto.graph.output.extend(inferred.graph.output)
