@@ -14,7 +14,7 @@ install = $(PIP) install $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e "$(1)" || { \
 	echo 'make: installing failed; if a pinned version does not exist for this Python, retry with: make $(MAKECMDGOALS) CONSTRAINTS=' >&2; \
 	exit 1; }
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format conformance fuzz clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/installed
@@ -32,6 +32,14 @@ check: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# ONNX's own suite for backends, all of it; writes docs/conformance.md.
+conformance: $(VENV)/installed-dev
+	$(BIN)/python -m tests.conformance
+
+# Hostile files for every reader; the seed and the number are in the command.
+fuzz: $(VENV)/installed-dev
+	$(BIN)/python -m tests.fuzz --inputs 100000 --seed 1
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -255,7 +255,11 @@ class SegmentFailed(Exception):  # noqa: N818  (turned into a message at once)
     def __init__(self, step: int, error: Exception) -> None:
         super().__init__(step, error)
         self.step = step
-        self.reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        self.reason = _one_line(error)
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 class _Cache:
@@ -293,9 +297,10 @@ def _load(control: Connection, settings: Settings, cache: _Cache, session: int, 
             compiled.append(cache.compile(task.path, task.weight_bytes))
             control.send(("compiled", session, ops))
         loaded = LoadedProgram(program, arena, compiled, settings)
-    except Refused as refusal:
+    except Exception as error:  # an engine may raise anything; the process lives on for other segments
         arena.close()
-        control.send(("refused", session, ops, str(refusal)))
+        reason = str(error) if isinstance(error, Refused) else _one_line(error)
+        control.send(("refused", session, ops, reason))
         return None
     cache.trim()
     control.send(("loaded", session))

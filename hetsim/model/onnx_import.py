@@ -28,6 +28,20 @@ from hetsim.model.weights import WeightSlice
 from hetsim.model.zoo import build, zoo_names
 
 _NEWEST_IR_VERSION = 10  # what ONNX Runtime 1.20 and OpenVINO 2025 read
+_SEPARATE_WEIGHTS_IR_VERSION = 4  # the first in which a weight need not be an input
+_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+_KEEPS_SHAPE = (
+    "Abs",
+    "Cast",
+    "Exp",
+    "Identity",
+    "Log",
+    "Neg",
+    "Relu",
+    "Sigmoid",
+    "Sqrt",
+    "Tanh",
+)  # so it is the input's
 _MAX_LIGHT_ITEMS = 64  # shapes, axes and pads are shorter, and shape inference reads their values
 
 
@@ -38,8 +52,8 @@ class Model:
     Attributes:
         graph: What hetsim knows of it.
         proto: The same as ONNX: constants folded, at least opset 17 and IR version 8, every tensor of static shape,
-            weights inline and never inputs, nodes in the order and under the names of ``graph.ops``, none without
-            effect. Not to be changed.
+            weights inline and never inputs, every output made by an operator, nodes in the order and under the names of
+            ``graph.ops``, none without effect. Not to be changed.
         hash: SHA-256 in hex over structure and weights; names of files and tools leave it as it is.
         base: The model that this one was rewritten from; None for one that was imported. A rewritten model computes
             the same and has the same hash. Its ``proto`` lacks the weights, which stay with its base.
@@ -151,14 +165,15 @@ def _imported(proto: onnx.ModelProto, name: str, shapes: Mapping[str, tuple[int,
         _name_nodes(proto.graph)
         _check_kinds(proto.graph)
         _check_valid(proto)
-        _settle_inputs(proto.graph, shapes)
+        stated = _settle_inputs(proto.graph, shapes)
         proto = fold(proto)
         if _opset(proto) < OPSET:
             proto = fold(_converted(proto))
         _check_folded(proto.graph)
+        _make_outputs(proto.graph)
         _tidy(proto)
         _name_nodes(proto.graph)
-        _infer_shapes(proto)
+        _infer_shapes(proto, stated)
         graph = graph_of(proto.graph, name)
     except ModelError as error:
         raise ModelError(f"model {name!r}: {error}") from None
@@ -197,12 +212,12 @@ def _read(path: Path) -> onnx.ModelProto:
 def _check_kinds(graph: onnx.GraphProto) -> None:
     """Refuse what is no standard operator."""
     for node in graph.node:
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain not in _DOMAINS:
             raise ModelError(
                 f"operator {label(node)} is of domain {node.domain!r}; hetsim knows only the operators of the ONNX "
                 "standard, export the model without that domain"
             )
-        if not onnx.defs.has(node.op_type):
+        if not onnx.defs.has(node.op_type, node.domain.removesuffix("ai.onnx")):
             raise ModelError(
                 f"operator {label(node)} is of a kind that ONNX {onnx.__version__} does not have; replace it by "
                 "standard operators"
@@ -223,6 +238,7 @@ def _check_valid(proto: onnx.ModelProto) -> None:
     inputs = [value for value in proto.graph.input if value.name not in constants]
     del proto.graph.input[:]
     proto.graph.input.extend(inputs)
+    proto.ir_version = max(proto.ir_version, _SEPARATE_WEIGHTS_IR_VERSION)
 
 
 def _light(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -243,9 +259,20 @@ def _light(proto: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import, graph=graph)
 
 
-def _settle_inputs(graph: onnx.GraphProto, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Give every dimension of every input its size, and forget the shapes that followed from open ones."""
+def _settle_inputs(graph: onnx.GraphProto, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, onnx.TypeProto]:
+    """Give every dimension of every input its size, and forget what the model states of other tensors.
+
+    Returns:
+        What was forgotten, by tensor, as far as it is static; nothing if a size of an input was open, for then it may
+        have followed from another one.
+    """
     inputs = {value.name: value for value in graph.input}
+    stated = {
+        value.name: onnx.TypeProto.FromString(value.type.SerializeToString())
+        for value in (*graph.value_info, *graph.output)
+        if _is_static(value.type)
+    }
+    were = [value.type.SerializeToString() for value in graph.input]
     sizes: dict[str, tuple[int, str]] = {}  # what a symbolic dimension is, and which input says so
     for name, shape in shapes.items():
         if name not in inputs:
@@ -260,15 +287,26 @@ def _settle_inputs(graph: onnx.GraphProto, shapes: Mapping[str, tuple[int, ...]]
         for i, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.dim_param in sizes:
                 dim.dim_value = sizes[dim.dim_param][0]
-            if dim.dim_value <= 0:
+            if dim.dim_value <= 0 and name not in shapes:  # old exporters write 0 where a size is open
                 example = ",".join(size if size.isdigit() else "1" for size in shown)
                 raise ModelError(
                     f"input {name!r} of shape ({', '.join(shown)}) leaves dimension {i} ({shown[i]}) open; "
                     f"give its sizes, such as --shape {name}={example}"
                 )
     for value in graph.output:
+        if value.type.WhichOneof("value") not in (None, "tensor_type"):
+            raise ModelError(
+                f"output {value.name!r} is a {value.type.WhichOneof('value')}; hetsim supports only tensors"
+            )
         value.type.tensor_type.ClearField("shape")
     del graph.value_info[:]
+    return stated if were == [value.type.SerializeToString() for value in graph.input] else {}
+
+
+def _is_static(kind: onnx.TypeProto) -> bool:
+    return kind.tensor_type.HasField("shape") and all(
+        dim.HasField("dim_value") and dim.dim_value >= 0 for dim in kind.tensor_type.shape.dim
+    )
 
 
 def _settle(value: onnx.ValueInfoProto, shape: tuple[int, ...], sizes: dict[str, tuple[int, str]]) -> None:
@@ -282,8 +320,8 @@ def _settle(value: onnx.ValueInfoProto, shape: tuple[int, ...], sizes: dict[str,
     if len(dims) != len(shape):
         raise ModelError(f"{asked} has {len(shape)} dimensions, but the input is {stated}; give {len(dims)}")
     for i, (dim, size) in enumerate(zip(dims, shape, strict=True)):
-        if size < 1:
-            raise ModelError(f"{asked} makes dimension {i} {size}; sizes must be at least 1")
+        if size < 0:
+            raise ModelError(f"{asked} makes dimension {i} {size}; sizes must not be negative")
         if dim.dim_value > 0 and dim.dim_value != size:
             raise ModelError(f"{asked} makes dimension {i} {size}, but the model fixes the input at {stated}")
         if dim.dim_param:
@@ -311,7 +349,7 @@ def _converted(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _check_folded(graph: onnx.GraphProto) -> None:
-    """Refuse control flow and sparse weights that folding leaves, and outputs that no operator makes."""
+    """Refuse control flow and sparse weights that folding leaves."""
     for node in graph.node:
         if any(attribute.type in (attribute.GRAPH, attribute.GRAPHS) for attribute in node.attribute):
             raise ModelError(
@@ -320,10 +358,24 @@ def _check_folded(graph: onnx.GraphProto) -> None:
             )
     if graph.sparse_initializer:
         raise ModelError(f"weight {graph.sparse_initializer[0].values.name!r} is sparse; store it as a dense tensor")
-    made = {tensor for node in graph.node for tensor in node.output}
-    for value in graph.output:
-        if value.name not in made:
-            raise ModelError(f"output {value.name!r} is an input or a constant; remove it from the outputs")
+
+
+def _make_outputs(graph: onnx.GraphProto) -> None:
+    """Have an Identity make each output that is a constant."""
+    outputs = {value.name for value in graph.output}
+    taken = {tensor for node in graph.node for tensor in (*node.input, *node.output)}
+    for weight in graph.initializer:
+        if weight.name not in outputs:
+            continue
+        output = weight.name
+        while weight.name in taken | outputs:
+            weight.name += "_"
+        taken.add(weight.name)
+        for node in graph.node:
+            for i, tensor in enumerate(node.input):
+                if tensor == output:
+                    node.input[i] = weight.name
+        graph.node.append(helper.make_node("Identity", [weight.name], [output]))
 
 
 def _tidy(proto: onnx.ModelProto) -> None:
@@ -348,12 +400,14 @@ def _tidy(proto: onnx.ModelProto) -> None:
     graph.node.extend(nodes)
     graph.name = "graph"
     version = min(max(proto.ir_version, IR_VERSION), _NEWEST_IR_VERSION)
-    opset = helper.make_opsetid("", _opset(proto))
+    ml = {node.domain for node in nodes} & {"ai.onnx.ml"}
+    opsets = [helper.make_opsetid("", _opset(proto))]
+    opsets += [helper.make_opsetid(e.domain, e.version) for e in proto.opset_import if e.domain in ml]
     for field, _ in proto.ListFields():
         if field.name != "graph":
             proto.ClearField(field.name)
     proto.ir_version = version
-    proto.opset_import.append(opset)
+    proto.opset_import.extend(opsets)
 
 
 def _name_nodes(graph: onnx.GraphProto) -> None:
@@ -368,12 +422,36 @@ def _name_nodes(graph: onnx.GraphProto) -> None:
             taken.add(node.name)
 
 
-def _infer_shapes(proto: onnx.ModelProto) -> None:
-    """Fill in the shape of every tensor."""
-    try:
-        inferred = shape_inference.infer_shapes(_light(proto), check_type=True, strict_mode=True, data_prop=True)
-    except (shape_inference.InferenceError, ValueError) as error:
-        raise ModelError(f"shapes do not fit: {one_line(error)}") from None
+def _infer_shapes(proto: onnx.ModelProto, stated: Mapping[str, onnx.TypeProto]) -> None:
+    """Fill in the shape of every tensor; where it depends on data, the model's word counts.
+
+    Engines hold their outputs against it: a wrong one is an error once the model runs.
+    """
+    light = _light(proto)
+    inferred = _inferred(light)
+    types = {value.name: value.type for value in (*inferred.graph.value_info, *inferred.graph.output)}
+    outputs = {value.name: value for value in light.graph.output}
+    added = 0
+    for node in reversed(light.graph.node):
+        for tensor in node.output:
+            if tensor in stated and tensor in types and not _is_static(types[tensor]):
+                types[tensor].tensor_type.shape.CopyFrom(stated[tensor].tensor_type.shape)
+                if tensor in outputs:
+                    outputs[tensor].type.CopyFrom(types[tensor])
+                else:
+                    light.graph.value_info.append(onnx.ValueInfoProto(name=tensor, type=types[tensor]))
+                added += 1
+        if node.op_type in _KEEPS_SHAPE and node.output[0] in types and _is_static(types[node.output[0]]):
+            stated = {**stated, node.input[0]: types[node.output[0]]}
+    if added:
+        inferred = _inferred(light)
     del proto.graph.output[:]
     proto.graph.output.extend(inferred.graph.output)
     proto.graph.value_info.extend(inferred.graph.value_info)
+
+
+def _inferred(light: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        return shape_inference.infer_shapes(light, check_type=True, strict_mode=True, data_prop=True)
+    except (shape_inference.InferenceError, ValueError) as error:
+        raise ModelError(f"shapes do not fit: {one_line(error)}") from None

@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+import onnx
 import openvino
 
 from hetsim.errors import PlatformError
 from hetsim.machine.platform import Device
+from runtime.backends.openvino_limits import deviation
 from runtime.backends.protocol import Array, Refused
 
+_STRICT = "strict"
 _PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
 
 
@@ -19,7 +22,8 @@ class OpenVinoBackend:
     """OpenVINO for one device.
 
     Args:
-        device: ``target`` names OpenVINO's device (``"CPU"``, ``"GPU"``, ``"NPU"``); ``options`` are its properties.
+        device: ``target`` names OpenVINO's device (``"CPU"``, ``"GPU"``, ``"NPU"``); ``options`` are its properties,
+            but for ``strict``, which has operators refused that are less precise than float32 allows.
 
     Raises:
         PlatformError: If there is no such device here, or its processor lacks the precision.
@@ -54,16 +58,30 @@ class OpenVinoBackend:
                 "ENABLE_CPU_PINNING": "NO",  # the process is pinned already
             }
         self._settings |= dict(device.options)
+        self._strict = self._settings.pop(_STRICT, "no") == "yes"
 
     def describe(self) -> str:
         device = self._device
         return f"openvino {_version()} {self._target} {device.precision} {device.threads} thread(s)"
 
     def compile(self, path: Path) -> OpenVinoSegment:
+        if self._target == "CPU":
+            wrong = deviation(onnx.load(path, load_external_data=False), strict=self._strict)
+            if wrong is not None:
+                raise Refused(wrong)
         try:
             compiled = self._core.compile_model(path, self._target, self._settings)
         except Exception as error:  # the binding raises plain RuntimeError and a few of its own
             raise Refused(" ".join(str(error).split())) from None
+        for port in (*compiled.inputs, *compiled.outputs):
+            if port.partial_shape.is_dynamic:
+                raise Refused(f"the shape of tensor {port.any_name!r} depends on the data: {port.partial_shape}")
+        for result in compiled.get_runtime_model().get_results():
+            source = result.input_value(0).get_node()
+            if source.get_rt_info()["layerType"].astype(str) == "Input":
+                raise Refused(
+                    f"output {source.get_friendly_name()!r} is an input as it is, which OpenVINO does not copy"
+                )
         return OpenVinoSegment(compiled)
 
 
@@ -75,10 +93,15 @@ class OpenVinoSegment:
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
         request = self._compiled.create_infer_request()
-        for i, array in enumerate(inputs.values()):
-            request.set_input_tensor(i, openvino.Tensor(array, shared_memory=True))
-        for i, array in enumerate(outputs.values()):
-            request.set_output_tensor(i, openvino.Tensor(array, shared_memory=True))
+        try:
+            # By name, not by number: an input that does not matter may be gone.
+            for port in self._compiled.inputs:
+                array = inputs[port.node.get_friendly_name()]
+                request.set_tensor(port, openvino.Tensor(array, shared_memory=True))
+            for port, array in zip(self._compiled.outputs, outputs.values(), strict=True):
+                request.set_tensor(port, openvino.Tensor(array, shared_memory=True))
+        except Exception as error:  # as above, and a KeyError where an input has lost its name
+            raise Refused(" ".join(str(error).split())) from None
         # The synchronous call runs in this thread and so on this core; sharing outputs keeps it from copying them.
         return partial(request.infer, share_outputs=True)
 
