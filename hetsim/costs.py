@@ -36,9 +36,7 @@ def _problem(model: Model, platform: Platform, profile: Profile, times: TypicalT
     crossings = fit_crossings(profile, times)
     costs = latency_function(profile, model.graph, launch_s, crossings, times=times)
     if model.base is not None:
-        costs = with_parts(
-            model, costs, latency_function(profile, model.base.graph, launch_s, crossings, times=times)
-        )
+        costs = with_parts(model, costs, latency_function(profile, model.base.graph, launch_s, crossings, times=times))
     return Problem(
         graph=model.graph,
         platform=_with_crossings(platform, crossings),
@@ -84,7 +82,9 @@ def plan_context(profile: Profile, plan: Plan) -> str | None:
 def plan_problem(model: Model, platform: Platform, profile: Profile, plan: Plan) -> Problem:
     """The problem as one plan meets it: costs from the plan's own serial replays wherever there are any.
 
-    If the plan rests on rewrites, the problem's graph is the rewritten one. The plan's parallel execution never enters a profile, so a simulation from this predicts it. What crossing costs is
+    If the plan rests on rewrites, the problem's graph is the rewritten one.
+
+    The plan's parallel execution never enters a profile, so a simulation from this predicts it. What crossing costs is
     in these segments' times already, so zero-copy links take no time for bytes.
     """
     model = planned_model(model, plan)

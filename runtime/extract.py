@@ -113,9 +113,7 @@ def _append(file: BinaryIO, raw: bytes) -> int:
 
 
 def _reference(name: str, dims: Sequence[int], data_type: int, offset: int, num_bytes: int) -> onnx.TensorProto:
-    reference = onnx.TensorProto(
-        name=name, dims=dims, data_type=data_type, data_location=onnx.TensorProto.EXTERNAL
-    )
+    reference = onnx.TensorProto(name=name, dims=dims, data_type=data_type, data_location=onnx.TensorProto.EXTERNAL)
     for key, value in (("location", _WEIGHTS_FILE), ("offset", offset), ("length", num_bytes)):
         reference.external_data.add(key=key, value=str(value))
     return reference

@@ -259,9 +259,7 @@ class _Cache:
 _Entry = tuple[LoadedProgram, Waiter, Arena]
 
 
-def _load(
-    control: Connection, settings: Settings, cache: _Cache, session: int, program: Program
-) -> _Entry | None:
+def _load(control: Connection, settings: Settings, cache: _Cache, session: int, program: Program) -> _Entry | None:
     """Compile and bind a program, reporting each segment; None where the engine refuses one."""
     arena = Arena(program.layout, recv_handle(control))
     compiled: list[Compiled] = []

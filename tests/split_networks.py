@@ -15,7 +15,7 @@ _UNARY = ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "Elu", "Abs", "
 
 
 class Builder:
-    """Grows a network operator by operator; each method returns the tensor that it makes, or None if it does not fit."""
+    """Grows a network; methods that add operators return the tensor they make, or None where none fits."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -57,7 +57,9 @@ class Builder:
             attributes["dilations"] = dilations
         extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
         # Engines refuse automatic padding with dilation, and where strides leave something out.
-        automatic = self.chance(0.2) and max(dilations) == 1 and all(s <= k for s, k in zip(strides, kernel, strict=True))
+        automatic = (
+            self.chance(0.2) and max(dilations) == 1 and all(s <= k for s, k in zip(strides, kernel, strict=True))
+        )
         ceil = pool and not automatic and self.chance(0.5)
         made: list[int] = []
         if automatic:

@@ -85,6 +85,9 @@ def tune(
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
+    splits: Annotated[
+        bool, typer.Option(help="Look for plans in which several devices work on one operator, too.")
+    ] = True,
 ) -> None:
     """Profile, plan with every scheduler, simulate, execute, and keep the plan that measured best."""
     outcome = tune_model(
@@ -98,6 +101,7 @@ def tune(
             max_evaluations=max_evaluations,
             effort=Effort(repeats=repeats),
             pace=Pace(num_runs=runs),
+            splits=splits,
             command=("hetsim", *sys.argv[1:]),
         ),
         stages=OnScreen(screen),

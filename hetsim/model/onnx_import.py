@@ -349,9 +349,9 @@ def _tidy(proto: onnx.ModelProto) -> None:
     graph.name = "graph"
     version = min(max(proto.ir_version, IR_VERSION), _NEWEST_IR_VERSION)
     opset = helper.make_opsetid("", _opset(proto))
-    for field, _ in proto.ListFields():
-        if field.name != "graph":
-            proto.ClearField(field.name)
+    for known, _ in proto.ListFields():
+        if known.name != "graph":
+            proto.ClearField(known.name)
     proto.ir_version = version
     proto.opset_import.append(opset)
 
