@@ -1,4 +1,4 @@
-"""What parts of operators cost before anyone measured them: their share of the whole operator, and copies by the byte."""
+"""What parts of operators cost before anyone measured them: a share of the whole operator, and copies by the byte."""
 
 from __future__ import annotations
 

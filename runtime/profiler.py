@@ -132,16 +132,17 @@ def replay(
     *,
     effort: Effort,
     inputs: Mapping[str, Array] | None = None,
+    anew: bool = False,
 ) -> str:
     """Walk a plan serially, one device active at a time, and record its segments; returns the context's name.
 
-    A plan whose replay the file already has is not measured again.
+    A plan whose replay the file already has is not measured again, unless ``anew`` asks for more samples.
 
     Raises:
         DeviceError: If a device failed or refuses a segment.
     """
     context = f"replay:{plan.digest}"
-    if not all(file.profile.samples_s(segment.device, segment.ops, context) for segment in plan.segments):
+    if anew or not all(file.profile.samples_s(segment.device, segment.ops, context) for segment in plan.segments):
         _walk(runtime, model, file, plan, context, inputs or random_inputs(model), effort)
     return context
 

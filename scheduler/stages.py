@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from hetsim.errors import PlanError
 from hetsim.model import Model
-from hetsim.model.graph import Graph
 from hetsim.model.split import Axis, Split, can_split, rewrite
 from hetsim.model.split.rules import rule_for
 from hetsim.model.structure import CHEAP_KINDS, Parts, blocks
@@ -78,28 +77,40 @@ def stage_plan(model: Model, stages: Sequence[Stage]) -> Plan:
     )
 
 
-def coarse_blocks(graph: Graph, cost_s: Callable[[tuple[str, ...]], float], max_blocks: int) -> Parts:
-    """Consecutive parts of the graph, at most so many, between operators through which every path passes.
+def coarse_blocks(model: Model, cost_s: Callable[[tuple[str, ...]], float], max_blocks: int) -> Parts:
+    """Consecutive parts of the graph between operators through which every path passes, about so many at most.
 
     Neighbours are joined until few enough are left: first where a cut would separate an operator from a cheap one that
-    follows it, as engines fuse these; then where little work meets a large tensor.
+    follows it, as engines fuse these; then where little work meets a large tensor. What can be divided by rows is
+    never joined to what cannot.
 
     Args:
-        graph: The graph.
+        model: An imported model.
         cost_s: About how long operators take.
         max_blocks: At least 1.
     """
+    graph = model.graph
+    in_rows = {op.name: can_split(model, op.name, "rows") for op in graph.ops}
+
+    def alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+        return all(in_rows[op] for op in one) == all(in_rows[op] for op in other)
+
     parts: list[tuple[str, ...]] = []
     for part in blocks(graph):
-        if parts and graph.by_name[part[0]].kind in CHEAP_KINDS:
+        if parts and graph.by_name[part[0]].kind in CHEAP_KINDS and alike(parts[-1], part):
             parts[-1] = (*parts[-1], *part)
         else:
             parts.append(part)
     costs = [cost_s(part) for part in parts]
     while len(parts) > max_blocks:
         handed_on = [sum(graph.tensors[t].num_bytes for t in graph.by_name[part[-1]].outputs) for part in parts[:-1]]
-        scores = [(costs[i] + costs[i + 1]) / max(1, handed_on[i]) for i in range(len(parts) - 1)]
+        scores = [
+            (costs[i] + costs[i + 1]) / max(1, handed_on[i]) if alike(parts[i], parts[i + 1]) else math.inf
+            for i in range(len(parts) - 1)
+        ]
         i = scores.index(min(scores))
+        if math.isinf(scores[i]):
+            break
         parts[i : i + 2] = [parts[i] + parts[i + 1]]
         costs[i : i + 2] = [costs[i] + costs[i + 1]]
     return tuple(parts)

@@ -15,7 +15,7 @@ _UNARY = ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "Elu", "Abs", "
 
 
 class Builder:
-    """Grows a network operator by operator; each method returns the tensor that it makes, or None if it does not fit."""
+    """Grows a network; methods that add operators return the tensor they make, or None where none fits."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng

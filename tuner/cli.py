@@ -92,6 +92,9 @@ def tune(
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
+    splits: Annotated[
+        bool, typer.Option(help="Look for plans in which several devices work on one operator, too.")
+    ] = True,
     what_if: SetOption = [],  # noqa: B006
 ) -> None:
     """Profile, plan with every scheduler, simulate, execute, and keep the plan that measured best.
@@ -106,6 +109,7 @@ def tune(
         max_evaluations=max_evaluations,
         effort=Effort(repeats=repeats),
         pace=Pace(num_runs=runs),
+        splits=splits,
         command=("hetsim", *sys.argv[1:]),
     )
     found, where, stages = read_model(model, shape), load_platform(platform), OnScreen(screen)

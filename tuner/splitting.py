@@ -11,7 +11,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
+from itertools import pairwise
+
+import numpy as np
 
 from hetsim.costs import make_problem, plan_problem
 from hetsim.errors import PlanError
@@ -38,10 +40,14 @@ from tuner.progress import Report, Stages
 
 MAX_BLOCKS = 16
 """Into how many blocks a network is cut at most: runs between cuts grow with the square of that."""
-_LENGTHS = (2, 1, 3, 4, 6, 8, 12)
+_LENGTHS = (2, 1, 3, 4, 6, 8, 12, 16)
 """Lengths of runs to measure, in blocks; the most telling first, as time may not suffice for all."""
 _LEAST_FRACTION = 0.1
 """A device that is slower than this part of all together gets no share: it would not make up for the hand-over."""
+_MAIN_FRACTION = 0.6
+"""A device that is faster than this part of all together keeps some runs to itself: what they take there is measured
+as well as what their parts take."""
+_DISTURBED = 1.5
 _HAND_OVER_S = 5e-6
 """What one more exchange between devices takes beyond what its segments do."""
 _ROUNDS = 8
@@ -105,15 +111,16 @@ class _Search:
         self._runtime, self._model, self._platform, self._file = runtime, model, platform, file
         self._effort, self._report = effort, report
         self._problem = make_problem(model, platform, file.profile)
+        self._rows_s: dict[tuple[str, ...], dict[tuple[int, ...], tuple[float, ...]]] = {}
+        self._alone_s: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._channels_s: dict[tuple[str, ...], dict[tuple[Split, ...], float]] = {}
         names = platform.device_names
-        self._blocks = coarse_blocks(model.graph, lambda ops: min(self._whole_s(d, ops) for d in names), MAX_BLOCKS)
-        speeds = {d: 1 / sum(self._whole_s(d, ops) for ops in self._blocks) for d in names}  # 0 where it cannot
+        self._blocks = coarse_blocks(model, lambda ops: min(self._whole_s(d, ops) for d in names), MAX_BLOCKS)
+        speeds = {d: 1 / self._whole_s(d, self._ops(0, len(self._blocks))) for d in names}  # 0 where it cannot
         total = sum(speeds.values())
         self._devices = tuple(d for d in names if speeds[d] >= _LEAST_FRACTION * total)
         total = sum(speeds[d] for d in self._devices)
         self._fractions = tuple(speeds[d] / total for d in self._devices)
-        self._rows_s: dict[tuple[str, ...], dict[tuple[int, ...], tuple[float, ...]]] = {}
-        self._channels_s: dict[tuple[str, ...], dict[tuple[Split, ...], float]] = {}
 
     def run(self, stages: Stages) -> Plan | None:
         """Walk, then propose and replay until the proposal stays; returns the plan with the shortest replay."""
@@ -148,7 +155,8 @@ class _Search:
         return None if best is None else replace(best[1], scheduler="splits")
 
     def _whole_s(self, device: str, ops: tuple[str, ...]) -> float:
-        return self._problem.cost_s(device, ops)
+        known = self._alone_s.get((device, ops))
+        return self._problem.cost_s(device, ops) if known is None else known
 
     def _ops(self, start: int, stop: int) -> tuple[str, ...]:
         return tuple(op for block in self._blocks[start:stop] for op in block)
@@ -161,10 +169,17 @@ class _Search:
                 break
             for offset in range(length):
                 cuts = [0, *range(offset or length, len(self._blocks), length), len(self._blocks)]
-                walk = tuple(stage for i, j in zip(cuts, cuts[1:], strict=False) for stage in self._shared(i, j))
-                if walk not in seen and any(stage.splits for stage in walk):
-                    seen.add(walk)
-                    yield walk
+                runs = list(pairwise(cuts))
+                shared = tuple(stage for i, j in runs for stage in self._shared(i, j))
+                main = (
+                    tuple(Stage(ops=self._ops(i, j), devices=(device,)) for i, j in runs)
+                    for device, fraction in zip(self._devices, self._fractions, strict=True)
+                    if fraction > _MAIN_FRACTION
+                )
+                for walk in (shared, *main):
+                    if walk not in seen:
+                        seen.add(walk)
+                        yield walk
             if length == _LENGTHS[0]:
                 walk = tuple(stage for i in range(len(self._blocks)) for stage in self._by_channels(i))
                 if any(stage.splits for stage in walk):
@@ -192,30 +207,50 @@ class _Search:
         return Stage(ops=ops, devices=(best,))
 
     def _measure(self, stages: Sequence[Stage], effort: Effort) -> bool:
-        """Replay a plan of stages and note what the parts took; whether all engines took them."""
+        """Replay a plan of stages and note what each stage took; whether all engines took it."""
         plan = stage_plan(self._model, stages)
         try:
             context = replay(self._runtime, self._model, plan, self._file, effort=effort)
+            times_s = self._times_s(stages, plan, context)
+            if self._disturbed(stages, times_s):
+                replay(self._runtime, self._model, plan, self._file, effort=effort, anew=True)
+                times_s = self._times_s(stages, plan, context)
         except RefusedError as refusal:
             self._file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
             return False
-        parts = iter(rewrite(self._model, plan.rewrites).parts)
-        for stage in stages:
-            times = [
-                tuple(
-                    median(self._file.profile.samples_s(device, ops, context))
-                    for device, ops in zip(stage.devices, each, strict=True)
-                )
-                for _, each in zip(stage.splits, parts, strict=False)
-            ]
-            if not times:
-                continue
-            if stage.splits[0].axis == "rows":
-                self._rows_s.setdefault(stage.ops, {})[stage.splits[0].at] = times[0]
+        for stage, taken_s in zip(stages, times_s, strict=True):
+            if not stage.splits:
+                self._alone_s[stage.devices[0], stage.ops] = taken_s[0][0]
+            elif stage.splits[0].axis == "rows":
+                self._rows_s.setdefault(stage.ops, {})[stage.splits[0].at] = taken_s[0]
             else:
-                seconds = sum(max(each) + _HAND_OVER_S for each in times)
+                seconds = sum(max(each_s) + _HAND_OVER_S for each_s in taken_s)
                 self._channels_s.setdefault(stage.ops, {})[stage.splits] = seconds
         return True
+
+    def _times_s(self, stages: Sequence[Stage], plan: Plan, context: str) -> list[list[tuple[float, ...]]]:
+        """What each part of each split of each stage took in a walk, in seconds; a stage on one device is one part."""
+        parts = iter(rewrite(self._model, plan.rewrites).parts)
+        ending = {segment.ops[-1]: segment.ops for segment in plan.segments}
+
+        def seconds(device: str, ops: tuple[str, ...]) -> float:
+            # Few samples on a machine that does other things too: its pauses are in the upper half.
+            return float(np.percentile(self._file.profile.samples_s(device, ops, context), 25))
+
+        found: list[list[tuple[float, ...]]] = []
+        for stage in stages:
+            each = [(ending[stage.ops[-1]],)] if not stage.splits else [next(parts) for _ in stage.splits]
+            found.append([tuple(map(seconds, stage.devices, ops)) for ops in each])
+        return found
+
+    def _disturbed(self, stages: Sequence[Stage], times_s: Sequence[Sequence[tuple[float, ...]]]) -> bool:
+        """Whether some part of a run took much longer than the whole run should: something else was running there."""
+        return any(
+            seconds > _DISTURBED * self._whole_s(device, stage.ops)
+            for stage, each in zip(stages, times_s, strict=True)
+            if len(each) == 1
+            for device, seconds in zip(stage.devices, each[0], strict=True)
+        )
 
     def _choose(self) -> tuple[tuple[Stage, ...], float]:
         """The fastest stages by all that is known, and how long they should take in seconds."""

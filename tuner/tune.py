@@ -42,6 +42,7 @@ from tuner.finals import (
 from tuner.progress import Report, Silent, Stages
 from tuner.readiness import check_machine, check_profile
 from tuner.report import Outcome, PlanOutcome, summary, write_html
+from tuner.splitting import split_plans
 from tuner.truth import find_truth
 
 BASELINES = ("type_based", "individual", "partition_tuner")
@@ -62,6 +63,7 @@ class Options:
         max_evaluations: Candidates that each search may simulate.
         effort: How often segments are measured.
         pace: How often plans are executed.
+        splits: Whether to look for plans in which several devices work on one operator.
         command: The command line that does the same again, for the report.
     """
 
@@ -71,6 +73,7 @@ class Options:
     max_evaluations: int = 3000
     effort: Effort = field(default_factory=Effort)
     pace: Pace = field(default_factory=Pace)
+    splits: bool = True
     command: tuple[str, ...] = ()
 
 
@@ -109,6 +112,8 @@ def tune(
                 profile_covers(runtime, model, file, effort=options.effort, progress=report)
             stages.say(f"profiled {file.profile.num_segments} segments, {file.profile.num_samples} samples")
             plans = plan_all(runtime, model, platform, file, options, stages)
+            if options.splits:
+                plans |= split_plans(runtime, model, platform, file, stages)
             with stages.stage("execute") as report:
                 finalists = hold_finals(
                     runtime, model, platform, plans, truth, file=file, pace=options.pace, report=report

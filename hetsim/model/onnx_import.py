@@ -403,9 +403,9 @@ def _tidy(proto: onnx.ModelProto) -> None:
     ml = {node.domain for node in nodes} & {"ai.onnx.ml"}
     opsets = [helper.make_opsetid("", _opset(proto))]
     opsets += [helper.make_opsetid(e.domain, e.version) for e in proto.opset_import if e.domain in ml]
-    for field, _ in proto.ListFields():
-        if field.name != "graph":
-            proto.ClearField(field.name)
+    for known, _ in proto.ListFields():
+        if known.name != "graph":
+            proto.ClearField(known.name)
     proto.ir_version = version
     proto.opset_import.extend(opsets)
 

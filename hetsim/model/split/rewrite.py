@@ -264,7 +264,7 @@ class _Rewriter:
         words = self._runs[maker].split.axis
         if along != axis:
             if everything:
-                return self._concat(tensor, self._pieces(maker, tensor, owner), along, words, owner)
+                return self._concat(tensor, self._pieces(maker, tensor), along, words, owner)
             # A range of each part is less to copy than a range of the whole.
             assert axis is not None
             pieces = [
@@ -279,11 +279,11 @@ class _Rewriter:
                     piece.low,
                     piece.high,
                 )
-                for piece in self._pieces(maker, tensor, owner)
+                for piece in self._pieces(maker, tensor)
             ]
             return self._concat(tensor, pieces, along, words, owner, suffix=f", {axis_words} {needed[0]}:{needed[1]}")
         pieces = []
-        for piece in self._pieces(maker, tensor, owner, needed):
+        for piece in self._pieces(maker, tensor, needed):
             low, high = max(piece.low, needed[0]), min(piece.high, needed[1])
             name = piece.tensor
             if (low, high) != (piece.low, piece.high):
@@ -292,18 +292,14 @@ class _Rewriter:
             pieces.append(_Stretch(name, low, high))
         return self._concat(tensor, pieces, along, words, owner)
 
-    def _pieces(
-        self, maker: int, tensor: str, owner: tuple[int, int] | None, needed: Range | None = None
-    ) -> list[_Stretch]:
+    def _pieces(self, maker: int, tensor: str, needed: Range | None = None) -> list[_Stretch]:
         """What the parts of a run hand on of a tensor, each what is its own; only those that ``needed`` touches."""
         run = self._runs[maker]
         pieces: list[_Stretch] = []
         for part, (low, high) in enumerate(run.own):
             if needed is not None and (high <= needed[0] or low >= needed[1]):
                 continue
-            held = self._held[maker, part, tensor]
             pieces.append(_Stretch(self._read(maker, part, tensor, run.axes[tensor], (low, high)), low, high))
-            assert held.low <= low and high <= held.high
         return pieces
 
     def _whole(self, tensor: str) -> None:
@@ -312,7 +308,7 @@ class _Rewriter:
         if producer not in self._run_of or tensor in self._tensors:
             return
         maker = self._run_of[producer]
-        pieces = self._pieces(maker, tensor, None)
+        pieces = self._pieces(maker, tensor)
         axis = self._runs[maker].rules[producer].axis
         self._concat(tensor, pieces, axis, self._runs[maker].split.axis, None, into=tensor)
         self._joins[tensor] = self._nodes[-1].name
@@ -397,7 +393,8 @@ class _Rewriter:
         shape = tuple(weight.dims)
         if part is not None:
             shape = _resized(shape, part.axis, part.stop - part.start)
-        return math.prod(shape) * item_bytes(weight.data_type)
+        num_items: int = math.prod(shape)
+        return num_items * item_bytes(weight.data_type)
 
 
 def _words(run: _Run, axis: int, place: int | None) -> str:

@@ -46,7 +46,7 @@ class Window:
     pad: int
 
     def reads(self, low: int, high: int) -> tuple[int, int]:
-        """The range of the input under windows ``low`` to ``high - 1``, without padding; empty if they see only that."""
+        """The range of the input under windows ``low`` to ``high - 1``; empty if they see nothing but padding."""
         return max(0, low * self.stride - self.pad), min(self.size, (high - 1) * self.stride - self.pad + self.extent)
 
     def pads(self, low: int, high: int) -> tuple[int, int]:
