@@ -319,7 +319,7 @@ MISTAKES = {
     ),
     "change without a profile": (
         ("run", "net.onnx", *FAKE, "--plan", "plan.json", "--set", "npu.speed=2"),
-        r"--set needs --profile FILE",
+        r"emulated devices need --profile FILE",
     ),
     "memory to execute on": (
         ("tune", "net.onnx", *FAKE, "--set", "memory.bandwidth=1e9", "--out", "o"),

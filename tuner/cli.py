@@ -58,7 +58,7 @@ from tuner.arguments import (
 )
 from tuner.exits import run_to_exit
 from tuner.finals import Pace, typical_run
-from tuner.hypothetical import hypothetical
+from tuner.hypothetical import hypothetical, without_engine
 from tuner.progress import OnScreen
 from tuner.provenance import profile_for
 from tuner.readiness import check_machine, check_profile
@@ -213,9 +213,9 @@ def run(
     given = random_inputs(found, seed=seed) if inputs is None else _read_inputs(inputs)
     changes = parse_what_if(what_if)
     emulation = None
-    if changes:
+    if changes or without_engine(where):
         if profile is None:
-            raise ProfileError("--set needs --profile FILE, which says what the devices take as they are")
+            raise ProfileError("emulated devices need --profile FILE, which says what the devices take as they are")
         measured, warnings = profile_for(found, where, profile, force=force)
         machine = hypothetical(found, where, measured, changes, given)
         where, emulation = machine.platform, machine.emulation
@@ -262,7 +262,7 @@ def compare(
     read = read.in_order(found.graph)
     measured, warnings = profile_for(found, where, profile, force=force)
     given, changes, emulation = random_inputs(found), parse_what_if(what_if), None
-    if changes:
+    if changes or without_engine(where):
         machine = hypothetical(found, where, measured, changes, given)
         where, emulation = machine.platform, machine.emulation
         simulated = simulate_plan(machine.plan_problem(measured, read), read)

@@ -54,6 +54,11 @@ def check_executable(what_if: WhatIf) -> None:
             )
 
 
+def without_engine(platform: Platform) -> tuple[str, ...]:
+    """Names of the devices that nothing here drives, whose times come from elsewhere: they can only be emulated."""
+    return tuple(device.name for device in platform.devices if device.backend == "none")
+
+
 def hypothetical(
     model: Model, platform: Platform, profile: Profile, what_if: WhatIf, inputs: Mapping[str, Array]
 ) -> Hypothetical:
@@ -63,7 +68,7 @@ def hypothetical(
         model: The model.
         platform: The devices as they are.
         profile: Of these.
-        what_if: What is changed.
+        what_if: What is changed; devices without an engine are emulated besides.
         inputs: The model's inputs by tensor.
 
     Raises:
@@ -72,7 +77,8 @@ def hypothetical(
     """
     check_executable(what_if)
     problem = what_if.problem(make_problem(model, platform, profile))
-    devices = what_if.devices(platform)
+    changed = (*what_if.devices(platform), *without_engine(problem.platform))
+    devices = tuple(name for name in problem.platform.device_names if name in changed)
     acted = acted_problem(problem, devices, profile)
     return Hypothetical(
         platform=with_emulated(problem.platform, devices),

@@ -130,6 +130,7 @@ def draw_curves(
             rotation=90,
             va="top",
             parse_math=False,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85},
         )
     axes.set_xlabel(x_label, size=style.TEXT_PT, color=style.INK, labelpad=6)
     axes.set_ylabel(y_label, size=style.TEXT_PT, color=style.INK)
