@@ -156,7 +156,9 @@ class _CoverPredictor:
                     self._measured_s[device, ops] = seconds
                     pieces.append((-len(ops), graph.position[ops[0]], graph.mask(ops), seconds))
             self._pieces[device] = [(mask, seconds) for _, _, mask, seconds in sorted(pieces)]
-            self._refused[device] = [graph.mask(ops) for ops in profile.unsupported(device)]
+            self._refused[device] = [
+                graph.mask(ops) for ops in profile.unsupported(device) if all(op in graph.position for op in ops)
+            ]
 
     def __call__(self, device: str, ops: tuple[str, ...]) -> Latency | None:
         if (device, ops) in self._measured_s:

@@ -37,6 +37,7 @@ import msgspec
 import tomli_w
 
 from hetsim.errors import PlatformError
+from hetsim.files import read_bounded
 
 Kind = Literal["cpu", "npu", "gpu"]
 Nature = Literal["real", "stand-in", "emulated", "hypothetical"]
@@ -337,7 +338,7 @@ def load_platform(name_or_path: str | Path = DEFAULT_PLATFORM) -> Platform:
         return parse_platform(text, source=wanted)
     path = Path(name_or_path)
     try:
-        text = path.read_text("utf-8")
+        text = read_bounded(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise PlatformError(
