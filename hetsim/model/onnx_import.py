@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -182,7 +183,9 @@ def _read(path: Path) -> onnx.ModelProto:
             )
         proto = onnx.load(path, load_external_data=False)
         _check_size(proto.graph, str(path))
-        onnx.load_external_data_for_model(proto, str(path.parent))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about keys that it passes over
+            onnx.load_external_data_for_model(proto, str(path.parent))
     except OSError as error:
         raise ModelError(f"cannot read {error.filename or path}: {error.strerror or error}") from None
     except DecodeError:

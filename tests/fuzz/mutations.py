@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -57,11 +58,11 @@ def tree(content: Any, rng: Random) -> Any:
     for _ in range(rng.choice((1, 1, 2, 3, 6))):
         places = list(islice(_places(content), _MAX_PLACES))  # what is repeated is shared, so trees can explode
         if not places:
-            return rng.choice(_VALUES)
+            return copy.deepcopy(rng.choice(_VALUES))
         parent, key = rng.choice(places)
         match rng.randrange(6):
             case 0 | 1:
-                parent[key] = rng.choice(_VALUES)
+                parent[key] = copy.deepcopy(rng.choice(_VALUES))
             case 2:
                 del parent[key]
             case 3:
