@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from hetsim.errors import HetsimError, ModelError
-from hetsim.files import write_atomically
+from hetsim.files import read_bounded, write_atomically
 from hetsim.machine.fingerprint import machine_fingerprint
 from hetsim.model import Model, load_model, zoo_names
 from tuner.tune import versions
@@ -190,8 +190,8 @@ def read_rows(path: Path, row_type: type[LineT]) -> list[LineT]:
         HetsimError: If it has other columns, or a cell of it is malformed.
         OSError: If it cannot be read.
     """
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
+    try:
+        reader = csv.DictReader(io.StringIO(read_bounded(path).decode("utf-8"), newline=""))
         if tuple(reader.fieldnames or ()) != columns(row_type):
             raise HetsimError(
                 f"{path} has columns {', '.join(reader.fieldnames or ())}; this version writes "
@@ -203,6 +203,8 @@ def read_rows(path: Path, row_type: type[LineT]) -> list[LineT]:
                 rows.append(msgspec.convert({k: v or None for k, v in line.items()}, row_type, strict=False))
             except msgspec.ValidationError as error:
                 raise HetsimError(f"{path}, line {reader.line_num} is malformed: {error}; remove the file") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise HetsimError(f"{path} is no CSV: {error}; remove the file") from None
     return rows
 
 
@@ -256,5 +258,5 @@ def model_label(name_or_path: str) -> str:
 def _read_sidecar(path: Path) -> Sidecar:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Sidecar)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HetsimError(f"{path} is malformed: {error}; choose another folder") from None

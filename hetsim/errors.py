@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+_MAX_CHARS = 2000
+
 
 class HetsimError(Exception):
-    """Base of all errors that a person can mend; the command line prints it as one line and exits with 2."""
+    """Base of all errors that a person can mend; the command line prints it as one line and exits with 2.
+
+    One line whatever the names in it are: white space and control characters become blanks, and what is very long ends in
+    dots.
+    """
+
+    def __str__(self) -> str:
+        line = " ".join("".join(c if c.isprintable() else " " for c in super().__str__()).split())
+        return line if len(line) <= _MAX_CHARS else f"{line[:_MAX_CHARS]}..."
 
 
 class ModelError(HetsimError):

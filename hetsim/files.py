@@ -1,10 +1,27 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and reading none that is larger than any good one."""
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
+
+MAX_BYTES = 64 << 20
+"""What is read of a file unless a reader says otherwise: a million operators fit."""
+
+
+def read_bounded(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: If it cannot be read, or has more than ``max_bytes``; no more is read than that, endless devices included.
+    """
+    with open(path, "rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {max_bytes >> 20} MiB, the most that is read", str(path))
+    return content
 
 
 def write_atomically(path: Path, content: bytes) -> None:

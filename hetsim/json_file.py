@@ -14,9 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from hetsim.errors import ProblemError
-
-MAX_BYTES = 64 << 20
-"""Files larger than this are refused before they are read: a million operators fit."""
+from hetsim.files import read_bounded
 
 _Shape = TypeVar("_Shape")
 
@@ -32,12 +30,7 @@ def read_json(path: Path, *, what: str) -> bytes:
         ProblemError: If it cannot be read, or is too large.
     """
     try:
-        num_bytes = path.stat().st_size
-        if num_bytes > MAX_BYTES:
-            raise ProblemError(
-                f"{what} {path} has {num_bytes / 2**20:.0f} MiB; the most that is read is {MAX_BYTES >> 20} MiB"
-            )
-        return path.read_bytes()
+        return read_bounded(path)
     except OSError as error:
         raise ProblemError(f"cannot read {what} {path}: {error.strerror}") from None
 
@@ -65,6 +58,8 @@ def convert(value: object, shape: type[_Shape], where: str = "") -> _Shape:
     """
     try:
         return msgspec.convert(value, shape)
+    except UnicodeEncodeError:  # JSON may spell half of a character
+        raise ProblemError(f"{where or 'the file'}: a text in it is not Unicode") from None
     except msgspec.ValidationError as error:
         says, _, path = str(error).partition(" - at `$")
         raise ProblemError(f"{(where + path.rstrip('`')).lstrip('.') or 'the file'}: {says}") from None

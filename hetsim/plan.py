@@ -14,7 +14,7 @@ import msgspec
 import networkx as nx
 
 from hetsim.errors import PlanError
-from hetsim.files import write_atomically
+from hetsim.files import read_bounded, write_atomically
 from hetsim.model.graph import Graph
 from hetsim.model.onnx_import import Model
 from hetsim.model.split import Axis, Split, rewrite
@@ -311,12 +311,12 @@ def load_plan(path: Path) -> Plan:
         PlanError: If the file is missing or malformed.
     """
     try:
-        content = msgspec.json.decode(path.read_bytes(), type=_PlanFile)
+        content = msgspec.json.decode(read_bounded(path), type=_PlanFile)
     except OSError as error:
         raise PlanError(
             f"cannot read plan {path}: {error.strerror}; make one with: hetsim plan MODEL --out {path}"
         ) from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PlanError(f"plan {path} is malformed: {error}") from None
     if content.format != FORMAT:
         raise PlanError(f"plan {path} has format {content.format}; this version reads format {FORMAT}")

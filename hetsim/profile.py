@@ -17,8 +17,10 @@ from typing import Self
 import msgspec
 
 from hetsim.errors import ProfileError
+from hetsim.files import read_bounded
 from hetsim.statistics import Summary, summarize
 
+_MAX_BYTES = 1 << 30
 FORMAT = 1
 
 
@@ -296,7 +298,7 @@ def parse_profile(content: bytes, *, source: str) -> Profile:
     for number, line in enumerate(lines, 1):
         try:
             record = decoder.decode(line)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ProfileError(
                 f"profile {source}, line {number} is malformed: {error}; measure anew, or remove the line"
             ) from None
@@ -324,7 +326,7 @@ def load_profile(path: Path | str) -> Profile:
         ProfileError: If the file is missing or malformed.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_bounded(Path(path), max_bytes=_MAX_BYTES)
     except OSError as error:
         raise ProfileError(
             f"cannot read profile {path}: {error.strerror}; make one with: hetsim profile MODEL --out {path}"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hetsim.errors import ProblemError
-from hetsim.json_file import MAX_BYTES
+from hetsim.files import MAX_BYTES
 from hetsim.load import Load
 from hetsim.plan import Plan
 from hetsim.problem import Problem

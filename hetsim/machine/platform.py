@@ -37,6 +37,7 @@ import msgspec
 import tomli_w
 
 from hetsim.errors import PlatformError
+from hetsim.files import read_bounded
 from hetsim.machine.sources import Architecture, Precision, Sheet, Source, Times, beside
 from hetsim.machine.sources import require as _require
 
@@ -422,7 +423,7 @@ def load_platform(name_or_path: str | Path = DEFAULT_PLATFORM) -> Platform:
         return parse_platform(text, source=wanted)
     path = Path(name_or_path)
     try:
-        text = path.read_text("utf-8")
+        text = read_bounded(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise PlatformError(

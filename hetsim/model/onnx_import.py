@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from types import MappingProxyType
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 from onnx import helper, inliner, shape_inference, version_converter
 
 from hetsim.errors import ModelError
@@ -160,8 +161,9 @@ def random_inputs(model: Model, *, seed: int = 0) -> dict[str, np.ndarray]:
 def _imported(proto: onnx.ModelProto, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
     """What :func:`import_model` returns, from a ``proto`` that may be changed: weights are heavy to copy."""
     try:
+        _check_inline(proto)
         if proto.functions:
-            proto = inliner.inline_local_functions(proto)
+            proto = _inlined(proto)
         _name_nodes(proto.graph)
         _check_kinds(proto.graph)
         _check_valid(proto)
@@ -180,24 +182,50 @@ def _imported(proto: onnx.ModelProto, name: str, shapes: Mapping[str, tuple[int,
     return Model(graph=graph, proto=proto, hash=hashlib.sha256(serialized(proto)).hexdigest())
 
 
+def _inlined(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its own functions written out."""
+    try:
+        return inliner.inline_local_functions(proto)
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+        raise ModelError(f"invalid ONNX: {one_line(error)}") from None
+
+
+def _check_inline(proto: onnx.ModelProto) -> None:
+    """Refuse weights that are still in other files: an engine would look for them wherever they say."""
+    pending: list[Message] = [proto]
+    while pending:
+        message = pending.pop()
+        if isinstance(message, onnx.TensorProto):
+            if message.data_location == onnx.TensorProto.EXTERNAL:
+                raise ModelError(f"weight {message.name!r} is in another file; load the model with its weights")
+            continue
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                pending.extend(value if isinstance(value, Sequence) or hasattr(value, "extend") else [value])
+
+
 def _read(path: Path) -> onnx.ModelProto:
     """The model in a file, with the weights that it keeps in other files of its folder."""
     if path.is_dir():
         raise ModelError(f"{path} is a directory; name the .onnx file in it")
+    if path.exists() and not path.is_file():
+        raise ModelError(f"{path} is no regular file; name an .onnx file")
     if not path.exists():
         raise ModelError(
             f"no model {str(path)!r}: no such file, and the zoo has {', '.join(zoo_names())}; "
             "give one of these names or the path of an .onnx file"
         )
     try:
-        proto = onnx.load(path, load_external_data=False)
-        num_bytes = sum(math.prod(tensor.dims) * item_bytes(tensor.data_type) for tensor in proto.graph.initializer)
-        if num_bytes > MAX_PROTO_BYTES:
+        if path.stat().st_size > MAX_PROTO_BYTES:
             raise ModelError(
-                f"{path} has {num_bytes / 1e9:.1f} GB of weights, more than the {MAX_PROTO_BYTES / 1e9:.1f} GB that a "
-                "protobuf message can hold; split the model, or store its weights in float16"
+                f"{path} has {path.stat().st_size / 1e9:.1f} GB, more than the {MAX_PROTO_BYTES / 1e9:.1f} GB that a "
+                "protobuf message can hold; store its weights in a file beside it"
             )
-        onnx.load_external_data_for_model(proto, str(path.parent))
+        proto = onnx.load(path, load_external_data=False)
+        _check_size(proto.graph, str(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about keys that it passes over
+            onnx.load_external_data_for_model(proto, str(path.parent))
     except OSError as error:
         raise ModelError(f"cannot read {error.filename or path}: {error.strerror or error}") from None
     except DecodeError:
@@ -207,6 +235,15 @@ def _read(path: Path) -> onnx.ModelProto:
     if not proto.HasField("graph"):
         raise ModelError(f"{path} is not an ONNX model: it has no graph; export one, or check that it was copied whole")
     return proto
+
+
+def _check_size(graph: onnx.GraphProto, name: str) -> None:
+    num_bytes = sum(math.prod(tensor.dims) * item_bytes(tensor.data_type) for tensor in graph.initializer)
+    if num_bytes > MAX_PROTO_BYTES:
+        raise ModelError(
+            f"{name} has {min(num_bytes, 10**18) / 1e9:.1f} GB of weights, more than the {MAX_PROTO_BYTES / 1e9:.1f} GB "
+            "that a protobuf message can hold; split the model, or store its weights in float16"
+        )
 
 
 def _check_kinds(graph: onnx.GraphProto) -> None:

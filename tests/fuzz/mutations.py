@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice
 from random import Random
 from typing import Any
 
 import onnx
 import tomli_w
+
+_MAX_PLACES = 5000
 
 _TOKENS = (
     b"", b"0", b"-1", b"1e999", b"NaN", b"Infinity", b"-0.0", b"9" * 400, b"1" + b"0" * 18, b"null", b"true", b'""',
@@ -51,14 +55,14 @@ def raw(content: bytes, rng: Random) -> bytes:
 
 def tree(content: Any, rng: Random) -> Any:
     """Some values of a tree of dictionaries and lists replaced, removed, moved, renamed or repeated; changes it."""
-    for _ in range(rng.choice((1, 1, 2, 3, 8))):
-        places = list(_places(content))
+    for _ in range(rng.choice((1, 1, 2, 3, 6))):
+        places = list(islice(_places(content), _MAX_PLACES))  # what is repeated is shared, so trees can explode
         if not places:
-            return rng.choice(_VALUES)
+            return copy.deepcopy(rng.choice(_VALUES))
         parent, key = rng.choice(places)
         match rng.randrange(6):
             case 0 | 1:
-                parent[key] = rng.choice(_VALUES)
+                parent[key] = copy.deepcopy(rng.choice(_VALUES))
             case 2:
                 del parent[key]
             case 3:
@@ -67,7 +71,7 @@ def tree(content: Any, rng: Random) -> Any:
             case 4 if isinstance(parent, dict):
                 parent[rng.choice(("", "x", "cpu", "npu", "A" * 300, *map(str, parent)))] = parent.pop(key)
             case 4 | 5 if isinstance(parent, list):
-                parent.extend([parent[key]] * rng.choice((1, 2, 40)))
+                parent.extend([parent[key]] * rng.choice((1, 2, 40 if len(places) < 200 else 1)))
             case _:
                 parent[key] = {"": parent[key]} if rng.random() < 0.5 else [parent[key]]
     return content
