@@ -180,31 +180,23 @@ def _checked(model: Model, ops: tuple[str, ...], axis: Axis, at: tuple[int, ...]
 def balanced(
     widths: Sequence[int], times_s: Sequence[float], s_per_item: Sequence[float]
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """How many items each part should have so that all take equally long, and how long they would.
+    """How many items each part should have so that the last ends as early as can be, and how long each then takes.
 
-    A part that takes ``t`` with ``w`` items takes ``t + (v - w) g`` with ``v``. All end at once if
+    A part that takes ``t`` with ``w`` items takes ``t + (v - w) g`` with ``v`` of them. Items are dealt out one by one,
+    each to whoever ends first with it, after each part got one; ties go to the earlier part.
 
-        T = sum(t / g) / sum(1 / g)   and   v = w + (T - t) / g.
-
-    What is left over by rounding down goes to the parts that would end first; each keeps at least one item.
+    Args:
+        widths: Items of each part now.
+        times_s: What the parts take now.
+        s_per_item: What one more item adds to each part, finite.
     """
-    if not all(0 < each < math.inf for each in s_per_item):
-        return tuple(widths), tuple(times_s)
-    rates = [1 / each for each in s_per_item]
-    target_s = sum(t * rate for t, rate in zip(times_s, rates, strict=True)) / sum(rates)
-    ideal = [w + (target_s - t) * rate for w, t, rate in zip(widths, times_s, rates, strict=True)]
-    found = [max(1, math.floor(each)) for each in ideal]
+    found = [1] * len(widths)
 
     def predicted_s(part: int, more: int = 0) -> float:
         return times_s[part] + (found[part] + more - widths[part]) * s_per_item[part]
 
-    while (left := sum(widths) - sum(found)) != 0:
-        if left > 0:
-            part = min(range(len(found)), key=lambda k: predicted_s(k, 1))
-            found[part] += 1
-        else:
-            part = max((k for k in range(len(found)) if found[k] > 1), key=predicted_s)
-            found[part] -= 1
+    for _ in range(sum(widths) - len(widths)):
+        found[min(range(len(found)), key=lambda k: predicted_s(k, 1))] += 1
     return tuple(found), tuple(map(predicted_s, range(len(found))))
 
 
@@ -216,30 +208,41 @@ class Option:
     seconds: float
 
 
-def fastest_stages(num_blocks: int, options: Callable[[int, int], Iterable[Option]]) -> tuple[Stage, ...]:
-    """The sequence of stages that takes the shortest in all; ties go to the earlier cut and the earlier option.
+def fastest_stages(
+    num_blocks: int, options: Callable[[int, int, bool], Iterable[Option]]
+) -> tuple[tuple[Stage, ...], float]:
+    """The sequence of stages that takes the shortest in all, and how long in seconds.
+
+    Ties go to the earlier cut, and to the earlier option there.
 
     Args:
         num_blocks: Into how many blocks the graph is cut.
-        options: From the first block and the one after the last to the ways of computing these.
+        options: From the first block, the one after the last, and whether the stage before is shared, to the ways of
+            computing these blocks.
 
     Raises:
         PlanError: If there is no way to the end.
     """
-    best_s = [0.0, *(math.inf for _ in range(num_blocks))]
-    last: list[tuple[int, Stage] | None] = [None] * (num_blocks + 1)
+    # By cut and whether the stage that ends there is shared: the shortest way, as its time, its last stage, and where
+    # that one came from.
+    best: dict[tuple[int, bool], tuple[float, Stage | None, tuple[int, bool]]] = {(0, False): (0.0, None, (0, False))}
     for stop in range(1, num_blocks + 1):
         for start in range(stop):
-            for option in options(start, stop):
-                if best_s[start] + option.seconds < best_s[stop]:
-                    best_s[stop] = best_s[start] + option.seconds
-                    last[stop] = start, option.stage
+            for shared in (False, True):
+                if (start, shared) not in best:
+                    continue
+                before_s = best[start, shared][0]
+                for option in options(start, stop, shared):
+                    end, seconds = (stop, bool(option.stage.splits)), before_s + option.seconds
+                    if seconds < best.get(end, (math.inf,))[0]:
+                        best[end] = seconds, option.stage, (start, shared)
+    ends = [end for end in ((num_blocks, False), (num_blocks, True)) if end in best]
+    if not ends:
+        raise PlanError("no device runs some operator between two cuts")
+    at = min(ends, key=lambda end: best[end][0])
+    total_s = best[at][0]
     stages: list[Stage] = []
-    stop = num_blocks
-    while stop:
-        step = last[stop]
-        if step is None:
-            raise PlanError("no device runs some operator between two cuts")
-        stop = step[0]
-        stages.append(step[1])
-    return tuple(reversed(stages))
+    while (stage := best[at][1]) is not None:
+        stages.append(stage)
+        at = best[at][2]
+    return tuple(reversed(stages)), total_s

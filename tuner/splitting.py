@@ -8,6 +8,7 @@ promises is replayed in turn, and the path is sought again with what was learnt,
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,12 +19,13 @@ import numpy as np
 from hetsim.costs import make_problem, plan_problem
 from hetsim.errors import PlanError
 from hetsim.machine.platform import Platform
-from hetsim.model import Model
-from hetsim.model.split import Split, rewrite
+from hetsim.model import Model, random_inputs
+from hetsim.model.split import Split, first_difference, rewrite
 from hetsim.model.split.rules import rule_for
 from hetsim.plan import Plan
 from hetsim.profile import ProfileFile, Unsupported
 from hetsim.simulate import makespan_s
+from hetsim.split_costs import COPY_BYTES_PER_S
 from runtime import RefusedError, Runtime
 from runtime.profiler import Effort, replay
 from scheduler.stages import (
@@ -48,8 +50,13 @@ _MAIN_FRACTION = 0.6
 """A device that is faster than this part of all together keeps some runs to itself: what they take there is measured
 as well as what their parts take."""
 _DISTURBED = 1.5
-_HAND_OVER_S = 5e-6
-"""What one more exchange between devices takes beyond what its segments do."""
+"""A part that takes so many times as long as the whole run should take there was disturbed by something else."""
+_HAND_OVER_S = 2e-5
+"""What one more exchange between devices takes beyond what its segments do. The hand-over is the least of it; the rest
+is that now one device and now the other comes late."""
+_NUM_PLANS = 2
+"""How many of the best plans are offered: what replays tell apart by a few percent may be the other way round when all
+devices run."""
 _ROUNDS = 8
 
 
@@ -77,7 +84,7 @@ def split_plans(
     *,
     effort: SplitEffort | None = None,
 ) -> dict[str, Plan]:
-    """The best plan with splits that was found, as ``splits``; nothing where splits cannot help.
+    """The best plans with splits that were found, as ``splits`` and ``splits 2``; nothing where splits cannot help.
 
     Args:
         runtime: The devices, awake.
@@ -93,7 +100,8 @@ def split_plans(
     with stages.stage("splits") as report:
         search = _Search(runtime, model, platform, file, effort or SplitEffort(), report)
         found = search.run(stages)
-    return {} if found is None else {"splits": found}
+    names = ("splits", *(f"splits {number}" for number in range(2, len(found) + 1)))
+    return {name: replace(plan, scheduler=name) for name, plan in zip(names, found, strict=False)}
 
 
 class _Search:
@@ -111,8 +119,9 @@ class _Search:
         self._runtime, self._model, self._platform, self._file = runtime, model, platform, file
         self._effort, self._report = effort, report
         self._problem = make_problem(model, platform, file.profile)
-        self._rows_s: dict[tuple[str, ...], dict[tuple[int, ...], tuple[float, ...]]] = {}
-        self._alone_s: dict[tuple[str, tuple[str, ...]], float] = {}
+        # By operators and whether what they read lay in parts; then by boundaries, what each part takes.
+        self._rows_s: dict[tuple[tuple[str, ...], bool], dict[tuple[int, ...], tuple[float, ...]]] = {}
+        self._alone_s: dict[tuple[str, tuple[str, ...], bool], float] = {}
         self._channels_s: dict[tuple[str, ...], dict[tuple[Split, ...], float]] = {}
         names = platform.device_names
         self._blocks = coarse_blocks(model, lambda ops: min(self._whole_s(d, ops) for d in names), MAX_BLOCKS)
@@ -122,10 +131,10 @@ class _Search:
         total = sum(speeds[d] for d in self._devices)
         self._fractions = tuple(speeds[d] / total for d in self._devices)
 
-    def run(self, stages: Stages) -> Plan | None:
-        """Walk, then propose and replay until the proposal stays; returns the plan with the shortest replay."""
+    def run(self, stages: Stages) -> list[Plan]:
+        """Walk, then propose and replay until the proposal stays; returns the plans with the shortest replays."""
         if len(self._devices) < 2:
-            return None
+            return []
         begun_s = time.monotonic()
         walks = list(self._walks())
         for number, walk in enumerate(walks):
@@ -133,29 +142,33 @@ class _Search:
                 break
             self._report(0.8 * number / len(walks), f"walk {number + 1} of {len(walks)}")
             self._measure(walk, self._effort.walk)
-        best: tuple[float, Plan] | None = None
-        seen: set[str] = set()
+        replayed: dict[str, tuple[float, Plan]] = {}
         for number in range(_ROUNDS):
             self._report(0.8 + 0.2 * number / _ROUNDS, f"round {number + 1}")
             chosen, promised_s = self._choose()
             if not any(stage.splits for stage in chosen):
                 break
             plan = stage_plan(self._model, chosen)
-            if plan.digest in seen or not self._measure(chosen, self._effort.replay):
+            if plan.digest in replayed or not self._measure(chosen, self._effort.replay):
                 break
-            seen.add(plan.digest)
             replayed_s = makespan_s(plan_problem(self._model, self._platform, self._file.profile, plan), plan)
             num_splits = sum(len(stage.splits) for stage in chosen)
             stages.say(
                 f"splits, round {number + 1}: {num_splits} splits in {len(chosen)} stages, promised "
                 f"{promised_s * 1e3:.2f} ms, {replayed_s * 1e3:.2f} ms once replayed"
             )
-            if best is None or replayed_s < best[0]:
-                best = replayed_s, plan
-        return None if best is None else replace(best[1], scheduler="splits")
+            replayed[plan.digest] = replayed_s, plan
+        best = [plan for _, plan in sorted(replayed.values(), key=lambda entry: entry[0])[:_NUM_PLANS]]
+        return [plan for plan in best if self._is_right(plan, stages)]
+
+    def _is_right(self, plan: Plan, stages: Stages) -> bool:
+        differing = first_difference(self._model, plan.rewrites, random_inputs(self._model))
+        if differing is not None:
+            stages.say(f"splits: a plan is rejected, as its tensor {differing!r} differs from the reference")
+        return differing is None
 
     def _whole_s(self, device: str, ops: tuple[str, ...]) -> float:
-        known = self._alone_s.get((device, ops))
+        known = self._alone_s.get((device, ops, False))
         return self._problem.cost_s(device, ops) if known is None else known
 
     def _ops(self, start: int, stop: int) -> tuple[str, ...]:
@@ -218,14 +231,16 @@ class _Search:
         except RefusedError as refusal:
             self._file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
             return False
+        after = False
         for stage, taken_s in zip(stages, times_s, strict=True):
             if not stage.splits:
-                self._alone_s[stage.devices[0], stage.ops] = taken_s[0][0]
+                self._alone_s[stage.devices[0], stage.ops, after] = taken_s[0][0]
             elif stage.splits[0].axis == "rows":
-                self._rows_s.setdefault(stage.ops, {})[stage.splits[0].at] = taken_s[0]
+                self._rows_s.setdefault((stage.ops, after), {})[stage.splits[0].at] = taken_s[0]
             else:
                 seconds = sum(max(each_s) + _HAND_OVER_S for each_s in taken_s)
                 self._channels_s.setdefault(stage.ops, {})[stage.splits] = seconds
+            after = bool(stage.splits)
         return True
 
     def _times_s(self, stages: Sequence[Stage], plan: Plan, context: str) -> list[list[tuple[float, ...]]]:
@@ -254,21 +269,18 @@ class _Search:
 
     def _choose(self) -> tuple[tuple[Stage, ...], float]:
         """The fastest stages by all that is known, and how long they should take in seconds."""
-        known = {
-            (i, j): self._options(self._ops(i, j))
-            for i in range(len(self._blocks))
-            for j in range(i + 1, len(self._blocks) + 1)
-        }
-        chosen = fastest_stages(len(self._blocks), lambda i, j: known[i, j])
-        price = {option.stage: option.seconds for options in known.values() for option in options}
-        return chosen, sum(price[stage] for stage in chosen)
+        return fastest_stages(len(self._blocks), lambda i, j, after: self._options(i, j, after=after))
 
-    def _options(self, ops: tuple[str, ...]) -> list[Option]:
-        found = [
-            Option(Stage(ops=ops, devices=(device,)), self._whole_s(device, ops))
-            for device in self._platform.device_names
-        ]
-        measured = self._rows_s.get(ops, {})
+    def _options(self, start: int, stop: int, *, after: bool) -> list[Option]:
+        """Ways to compute a run; ``after`` says whether what it reads lies in parts."""
+        ops = self._ops(start, stop)
+        found: list[Option] = []
+        for device in self._platform.device_names:
+            seconds = self._alone_s.get((device, ops, after))
+            if seconds is None:
+                seconds = self._whole_s(device, ops) + (self._join_s(start) if after else 0.0)
+            found.append(Option(Stage(ops=ops, devices=(device,)), seconds))
+        measured = self._rows_s.get((ops, after)) or self._rows_s.get((ops, not after), {})
         for at, times_s in measured.items():
             found.append(self._shared_rows(ops, at, times_s))
             moved = self._balanced(ops, at, times_s)
@@ -277,6 +289,12 @@ class _Search:
         for splits, seconds in self._channels_s.get(ops, {}).items():
             found.append(Option(Stage(ops=ops, devices=self._devices, splits=splits), seconds))
         return found
+
+    def _join_s(self, block: int) -> float:
+        """A guess at what it takes to put together what the block before hands on."""
+        graph = self._model.graph
+        made = graph.outputs_of(self._ops(0, block))
+        return 2 * sum(graph.tensors[tensor].num_bytes for tensor in made) / COPY_BYTES_PER_S
 
     def _shared_rows(self, ops: tuple[str, ...], at: tuple[int, ...], times_s: Sequence[float]) -> Option:
         stage = Stage(ops=ops, devices=self._devices, splits=(Split(ops, "rows", at),))
@@ -289,6 +307,8 @@ class _Search:
         size = rule_for(self._model, ops[-1], "rows").size
         widths = [high - low for low, high in zip((0, *at), (*at, size), strict=True)]
         rates = [self._whole_s(device, ops) / size for device in self._devices]
+        if not all(map(math.isfinite, rates)):
+            return None
         new_widths, new_s = balanced(widths, times_s, rates)
         if max(new_s) >= max(times_s):
             return None

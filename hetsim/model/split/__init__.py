@@ -1,7 +1,8 @@
 """Runs of operators computed in parts, so that several devices work on one operator at once."""
 
+from hetsim.model.split.check import first_difference
 from hetsim.model.split.description import AXES, Axis, Split
 from hetsim.model.split.rewrite import Rewrite, rewrite
 from hetsim.model.split.rules import can_split, split_axis
 
-__all__ = ["AXES", "Axis", "Rewrite", "Split", "can_split", "rewrite", "split_axis"]
+__all__ = ["AXES", "Axis", "Rewrite", "Split", "can_split", "first_difference", "rewrite", "split_axis"]
