@@ -221,7 +221,7 @@ def _measure(
     """One model's lines: profile, plan, simulate, execute."""
     truth = find_truth(model, seed=options.seed)
     with profiled(model, platform, folder, effort=options.effort, stages=stages) as (runtime, file):
-        plans = plan_all(runtime, model, platform, file, options, stages)
+        plans, _ = plan_all(runtime, model, platform, file, options, stages)
         problem = make_problem(model, platform, file.profile)
         plans |= draw_plans(runtime, model, problem, plans, num_random, seed=options.seed, stages=stages)
         with stages.stage(f"execute {model.name}") as report:

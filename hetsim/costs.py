@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from statistics import median
 
 from hetsim.crossing import Crossing, fit_crossings
+from hetsim.errors import ProblemError
 from hetsim.hypothetical.costs import check_all_known, hypothetical_costs
 from hetsim.machine.platform import Platform
 from hetsim.model.graph import Graph
@@ -133,6 +135,27 @@ def _context_problem(model: Model, platform: Platform, profile: Profile, context
     )
 
 
+def lean(problem: Problem, by: float) -> Problem:
+    """The problem with every prediction raised by so many of its device's typical errors; lowered if negative.
+
+    Raises:
+        ProblemError: If its costs were not predicted from a profile.
+    """
+    if not by:
+        return problem
+    if not isinstance(problem.latency_function, SegmentCosts):
+        raise ProblemError("only costs that come from a profile have predictions to lean on")
+    return replace(problem, latency_function=problem.latency_function.leaning(by), _known={})
+
+
+def plan_error_s(problem: Problem, plan: Plan) -> float:
+    """The error bar of a plan's makespan, one standard deviation in seconds: those of its segments in quadrature.
+
+    All count, also those that nobody waits for. That errors of one plan go together is left out.
+    """
+    return math.hypot(*(problem.error_s(segment.device, segment.ops) for segment in plan.segments))
+
+
 class SegmentCosts:
     """Costs for a :class:`~hetsim.problem.Problem`, as the profile stands now.
 
@@ -162,6 +185,7 @@ class SegmentCosts:
         self._measured_s: dict[str, dict[tuple[str, ...], float]] = {}
         self._refused: dict[str, list[int]] = {}
         self._predictors: dict[str, Predictor] = {}
+        self._factors: dict[str, float] = {}
         times = times or typical_times(profile)
         for device in profile.header.engines:
             crossing = (crossings or {}).get(device, Crossing())
@@ -184,12 +208,25 @@ class SegmentCosts:
         if any(refused & outside == 0 for refused in self._refused[device]):
             return None
         predictor = self.predictor(device)
-        return Latency(predictor.seconds(ops)) if predictor.able(ops) else None
+        return Latency(predictor.seconds(ops) * self._factors.get(device, 1.0)) if predictor.able(ops) else None
 
     def error_s(self, device: str, ops: tuple[str, ...]) -> float:
         """The error bar of a prediction, one standard deviation in seconds; 0 where there is nothing predicted."""
         latency = self(device, ops)
         return 0.0 if latency is None or latency.measured else self.predictor(device).error_s(ops)
+
+    def leaning(self, by: float) -> SegmentCosts:
+        """The same costs with predictions raised by so many typical errors, lowered if negative; not below a half.
+
+        A device's typical error is the median absolute one of leaving out, relative to the segment's time.
+        """
+        other = copy(self)
+        other._factors = {
+            device: max(0.5, 1.0 + by * median(abs(one.relative_error) for one in left_out))
+            for device, left_out in self.left_out.items()
+            if left_out
+        }
+        return other
 
     def predictor(self, device: str) -> Predictor:
         """The device's predictor, fitted when it is first needed.

@@ -88,7 +88,11 @@ def tune(
     also: Annotated[
         list[str], typer.Option("--also", metavar="SCHEDULER", help="Execute this scheduler's plan as well.")
     ] = [],  # noqa: B006
-    rounds: Annotated[int, typer.Option(min=1, help="How often the search learns what its plan really takes.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="How often the search learns what its plans really take.")] = 4,
+    time_limit: Annotated[
+        float | None,
+        typer.Option("--time-limit", metavar="SECONDS", help="The search ends by then; the finals come on top."),
+    ] = None,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
@@ -106,6 +110,7 @@ def tune(
         seed=seed,
         also=tuple(also),
         rounds=rounds,
+        time_limit_s=time_limit,
         max_evaluations=max_evaluations,
         effort=Effort(repeats=repeats),
         pace=Pace(num_runs=runs),

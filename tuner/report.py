@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rich.text import Text
 
 from hetsim.breakdown import Assignment, Breakdown
 from hetsim.files import write_atomically
+from tuner.rounds import Round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,8 @@ class Outcome:
         where: Where the winner's measured time goes.
         reference_engines_s: Each engine alone on all cores that the platform uses, by the device's label, in seconds.
         reference_threads: How many cores, and threads, those are.
+        rounds: How the search came to its plan.
+        rounds_ended: Why it stopped there.
         num_samples: Executions behind each measured time.
         seed: The seed that everything random came from.
         machine: The machine's fingerprint.
@@ -94,6 +98,8 @@ class Outcome:
     where: Breakdown | None = None
     reference_engines_s: Mapping[str, float] = field(default_factory=dict)
     reference_threads: int = 0
+    rounds: tuple[Round, ...] = ()
+    rounds_ended: str = ""
     num_samples: int
     seed: int
     machine: str
@@ -153,6 +159,16 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         },
         "reference_engines_s": dict(outcome.reference_engines_s),
         "reference_threads": outcome.reference_threads,
+        "rounds": [
+            {
+                "number": one.number,
+                "hoped_s": _finite(one.hoped_s),
+                "best_s": _finite(one.best_s),
+                "plans": [asdict(tried) for tried in one.tries],
+            }
+            for one in outcome.rounds
+        ],
+        "rounds_ended": outcome.rounds_ended,
         "num_samples": outcome.num_samples,
         "seed": outcome.seed,
         "machine": outcome.machine,
@@ -190,6 +206,7 @@ def exactness(outcome: Outcome) -> str:
 
 
 PLAN_COLUMNS = ("plan", "simulated", "measured", "95 % interval", "error", "speed-up", "segments")
+ROUND_COLUMNS = ("plan", "predicted", "once measured", "error", "segments predicted", "best so far", "hoped to gain")
 WHERE_COLUMNS = ("device", "compute", "launch", "hand-over", "waiting")
 
 
@@ -221,6 +238,27 @@ def where_cells(where: Breakdown) -> list[tuple[str, ...]]:
         )
         for part in where.devices
     ]
+
+
+def round_cells(outcome: Outcome) -> list[tuple[str, ...]]:
+    """A row of :data:`ROUND_COLUMNS` for each plan that the search had measured; times in milliseconds."""
+    return [
+        (
+            tried.name,
+            _ms(tried.predicted_s) + (f" \N{PLUS-MINUS SIGN} {_ms(tried.error_s)}" if tried.num_predicted else ""),
+            _ms(tried.replayed_s),
+            _percent(tried.predicted_s / tried.replayed_s - 1, signed=True),
+            f"{tried.num_predicted} of {tried.num_segments}",
+            _ms(one.best_s),
+            _percent(one.left),
+        )
+        for one in outcome.rounds
+        for tried in one.tries
+    ]
+
+
+def _finite(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) else None
 
 
 def print_outcome(outcome: Outcome, console: Console) -> None:
@@ -315,6 +353,14 @@ def write_html(outcome: Outcome, path: Path, pictures: Sequence[tuple[str, Path]
         rows = [(label, _ms(time_s)) for label, time_s in outcome.reference_engines_s.items()]
         parts.append(f"<h2>For reference: one engine alone, {outcome.reference_threads} threads</h2>")
         parts.append(_html_table(("engine", "measured, ms"), rows))
+    if outcome.rounds:
+        parts.append("<h2>How the search came to its plans</h2>")
+        parts.append(_html_table(ROUND_COLUMNS, round_cells(outcome)))
+        parts.append(
+            "<p class='note'>Times in ms; predictions with their error bars, one standard deviation. Once measured: "
+            "simulated from the plan's own serial replay. Hoped to gain: what that round's search hoped for beside "
+            f"the best so far. The search ended: {_text(outcome.rounds_ended)}.</p>"
+        )
     parts.append("<h2>How to get this again</h2>")
     if outcome.command:
         parts.append(f"<pre>{_text(shlex.join(outcome.command))}</pre>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -54,8 +55,14 @@ def solve_on_screen(
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """A function that says whether Ctrl-C was pressed; a second Ctrl-C is the usual interrupt."""
+    """A function that says whether Ctrl-C was pressed; a second Ctrl-C is the usual interrupt.
+
+    Outside the main thread, which alone hears of Ctrl-C, it never was.
+    """
     pressed = False
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
 
     def press(number: int, frame: FrameType | None) -> None:
         nonlocal pressed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -11,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from hetsim.breakdown import breakdown, who_runs_what
-from hetsim.costs import make_problem, plan_problem
+from hetsim.costs import make_problem
 from hetsim.errors import PlanError
 from hetsim.files import write_atomically
 from hetsim.machine.fingerprint import machine_fingerprint
@@ -20,17 +22,14 @@ from hetsim.model import Model
 from hetsim.pictures import Baseline, Comparison, PlanRow, draw_plans, draw_timelines
 from hetsim.plan import Plan, planned_model, save_plan
 from hetsim.problem import Problem
-from hetsim.profile import ProfileFile, Unsupported
-from hetsim.simulate import makespan_s
+from hetsim.profile import ProfileFile
 from hetsim.statistics import summarize
 from hetsim.trace import save_trace
-from runtime import RefusedError, Runtime
+from runtime import Runtime
 from runtime.calibrate import calibrate
-from runtime.profiler import Effort, make_header, profile_covers, replay
-from scheduler.effort import Progress
+from runtime.profiler import Effort, make_header, profile_covers
 from scheduler.registry import SINGLE, algorithm_names, make_plan, scheduler_names
 from tuner.finals import (
-    SEARCH_ROUND,
     Finalist,
     Pace,
     allowed_error,
@@ -39,9 +38,11 @@ from tuner.finals import (
     hold_finals,
     ties_with,
 )
-from tuner.progress import Report, Silent, Stages
+from tuner.progress import Silent, Stages
 from tuner.readiness import check_machine, check_profile
 from tuner.report import Outcome, PlanOutcome, summary, write_html
+from tuner.rounds import Budget, Found, Rounds, accepted
+from tuner.solving import stop_on_interrupt
 from tuner.splitting import split_plans
 from tuner.truth import find_truth
 
@@ -59,7 +60,9 @@ class Options:
     Attributes:
         seed: Everything random comes from it: inputs and search.
         also: Schedulers whose plans are executed besides :data:`BASELINES`, single devices and the search.
-        rounds: How often the search may be told what its last plan's segments really take.
+        rounds: How often the search may be told what the segments of its plans really take.
+        time_limit_s: The search ends when the run has taken this long, in seconds; the finals come on top. None stands
+            for no limit.
         max_evaluations: Candidates that each search may simulate.
         effort: How often segments are measured.
         pace: How often plans are executed.
@@ -70,11 +73,16 @@ class Options:
     seed: int = 0
     also: tuple[str, ...] = ()
     rounds: int = 4
+    time_limit_s: float | None = None
     max_evaluations: int = 3000
     effort: Effort = field(default_factory=Effort)
     pace: Pace = field(default_factory=Pace)
     splits: bool = True
     command: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.time_limit_s is not None and not 0 < self.time_limit_s < math.inf:  # NaN fails too
+            raise PlanError(f"a time limit of {self.time_limit_s} s allows nothing; give more than 0, or none")
 
 
 def tune(
@@ -87,6 +95,8 @@ def tune(
     ``measured.trace.json`` and ``report.html``. Interrupted, it keeps the profile; the same call then goes on from
     there.
 
+    Ctrl-C while the search goes round ends that alone: the finals are held between what has been found.
+
     Raises:
         HetsimError: If the model, the platform or a device cannot do what is asked.
         OSError: If the folder cannot be written.
@@ -96,6 +106,7 @@ def tune(
     for name in options.also:  # before any time is spent
         if name not in algorithm_names():
             raise PlanError(f"no scheduler {name!r}; choose from {', '.join(algorithm_names())}")
+    started_s = time.monotonic()
     warnings = check_machine(platform, stages)
     with Runtime(platform) as runtime:
         out.mkdir(parents=True, exist_ok=True)
@@ -111,7 +122,7 @@ def tune(
             with stages.stage("profile") as report:
                 profile_covers(runtime, model, file, effort=options.effort, progress=report)
             stages.say(f"profiled {file.profile.num_segments} segments, {file.profile.num_samples} samples")
-            plans = plan_all(runtime, model, platform, file, options, stages)
+            plans, found = plan_all(runtime, model, platform, file, options, stages, started_s=started_s)
             if options.splits:
                 plans |= split_plans(runtime, model, platform, file, stages)
             with stages.stage("execute") as report:
@@ -120,18 +131,25 @@ def tune(
                 )
     with stages.stage("references") as report:
         alone_s = engines_alone_s(platform, model, truth.inputs, pace=options.pace, report=report)
-    outcome = replace(judge(model, platform, finalists, alone_s, options), warnings=warnings)
+    outcome = replace(judge(model, platform, finalists, alone_s, found, options), warnings=warnings)
     leave(out, model, platform, finalists, outcome)
     return outcome
 
 
 def plan_all(
-    runtime: Runtime, model: Model, platform: Platform, file: ProfileFile, options: Options, stages: Stages
-) -> dict[str, Plan]:
-    """The plans to execute, by their schedulers' names.
+    runtime: Runtime,
+    model: Model,
+    platform: Platform,
+    file: ProfileFile,
+    options: Options,
+    stages: Stages,
+    *,
+    started_s: float | None = None,
+) -> tuple[dict[str, Plan], Found]:
+    """The plans to execute, by their schedulers' names, and how the search came to its own.
 
-    ``search`` is asked again once the segments of its plan, which it could only predict, have been measured; each of
-    its distinct answers is there as ``search round N``.
+    The search's plans are those of the closed loop that measured best (:mod:`tuner.rounds`); their names begin with
+    ``search round``. Ctrl-C ends the loop, and what has been found by then is the answer.
 
     Args:
         runtime: The devices, awake.
@@ -140,31 +158,41 @@ def plan_all(
         file: The profile, covers done; gains replays of the plans that ``search`` found.
         options: How hard to try.
         stages: Where progress is shown.
+        started_s: When the time limit began to run, by :func:`time.monotonic`; None stands for now.
 
     Raises:
         ProblemError: If an operator runs on no device.
         DeviceError: If a device failed.
     """
-    with stages.stage("plan") as report:
+    until_s = math.inf
+    if options.time_limit_s is not None:
+        until_s = (time.monotonic() if started_s is None else started_s) + options.time_limit_s
+    with stages.stage("plan") as report, stop_on_interrupt() as interrupted:
         problem = make_problem(model, platform, file.profile)
         names = [name for name in executed_names(problem, options.also) if name != "search"]
-        plans = {name: _accepted(runtime, model, platform, file, name, options) for name in names}
-        digests: set[str] = set()
-        for number in range(options.rounds):
-            progress = _part(report, number, options.rounds, f"search, round {number + 1}")
-            plan = _accepted(runtime, model, platform, file, "search", options, progress)
-            predicted_s = makespan_s(make_problem(model, platform, file.profile), plan)
-            replay(runtime, model, plan, file, effort=options.effort)
-            replayed_s = makespan_s(plan_problem(model, platform, file.profile, plan), plan)
-            stages.say(
-                f"search, round {number + 1}: predicted {predicted_s * 1e3:.2f} ms, {replayed_s * 1e3:.2f} ms "
-                f"once its {plan.num_segments} segments were replayed"
+
+        def baseline(name: str) -> Plan:
+            return accepted(
+                runtime,
+                model,
+                file,
+                lambda: make_plan(name, make_problem(model, platform, file.profile), seed=options.seed),
             )
-            if plan.digest in digests:
-                break
-            digests.add(plan.digest)
-            plans[f"{SEARCH_ROUND}{number + 1}"] = plan
-        return plans
+
+        plans = {name: baseline(name) for name in names}
+        rounds = Rounds(
+            runtime,
+            model,
+            platform,
+            file,
+            seed=options.seed,
+            max_evaluations=options.max_evaluations,
+            effort=options.effort,
+            stages=stages,
+        )
+        budget = Budget(num_rounds=options.rounds, until_s=until_s, interrupted=interrupted)
+        found = rounds.run(plans, budget, report)
+        return {**plans, **found.plans}, found
 
 
 def executed_names(problem: Problem, also: Collection[str] = ()) -> tuple[str, ...]:
@@ -173,37 +201,12 @@ def executed_names(problem: Problem, also: Collection[str] = ()) -> tuple[str, .
     return tuple(name for name in scheduler_names(problem) if name.startswith(SINGLE) or name in wanted)
 
 
-def _accepted(
-    runtime: Runtime,
-    model: Model,
-    platform: Platform,
-    file: ProfileFile,
-    name: str,
-    options: Options,
-    progress: Progress | None = None,
-) -> Plan:
-    """A scheduler's plan that all engines accept: what they refuse is noted in the profile, and planned around."""
-    while True:
-        problem = make_problem(model, platform, file.profile)
-        limit = options.max_evaluations if name == "search" else None
-        plan = make_plan(name, problem, seed=options.seed, max_evaluations=limit, progress=progress)
-        try:
-            runtime.load(model, plan).close()
-        except RefusedError as refusal:
-            file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
-        else:
-            return plan
-
-
-def _part(report: Report, number: int, count: int, words: str) -> Progress:
-    return lambda done, of, _best_s, _bound_s=0.0: report((number + done / max(of, 1)) / count, words)
-
-
 def judge(
     model: Model,
     platform: Platform,
     finalists: Mapping[str, Finalist],
     alone_s: Mapping[str, float],
+    searched: Found,
     options: Options,
 ) -> Outcome:
     """Put simulated beside measured for every scheduler and name the winner: the best measured, the simpler of ties."""
@@ -241,6 +244,8 @@ def judge(
         hand_over_s=summarize(hand_over_s).median_s if hand_over_s else None,
         assignments=who_runs_what(planned_model(model, won.plan).graph, won.plan, won.execution.typical, platform),
         where=breakdown(won.execution.typical, platform),
+        rounds=searched.rounds,
+        rounds_ended=searched.ended,
         reference_engines_s=dict(alone_s),
         reference_threads=len(platform.cores),
         num_samples=min(finalist.execution.latency.num_samples for finalist in finalists.values()),

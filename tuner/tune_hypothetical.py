@@ -19,6 +19,7 @@ from tuner.finals import Finalist, execute
 from tuner.hypothetical import Hypothetical, check_executable, hypothetical
 from tuner.progress import Silent, Stages
 from tuner.report import Outcome
+from tuner.rounds import Found
 from tuner.truth import find_truth
 from tuner.tune import Options, executed_names, judge, leave
 
@@ -90,7 +91,7 @@ def tune_hypothetical(
         for (digest, plan), execution in zip(distinct.items(), executions, strict=True)
     }
     by_name = {name: finalists[plan.digest] for name, plan in plans.items()}
-    outcome = judge(model, machine.platform, by_name, {}, options)
+    outcome = judge(model, machine.platform, by_name, {}, Found(plans={}, rounds=(), ended=""), options)
     leave(out, model, machine.platform, by_name, outcome)
     return outcome
 
