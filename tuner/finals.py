@@ -219,10 +219,10 @@ def _conclude(plan: Plan, runs: list[Inference], truth: Truth) -> Execution:
     )
 
 
-def engines_alone_s(
+def engines_alone(
     platform: Platform, model: Model, inputs: Mapping[str, Array], *, pace: Pace, report: Report
-) -> dict[str, float]:
-    """Each engine alone with a thread on every core that the platform uses, by label: median latency in seconds.
+) -> dict[str, Summary]:
+    """The latency of each engine alone with a thread on every core that the platform uses, by the device's label.
 
     A plan that keeps several cores busy competes with this, not only with one core.
 
@@ -230,18 +230,18 @@ def engines_alone_s(
         DeviceError: If a device failed.
     """
     cores = platform.cores
-    alone: dict[str, float] = {}
+    alone: dict[str, Summary] = {}
     for number, device in enumerate(platform.devices):
         if len(device.cores) != 1 or len(cores) < 2:
             continue
         report(number / len(platform.devices), device.label)
         wide = replace(device, cores=cores, threads=len(cores))
         with suppress(RefusedError):  # an engine that cannot run the whole model is no reference
-            alone[device.label] = _single_s(platform, wide, model, inputs, pace)
+            alone[device.label] = _single(platform, wide, model, inputs, pace)
     return alone
 
 
-def _single_s(platform: Platform, device: Device, model: Model, inputs: Mapping[str, Array], pace: Pace) -> float:
+def _single(platform: Platform, device: Device, model: Model, inputs: Mapping[str, Array], pace: Pace) -> Summary:
     only = replace(platform, devices=(device,), links={}, memory=Memory(), calibration=None)
     plan = Plan(
         model=model.graph.name,
@@ -250,4 +250,4 @@ def _single_s(platform: Platform, device: Device, model: Model, inputs: Mapping[
     with Runtime(only) as runtime, runtime.load(model, plan) as session:
         session.run(inputs)
         runs = pace.turns(session.run(inputs).latency_s) * _RUNS_PER_TURN
-        return summarize([session.run(inputs).latency_s for _ in range(runs)]).median_s
+        return summarize([session.run(inputs).latency_s for _ in range(runs)])

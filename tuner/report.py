@@ -18,6 +18,7 @@ from rich.text import Text
 
 from hetsim.breakdown import Assignment, Breakdown
 from hetsim.files import write_atomically
+from hetsim.statistics import Summary
 from tuner.rounds import Round
 
 
@@ -70,6 +71,7 @@ class Outcome:
         assignments: Who runs what in the winner.
         where: Where the winner's measured time goes.
         reference_engines_s: Each engine alone on all cores that the platform uses, by the device's label, in seconds.
+        reference_latencies: The same with their spread.
         reference_threads: How many cores, and threads, those are.
         rounds: How the search came to its plan.
         rounds_ended: Why it stopped there.
@@ -97,6 +99,7 @@ class Outcome:
     assignments: tuple[Assignment, ...] = ()
     where: Breakdown | None = None
     reference_engines_s: Mapping[str, float] = field(default_factory=dict)
+    reference_latencies: Mapping[str, Summary] = field(default_factory=dict)
     reference_threads: int = 0
     rounds: tuple[Round, ...] = ()
     rounds_ended: str = ""

@@ -23,7 +23,7 @@ from hetsim.pictures import Baseline, Comparison, PlanRow, draw_plans, draw_time
 from hetsim.plan import Plan, planned_model, save_plan
 from hetsim.problem import Problem
 from hetsim.profile import ProfileFile
-from hetsim.statistics import summarize
+from hetsim.statistics import Summary, summarize
 from hetsim.trace import save_trace
 from runtime import Runtime
 from runtime.calibrate import calibrate
@@ -34,7 +34,7 @@ from tuner.finals import (
     Pace,
     allowed_error,
     by_scheduler,
-    engines_alone_s,
+    engines_alone,
     hold_finals,
     ties_with,
 )
@@ -130,8 +130,8 @@ def tune(
                     runtime, model, platform, plans, truth, file=file, pace=options.pace, report=report
                 )
     with stages.stage("references") as report:
-        alone_s = engines_alone_s(platform, model, truth.inputs, pace=options.pace, report=report)
-    outcome = replace(judge(model, platform, finalists, alone_s, found, options), warnings=warnings)
+        alone = engines_alone(platform, model, truth.inputs, pace=options.pace, report=report)
+    outcome = replace(judge(model, platform, finalists, alone, found, options), warnings=warnings)
     leave(out, model, platform, finalists, outcome)
     return outcome
 
@@ -205,7 +205,7 @@ def judge(
     model: Model,
     platform: Platform,
     finalists: Mapping[str, Finalist],
-    alone_s: Mapping[str, float],
+    alone: Mapping[str, Summary],
     searched: Found,
     options: Options,
 ) -> Outcome:
@@ -246,7 +246,8 @@ def judge(
         where=breakdown(won.execution.typical, platform),
         rounds=searched.rounds,
         rounds_ended=searched.ended,
-        reference_engines_s=dict(alone_s),
+        reference_engines_s={label: latency.median_s for label, latency in alone.items()},
+        reference_latencies=dict(alone),
         reference_threads=len(platform.cores),
         num_samples=min(finalist.execution.latency.num_samples for finalist in finalists.values()),
         seed=options.seed,

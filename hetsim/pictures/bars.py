@@ -41,7 +41,9 @@ class Group:
     bars: tuple[Bar, ...]
 
 
-def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, subtitle: str = "") -> None:
+def draw_bars(
+    groups: Sequence[Group], path: Path, *, title: str, axis: str, subtitle: str = "", named: bool = False
+) -> None:
     """Draw groups of horizontal bars from 0, some perhaps below it, each with its value behind it, as a PNG.
 
     Args:
@@ -50,6 +52,7 @@ def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, sub
         title: Above the picture.
         axis: What the bars measure, with its unit.
         subtitle: Below the title.
+        named: Whether each bar has its label behind it, for more labels than a legend has room for.
 
     Raises:
         OSError: If the file cannot be written.
@@ -62,7 +65,7 @@ def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, sub
     panel_in = max(0.21 * rows + 0.22 * len(groups), 0.8)
     wide_in = max((style.text_width_in(label, style.SMALL_PT) for label in labels), default=1.0) + 0.65
     columns = max(min(len(labels), int(7.2 / wide_in)), 1)
-    width_in, bottom_in = left_in + 7.2, 0.75 + 0.2 * -(-len(labels) // columns)
+    width_in, bottom_in = left_in + 7.2, 0.6 if named else 0.75 + 0.2 * -(-len(labels) // columns)
     height_in = 0.75 + panel_in + bottom_in
     figure = style.new_figure(width_in, height_in)
     style.title_figure(figure, title, left_in=left_in, subtitle=subtitle)
@@ -81,7 +84,7 @@ def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, sub
                 axes.plot([bar.low, bar.high], [place, place], color=style.INK, linewidth=1.2)
                 end = max(end, bar.high)
             axes.annotate(
-                f"{bar.value:.3g}",
+                f"{bar.value:.3g}  {style.plain(bar.label)}" if named else f"{bar.value:.3g}",
                 (end, place),
                 xytext=(4, 0),
                 textcoords="offset points",
@@ -94,14 +97,16 @@ def draw_bars(groups: Sequence[Group], path: Path, *, title: str, axis: str, sub
     axes.set_yticks(ticks, [style.plain(group.label) for group in groups])
     axes.set_ylim(max(place - 1.0, 1.0) - 0.3, -0.7)
     lowest = min((bar.value if bar.low is None else bar.low for group in groups for bar in group.bars), default=0.0)
-    axes.set_xlim(left=min(1.1 * lowest, 0.0))
+    right = axes.get_xlim()[1]
+    axes.set_xlim(min(1.1 * lowest, 0.0), right * (1.35 if named else 1.0))  # room for the names
     axes.set_xlabel(axis, size=style.TEXT_PT, color=style.INK)
-    figure.legend(
-        handles=[Patch(color=colours[label], label=label) for label in labels],
-        loc="lower left",
-        bbox_to_anchor=(left_in / width_in, 0.02),
-        ncols=columns,
-        frameon=False,
-        fontsize=style.SMALL_PT,
-    )
+    if not named:
+        figure.legend(
+            handles=[Patch(color=colours[label], label=label) for label in labels],
+            loc="lower left",
+            bbox_to_anchor=(left_in / width_in, 0.02),
+            ncols=columns,
+            frameon=False,
+            fontsize=style.SMALL_PT,
+        )
     style.save_figure(figure, path)
