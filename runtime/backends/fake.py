@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,12 +20,14 @@ class FakeBackend:
 
     Args:
         device: Its ``options`` choose the behaviour: ``op_s`` is how long each operator takes in seconds (default 0),
-            ``refuse`` an operator kind that does not compile, ``fail`` an operator whose segment raises when run.
+            ``item_s`` how long each element that a segment writes takes on top (default 0), ``refuse`` an operator kind
+            that does not compile, ``fail`` an operator whose segment raises when run.
         sleep: How to let time pass; tests inject a clock's.
     """
 
     def __init__(self, device: Device, sleep: Callable[[float], None] = time.sleep) -> None:
         self._op_s = float(device.options.get("op_s", "0"))
+        self._item_s = float(device.options.get("item_s", "0"))
         self._refuse = device.options.get("refuse", "")
         self._fail = device.options.get("fail", "")
         self._sleep = sleep
@@ -38,7 +41,9 @@ class FakeBackend:
             if node.op_type == self._refuse:
                 raise Refused(f"{node.op_type} is not supported")
         failing = any(node.name == self._fail for node in model.graph.node)
-        return FakeSegment(model, partial(self._sleep, self._op_s * len(model.graph.node)), failing=failing)
+        num_items = sum(math.prod(dim.dim_value for dim in o.type.tensor_type.shape.dim) for o in model.graph.output)
+        seconds = self._op_s * len(model.graph.node) + self._item_s * num_items
+        return FakeSegment(model, partial(self._sleep, seconds), failing=failing)
 
 
 class FakeSegment:
