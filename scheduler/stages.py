@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from hetsim.errors import PlanError
 from hetsim.model import Model
-from hetsim.model.split import Axis, Split, can_split, rewrite
+from hetsim.model.split import Axis, Split, can_split, check_split, rewrite
 from hetsim.model.split.rules import rule_for
 from hetsim.model.structure import CHEAP_KINDS, Parts, blocks
 from hetsim.plan import Plan, Segment
@@ -171,7 +171,7 @@ def _checked(model: Model, ops: tuple[str, ...], axis: Axis, at: tuple[int, ...]
         return None
     split = Split(ops, axis, at)
     try:
-        rewrite(model, (split,))
+        check_split(model, split)
     except PlanError:
         return None
     return split

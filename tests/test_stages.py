@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.costs import plan_problem
+from hetsim.costs import make_problem, plan_problem
 from hetsim.errors import PlanError
+from hetsim.machine.platform import Calibration
 from hetsim.model import evaluate, random_inputs
 from hetsim.model.split import Split
-from hetsim.plan import load_plan, planned_model, resolve, save_plan
+from hetsim.plan import check_plan, load_plan, planned_model, resolve, save_plan
 from hetsim.profile import ProfileFile
 from hetsim.simulate import simulate
+from hetsim.split_costs import COPY_BYTES_PER_S
 from hetsim.timeline import check_timeline
 from runtime import Runtime
 from runtime.profiler import Effort, make_header, profile_covers
@@ -34,8 +37,10 @@ from scheduler.stages import (
 )
 from tests.models import fake_platform
 from tests.test_split import stack
+from tuner.finals import Pace
 from tuner.progress import Silent
 from tuner.splitting import SplitEffort, split_plans
+from tuner.tune import Options, tune
 
 MODEL = stack(3, 3, 1)
 
@@ -167,12 +172,39 @@ def test_splits_are_found_simulated_and_right(tmp_path: Path) -> None:
     platform = fake_platform(op_s="0.001")
     with Runtime(platform) as runtime, ProfileFile(tmp_path / "p.jsonl", make_header(runtime, MODEL)) as file:
         profile_covers(runtime, MODEL, file, effort=Effort(repeats=3, warm_ups=1))
+        plan = stage_plan(MODEL, stages())  # never measured: its parts are predicted from their operators
+        problem = plan_problem(MODEL, platform, file.profile, plan)
+        check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
+        # Rows 0:5 of 8 of one convolution, 0:4 of another: 9/8 of what they take alone, and a slice of 6 rows.
+        part = plan.queues["cpu"][0].ops
+        predicted = problem.latency("cpu", part)
+        alone_s = sum(make_problem(MODEL, platform, file.profile).cost_s("cpu", (op,)) * share
+                      for op, share in (("conv0", 5 / 8), ("conv1", 4 / 8)))  # fmt: skip
+        assert predicted is not None
+        assert not predicted.measured
+        assert predicted.seconds == pytest.approx(alone_s + 4 * 6 * 5 * 4 / COPY_BYTES_PER_S)
         effort = SplitEffort(budget_s=5.0, walk=Effort(repeats=3, warm_ups=1), replay=Effort(repeats=3, warm_ups=1))
         found = split_plans(runtime, MODEL, platform, file, Silent(), effort=effort)
         for plan in found.values():
             problem = plan_problem(MODEL, platform, file.profile, plan)
             check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
-        plan = stage_plan(MODEL, stages())  # never measured: its parts are predicted from their operators
-        problem = plan_problem(MODEL, platform, file.profile, plan)
-        check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
-        assert not problem.latency("cpu", plan.queues["cpu"][0].ops).measured  # type: ignore[union-attr]
+
+
+def test_tune_offers_splits_and_leaves_a_plan_that_runs(tmp_path: Path) -> None:
+    # Time is by the element, so halves take half as long: twice 64 rows of 20 elements at 10 us each are 25.6 ms, and
+    # halves with their halo of one row 13 ms.
+    model = stack(3, 3, rows=64)
+    platform = replace(
+        fake_platform(item_s="1e-5"),
+        calibration=Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1),
+    )
+    options = Options(
+        rounds=1, max_evaluations=50, effort=Effort(repeats=3, warm_ups=1), pace=Pace(num_runs=6), command=("hetsim",)
+    )
+    outcome = tune(model, platform, tmp_path, options=options)
+    assert outcome.outputs_match
+    assert outcome.winner in ("splits", "splits 2")
+    plan = load_plan(tmp_path / "plan.json")
+    assert plan.rewrites
+    assert set(plan.queues) == {"cpu", "npu"}
+    check_plan(planned_model(model, plan).graph, plan, device_names=platform.device_names, model_hash=model.hash)

@@ -28,6 +28,7 @@ QUICK = Options(
     max_evaluations=200,
     effort=Effort(repeats=3, warm_ups=1),
     pace=Pace(num_runs=6),
+    splits=False,  # they have tests of their own
     command=("hetsim", "tune", "fork_join"),
 )
 CALIBRATED = Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1)

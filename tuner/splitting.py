@@ -20,7 +20,7 @@ from hetsim.costs import make_problem, plan_problem
 from hetsim.errors import PlanError
 from hetsim.machine.platform import Platform
 from hetsim.model import Model, random_inputs
-from hetsim.model.split import Split, first_difference, rewrite
+from hetsim.model.split import Split, check_split, first_difference, rewrite
 from hetsim.model.split.rules import rule_for
 from hetsim.plan import Plan
 from hetsim.profile import ProfileFile, Unsupported
@@ -66,11 +66,13 @@ class SplitEffort:
 
     Attributes:
         budget_s: No walk begins after so many seconds, but some rounds of the search follow.
+        budget_runs: Add to that what so many inferences on the fastest device take: a large network's walks are longer.
         walk: How often the plans are walked that measure many runs.
         replay: How often those are that the search proposes.
     """
 
     budget_s: float = 20.0
+    budget_runs: int = 600
     walk: Effort = field(default_factory=lambda: Effort(repeats=6, warm_ups=3, budget_s=1.5))
     replay: Effort = field(default_factory=lambda: Effort(repeats=12, warm_ups=4, budget_s=4.0))
 
@@ -135,10 +137,12 @@ class _Search:
         """Walk, then propose and replay until the proposal stays; returns the plans with the shortest replays."""
         if len(self._devices) < 2:
             return []
-        begun_s = time.monotonic()
+        everything = self._ops(0, len(self._blocks))
+        fastest_s = min(self._whole_s(device, everything) for device in self._devices)
+        end_s = time.monotonic() + self._effort.budget_s + self._effort.budget_runs * fastest_s
         walks = list(self._walks())
         for number, walk in enumerate(walks):
-            if time.monotonic() - begun_s > self._effort.budget_s:
+            if time.monotonic() > end_s:
                 break
             self._report(0.8 * number / len(walks), f"walk {number + 1} of {len(walks)}")
             self._measure(walk, self._effort.walk)
@@ -316,7 +320,7 @@ class _Search:
         for width in new_widths[:-1]:
             ends.append((ends[-1] if ends else 0) + width)
         try:
-            rewrite(self._model, (Split(ops, "rows", tuple(ends)),))
+            check_split(self._model, Split(ops, "rows", tuple(ends)))
         except PlanError:
             return None
         return tuple(ends), new_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,12 +20,14 @@ class FakeBackend:
 
     Args:
         device: Its ``options`` choose the behaviour: ``op_s`` is how long each operator takes in seconds (default 0),
-            ``refuse`` an operator kind that does not compile, ``fail`` an operator whose segment raises when run.
+            ``item_s`` how long each element that a convolution makes takes on top (default 0), ``refuse`` an operator
+            kind that does not compile, ``fail`` an operator whose segment raises when run.
         sleep: How to let time pass; tests inject a clock's.
     """
 
     def __init__(self, device: Device, sleep: Callable[[float], None] = time.sleep) -> None:
         self._op_s = float(device.options.get("op_s", "0"))
+        self._item_s = float(device.options.get("item_s", "0"))
         self._refuse = device.options.get("refuse", "")
         self._fail = device.options.get("fail", "")
         self._sleep = sleep
@@ -38,7 +41,19 @@ class FakeBackend:
             if node.op_type == self._refuse:
                 raise Refused(f"{node.op_type} is not supported")
         failing = any(node.name == self._fail for node in model.graph.node)
-        return FakeSegment(model, partial(self._sleep, self._op_s * len(model.graph.node)), failing=failing)
+        seconds = self._op_s * len(model.graph.node) + self._item_s * _convolved_items(model)
+        return FakeSegment(model, partial(self._sleep, seconds), failing=failing)
+
+
+def _convolved_items(model: onnx.ModelProto) -> int:
+    """How many elements the model's convolutions make."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    made = {node.output[0] for node in graph.node if node.op_type == "Conv"}
+    return sum(
+        math.prod(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in (*graph.value_info, *graph.output)
+        if value.name in made
+    )
 
 
 class FakeSegment:

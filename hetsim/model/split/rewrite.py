@@ -72,6 +72,15 @@ def rewrite(model: Model, splits: Sequence[Split]) -> Rewrite:
     return found
 
 
+def check_split(model: Model, split: Split) -> None:
+    """Refuse a split that a model cannot be rewritten with, without rewriting it.
+
+    Raises:
+        PlanError: As :func:`rewrite`, of this split alone.
+    """
+    _Run(model, split)
+
+
 @dataclass(frozen=True, slots=True)
 class _Stretch:
     """A tensor that holds a range of another along an axis."""
