@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,7 @@ from hetsim.breakdown import who_runs_what
 from hetsim.compare import Comparison
 from hetsim.compare import compare as compare_timelines
 from hetsim.costs import plan_problem
-from hetsim.errors import HetsimError, ModelError
+from hetsim.errors import DeviceError, HetsimError, ModelError
 from hetsim.files import write_atomically
 from hetsim.load import parse_load
 from hetsim.machine.drift import moves
@@ -34,6 +35,7 @@ from runtime.backends import available_engines, make_backend
 from runtime.calibrate import calibrate as calibrate_platform
 from runtime.profiler import Effort, make_header, profile_covers, warm_up
 from runtime.serving import serve
+from runtime.standby import standby, standby_plan
 from tuner import planning
 from tuner.arguments import (
     EveryOption,
@@ -164,15 +166,25 @@ def run(
     outputs: Annotated[Path | None, typer.Option("--outputs", help="Where to put the outputs, as .npz.")] = None,
     trace: Annotated[Path | None, typer.Option("--trace", help="Write a trace that opens in Perfetto.")] = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw the typical run's timeline.")] = None,
+    on_fault: Annotated[str, typer.Option("--on-fault", help="The device that finishes what others fail at.")] = "",
 ) -> None:
     """Execute a plan on the devices, one inference after the other or under a load."""
     found, where = read_model(model, shape), load_platform(platform)
     load = parse_load(requests, every, in_flight)
     read = load_plan(plan).in_order(found.graph)
     given = random_inputs(found, seed=seed) if inputs is None else _read_inputs(inputs)
-    with Runtime(where) as runtime, runtime.load(found, read, num_slots=in_flight) as session:
-        warm_up(session, given)
-        served = serve(session, given, load)
+    with ExitStack() as stack:
+        spare = stack.enter_context(standby(where, found, on_fault, num_slots=in_flight)) if on_fault else None
+        runtime = stack.enter_context(Runtime(where))
+        session = stack.enter_context(runtime.load(found, read, num_slots=in_flight))
+        try:
+            warm_up(session, given)
+            served = serve(session, given, load)
+        except DeviceError as error:
+            if spare is None:
+                raise
+            warn([f"{error}; {on_fault!r} does it alone"])
+            read, served = standby_plan(found, on_fault), serve(spare, given, load)
     latency = summarize(served.timeline.latencies_s)
     typical = typical_run(served.inferences)
     if outputs is not None:

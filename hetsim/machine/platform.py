@@ -238,6 +238,10 @@ class Platform:
         """The path from one device to another; free where the platform says nothing, or where both are one."""
         return self.links.get((source, target), _FREE)
 
+    def only(self, name: str) -> Platform:
+        """The platform of that device alone."""
+        return replace(self, devices=(self.device(name),), links={})
+
     def with_devices(self, *devices: Device) -> Platform:
         """The same platform with devices of the same names replaced."""
         changed = {device.name: device for device in devices}

@@ -151,7 +151,7 @@ def _inlined(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _check_inline(proto: onnx.ModelProto) -> None:
-    """Refuse weights that are still in other files: an engine would look for them wherever they say."""
+    """Refuse weights that are still in other files, where an engine would look for them, and names that are no text."""
     pending: list[Message] = [proto]
     while pending:
         message = pending.pop()
@@ -160,8 +160,22 @@ def _check_inline(proto: onnx.ModelProto) -> None:
                 raise ModelError(f"weight {message.name!r} is in another file; load the model with its weights")
             continue
         for field, value in message.ListFields():
-            if field.message_type is not None:
+            if field.type == field.TYPE_STRING:
+                for text in value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else [value]:
+                    _check_text(text)
+            elif field.message_type is not None:
                 pending.extend(value if isinstance(value, Sequence) or hasattr(value, "extend") else [value])
+
+
+def _check_text(text: str | bytes) -> None:
+    """Protobuf lets any bytes through as text."""
+    try:
+        if isinstance(text, str):
+            text.encode("utf-8")
+            return
+    except UnicodeEncodeError:
+        pass
+    raise ModelError(f"invalid ONNX: the name {text!r} is not Unicode; export the model anew")
 
 
 def _read(path: Path) -> onnx.ModelProto:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
@@ -19,14 +20,15 @@ class FakeBackend:
 
     Args:
         device: Its ``options`` choose the behaviour: ``op_s`` is how long each operator takes in seconds (default 0),
-            ``refuse`` an operator kind that does not compile, ``fail`` an operator whose segment raises when run.
+            ``refuse`` an operator kind that does not compile, ``fail`` an operator whose segment raises when run,
+            ``misshape`` one whose segment gives outputs of another shape, ``nan`` one whose segment gives no numbers.
         sleep: How to let time pass; tests inject a clock's.
     """
 
     def __init__(self, device: Device, sleep: Callable[[float], None] = time.sleep) -> None:
         self._op_s = float(device.options.get("op_s", "0"))
         self._refuse = device.options.get("refuse", "")
-        self._fail = device.options.get("fail", "")
+        self._faults = {kind: device.options.get(kind, "") for kind in ("fail", "misshape", "nan")}
         self._sleep = sleep
 
     def describe(self) -> str:
@@ -37,24 +39,27 @@ class FakeBackend:
         for node in model.graph.node:
             if node.op_type == self._refuse:
                 raise Refused(f"{node.op_type} is not supported")
-        failing = any(node.name == self._fail for node in model.graph.node)
-        return FakeSegment(model, partial(self._sleep, self._op_s * len(model.graph.node)), failing=failing)
+        names = [node.name for node in model.graph.node]
+        fault = next((kind for kind, op in self._faults.items() if op in names), "")
+        return FakeSegment(model, partial(self._sleep, self._op_s * len(model.graph.node)), fault=fault)
 
 
 class FakeSegment:
     """A segment of the make-believe engine."""
 
-    def __init__(self, model: onnx.ModelProto, wait: Callable[[], None], *, failing: bool) -> None:
+    def __init__(self, model: onnx.ModelProto, wait: Callable[[], None], *, fault: str) -> None:
         self._evaluator = ReferenceEvaluator(model)
         self._wait = wait
-        self._failing = failing
+        self._fault = fault
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
         def run() -> None:
-            if self._failing:
+            if self._fault == "fail":
                 raise RuntimeError("told to fail")
             for array, value in zip(outputs.values(), self._evaluator.run(None, dict(inputs)), strict=True):
-                array[...] = value
+                if self._fault == "misshape":
+                    value = value.reshape(-1)[1:]  # noqa: PLW2901
+                array[...] = np.nan if self._fault == "nan" else value
             self._wait()
 
         return run
