@@ -29,6 +29,6 @@ def standby(platform: Platform, model: Model, device: str, *, num_slots: int = 1
         PlatformError: If the platform has no such device, or its engine is not here.
         DeviceError: If the device does not take the model.
     """
-    with Runtime(platform.only(device)) as runtime:
-        with runtime.load(model, standby_plan(model, device), num_slots=num_slots) as session:
-            yield session
+    plan = standby_plan(model, device)
+    with Runtime(platform.only(device)) as runtime, runtime.load(model, plan, num_slots=num_slots) as session:
+        yield session

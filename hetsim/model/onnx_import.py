@@ -215,8 +215,8 @@ def _check_size(graph: onnx.GraphProto, name: str) -> None:
     num_bytes = sum(math.prod(tensor.dims) * item_bytes(tensor.data_type) for tensor in graph.initializer)
     if num_bytes > MAX_PROTO_BYTES:
         raise ModelError(
-            f"{name} has {min(num_bytes, 10**18) / 1e9:.1f} GB of weights, more than the {MAX_PROTO_BYTES / 1e9:.1f} GB "
-            "that a protobuf message can hold; split the model, or store its weights in float16"
+            f"{name} has {min(num_bytes, 10**18) / 1e9:.1f} GB of weights, more than the {MAX_PROTO_BYTES / 1e9:.1f} "
+            "GB that a protobuf message can hold; split the model, or store its weights in float16"
         )
 
 

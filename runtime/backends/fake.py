@@ -58,7 +58,7 @@ class FakeSegment:
                 raise RuntimeError("told to fail")
             for array, value in zip(outputs.values(), self._evaluator.run(None, dict(inputs)), strict=True):
                 if self._fault == "misshape":
-                    value = value.reshape(-1)[1:]  # noqa: PLW2901
+                    value = value.reshape(-1)[1:]
                 array[...] = np.nan if self._fault == "nan" else value
             self._wait()
 
