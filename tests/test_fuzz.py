@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import onnx
+import onnx.parser
 import pytest
 
 from experiments.npu_speed import SpeedLine
@@ -117,6 +118,15 @@ def test_hostile_graphs_are_one_line() -> None:
     content = recursive.SerializeToString().replace(b"MatMul", b"\xcdatMul")
     with pytest.raises(ModelError, match="is not Unicode"):
         import_model(onnx.ModelProto.FromString(content), name="m")
+
+
+def test_a_few_bytes_do_not_ask_for_terabytes() -> None:
+    proto = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]> g (float[1] x) => (float[1000000, 1000000] y)
+        { n = Constant <value_ints = [1000000, 1000000]> () c = ConstantOfShape (n) y = Add (c, x) }"""
+    )
+    with pytest.raises(ModelError, match=r"tensor 'c' has 4000\.0 GB, more than the 2\.1 GB"):
+        import_model(proto, name="m")
 
 
 def test_errors_are_one_line_of_bounded_length() -> None:

@@ -128,6 +128,7 @@ def _imported(proto: onnx.ModelProto, name: str, shapes: Mapping[str, tuple[int,
         _check_kinds(proto.graph)
         _check_valid(proto)
         stated = _settle_inputs(proto.graph, shapes)
+        _check_tensors(proto)
         proto = fold(proto)
         if _opset(proto) < OPSET:
             proto = fold(_converted(proto))
@@ -268,6 +269,22 @@ def _light(proto: onnx.ModelProto) -> onnx.ModelProto:
         elif tensor.name not in inputs:
             graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     return onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import, graph=graph)
+
+
+def _check_tensors(proto: onnx.ModelProto) -> None:
+    """Refuse tensors that no memory holds before an engine computes constants: a few bytes may ask for terabytes."""
+    try:
+        inferred = shape_inference.infer_shapes(_light(proto), data_prop=True)
+    except (shape_inference.InferenceError, ValueError, RuntimeError):
+        return  # whoever folds constants finds out what is wrong
+    for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
+        kind = value.type.tensor_type
+        num_bytes = math.prod(dim.dim_value for dim in kind.shape.dim) * item_bytes(kind.elem_type)
+        if _is_static(value.type) and num_bytes > MAX_PROTO_BYTES:
+            raise ModelError(
+                f"tensor {value.name!r} has {min(num_bytes, 10**18) / 1e9:.1f} GB, more than the "
+                f"{MAX_PROTO_BYTES / 1e9:.1f} GB that are supported; use smaller shapes"
+            )
 
 
 def _settle_inputs(graph: onnx.GraphProto, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, onnx.TypeProto]:

@@ -29,7 +29,7 @@ _VALUES: tuple[Any, ...] = (
 
 _DIMS = (0, 1, -1, 2, 3, 7, 2**31 - 1, 2**31, 2**62, -(2**63), 10**6, 10**9)
 _LOCATIONS = (
-    "../secret.bin", "{root}/secret.bin", "link.bin", "sub/../../secret.bin", "./link.bin", "linked/secret.bin",
+    "../secret.bin", "/proc/self/cwd/secret.bin", "link.bin", "sub/../../secret.bin", "./link.bin", "linked/secret.bin",
     "linked/../secret.bin", "..\\secret.bin", "weights.bin", "/dev/zero", "/proc/self/mem", "", ".", "\x00", "no/such",
 )  # fmt: skip
 _KINDS = (
