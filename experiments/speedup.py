@@ -189,7 +189,11 @@ def lines_of(model: str, outcome: Outcome, platform: Platform) -> list[SpeedupLi
     """A line for each contender of a tune run."""
     plans = {plan.name: plan for plan in outcome.plans if plan.name.startswith(SINGLE) or plan.name in BASELINES}
     devices = ", ".join(device.label for device in platform.devices)
-    plans |= {WHOLE: outcome.best, OURS: outcome.best}  # no plan splits operators yet
+    whole = [plan for plan in outcome.plans if not plan.num_splits]
+    plans |= {
+        WHOLE: min(whole, key=lambda plan: plan.measured_s) if outcome.best.num_splits else outcome.best,
+        OURS: outcome.best,
+    }
     lines = [
         SpeedupLine(
             model=model,

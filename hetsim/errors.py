@@ -8,8 +8,8 @@ _MAX_CHARS = 2000
 class HetsimError(Exception):
     """Base of all errors that a person can mend; the command line prints it as one line and exits with 2.
 
-    One line whatever the names in it are: white space and control characters become blanks, and what is very long ends in
-    dots.
+    One line whatever the names in it are: white space and control characters become blanks, and what is very long ends
+    in dots.
     """
 
     def __str__(self) -> str:

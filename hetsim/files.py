@@ -15,7 +15,7 @@ def read_bounded(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     """The content of a file.
 
     Raises:
-        OSError: If it cannot be read, or has more than ``max_bytes``; no more is read than that, endless devices included.
+        OSError: If it cannot be read, or has more than ``max_bytes``: no more is read, even of what is endless.
     """
     with open(path, "rb") as file:
         content = file.read(max_bytes + 1)

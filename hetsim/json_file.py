@@ -47,6 +47,11 @@ def decode_json(content: bytes, shape: type[_Shape]) -> _Shape:
         raise ProblemError("malformed: nested too deeply") from None
     except ValueError as error:  # not JSON, not UTF-8, or an integer of thousands of digits
         raise ProblemError(f"malformed: {error}") from None
+    if b"\\ud" in content.lower():  # an escape of half a character, which is fine beside its other half
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise ProblemError("malformed: a text in it is not Unicode, it has half of a character") from None
     return convert(value, shape)
 
 
@@ -58,8 +63,6 @@ def convert(value: object, shape: type[_Shape], where: str = "") -> _Shape:
     """
     try:
         return msgspec.convert(value, shape)
-    except UnicodeEncodeError:  # JSON may spell half of a character
-        raise ProblemError(f"{where or 'the file'}: a text in it is not Unicode") from None
     except msgspec.ValidationError as error:
         says, _, path = str(error).partition(" - at `$")
         raise ProblemError(f"{(where + path.rstrip('`')).lstrip('.') or 'the file'}: {says}") from None

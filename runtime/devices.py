@@ -215,6 +215,10 @@ class Runtime:
         """Descriptors that become readable when the session's workers have something to say."""
         return tuple(self._workers[name].control.fileno() for name in session.device_names)
 
+    def stopped(self, session: Session) -> tuple[str, ...]:
+        """Those of the session's devices whose processes a signal has stopped."""
+        return tuple(name for name in session.device_names if name in self._workers and self._workers[name].is_stopped)
+
     def end(self, name: str) -> None:
         """End a device's process that does not come back; sessions that need it fail from now on."""
         self._workers[name].process.kill()

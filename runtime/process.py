@@ -34,6 +34,15 @@ class Worker:
     engine: str = ""
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether the process has been stopped by a signal and does not run until another one continues it."""
+        try:
+            state = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:  # it is gone, which its connection says
+            return False
+        return state in ("T", "t")
+
+    @property
     def fate(self) -> str:
         """How the process ended, in words."""
         code = self.process.poll()

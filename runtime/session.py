@@ -59,6 +59,7 @@ class Session:
         self._finished: dict[int, Inference] = {}
         self._arrival = asyncio.Event()
         self._num_watchers = 0
+        self._stopped: tuple[str, ...] = ()  # the devices that were found stopped at the last look
         self._failure: DeviceError | None = None
         self._closed = False
         graph = flow.graph
@@ -214,6 +215,7 @@ class Session:
             self._failure = failed
             raise failed
         if not heard:
+            self._check_stopped()
             self._check_stalled()
 
     def _finish(self, request: int) -> None:
@@ -247,6 +249,24 @@ class Session:
         if self._closed:
             raise DeviceError("the session is closed; load the plan again", device=self.device_names[0])
 
+    def _check_stopped(self) -> None:
+        """Give up on a device whose process stands still at two looks; one may come between Ctrl-Z and its end."""
+        stopped = self._runtime.stopped(self) if self._pending else ()
+        again = [name for name in stopped if name in self._stopped]
+        self._stopped = stopped
+        if again:
+            name = again[0]
+            ops = self.running_on(self._runtime.platform.device_names.index(name))
+            where = f" in segment {ops[0]!r} of {len(ops)}" if ops else ""
+            self._give_up(DeviceError(f"the process of device {name!r} was stopped{where}", device=name, segment=ops))
+
+    def _give_up(self, failure: DeviceError) -> None:
+        """End the process of a device that has failed, and say so; the others wait for it no longer."""
+        self._failure = failure
+        self.arena.words[ABORTED] = 1
+        self._runtime.end(failure.device)
+        raise failure
+
     def _check_stalled(self) -> None:
         """Give up on requests that have been under way for too long, naming who holds them up."""
         oldest_ns = min((submitted_ns for _, submitted_ns in self._submitted_ns.values()), default=None)
@@ -256,15 +276,14 @@ class Session:
         for name in self.device_names:
             ops = self.running_on(names.index(name))
             if ops:
-                self._failure = DeviceError(
-                    f"device {name!r} has not finished segment {ops[0]!r} of {len(ops)} within "
-                    f"{self._runtime.stall_s} s",
-                    device=name,
-                    segment=ops,
+                self._give_up(
+                    DeviceError(
+                        f"device {name!r} has not finished segment {ops[0]!r} of {len(ops)} within "
+                        f"{self._runtime.stall_s} s",
+                        device=name,
+                        segment=ops,
+                    )
                 )
-                self.arena.words[ABORTED] = 1  # the others wait no longer
-                self._runtime.end(name)
-                raise self._failure
 
     # The event loop's side: the workers' connections wake whoever awaits a request.
 

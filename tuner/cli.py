@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from statistics import median
@@ -17,7 +18,7 @@ from hetsim.breakdown import who_runs_what
 from hetsim.compare import Comparison
 from hetsim.compare import compare as compare_timelines
 from hetsim.costs import SegmentCosts, plan_problem
-from hetsim.errors import HetsimError, ModelError, ProfileError
+from hetsim.errors import DeviceError, HetsimError, ModelError, ProfileError
 from hetsim.files import write_atomically
 from hetsim.load import parse_load
 from hetsim.machine.drift import moves
@@ -36,6 +37,7 @@ from runtime.backends import available_engines, make_backend
 from runtime.calibrate import calibrate as calibrate_platform
 from runtime.profiler import Effort, make_header, profile_covers, warm_up
 from runtime.serving import serve
+from runtime.standby import standby, standby_plan
 from tuner import planning
 from tuner.arguments import (
     EveryOption,
@@ -203,6 +205,7 @@ def run(
     outputs: Annotated[Path | None, typer.Option("--outputs", help="Where to put the outputs, as .npz.")] = None,
     trace: Annotated[Path | None, typer.Option("--trace", help="Write a trace that opens in Perfetto.")] = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw the typical run's timeline.")] = None,
+    on_fault: Annotated[str, typer.Option("--on-fault", help="The device that finishes what others fail at.")] = "",
     what_if: SetOption = [],  # noqa: B006
     profile: Annotated[
         Path | None, typer.Option("--profile", help="With --set: what the devices that are changed take as they are.")
@@ -210,10 +213,10 @@ def run(
     force: ForceOption = False,
 ) -> None:
     """Execute a plan on the devices, one inference after the other or under a load; changed devices are emulated."""
-    found, where = read_model(model, shape), load_platform(platform)
+    whole, where = read_model(model, shape), load_platform(platform)
     load = parse_load(requests, every, in_flight)
     read = load_plan(plan)
-    found = planned_model(found, read)
+    found = planned_model(whole, read)
     read = read.in_order(found.graph)
     given = random_inputs(found, seed=seed) if inputs is None else _read_inputs(inputs)
     changes = parse_what_if(what_if)
@@ -226,9 +229,18 @@ def run(
         where, emulation = machine.platform, machine.emulation
         warn((*warnings, *hypothesis(changes)))
     check_machine(where, OnScreen(screen))
-    with Runtime(where) as runtime, runtime.load(found, read, num_slots=in_flight, emulation=emulation) as session:
-        warm_up(session, given)
-        served = serve(session, given, load)
+    with ExitStack() as stack:
+        spare = stack.enter_context(standby(where, whole, on_fault, num_slots=in_flight)) if on_fault else None
+        runtime = stack.enter_context(Runtime(where))
+        session = stack.enter_context(runtime.load(found, read, num_slots=in_flight, emulation=emulation))
+        try:
+            warm_up(session, given)
+            served = serve(session, given, load)
+        except DeviceError as error:
+            if spare is None:
+                raise
+            warn([f"{error}; {on_fault!r} does it alone"])
+            found, read, served = whole, standby_plan(whole, on_fault), serve(spare, given, load)
     latency = summarize(served.timeline.latencies_s)
     typical = typical_run(served.inferences)
     if outputs is not None:

@@ -35,6 +35,7 @@ class PlanOutcome:
         measured_high_s: Upper end of it.
         num_segments: Compiled units of the plan.
         num_devices: Devices that have any.
+        num_splits: Runs of operators that it computes in parts.
     """
 
     name: str
@@ -45,6 +46,7 @@ class PlanOutcome:
     measured_high_s: float
     num_segments: int
     num_devices: int
+    num_splits: int = 0
 
     @property
     def error(self) -> float:
@@ -153,6 +155,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
                 "measured_high_s": plan.measured_high_s,
                 "num_segments": plan.num_segments,
                 "num_devices": plan.num_devices,
+                "num_splits": plan.num_splits,
             }
             for plan in outcome.plans
         },

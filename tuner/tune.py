@@ -221,6 +221,7 @@ def judge(
             measured_high_s=finalist.execution.latency.high_s,
             num_segments=finalist.plan.num_segments,
             num_devices=len(finalist.plan.queues),
+            num_splits=len(finalist.plan.rewrites),
         )
         for name, finalist in found.items()
     }

@@ -308,6 +308,10 @@ class Platform:
             memory=replace(self.memory, alone_bytes_per_s=alone),
         )
 
+    def only(self, name: str) -> Platform:
+        """The platform of that device alone."""
+        return replace(self, devices=(self.device(name),), links={})
+
     def with_devices(self, *devices: Device) -> Platform:
         """The same platform with devices of the same names replaced."""
         changed = {device.name: device for device in devices}

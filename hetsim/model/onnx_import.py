@@ -168,6 +168,7 @@ def _imported(proto: onnx.ModelProto, name: str, shapes: Mapping[str, tuple[int,
         _check_kinds(proto.graph)
         _check_valid(proto)
         stated = _settle_inputs(proto.graph, shapes)
+        _check_tensors(proto)
         proto = fold(proto)
         if _opset(proto) < OPSET:
             proto = fold(_converted(proto))
@@ -191,7 +192,7 @@ def _inlined(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _check_inline(proto: onnx.ModelProto) -> None:
-    """Refuse weights that are still in other files: an engine would look for them wherever they say."""
+    """Refuse weights that are still in other files, where an engine would look for them, and names that are no text."""
     pending: list[Message] = [proto]
     while pending:
         message = pending.pop()
@@ -199,9 +200,23 @@ def _check_inline(proto: onnx.ModelProto) -> None:
             if message.data_location == onnx.TensorProto.EXTERNAL:
                 raise ModelError(f"weight {message.name!r} is in another file; load the model with its weights")
             continue
-        for field, value in message.ListFields():
-            if field.message_type is not None:
+        for known, value in message.ListFields():
+            if known.type == known.TYPE_STRING:
+                for text in value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else [value]:
+                    _check_text(text)
+            elif known.message_type is not None:
                 pending.extend(value if isinstance(value, Sequence) or hasattr(value, "extend") else [value])
+
+
+def _check_text(text: str | bytes) -> None:
+    """Protobuf lets any bytes through as text."""
+    try:
+        if isinstance(text, str):
+            text.encode("utf-8")
+            return
+    except UnicodeEncodeError:
+        pass
+    raise ModelError(f"invalid ONNX: the name {text!r} is not Unicode; export the model anew")
 
 
 def _read(path: Path) -> onnx.ModelProto:
@@ -241,8 +256,8 @@ def _check_size(graph: onnx.GraphProto, name: str) -> None:
     num_bytes = sum(math.prod(tensor.dims) * item_bytes(tensor.data_type) for tensor in graph.initializer)
     if num_bytes > MAX_PROTO_BYTES:
         raise ModelError(
-            f"{name} has {min(num_bytes, 10**18) / 1e9:.1f} GB of weights, more than the {MAX_PROTO_BYTES / 1e9:.1f} GB "
-            "that a protobuf message can hold; split the model, or store its weights in float16"
+            f"{name} has {min(num_bytes, 10**18) / 1e9:.1f} GB of weights, more than the {MAX_PROTO_BYTES / 1e9:.1f} "
+            "GB that a protobuf message can hold; split the model, or store its weights in float16"
         )
 
 
@@ -294,6 +309,22 @@ def _light(proto: onnx.ModelProto) -> onnx.ModelProto:
         elif tensor.name not in inputs:
             graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     return onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import, graph=graph)
+
+
+def _check_tensors(proto: onnx.ModelProto) -> None:
+    """Refuse tensors that no memory holds before an engine computes constants: a few bytes may ask for terabytes."""
+    try:
+        inferred = shape_inference.infer_shapes(_light(proto), data_prop=True)
+    except (shape_inference.InferenceError, ValueError, RuntimeError):
+        return  # whoever folds constants finds out what is wrong
+    for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
+        kind = value.type.tensor_type
+        num_bytes = math.prod(dim.dim_value for dim in kind.shape.dim) * item_bytes(kind.elem_type)
+        if _is_static(value.type) and num_bytes > MAX_PROTO_BYTES:
+            raise ModelError(
+                f"tensor {value.name!r} has {min(num_bytes, 10**18) / 1e9:.1f} GB, more than the "
+                f"{MAX_PROTO_BYTES / 1e9:.1f} GB that are supported; use smaller shapes"
+            )
 
 
 def _settle_inputs(graph: onnx.GraphProto, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, onnx.TypeProto]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
@@ -21,7 +22,8 @@ class FakeBackend:
     Args:
         device: Its ``options`` choose the behaviour: ``op_s`` is how long each operator takes in seconds (default 0),
             ``item_s`` how long each element that a convolution makes takes on top (default 0), ``refuse`` an operator
-            kind that does not compile, ``fail`` an operator whose segment raises when run.
+            kind that does not compile, ``fail`` an operator whose segment raises when run, ``misshape`` one whose
+            segment gives outputs of another shape, ``nan`` one whose segment gives no numbers.
         sleep: How to let time pass; tests inject a clock's.
     """
 
@@ -29,7 +31,7 @@ class FakeBackend:
         self._op_s = float(device.options.get("op_s", "0"))
         self._item_s = float(device.options.get("item_s", "0"))
         self._refuse = device.options.get("refuse", "")
-        self._fail = device.options.get("fail", "")
+        self._faults = {kind: device.options.get(kind, "") for kind in ("fail", "misshape", "nan")}
         self._sleep = sleep
 
     def describe(self) -> str:
@@ -40,9 +42,10 @@ class FakeBackend:
         for node in model.graph.node:
             if node.op_type == self._refuse:
                 raise Refused(f"{node.op_type} is not supported")
-        failing = any(node.name == self._fail for node in model.graph.node)
-        seconds = self._op_s * len(model.graph.node) + self._item_s * _convolved_items(model)
-        return FakeSegment(model, partial(self._sleep, seconds), failing=failing)
+        names = [node.name for node in model.graph.node]
+        fault = next((kind for kind, op in self._faults.items() if op in names), "")
+        seconds = self._op_s * len(names) + self._item_s * _convolved_items(model)
+        return FakeSegment(model, partial(self._sleep, seconds), fault=fault)
 
 
 def _convolved_items(model: onnx.ModelProto) -> int:
@@ -59,17 +62,19 @@ def _convolved_items(model: onnx.ModelProto) -> int:
 class FakeSegment:
     """A segment of the make-believe engine."""
 
-    def __init__(self, model: onnx.ModelProto, wait: Callable[[], None], *, failing: bool) -> None:
+    def __init__(self, model: onnx.ModelProto, wait: Callable[[], None], *, fault: str) -> None:
         self._evaluator = ReferenceEvaluator(model)
         self._wait = wait
-        self._failing = failing
+        self._fault = fault
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
         def run() -> None:
-            if self._failing:
+            if self._fault == "fail":
                 raise RuntimeError("told to fail")
             for array, value in zip(outputs.values(), self._evaluator.run(None, dict(inputs)), strict=True):
-                array[...] = value
+                if self._fault == "misshape":
+                    value = value.reshape(-1)[1:]
+                array[...] = np.nan if self._fault == "nan" else value
             self._wait()
 
         return run

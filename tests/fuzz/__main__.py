@@ -140,7 +140,7 @@ def _child(reader: Reader, options: argparse.Namespace) -> None:
 
 
 def _cpu_s(pid: int) -> float:
-    """Processor time of a process in seconds: a busy machine is no hang. Waiting for ever shows as a test's time-out."""
+    """Processor time of a process in seconds: a busy machine is no hang."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -22,13 +22,20 @@ _TOKENS = (
 
 _VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**53 + 1, 2**63, 2**64, 10**30, -(2**63), 0.0, -0.0, 1e-320, 1e308, -1e308,
-    float("inf"), float("-inf"), float("nan"), "", " ", "a", "cpu", "npu", "cpu->npu", "->", "../x", "/", "\x00", "\ud800",
-    "A" * 3000, [], {}, [[]], [None], {"a": 1}, {"": 0}, [0] * 50, ["a", "a"], [["a", "b", 1]], [-1], [4096], [2**40],
+    float("inf"), float("-inf"), float("nan"), "", " ", "a", "cpu", "npu", "cpu->npu", "->", "../x", "/", "\x00",
+    "\ud800", "A" * 3000, [], {}, [[]], [None], {"a": 1}, {"": 0}, [0] * 50, ["a", "a"], [["a", "b", 1]], [-1],
+    [4096], [2**40],
 )  # fmt: skip
 
 _DIMS = (0, 1, -1, 2, 3, 7, 2**31 - 1, 2**31, 2**62, -(2**63), 10**6, 10**9)
-_LOCATIONS = ("../secret.bin", "{root}/secret.bin", "link.bin", "sub/../../secret.bin", "./link.bin", "linked/secret.bin",
-              "weights.bin", "/dev/zero", "/proc/self/mem", "", ".", "\x00", "no/such", "..\\secret.bin", "linked/../secret.bin")  # fmt: skip
+_LOCATIONS = (
+    "../secret.bin", "/proc/self/cwd/secret.bin", "link.bin", "sub/../../secret.bin", "./link.bin", "linked/secret.bin",
+    "linked/../secret.bin", "..\\secret.bin", "weights.bin", "/dev/zero", "/proc/self/mem", "", ".", "\x00", "no/such",
+)  # fmt: skip
+_KINDS = (
+    "Relu", "Conv", "Reshape", "Expand", "ConstantOfShape", "Tile", "Loop", "If", "Constant", "", "Resize", "NonZero",
+    "Pad", "Range", "MatMul", "Gemm", "Split", "Concat", "Identity", "Einsum", "LSTM", "TopK", "Slice",
+)  # fmt: skip
 
 
 def raw(content: bytes, rng: Random) -> bytes:
@@ -156,9 +163,7 @@ def _rewire(model: onnx.ModelProto, rng: Random) -> None:
 
 def _rename_kind(model: onnx.ModelProto, rng: Random) -> None:
     node = _node(model, rng)
-    kinds = ("Relu", "Conv", "Reshape", "Expand", "ConstantOfShape", "Tile", "Loop", "If", "Constant", "", "Resize", "NonZero",
-             "Pad", "Range", "MatMul", "Gemm", "Split", "Concat", "Identity", "Einsum", "LSTM", "TopK", "Slice")  # fmt: skip
-    node.op_type = rng.choice(kinds)
+    node.op_type = rng.choice(_KINDS)
     if rng.random() < 0.2:
         node.domain = rng.choice(("ai.onnx", "ai.onnx.ml", "com.microsoft", "\x00"))
     if rng.random() < 0.3:

@@ -1,0 +1,34 @@
+"""A model ready on one device, for when the devices of a plan fail: compiled beforehand, in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hetsim.machine.platform import Platform
+from hetsim.model import Model
+from hetsim.plan import Plan, Segment
+from runtime.devices import Runtime
+from runtime.session import Session
+
+
+def standby_plan(model: Model, device: str) -> Plan:
+    """The whole model as one segment of that device."""
+    ops = tuple(op.name for op in model.graph.ops)
+    queues = {device: (Segment(device, ops),)}
+    return Plan(model=model.name, model_hash=model.hash, queues=queues, scheduler=f"standby:{device}")
+
+
+@contextmanager
+def standby(platform: Platform, model: Model, device: str, *, num_slots: int = 1) -> Iterator[Session]:
+    """A session on that device alone, which sleeps until it is needed.
+
+    Its process is another one than the device has in a plan, so it also stands in for that.
+
+    Raises:
+        PlatformError: If the platform has no such device, or its engine is not here.
+        DeviceError: If the device does not take the model.
+    """
+    plan = standby_plan(model, device)
+    with Runtime(platform.only(device)) as runtime, runtime.load(model, plan, num_slots=num_slots) as session:
+        yield session
