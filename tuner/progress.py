@@ -66,4 +66,4 @@ class OnScreen:
 
     def say(self, words: str) -> None:
         """A line on the console."""
-        self._console.print(words, markup=False, highlight=False)
+        self._console.print(words, markup=False, highlight=False, soft_wrap=True)
