@@ -183,11 +183,13 @@ def _limit_files(num_bytes: int) -> None:
 
 
 def _exhaust_shared_memory() -> None:
+    before = litter()
     _limit_files(1 << 20)
     with Runtime(fake_platform()) as runtime:
         with pytest.raises(PlanError, match=r"no [0-9]+ MiB of shared memory for the plan's tensors"):
             runtime.load(MODEL, PLAN, num_slots=1000)
-            with runtime.load(MODEL, PLAN) as session:
+        assert litter() == before
+        with runtime.load(MODEL, PLAN) as session:
             assert np.allclose(session.run(INPUTS).outputs["y"], RIGHT, atol=1e-6)
 
 
