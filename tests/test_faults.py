@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import resource
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,15 @@ def litter() -> list[str]:
     return named + [target for target in held if "memfd:hetsim" in target]
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    gc.collect()
+    before = litter()
+    yield
+    gc.collect()
+    assert litter() == before
+
+
 def failure_of(session: Session) -> tuple[DeviceError, float]:
     """What a request that is under way ends with, and after how many seconds."""
     start_s = time.monotonic()
@@ -80,7 +91,6 @@ def test_a_worker_that_a_signal_ends_or_stops_is_named_within_a_second(victim: s
         assert error.device == victim
         assert words in str(error)
         assert error.segment == (("stem",) if victim == "cpu" else ())  # the npu was still waiting for it
-    assert litter() == []
 
 
 def test_a_worker_that_is_stopped_for_a_moment_is_forgiven() -> None:
@@ -106,7 +116,6 @@ def test_an_engine_that_raises_or_gives_other_shapes_is_named(fault: str, words:
         pytest.raises(DeviceError, match=rf"'npu' failed in segment 'right' of 2: {words}"),
     ):
         session.run(INPUTS)
-    assert litter() == []
 
 
 def test_numbers_that_are_none_are_an_infinite_error() -> None:
@@ -158,7 +167,6 @@ def test_workers_end_when_their_caller_is_killed() -> None:
     while processes_with(word) and time.monotonic() < deadline_s:
         time.sleep(0.02)
     assert processes_with(word) == []
-    assert litter() == []
 
 
 def in_child(work, *arguments: object) -> None:
@@ -175,11 +183,12 @@ def _limit_files(num_bytes: int) -> None:
 
 
 def _exhaust_shared_memory() -> None:
+    before = litter()
     _limit_files(1 << 20)
     with Runtime(fake_platform()) as runtime:
         with pytest.raises(PlanError, match=r"no [0-9]+ MiB of shared memory for the plan's tensors"):
             runtime.load(MODEL, PLAN, num_slots=1000)
-        assert litter() == []
+        assert litter() == before
         with runtime.load(MODEL, PLAN) as session:
             assert np.allclose(session.run(INPUTS).outputs["y"], RIGHT, atol=1e-6)
 

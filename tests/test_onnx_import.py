@@ -338,7 +338,10 @@ def test_models_beyond_protobuf_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "MAX_PROTO_BYTES", 1000)
     with pytest.raises(ModelError, match="model 'net': the model with its weights exceeds"):
         load_model(path)
-    monkeypatch.setattr(onnx_import, "MAX_PROTO_BYTES", 1000)
+    onnx.save(small_net(), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    num_bytes = path.stat().st_size  # without its weights, so they are what is too large
+    assert num_bytes < 4 * (8 * 4 * 3 * 3 + 4 * 8 + 8)
+    monkeypatch.setattr(onnx_import, "MAX_PROTO_BYTES", num_bytes)
     with pytest.raises(ModelError, match="GB of weights, more than"):
         load_model(path)
 

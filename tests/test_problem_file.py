@@ -252,7 +252,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         load_problem(tmp_path / "latin.json")
     with open(tmp_path / "huge.json", "wb") as file:
         file.truncate(MAX_BYTES + 1)  # a hole on disk
-    with pytest.raises(ProblemError, match=re.escape("has 64 MiB; the most that is read is 64 MiB")):
+    with pytest.raises(ProblemError, match=re.escape("it has more than 64 MiB, the most that is read")):
         load_problem(tmp_path / "huge.json")
 
 

@@ -245,7 +245,7 @@ def _read(path: Path) -> onnx.ModelProto:
         raise ModelError(f"cannot read {error.filename or path}: {error.strerror or error}") from None
     except DecodeError:
         raise ModelError(f"{path} is not an ONNX model; export one, or check that it was copied whole") from None
-    except (onnx.checker.ValidationError, ValueError) as error:
+    except (onnx.checker.ValidationError, ValueError, TypeError) as error:
         raise ModelError(f"{path} keeps weights where they cannot be read from: {one_line(error)}") from None
     if not proto.HasField("graph"):
         raise ModelError(f"{path} is not an ONNX model: it has no graph; export one, or check that it was copied whole")
