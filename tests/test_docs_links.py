@@ -36,8 +36,11 @@ def test_the_examples_of_files_can_be_read(tmp_path: Path) -> None:
     board, laptop = (parse_platform(text, source="model.md") for text in examples("toml"))
     assert board.device_names == ("cpu", "npu0", "npu1")
     assert laptop.device("npu").target == "NPU"
-    problem, plan = examples("json")
+    problem, plan, split_plan = examples("json")
     assert len(parse_problem(problem.encode(), source="model.md").graph.ops) == 4
     (tmp_path / "plan.json").write_text(plan, "utf-8")
     assert load_plan(tmp_path / "plan.json").num_segments == 3
+    (tmp_path / "plan.json").write_text(split_plan, "utf-8")
+    (split,) = load_plan(tmp_path / "plan.json").rewrites
+    assert split.at == (4,)
     assert parse_profile(examples("jsonl")[0].encode(), source="model.md").num_samples == 3
