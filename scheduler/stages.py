@@ -144,12 +144,17 @@ def channel_splits(model: Model, ops: tuple[str, ...], fractions: Sequence[float
     found: list[Split] = []
     for group in groups:
         size = rule_for(model, group[-1], "channels").size
-        step = _LANES if size >= 2 * _LANES * len(fractions) else 1
+        step = step_of("channels", size, len(fractions))
         split = _checked(model, tuple(group), "channels", boundaries(size, fractions, step))
         if split is None:
             return ()
         found.append(split)
     return tuple(found)
+
+
+def step_of(axis: Axis, size: int, num_parts: int) -> int:
+    """In how many rows or channels at a time so many are dealt out to so many parts."""
+    return _LANES if axis == "channels" and size >= 2 * _LANES * num_parts else 1
 
 
 def boundaries(size: int, fractions: Sequence[float], step: int = 1) -> tuple[int, ...]:
@@ -178,25 +183,29 @@ def _checked(model: Model, ops: tuple[str, ...], axis: Axis, at: tuple[int, ...]
 
 
 def balanced(
-    widths: Sequence[int], times_s: Sequence[float], s_per_item: Sequence[float]
+    widths: Sequence[int], times_s: Sequence[float], s_per_item: Sequence[float], step: int = 1
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """How many items each part should have so that the last ends as early as can be, and how long each then takes.
 
-    A part that takes ``t`` with ``w`` items takes ``t + (v - w) g`` with ``v`` of them. Items are dealt out one by one,
-    each to whoever ends first with it, after each part got one; ties go to the earlier part.
+    A part that takes ``t`` with ``w`` items takes ``t + (v - w) g`` with ``v`` of them. Items are dealt out step by
+    step, each to whoever ends first with it, after each part got one step; ties go to the earlier part. What does not
+    make a whole step goes to the last part.
 
     Args:
         widths: Items of each part now.
         times_s: What the parts take now.
         s_per_item: What one more item adds to each part, finite.
+        step: How many items go together, at most the average of ``widths``.
     """
-    found = [1] * len(widths)
+    found = [step] * len(widths)
 
     def predicted_s(part: int, more: int = 0) -> float:
         return times_s[part] + (found[part] + more - widths[part]) * s_per_item[part]
 
-    for _ in range(sum(widths) - len(widths)):
-        found[min(range(len(found)), key=lambda k: predicted_s(k, 1))] += 1
+    steps, rest = divmod(sum(widths), step)
+    for _ in range(steps - len(widths)):
+        found[min(range(len(found)), key=lambda k: predicted_s(k, step))] += step
+    found[-1] += rest
     return tuple(found), tuple(map(predicted_s, range(len(found))))
 
 

@@ -40,8 +40,11 @@ def test_the_examples_of_files_can_be_read(tmp_path: Path) -> None:
     (what_if,) = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     platform = parse_platform(what_if, source="hypothetical.md")
     assert [device.name for device in platform.hypothetical_devices] == ["sheet", "array", "vendor0", "vendor1"]
-    problem, plan = examples("json")
+    problem, plan, split_plan = examples("json")
     assert len(parse_problem(problem.encode(), source="model.md").graph.ops) == 4
     (tmp_path / "plan.json").write_text(plan, "utf-8")
     assert load_plan(tmp_path / "plan.json").num_segments == 3
+    (tmp_path / "plan.json").write_text(split_plan, "utf-8")
+    (split,) = load_plan(tmp_path / "plan.json").rewrites
+    assert split.at == (4,)
     assert parse_profile(examples("jsonl")[0].encode(), source="model.md").num_samples == 3

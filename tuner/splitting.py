@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -37,6 +37,7 @@ from scheduler.stages import (
     fastest_stages,
     row_split,
     stage_plan,
+    step_of,
 )
 from tuner.progress import Report, Stages
 
@@ -54,6 +55,8 @@ _DISTURBED = 1.5
 _HAND_OVER_S = 2e-5
 """What one more exchange between devices takes beyond what its segments do. The hand-over is the least of it; the rest
 is that now one device and now the other comes late."""
+PartTimes = tuple[tuple[float, ...], ...]
+"""What each part of each split of a stage takes, in seconds."""
 _NUM_PLANS = 2
 """How many of the best plans are offered: what replays tell apart by a few percent may be the other way round when all
 devices run."""
@@ -121,10 +124,9 @@ class _Search:
         self._runtime, self._model, self._platform, self._file = runtime, model, platform, file
         self._effort, self._report = effort, report
         self._problem = make_problem(model, platform, file.profile)
-        # By operators and whether what they read lay in parts; then by boundaries, what each part takes.
-        self._rows_s: dict[tuple[tuple[str, ...], bool], dict[tuple[int, ...], tuple[float, ...]]] = {}
+        # By operators and whether what they read lay in parts; then by how they were split.
+        self._shared_s: dict[tuple[tuple[str, ...], bool], dict[tuple[Split, ...], PartTimes]] = {}
         self._alone_s: dict[tuple[str, tuple[str, ...], bool], float] = {}
-        self._channels_s: dict[tuple[str, ...], dict[tuple[Split, ...], float]] = {}
         names = platform.device_names
         self._blocks = coarse_blocks(model, lambda ops: min(self._whole_s(d, ops) for d in names), MAX_BLOCKS)
         speeds = {d: 1 / self._whole_s(d, self._ops(0, len(self._blocks))) for d in names}  # 0 where it cannot
@@ -239,15 +241,12 @@ class _Search:
         for stage, taken_s in zip(stages, times_s, strict=True):
             if not stage.splits:
                 self._alone_s[stage.devices[0], stage.ops, after] = taken_s[0][0]
-            elif stage.splits[0].axis == "rows":
-                self._rows_s.setdefault((stage.ops, after), {})[stage.splits[0].at] = taken_s[0]
             else:
-                seconds = sum(max(each_s) + _HAND_OVER_S for each_s in taken_s)
-                self._channels_s.setdefault(stage.ops, {})[stage.splits] = seconds
+                self._shared_s.setdefault((stage.ops, after), {})[stage.splits] = taken_s
             after = bool(stage.splits)
         return True
 
-    def _times_s(self, stages: Sequence[Stage], plan: Plan, context: str) -> list[list[tuple[float, ...]]]:
+    def _times_s(self, stages: Sequence[Stage], plan: Plan, context: str) -> list[PartTimes]:
         """What each part of each split of each stage took in a walk, in seconds; a stage on one device is one part."""
         parts = iter(rewrite(self._model, plan.rewrites).parts)
         ending = {segment.ops[-1]: segment.ops for segment in plan.segments}
@@ -256,13 +255,13 @@ class _Search:
             # Few samples on a machine that does other things too: its pauses are in the upper half.
             return float(np.percentile(self._file.profile.samples_s(device, ops, context), 25))
 
-        found: list[list[tuple[float, ...]]] = []
+        found: list[PartTimes] = []
         for stage in stages:
             each = [(ending[stage.ops[-1]],)] if not stage.splits else [next(parts) for _ in stage.splits]
-            found.append([tuple(map(seconds, stage.devices, ops)) for ops in each])
+            found.append(tuple(tuple(map(seconds, stage.devices, ops)) for ops in each))
         return found
 
-    def _disturbed(self, stages: Sequence[Stage], times_s: Sequence[Sequence[tuple[float, ...]]]) -> bool:
+    def _disturbed(self, stages: Sequence[Stage], times_s: Sequence[PartTimes]) -> bool:
         """Whether some part of a run took much longer than the whole run should: something else was running there."""
         return any(
             seconds > _DISTURBED * self._whole_s(device, stage.ops)
@@ -284,15 +283,17 @@ class _Search:
             if seconds is None:
                 seconds = self._whole_s(device, ops) + (self._join_s(start) if after else 0.0)
             found.append(Option(Stage(ops=ops, devices=(device,)), seconds))
-        measured = self._rows_s.get((ops, after)) or self._rows_s.get((ops, not after), {})
-        for at, times_s in measured.items():
-            found.append(self._shared_rows(ops, at, times_s))
-            moved = self._balanced(ops, at, times_s)
-            if moved is not None and moved[0] not in measured:
-                found.append(self._shared_rows(ops, *moved))
-        for splits, seconds in self._channels_s.get(ops, {}).items():
-            found.append(Option(Stage(ops=ops, devices=self._devices, splits=splits), seconds))
+        measured = self._shared_s.get((ops, after)) or self._shared_s.get((ops, not after), {})
+        for splits, times_s in measured.items():
+            found.append(self._together(ops, splits, times_s))
+            moved, moved_s = self._moved(splits, times_s)
+            if moved not in measured:
+                found.append(self._together(ops, moved, moved_s))
         return found
+
+    def _together(self, ops: tuple[str, ...], splits: tuple[Split, ...], times_s: PartTimes) -> Option:
+        seconds = sum(max(each_s) + _HAND_OVER_S for each_s in times_s)
+        return Option(Stage(ops=ops, devices=self._devices, splits=splits), seconds)
 
     def _join_s(self, block: int) -> float:
         """A guess at what it takes to put together what the block before hands on."""
@@ -300,27 +301,23 @@ class _Search:
         made = graph.outputs_of(self._ops(0, block))
         return 2 * sum(graph.tensors[tensor].num_bytes for tensor in made) / COPY_BYTES_PER_S
 
-    def _shared_rows(self, ops: tuple[str, ...], at: tuple[int, ...], times_s: Sequence[float]) -> Option:
-        stage = Stage(ops=ops, devices=self._devices, splits=(Split(ops, "rows", at),))
-        return Option(stage, max(times_s) + _HAND_OVER_S)
+    def _moved(self, splits: tuple[Split, ...], times_s: PartTimes) -> tuple[tuple[Split, ...], PartTimes]:
+        """The splits with shares that should take equally long, and how long; as they are where that gains nothing."""
+        moved = [self._balanced(split, each_s) for split, each_s in zip(splits, times_s, strict=True)]
+        return tuple(split for split, _ in moved), tuple(each_s for _, each_s in moved)
 
-    def _balanced(
-        self, ops: tuple[str, ...], at: tuple[int, ...], times_s: Sequence[float]
-    ) -> tuple[tuple[int, ...], tuple[float, ...]] | None:
-        """Other boundaries, with which the parts should take equally long, and how long; None where none are better."""
-        size = rule_for(self._model, ops[-1], "rows").size
-        widths = [high - low for low, high in zip((0, *at), (*at, size), strict=True)]
-        rates = [self._whole_s(device, ops) / size for device in self._devices]
+    def _balanced(self, split: Split, times_s: tuple[float, ...]) -> tuple[Split, tuple[float, ...]]:
+        size = rule_for(self._model, split.ops[-1], split.axis).size
+        widths = [high - low for low, high in zip((0, *split.at), (*split.at, size), strict=True)]
+        rates = [self._whole_s(device, split.ops) / size for device in self._devices]
         if not all(map(math.isfinite, rates)):
-            return None
-        new_widths, new_s = balanced(widths, times_s, rates)
+            return split, times_s
+        new_widths, new_s = balanced(widths, times_s, rates, step_of(split.axis, size, len(widths)))
         if max(new_s) >= max(times_s):
-            return None
-        ends: list[int] = []
-        for width in new_widths[:-1]:
-            ends.append((ends[-1] if ends else 0) + width)
+            return split, times_s
+        moved = replace(split, at=tuple(accumulate(new_widths[:-1])))
         try:
-            check_split(self._model, Split(ops, "rows", tuple(ends)))
+            check_split(self._model, moved)
         except PlanError:
-            return None
-        return tuple(ends), new_s
+            return split, times_s
+        return moved, new_s
