@@ -261,8 +261,10 @@ def test_commands_need_no_profile_where_every_device_is_hypothetical(
     assert (code, "cpu (hypothetical): 5 of 5 operators" in said) == (0, True)
     code, said, _ = run(["simulate", *here, "--plan", "p.json"], monkeypatch, capsys)
     assert (code, "ms simulated, 1 segments" in said) == (0, True)
+    code, said, _ = run(["run", *here, "--plan", "p.json", "--requests", "3"], monkeypatch, capsys)
+    assert (code, "ms median of 3" in said, "cpu (emulated): 5 of 5 operators" in said) == (0, True, True)
     for arguments, message in (
-        (["run", *here, "--plan", "p.json"], "device 'cpu' is hypothetical, so nothing can be executed"),
+        (["run", "tiny.onnx", "--platform", "mixed.toml", "--plan", "p.json"], "emulated devices need --profile FILE"),
         (["profile", *here, "--out", "t.jsonl"], "no device of platform 'pair' can be measured: cpu, npu are"),
         (["tune", *here, "--out", "out"], "device 'cpu' is hypothetical"),
         (

@@ -222,9 +222,9 @@ def run(
     changes = parse_what_if(what_if)
     emulation = None
     if changes or without_engine(where):
-        if profile is None:
+        if profile is None and any(device.is_measured for device in where.devices):
             raise ProfileError("emulated devices need --profile FILE, which says what the devices take as they are")
-        measured, warnings = profile_for(found, where, profile, force=force)
+        measured, warnings = (None, ()) if profile is None else profile_for(found, where, profile, force=force)
         machine = hypothetical(found, where, measured, changes, given)
         where, emulation = machine.platform, machine.emulation
         warn((*warnings, *hypothesis(changes)))

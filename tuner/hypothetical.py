@@ -60,14 +60,14 @@ def without_engine(platform: Platform) -> tuple[str, ...]:
 
 
 def hypothetical(
-    model: Model, platform: Platform, profile: Profile, what_if: WhatIf, inputs: Mapping[str, Array]
+    model: Model, platform: Platform, profile: Profile | None, what_if: WhatIf, inputs: Mapping[str, Array]
 ) -> Hypothetical:
     """The machine as changed, for execution with these inputs.
 
     Args:
         model: The model.
         platform: The devices as they are.
-        profile: Of these.
+        profile: Of those among them that are measured; None where there are none.
         what_if: What is changed; devices without an engine are emulated besides.
         inputs: The model's inputs by tensor.
 
