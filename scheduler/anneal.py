@@ -7,10 +7,16 @@ another one, since good plans leave no device time for one more. They are evalua
 change, given up as soon as they are sure to be rejected, and cut short where all is again as it was; what is said of a
 plan is the makespan of the model to the last bit. Rounds of annealing start from the best plan so far; they grow longer
 up to a limit.
+
+Where no hand-over is a copy and nothing slows anything down, stretches of the plan are planned anew after each round
+(:mod:`scheduler.window`). Few operators leave time to go on from there for as long as the round took, by iterated local
+search: shorter rounds, each followed by the same; H. R. Lourenço, O. C. Martin, T. Stützle, "Iterated local search", in
+Handbook of Metaheuristics, 2003, doi 10.1007/0-306-48056-5_11.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,14 +27,16 @@ from hetsim.errors import ProblemError
 from hetsim.model.graph import Graph
 from hetsim.plan import Plan, Segment, resolve
 from hetsim.problem import Problem
+from scheduler.bounds import load_weights, weighted
 from scheduler.effort import Effort
 
 if TYPE_CHECKING:
-    from scheduler.walk import Costs
+    from hetsim.kernel import Space, Tables
+    from scheduler.walk import Costs, State
 
 NAME = "anneal"
 MAX_EVALUATIONS = 60_000_000
-"""Moves that are tried unless the effort says otherwise: some ten seconds, as most are given up early."""
+"""Moves that are tried, and partial plans of windows, unless the effort says otherwise: some ten seconds."""
 HOT, COLD = 0.15, 0.01
 """Temperatures at which a round begins and ends, as parts of the mean time of an operator."""
 FIRST_ROUND = 1000
@@ -36,6 +44,14 @@ FIRST_ROUND = 1000
 LAST_ROUND = 20_000
 """... so many."""
 MAX_FIRST_ROUND = 400_000
+MAX_POLISHED, MAX_ITERATED = 300, 100
+"""Operators up to which windows are planned anew, and up to which that is iterated."""
+KICKS = (40, 40, 40, 40, 40, 1000)
+"""Moves for each operator in the rounds of iterated local search, in turn."""
+SLACK = 1.003
+"""By what factor each of its plans may be slower than the one before."""
+LOAD_WEIGHTS = 8
+"""Weightings of devices by which windows are bounded."""
 OPS_PER_CALL = 2_000_000
 """How often time, progress and Ctrl-C are looked at: after moves that together may pass so many operators."""
 
@@ -50,7 +66,8 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
 
     Args:
         problem: The problem.
-        effort: Evaluations are moves. The same seed, start and evaluations give the same plan, unless time runs out.
+        effort: Evaluations are moves, and partial plans of windows. The same seed, start and evaluations give the same
+            plan, unless time runs out.
         start: Where to start: its segments are taken apart. None: list scheduling by upward rank, as HEFT does.
         bound_s: No plan is faster; once one is as fast, that is the answer. Progress is told of it.
 
@@ -72,6 +89,7 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
     finite_s = costs.seconds[np.isfinite(costs.seconds)]
     mean_s = float(finite_s.mean()) if finite_s.any() else 1.0
     per_call = max(100, OPS_PER_CALL // len(order))
+    windows = _Windows(costs, tables, space, state) if costs.plain and len(order) <= MAX_POLISHED else None
     done, length = 0, min(FIRST_ROUND * len(order), MAX_FIRST_ROUND)
     while done < limit and state.seconds[1] > bound_s and not until():
         walk.restart(costs, tables, space, state)
@@ -83,6 +101,11 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
             count = min(per_call, length - tried, limit - done)
             walk.walk(costs, tables, space, state, count, hot_s * cooling**tried, cooling)
             tried, done = tried + count, done + count
+            if effort.progress is not None:
+                effort.progress(done, limit, float(state.seconds[1]), bound_s)
+        if windows is not None and done < limit and state.seconds[1] > bound_s and not until():
+            budget = min(length, limit - done)
+            done += windows.go_on(budget, mean_s, lambda: state.seconds[1] <= bound_s or until())
             if effort.progress is not None:
                 effort.progress(done, limit, float(state.seconds[1]), bound_s)
         length = min(2 * length, max(length, LAST_ROUND * len(order)))
@@ -97,6 +120,61 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
         scheduler=NAME,
         queues={name: tuple(queue) for name, queue in queues.items()},
     )
+
+
+class _Windows:
+    """Iterated local search that goes on from where a walk is.
+
+    Args:
+        costs: The problem.
+        tables: The same.
+        space: Room for the twin.
+        state: The walk, whose best candidate and random numbers are shared.
+    """
+
+    def __init__(self, costs: Costs, tables: Tables, space: Space, state: State) -> None:
+        from scheduler import walk
+        from scheduler.window import Load
+
+        weights = load_weights(costs.seconds, LOAD_WEIGHTS)
+        self._load = Load(weights, np.ascontiguousarray(weighted(costs.seconds, weights)))
+        self._costs, self._tables, self._space, self._state = costs, tables, space, state
+        # A walk of its own, as those begin from their best candidate.
+        fresh = walk.new_state(state.order, state.device, costs.seconds.shape[1], 0)
+        self._walker = fresh._replace(random=state.random)
+        self._num_rounds = 0
+
+    def go_on(self, budget: int, mean_s: float, until: Callable[[], bool]) -> int:
+        """Improve on the walk's candidate, and on its best one; how many evaluations that took, at most ``budget``."""
+        from scheduler import walk
+
+        walker, num_ops = self._walker, len(self._state.order)
+        order, device = self._state.order.copy(), self._state.device.copy()
+        now_s, done = self._polish(order, device, budget)
+        while num_ops <= MAX_ITERATED and done < budget and not until():
+            walker.best_order[:], walker.best_device[:], walker.seconds[:] = order, device, np.inf
+            walk.restart(self._costs, self._tables, self._space, walker)
+            count = min(KICKS[self._num_rounds % len(KICKS)] * num_ops, budget - done)
+            walk.walk(self._costs, self._tables, self._space, walker, count, mean_s * HOT, (COLD / HOT) ** (1 / count))
+            self._num_rounds += 1
+            self._keep(walker.best_order, walker.best_device, float(walker.seconds[1]))
+            trial_s, num_nodes = self._polish(walker.order, walker.device, budget - done - count)
+            done += count + num_nodes
+            if trial_s <= now_s * SLACK:
+                order[:], device[:], now_s = walker.order, walker.device, trial_s
+        return done
+
+    def _polish(self, order: Ints, device: Ints, budget: int) -> tuple[float, int]:
+        from scheduler import window
+
+        makespan_s, num_nodes = window.polish(self._costs, self._load, order, device, budget)
+        self._keep(order, device, makespan_s)
+        return makespan_s, num_nodes
+
+    def _keep(self, order: Ints, device: Ints, makespan_s: float) -> None:
+        """Make it the walk's best candidate, if it is."""
+        if makespan_s < self._state.seconds[1]:
+            self._state.best_order[:], self._state.best_device[:], self._state.seconds[1] = order, device, makespan_s
 
 
 def _costs(problem: Problem, simulator: CompiledSimulator) -> Costs:
