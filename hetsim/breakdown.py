@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hetsim.machine.platform import Platform
@@ -64,7 +65,8 @@ class Assignment:
         device: Name of the device.
         label: The name as people should see it.
         num_ops: Operators that the plan gives it.
-        total_ops: Operators of the network.
+        num_part_ops: Operators that it computes a part of, others the rest.
+        total_ops: Operators of the network, as it was before a plan had some computed in parts.
         num_segments: Segments that those form.
         busy_share: The part of the makespan in which it runs them, from 0 to 1. Devices overlap, so the shares of
             a parallel plan add up to more than 1.
@@ -76,6 +78,7 @@ class Assignment:
     total_ops: int
     num_segments: int
     busy_share: float
+    num_part_ops: int = 0
 
     def __str__(self) -> str:
         """One line for people.
@@ -83,10 +86,14 @@ class Assignment:
         >>> str(Assignment(device="npu", label="npu (stand-in)", num_ops=38, total_ops=67, num_segments=2,
         ...                busy_share=0.712))
         'npu (stand-in): 38 of 67 operators, 71 % of the time'
+        >>> str(Assignment(device="npu", label="npu (stand-in)", num_ops=2, total_ops=67, num_segments=5,
+        ...                busy_share=0.712, num_part_ops=65))
+        'npu (stand-in): 2 of 67 operators and parts of 65 more, 71 % of the time'
         """
-        return f"{self.label}: {self.num_ops} of {self.total_ops} operators, {self.busy_share:.0%}".replace(
-            "%", " %"
-        ) + (" of the time")
+        operators = f"{self.num_ops} of {self.total_ops} operators"
+        if self.num_part_ops:
+            operators += f" and parts of {self.num_part_ops} more"
+        return f"{self.label}: {operators}, {100 * self.busy_share:.0f} % of the time"
 
 
 def breakdown(timeline: Timeline, platform: Platform) -> Breakdown:
@@ -101,15 +108,34 @@ def breakdown(timeline: Timeline, platform: Platform) -> Breakdown:
     )
 
 
-def who_runs_what(graph: Graph, plan: Plan, timeline: Timeline, platform: Platform) -> tuple[Assignment, ...]:
-    """What each device of the platform runs, in the platform's order; ``str()`` of each is a line for people."""
+def who_runs_what(
+    graph: Graph, plan: Plan, timeline: Timeline, platform: Platform, wholes: Mapping[str, str] | None = None
+) -> tuple[Assignment, ...]:
+    """What each device of the platform runs, in the platform's order; ``str()`` of each is a line for people.
+
+    Args:
+        graph: What the plan is for, rewritten if the plan rests on rewrites.
+        plan: The plan.
+        timeline: Its timeline.
+        platform: The devices.
+        wholes: For a rewritten graph :attr:`hetsim.model.Model.wholes`: operators are counted as they were before. One
+            that a device computes all parts of is its own, and what only moves tensors does not count.
+    """
+    if wholes is None:
+        wholes = {op.name: op.name for op in graph.ops}
+    makers: dict[str, set[str]] = {}
+    for segment in plan.segments:
+        for op in segment.ops:
+            if op in wholes:
+                makers.setdefault(wholes[op], set()).add(segment.device)
     makespan_s = timeline.makespan_s
     return tuple(
         Assignment(
             device=device.name,
             label=device.label,
-            num_ops=sum(len(segment.ops) for segment in plan.queues.get(device.name, ())),
-            total_ops=len(graph.ops),
+            num_ops=sum(makes == {device.name} for makes in makers.values()),
+            num_part_ops=sum(device.name in makes and len(makes) > 1 for makes in makers.values()),
+            total_ops=len(makers),
             num_segments=len(plan.queues.get(device.name, ())),
             busy_share=timeline.busy_s(device.name) / makespan_s if makespan_s > 0 else 0.0,
         )

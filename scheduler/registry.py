@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from hetsim.errors import PlanError
 from hetsim.plan import Plan
@@ -91,6 +92,7 @@ def make_plan(
     seed: int = 0,
     max_evaluations: int | None = None,
     progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Plan:
     """The plan that the scheduler of that name makes; the same arguments always give the same plan.
 
@@ -102,11 +104,13 @@ def make_plan(
             limits.
         progress: For schedulers that search, called now and then with the candidates evaluated, their largest
             number, the best time so far and its lower bound in seconds.
+        stop: For schedulers that search, says whether they should be content with the best so far.
 
     Raises:
         PlanError: If there is no such scheduler for this problem.
     """
-    made = _made(name, problem, Effort(seed=seed, max_evaluations=max_evaluations, progress=progress))
+    effort = Effort(seed=seed, max_evaluations=max_evaluations, progress=progress)
+    made = _made(name, problem, effort if stop is None else replace(effort, stop=stop))
     return made.plan if isinstance(made, Solution) else made
 
 

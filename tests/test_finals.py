@@ -54,3 +54,13 @@ def test_the_best_measured_round_speaks_for_the_search() -> None:
     found = by_scheduler(finalists)
     assert list(found) == ["single:cpu", "search"]
     assert found["search"] is finalists[f"{SEARCH_ROUND}2"]
+
+
+def test_the_best_measured_plan_speaks_for_all_with_splits() -> None:
+    finalists = {
+        name: Finalist(plan=Plan(model="m", queues={}), simulated=NOTHING, execution=execution(seconds))
+        for name, seconds in (("splits", 2.0), ("splits 2", 1.0), ("single:cpu", 3.0))
+    }
+    found = by_scheduler(finalists)
+    assert list(found) == ["single:cpu", "splits"]
+    assert found["splits"] is finalists["splits 2"]

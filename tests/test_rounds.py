@@ -17,8 +17,9 @@ from runtime import Runtime
 from runtime.profiler import Effort, make_header, profile_covers
 from tests.models import fake_platform, fork_join
 from tests.problems import inception_like
+from tuner.budget import Budget
 from tuner.progress import Silent
-from tuner.rounds import MOODS, Budget, Found, Propose, Round, Rounds, Try, no_more, round_words
+from tuner.rounds import MOODS, Found, Propose, Round, Rounds, Try, no_more, round_words
 from tuner.tune import Options
 
 MODEL = fork_join()
@@ -34,7 +35,9 @@ def covered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def go_round(covered: Path, tmp_path: Path, budget: Budget, propose: Propose = no_more) -> tuple[Found, ProfileFile]:
+def go_round(
+    covered: Path, tmp_path: Path, num_rounds: int, budget: Budget | None = None, propose: Propose = no_more
+) -> tuple[Found, ProfileFile]:
     copied = tmp_path / "profile.jsonl"
     copied.write_bytes(covered.read_bytes())
     platform = fake_platform(op_s="0.004")
@@ -44,17 +47,18 @@ def go_round(covered: Path, tmp_path: Path, budget: Budget, propose: Propose = n
             MODEL,
             platform,
             file,
+            num_rounds=num_rounds,
             seed=0,
             max_evaluations=50,
             effort=QUICK,
             stages=Silent(),
             propose=propose,
         )
-        return rounds.run({}, budget, lambda _done, _words: None), file
+        return rounds.run({}, budget or Budget(), lambda _done, _words: None), file
 
 
 def test_what_the_search_proposes_is_measured_until_nothing_better_is_in_sight(covered: Path, tmp_path: Path) -> None:
-    found, file = go_round(covered, tmp_path, Budget(num_rounds=6))
+    found, file = go_round(covered, tmp_path, 6)
     assert found.rounds
     for plan in found.plans.values():
         assert all(file.profile.samples_s(s.device, s.ops, f"replay:{plan.digest}") for s in plan.segments)
@@ -68,7 +72,7 @@ def test_what_the_search_proposes_is_measured_until_nothing_better_is_in_sight(c
 def test_further_plans_are_measured_as_well(covered: Path, tmp_path: Path) -> None:
     ops = tuple(op.name for op in MODEL.graph.ops)
     whole = Plan(model=MODEL.graph.name, model_hash=MODEL.hash, queues={"npu": (Segment("npu", ops),)})
-    found, _ = go_round(covered, tmp_path, Budget(num_rounds=1), lambda _problem, number: {f"mine {number}": whole})
+    found, _ = go_round(covered, tmp_path, 1, propose=lambda _problem, number: {f"mine {number}": whole})
     tries = {tried.name: tried for tried in found.rounds[0].tries}
     assert "mine 1" in tries or any(plan.digest == whole.digest for plan in found.plans.values())
     assert found.ended == "that was the last of 1 rounds"
@@ -77,18 +81,18 @@ def test_further_plans_are_measured_as_well(covered: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("budget", "why"),
     [
-        (Budget(num_rounds=5, until_s=time.monotonic() - 1), "the time limit was reached"),
-        (Budget(num_rounds=5, interrupted=lambda: True), "interrupted"),
+        (Budget(until_s=time.monotonic() - 1), "the time limit was reached"),
+        (Budget(interrupted=lambda: True), "interrupted"),
     ],
 )
 def test_without_time_there_is_one_measured_plan(covered: Path, tmp_path: Path, budget: Budget, why: str) -> None:
-    found, _ = go_round(covered, tmp_path, budget)
+    found, _ = go_round(covered, tmp_path, 5, budget)
     assert len(found.plans) == len(found.rounds) == len(found.rounds[0].tries) == 1
     assert found.ended == why
 
 
 def test_leaning_moves_predictions_alone(covered: Path, tmp_path: Path) -> None:
-    _, file = go_round(covered, tmp_path, Budget(num_rounds=1))
+    _, file = go_round(covered, tmp_path, 1)
     problem = make_problem(MODEL, fake_platform(), file.profile)
     low, high = (lean(problem, by) for by in (-1.0, 1.0))
     assert lean(problem, 0.0) is problem

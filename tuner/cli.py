@@ -65,6 +65,7 @@ from tuner.progress import OnScreen
 from tuner.provenance import profile_for
 from tuner.readiness import check_machine, check_profile
 from tuner.report import print_outcome
+from tuner.sharing import shared_runs
 from tuner.tune import Options
 from tuner.tune import tune as tune_model
 from tuner.tune_hypothetical import tune_hypothetical
@@ -93,7 +94,11 @@ def tune(
     rounds: Annotated[int, typer.Option(min=1, help="How often the search learns what its plans really take.")] = 4,
     time_limit: Annotated[
         float | None,
-        typer.Option("--time-limit", metavar="SECONDS", help="The search ends by then; the finals come on top."),
+        typer.Option(
+            "--time-limit",
+            metavar="SECONDS",
+            help="Rounds and the search of splits end by then, as on Ctrl-C; the finals come on top.",
+        ),
     ] = None,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
@@ -256,8 +261,10 @@ def run(
         f"(95 % interval {latency.low_s * 1e3:.2f} - {latency.high_s * 1e3:.2f})"
     )
     say_load(served.timeline, load)
-    for assignment in who_runs_what(found.graph, read, typical.timeline, where):
+    for assignment in who_runs_what(found.graph, read, typical.timeline, where, found.wholes):
         say(f"  {assignment}")
+    for run in shared_runs(whole, read):
+        say(f"  in parts: {run}")
 
 
 @app.command()

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from rich.console import Console
+from typer import Exit
 
 from hetsim.errors import HetsimError
+
+_INTERRUPTED = 130
 
 
 def run_to_exit(app: Callable[[], object], *, command: str) -> None:
@@ -28,12 +31,20 @@ def run_to_exit(app: Callable[[], object], *, command: str) -> None:
     except HetsimError as error:
         _leave(2, f"{command}: {error}")
     except KeyboardInterrupt:
-        again = f"{command} {shlex.join(sys.argv[1:])}"
-        _leave(130, f"{command}: interrupted; what was measured is kept. To go on: {again}")
+        _leave_interrupted(command)
+    except SystemExit as leaving:
+        if leaving.code == _INTERRUPTED and isinstance(leaving.__context__, Exit):  # typer's answer to Ctrl-C
+            _leave_interrupted(command)
+        raise
     except OSError as error:
         if error.filename is None:
             raise
         _leave(2, f"{command}: {error.filename}: {error.strerror}")
+
+
+def _leave_interrupted(command: str) -> NoReturn:
+    again = f"{command} {shlex.join(sys.argv[1:])}"
+    _leave(_INTERRUPTED, f"{command}: interrupted; what was measured is kept. To go on: {again}")
 
 
 def _leave(status: int, words: str) -> NoReturn:

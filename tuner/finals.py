@@ -26,6 +26,9 @@ from tuner.truth import Truth, tolerance
 SEARCH_ROUND = "search round "
 """How the plans of the search's rounds are called before the best of them is."""
 
+SPLITS = "splits"
+"""How the best plan in which devices share operators is called; those after it are numbered from 2."""
+
 _WEIGHTS_AT_ONCE_BYTES = 1200 * 2**20
 _RUNS_PER_TURN = 6
 
@@ -123,11 +126,16 @@ def allowed_error(platform: Platform, finalists: Mapping[str, Finalist]) -> floa
 
 
 def by_scheduler(finalists: Mapping[str, Finalist]) -> dict[str, Finalist]:
-    """Each scheduler's finalist; of the search's rounds the one that measured best, under the name ``search``."""
-    found = {name: finalist for name, finalist in finalists.items() if not name.startswith(SEARCH_ROUND)}
-    rounds = [finalist for name, finalist in finalists.items() if name.startswith(SEARCH_ROUND)]
-    if rounds:
-        found["search"] = min(rounds, key=lambda finalist: finalist.execution.latency.median_s)
+    """Each scheduler's finalist, of several of one's the one that measured best.
+
+    The search's rounds come under the name ``search``, and all plans with splits as ``splits``, at the end.
+    """
+    families = {"search": SEARCH_ROUND, SPLITS: SPLITS}
+    found = {name: one for name, one in finalists.items() if not name.startswith(tuple(families.values()))}
+    for family, beginning in families.items():
+        members = [finalist for name, finalist in finalists.items() if name.startswith(beginning)]
+        if members:
+            found[family] = min(members, key=lambda finalist: finalist.execution.latency.median_s)
     return found
 
 

@@ -6,7 +6,7 @@ They take a model with its profile, or a problem file, which needs neither ONNX 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -154,7 +154,7 @@ def simulate(
         say(f"{timeline.makespan_s * 1e3:.2f} ms simulated, {read.num_segments} segments")
     else:
         say_load(timeline, load)
-    for assignment in who_runs_what(found.graph, read, timeline, found.platform):
+    for assignment in who_runs_what(found.graph, read, timeline, found.platform, source.wholes):
         say(f"  {assignment}")
 
 
@@ -278,11 +278,13 @@ class _Source:
     Attributes:
         problem: The problem.
         profile: What it was made from; None for a problem file.
+        wholes: If ``problem`` is about a model, rewritten or not, its :attr:`~hetsim.model.Model.wholes`.
         warnings: What is not as it should be about that.
     """
 
     problem: Problem
     profile: Profile | None = None
+    wholes: Mapping[str, str] | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -321,9 +323,14 @@ def _source(
     if plan is None:
         made = make_problem(found, where, measured)
     else:
-        rewritten = planned_model(found, plan)
-        made = plan_problem(rewritten, where, measured, plan.in_order(rewritten.graph))
-    return _Source(problem=what_if.problem(made), profile=measured, warnings=(*warnings, *hypothesis(what_if)))
+        found = planned_model(found, plan)
+        made = plan_problem(found, where, measured, plan.in_order(found.graph))
+    return _Source(
+        problem=what_if.problem(made),
+        profile=measured,
+        wholes=found.wholes,
+        warnings=(*warnings, *hypothesis(what_if)),
+    )
 
 
 def _as_json(timeline: Timeline, warnings: Sequence[str] = ()) -> str:

@@ -20,6 +20,7 @@ from hetsim.breakdown import Assignment, Breakdown
 from hetsim.files import write_atomically
 from hetsim.statistics import Summary
 from tuner.rounds import Round
+from tuner.sharing import SharedRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,7 @@ class Outcome:
         hand_over_s: Median time between devices, from the end of a segment to the start of one that sat waiting for
             its output, over all executions; None where nothing was handed over.
         assignments: Who runs what in the winner.
+        shared: The runs of operators that the winner computes in parts.
         where: Where the winner's measured time goes.
         reference_engines_s: Each engine alone on all cores that the platform uses, by the device's label, in seconds.
         reference_latencies: The same with their spread.
@@ -99,6 +101,7 @@ class Outcome:
     tolerance: float
     hand_over_s: float | None = None
     assignments: tuple[Assignment, ...] = ()
+    shared: tuple[SharedRun, ...] = ()
     where: Breakdown | None = None
     reference_engines_s: Mapping[str, float] = field(default_factory=dict)
     reference_latencies: Mapping[str, Summary] = field(default_factory=dict)
@@ -160,9 +163,22 @@ def summary(outcome: Outcome) -> dict[str, Any]:
             for plan in outcome.plans
         },
         "devices": {
-            a.device: {"num_ops": a.num_ops, "num_segments": a.num_segments, "busy_share": a.busy_share}
+            a.device: {
+                "num_ops": a.num_ops,
+                "num_part_ops": a.num_part_ops,
+                "num_segments": a.num_segments,
+                "busy_share": a.busy_share,
+            }
             for a in outcome.assignments
         },
+        "splits": [
+            {
+                "ops": list(run.ops),
+                "axis": run.axis,
+                "parts": [{"device": device, run.axis: width} for device, width in run.parts],
+            }
+            for run in outcome.shared
+        ],
         "reference_engines_s": dict(outcome.reference_engines_s),
         "reference_threads": outcome.reference_threads,
         "rounds": [
@@ -211,7 +227,7 @@ def exactness(outcome: Outcome) -> str:
     return f"{words}: largest error {outcome.largest_error:.1e}, tolerance {outcome.tolerance:.0e}."
 
 
-PLAN_COLUMNS = ("plan", "simulated", "measured", "95 % interval", "error", "speed-up", "segments")
+PLAN_COLUMNS = ("plan", "simulated", "measured", "95 % interval", "error", "speed-up", "segments", "splits")
 ROUND_COLUMNS = ("plan", "predicted", "once measured", "error", "segments predicted", "best so far", "hoped to gain")
 WHERE_COLUMNS = ("device", "compute", "launch", "hand-over", "waiting")
 
@@ -227,6 +243,7 @@ def plan_cells(outcome: Outcome) -> list[tuple[str, ...]]:
             _percent(plan.error, signed=True),
             _ratio(outcome.speed_up(plan)),
             str(plan.num_segments),
+            str(plan.num_splits or ""),
         )
         for plan in outcome.plans
     ]
@@ -274,7 +291,7 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     narrow = ("plan", "simulated", "measured", "95 %\ninterval", "error", "speed-\nup", "seg-\nments", "")
     for column in narrow:
         table.add_column(column, justify="left" if column in ("plan", "") else "right", no_wrap=True)
-    for cells in plan_cells(outcome):
+    for *cells, _ in plan_cells(outcome):  # 80 columns hold all but the splits, which the winner's lines tell
         mark = marks.get(cells[0], "")
         table.add_row(*map(Text, cells), mark, style="bold" if mark == "best" else None)
     console.print(table)
@@ -282,6 +299,8 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         console.print(f"\nWho runs what in the plan of {outcome.winner}:", style="bold", markup=False)
         for assignment in outcome.assignments:
             console.print(f"  {assignment}", markup=False, highlight=False)
+        for run in outcome.shared:
+            console.print(f"  in parts: {run}", markup=False, highlight=False, soft_wrap=True)
     if outcome.where is not None:
         table = _table("Where its time goes, in ms as measured")
         for number, column in enumerate(WHERE_COLUMNS):
@@ -351,6 +370,9 @@ def write_html(outcome: Outcome, path: Path, pictures: Sequence[tuple[str, Path]
     if outcome.assignments:
         items = "".join(f"<li>{_text(str(assignment))}</li>" for assignment in outcome.assignments)
         parts.append(f"<h2>Who runs what in the plan of {_text(outcome.winner)}</h2><ul>{items}</ul>")
+    if outcome.shared:
+        items = "".join(f"<li>{_text(str(run))}</li>" for run in outcome.shared)
+        parts.append(f"<p>These runs of operators are computed in parts:</p><ul>{items}</ul>")
     if outcome.where is not None:
         parts.append("<h2>Where its time goes</h2>")
         parts.append(_html_table(WHERE_COLUMNS, where_cells(outcome.where)))

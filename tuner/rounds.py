@@ -12,7 +12,6 @@ beats what has been measured.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -27,6 +26,7 @@ from runtime import RefusedError, Runtime
 from runtime.profiler import Effort, replay
 from scheduler import effort as scheduling
 from scheduler.registry import solve
+from tuner.budget import Budget
 from tuner.finals import SEARCH_ROUND
 from tuner.progress import Report, Stages
 
@@ -82,30 +82,6 @@ class Round:
         return max(0.0, 1 - self.hoped_s / self.best_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """When the loop must end.
-
-    Attributes:
-        num_rounds: So many rounds at most.
-        until_s: No round begins, and searches end, when :func:`time.monotonic` has come this far.
-        interrupted: Says whether somebody wants it to end now.
-    """
-
-    num_rounds: int = 4
-    until_s: float = math.inf
-    interrupted: Callable[[], bool] = lambda: False
-
-    def spent(self) -> bool:
-        """Whether to end before the rounds are through."""
-        return self.interrupted() or time.monotonic() >= self.until_s
-
-    @property
-    def reason(self) -> str:
-        """Why that is."""
-        return "interrupted" if self.interrupted() else "the time limit was reached"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """What the loop leaves.
@@ -134,6 +110,7 @@ class Rounds:
         model: The model.
         platform: The devices with their calibrated numbers.
         file: The profile, covers done; gains the replays of the plans that are found.
+        num_rounds: So many rounds at most.
         seed: Of the searches.
         max_evaluations: Candidates that each search may simulate.
         effort: How often segments are measured.
@@ -148,6 +125,7 @@ class Rounds:
         platform: Platform,
         file: ProfileFile,
         *,
+        num_rounds: int,
         seed: int,
         max_evaluations: int,
         effort: Effort,
@@ -158,6 +136,7 @@ class Rounds:
         self._model = model
         self._platform = platform
         self._file = file
+        self._num_rounds = num_rounds
         self._seed = seed
         self._max_evaluations = max_evaluations
         self._effort = effort
@@ -185,8 +164,8 @@ class Rounds:
         )
         measured: dict[str, tuple[float, str, Plan]] = {}  # by digest
         rounds: list[Round] = []
-        ended = f"that was the last of {budget.num_rounds} rounds"
-        for number in range(1, budget.num_rounds + 1):
+        ended = f"that was the last of {self._num_rounds} rounds"
+        for number in range(1, self._num_rounds + 1):
             if rounds and budget.spent():
                 ended = budget.reason
                 break
@@ -220,7 +199,7 @@ class Rounds:
             if found and budget.spent():
                 break
             words = f"search, round {number}" + (f", {mood}" if mood else "")
-            share = ((number - 1) + i / len(MOODS) / 2) / budget.num_rounds
+            share = ((number - 1) + i / len(MOODS) / 2) / self._num_rounds
             report(share, words)
             effort = scheduling.Effort(seed=self._seed, max_evaluations=self._max_evaluations, stop=budget.spent)
             plan = accepted(
@@ -247,7 +226,7 @@ class Rounds:
         for i, (name, plan) in enumerate(plans.items()):
             if i and budget.spent():
                 break
-            report(((number - 1) + 0.5 + i / len(plans) / 2) / max(budget.num_rounds, number), f"replay {name}")
+            report(((number - 1) + 0.5 + i / len(plans) / 2) / max(self._num_rounds, number), f"replay {name}")
             replay(self._runtime, self._model, plan, self._file, effort=self._effort)
             replayed_s = makespan_s(plan_problem(self._model, self._platform, self._file.profile, plan), plan)
             predicted_s, error_s, num_predicted = predictions[name]

@@ -9,7 +9,6 @@ promises is replayed in turn, and the path is sought again with what was learnt,
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
@@ -39,7 +38,10 @@ from scheduler.stages import (
     stage_plan,
     step_of,
 )
+from tuner.budget import Budget
+from tuner.finals import SPLITS
 from tuner.progress import Report, Stages
+from tuner.sharing import shared_runs
 
 MAX_BLOCKS = 16
 """Into how many blocks a network is cut at most: runs between cuts grow with the square of that."""
@@ -61,6 +63,8 @@ _NUM_PLANS = 2
 """How many of the best plans are offered: what replays tell apart by a few percent may be the other way round when all
 devices run."""
 _ROUNDS = 8
+_WALKS_PART = 0.75
+"""How much of a time limit is for the walks; the rest is for replays of what is proposed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +92,7 @@ def split_plans(
     stages: Stages,
     *,
     effort: SplitEffort | None = None,
+    budget: Budget | None = None,
 ) -> dict[str, Plan]:
     """The best plans with splits that were found, as ``splits`` and ``splits 2``; nothing where splits cannot help.
 
@@ -98,14 +103,18 @@ def split_plans(
         file: The profile, covers done; gains the walks.
         stages: Where progress is shown.
         effort: How hard to look.
+        budget: When to end whatever has been found by then; three quarters of the time are the walks'.
 
     Raises:
         DeviceError: If a device failed.
     """
     with stages.stage("splits") as report:
         search = _Search(runtime, model, platform, file, effort or SplitEffort(), report)
-        found = search.run(stages)
-    names = ("splits", *(f"splits {number}" for number in range(2, len(found) + 1)))
+        found = search.run(stages, budget or Budget())
+        for plan in found[:1]:
+            for run in shared_runs(model, plan):
+                stages.say(f"splits: {run}")
+    names = (SPLITS, *(f"{SPLITS} {number}" for number in range(2, len(found) + 1)))
     return {name: replace(plan, scheduler=name) for name, plan in zip(names, found, strict=False)}
 
 
@@ -135,27 +144,32 @@ class _Search:
         total = sum(speeds[d] for d in self._devices)
         self._fractions = tuple(speeds[d] / total for d in self._devices)
 
-    def run(self, stages: Stages) -> list[Plan]:
-        """Walk, then propose and replay until the proposal stays; returns the plans with the shortest replays."""
+    def run(self, stages: Stages, budget: Budget) -> list[Plan]:
+        """Walk, then propose and replay until the proposal stays; returns the plans with the shortest replays.
+
+        If the budget ends before a replay, the first proposal is returned as it is, if there is one.
+        """
         if len(self._devices) < 2:
             return []
-        everything = self._ops(0, len(self._blocks))
-        fastest_s = min(self._whole_s(device, everything) for device in self._devices)
-        end_s = time.monotonic() + self._effort.budget_s + self._effort.budget_runs * fastest_s
-        walks = list(self._walks())
-        for number, walk in enumerate(walks):
-            if time.monotonic() > end_s:
-                break
-            self._report(0.8 * number / len(walks), f"walk {number + 1} of {len(walks)}")
-            self._measure(walk, self._effort.walk)
+        self._walk_all(budget)
         replayed: dict[str, tuple[float, Plan]] = {}
+        ended = "the proposal stays"
         for number in range(_ROUNDS):
             self._report(0.8 + 0.2 * number / _ROUNDS, f"round {number + 1}")
             chosen, promised_s = self._choose()
             if not any(stage.splits for stage in chosen):
+                ended = "no split promises to gain"
                 break
             plan = stage_plan(self._model, chosen)
-            if plan.digest in replayed or not self._measure(chosen, self._effort.replay):
+            if plan.digest in replayed:
+                break
+            if budget.spent():
+                ended = budget.reason
+                if not replayed and self._is_accepted(plan):
+                    replayed[plan.digest] = promised_s, plan
+                break
+            if not self._measure(chosen, self._effort.replay):
+                ended = "an engine refuses what is proposed"
                 break
             replayed_s = makespan_s(plan_problem(self._model, self._platform, self._file.profile, plan), plan)
             num_splits = sum(len(stage.splits) for stage in chosen)
@@ -164,8 +178,29 @@ class _Search:
                 f"{promised_s * 1e3:.2f} ms, {replayed_s * 1e3:.2f} ms once replayed"
             )
             replayed[plan.digest] = replayed_s, plan
+        stages.say(f"splits end: {ended}")
         best = [plan for _, plan in sorted(replayed.values(), key=lambda entry: entry[0])[:_NUM_PLANS]]
         return [plan for plan in best if self._is_right(plan, stages)]
+
+    def _walk_all(self, budget: Budget) -> None:
+        """Measure runs of many lengths, until the effort or the budget is spent."""
+        everything = self._ops(0, len(self._blocks))
+        fastest_s = min(self._whole_s(device, everything) for device in self._devices)
+        allowed = budget.part(_WALKS_PART).at_most(self._effort.budget_s + self._effort.budget_runs * fastest_s)
+        walks = list(self._walks())
+        for number, walk in enumerate(walks):
+            if allowed.spent():
+                break
+            self._report(0.8 * number / len(walks), f"walk {number + 1} of {len(walks)}")
+            self._measure(walk, self._effort.walk)
+
+    def _is_accepted(self, plan: Plan) -> bool:
+        """Whether all engines take the plan's segments."""
+        try:
+            self._runtime.load(self._model, plan).close()
+        except RefusedError:
+            return False
+        return True
 
     def _is_right(self, plan: Plan, stages: Stages) -> bool:
         differing = first_difference(self._model, plan.rewrites, random_inputs(self._model))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +29,7 @@ from runtime import Runtime
 from runtime.calibrate import calibrate
 from runtime.profiler import Effort, make_header, profile_covers
 from scheduler.registry import SINGLE, algorithm_names, make_plan, scheduler_names
+from tuner.budget import Budget
 from tuner.finals import (
     Finalist,
     Pace,
@@ -41,7 +42,8 @@ from tuner.finals import (
 from tuner.progress import Silent, Stages
 from tuner.readiness import check_machine, check_profile
 from tuner.report import Outcome, PlanOutcome, summary, write_html
-from tuner.rounds import Budget, Found, Rounds, accepted
+from tuner.rounds import Found, Rounds, accepted
+from tuner.sharing import shared_runs
 from tuner.solving import stop_on_interrupt
 from tuner.splitting import split_plans
 from tuner.truth import find_truth
@@ -50,6 +52,9 @@ BASELINES = ("type_based", "individual", "partition_tuner")
 """Baselines whose plans are executed beside those of all single devices and of the search. The others there are exist
 to be compared on paper: executing a plan takes many times as long as simulating it, and no answer changes with them,
 since what ``tune`` returns is the plan that measured best."""
+ROUNDS_PART = 0.3
+"""How much of the time that is left at their beginning the rounds may use, where splits are to be looked for as well:
+those gain more."""
 VERSIONS_OF = ("hetsim", "onnx", "onnxruntime", "openvino", "numpy", "simpy")
 
 
@@ -61,8 +66,8 @@ class Options:
         seed: Everything random comes from it: inputs and search.
         also: Schedulers whose plans are executed besides :data:`BASELINES`, single devices and the search.
         rounds: How often the search may be told what the segments of its plans really take.
-        time_limit_s: The search ends when the run has taken this long, in seconds; the finals come on top. None stands
-            for no limit.
+        time_limit_s: The rounds and the search of splits end when the run has taken this long, in seconds; the finals
+            come on top. None stands for no limit.
         max_evaluations: Candidates that each search may simulate.
         effort: How often segments are measured.
         pace: How often plans are executed.
@@ -95,7 +100,8 @@ def tune(
     ``measured.trace.json`` and ``report.html``. Interrupted, it keeps the profile; the same call then goes on from
     there.
 
-    Ctrl-C while the search goes round ends that alone: the finals are held between what has been found.
+    Ctrl-C during the rounds or the search of splits ends the search alone: the finals are held between what has been
+    found. A second one, or one at any other time, is the usual interrupt.
 
     Raises:
         HetsimError: If the model, the platform or a device cannot do what is asked.
@@ -123,8 +129,6 @@ def tune(
                 profile_covers(runtime, model, file, effort=options.effort, progress=report)
             stages.say(f"profiled {file.profile.num_segments} segments, {file.profile.num_samples} samples")
             plans, found = plan_all(runtime, model, platform, file, options, stages, started_s=started_s)
-            if options.splits:
-                plans |= split_plans(runtime, model, platform, file, stages)
             with stages.stage("execute") as report:
                 finalists = hold_finals(
                     runtime, model, platform, plans, truth, file=file, pace=options.pace, report=report
@@ -149,13 +153,15 @@ def plan_all(
     """The plans to execute, by their schedulers' names, and how the search came to its own.
 
     The search's plans are those of the closed loop that measured best (:mod:`tuner.rounds`); their names begin with
-    ``search round``. Ctrl-C ends the loop, and what has been found by then is the answer.
+    ``search round``. Plans in which devices share operators come after them (:mod:`tuner.splitting`). Ctrl-C ends both,
+    and what has been found by then is the answer. Of what a time limit leaves, the rounds get a part and the search of
+    splits all that they do not need.
 
     Args:
         runtime: The devices, awake.
         model: The model.
         platform: The devices with their calibrated numbers.
-        file: The profile, covers done; gains replays of the plans that ``search`` found.
+        file: The profile, covers done; gains replays of the plans that were found.
         options: How hard to try.
         stages: Where progress is shown.
         started_s: When the time limit began to run, by :func:`time.monotonic`; None stands for now.
@@ -167,32 +173,43 @@ def plan_all(
     until_s = math.inf
     if options.time_limit_s is not None:
         until_s = (time.monotonic() if started_s is None else started_s) + options.time_limit_s
-    with stages.stage("plan") as report, stop_on_interrupt() as interrupted:
-        problem = make_problem(model, platform, file.profile)
-        names = [name for name in executed_names(problem, options.also) if name != "search"]
-
-        def baseline(name: str) -> Plan:
-            return accepted(
+    with stop_on_interrupt() as interrupted:
+        budget = Budget(until_s=until_s, interrupted=interrupted)
+        with stages.stage("plan") as report:
+            plans = _baselines(runtime, model, platform, file, options, stop=interrupted)
+            rounds = Rounds(
                 runtime,
                 model,
+                platform,
                 file,
-                lambda: make_plan(name, make_problem(model, platform, file.profile), seed=options.seed),
+                num_rounds=options.rounds,
+                seed=options.seed,
+                max_evaluations=options.max_evaluations,
+                effort=options.effort,
+                stages=stages,
             )
+            found = rounds.run(plans, budget.part(ROUNDS_PART) if options.splits else budget, report)
+        plans |= found.plans
+        if options.splits and not budget.spent():
+            plans |= split_plans(runtime, model, platform, file, stages, budget=budget)
+    return plans, found
 
-        plans = {name: baseline(name) for name in names}
-        rounds = Rounds(
+
+def _baselines(
+    runtime: Runtime, model: Model, platform: Platform, file: ProfileFile, options: Options, *, stop: Callable[[], bool]
+) -> dict[str, Plan]:
+    """What everybody but the search makes of the model, by name; ``stop`` ends those that search."""
+    names = executed_names(make_problem(model, platform, file.profile), options.also)
+
+    def baseline(name: str) -> Plan:
+        return accepted(
             runtime,
             model,
-            platform,
             file,
-            seed=options.seed,
-            max_evaluations=options.max_evaluations,
-            effort=options.effort,
-            stages=stages,
+            lambda: make_plan(name, make_problem(model, platform, file.profile), seed=options.seed, stop=stop),
         )
-        budget = Budget(num_rounds=options.rounds, until_s=until_s, interrupted=interrupted)
-        found = rounds.run(plans, budget, report)
-        return {**plans, **found.plans}, found
+
+    return {name: baseline(name) for name in names if name != "search"}
 
 
 def executed_names(problem: Problem, also: Collection[str] = ()) -> tuple[str, ...]:
@@ -209,7 +226,10 @@ def judge(
     searched: Found,
     options: Options,
 ) -> Outcome:
-    """Put simulated beside measured for every scheduler and name the winner: the best measured, the simpler of ties."""
+    """Put simulated beside measured for every scheduler and name the winner: the best measured, the simplest of ties.
+
+    Simpler is on fewer devices; then with fewer operators shared, by splits; then in fewer segments; then faster.
+    """
     found = by_scheduler(finalists)
     rows = {
         name: PlanOutcome(
@@ -227,8 +247,9 @@ def judge(
     }
     fastest = found[min(rows.values(), key=lambda row: row.measured_s).name].execution
     tied = [row for row in rows.values() if ties_with(found[row.name].execution, fastest)]
-    winner = min(tied, key=lambda row: (row.num_devices, row.num_segments, row.measured_s))
+    winner = min(tied, key=lambda row: (row.num_devices, row.num_splits, row.num_segments, row.measured_s))
     won = found[winner.name]
+    planned = planned_model(model, won.plan)
     tolerance = allowed_error(platform, finalists)
     largest_error = max(finalist.execution.largest_error for finalist in finalists.values())
     hand_over_s = [each_s for finalist in finalists.values() for each_s in finalist.execution.hand_over_s]
@@ -243,7 +264,8 @@ def judge(
         largest_error=largest_error,
         tolerance=tolerance,
         hand_over_s=summarize(hand_over_s).median_s if hand_over_s else None,
-        assignments=who_runs_what(planned_model(model, won.plan).graph, won.plan, won.execution.typical, platform),
+        assignments=who_runs_what(planned.graph, won.plan, won.execution.typical, platform, planned.wholes),
+        shared=shared_runs(model, won.plan),
         where=breakdown(won.execution.typical, platform),
         rounds=searched.rounds,
         rounds_ended=searched.ended,

@@ -83,6 +83,18 @@ class Model:
         return MappingProxyType({node.name: node for node in self.proto.graph.node})
 
     @cached_property
+    def wholes(self) -> Mapping[str, str]:
+        """By operator, the one of the base that it is or computes a part of; without those that only move tensors."""
+        base = self.base or self
+        return MappingProxyType(
+            {
+                op.name: self.origins[op.name][0] if op.name in self.origins else op.name
+                for op in self.graph.ops
+                if op.name in self.origins or op.name in base.graph.by_name
+            }
+        )
+
+    @cached_property
     def weights(self) -> Mapping[str, onnx.TensorProto]:
         """Its weights by name, with those of its base, without those that are parts of these."""
         own = {tensor.name: tensor for tensor in self.proto.graph.initializer}
