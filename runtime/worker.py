@@ -8,7 +8,6 @@ event descriptor.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import pickle
@@ -357,5 +356,15 @@ def main() -> None:
     if settings.device.cores:  # before any engine looks at what it may use
         os.sched_setaffinity(0, settings.device.cores)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle; it closes the connection
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the caller is gone
+    try:
         _command_loop(control, settings)
+    except Exception:
+        if not _is_gone(control):  # a caller that was interrupted leaves half a message, or half a load
+            raise
+
+
+def _is_gone(control: Connection) -> bool:
+    """Whether the caller has closed its end of the connection."""
+    poll = select.poll()
+    poll.register(control.fileno(), 0)
+    return any(events & (select.POLLHUP | select.POLLERR) for _, events in poll.poll(0))

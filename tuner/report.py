@@ -291,9 +291,9 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     narrow = ("plan", "simulated", "measured", "95 %\ninterval", "error", "speed-\nup", "seg-\nments", "")
     for column in narrow:
         table.add_column(column, justify="left" if column in ("plan", "") else "right", no_wrap=True)
-    for *cells, _ in plan_cells(outcome):  # 80 columns hold all but the splits, which the winner's lines tell
-        mark = marks.get(cells[0], "")
-        table.add_row(*map(Text, cells), mark, style="bold" if mark == "best" else None)
+    for *row, _ in plan_cells(outcome):  # 80 columns hold all but the splits, which the winner's lines tell
+        mark = marks.get(row[0], "")
+        table.add_row(*map(Text, row), mark, style="bold" if mark == "best" else None)
     console.print(table)
     if outcome.assignments:
         console.print(f"\nWho runs what in the plan of {outcome.winner}:", style="bold", markup=False)
