@@ -98,7 +98,7 @@ def test_a_worker_that_is_stopped_for_a_moment_is_forgiven() -> None:
         session.submit(INPUTS)
         process = runtime._workers["cpu"].process
         process.send_signal(signal.SIGSTOP)
-        session._collect(0.01)
+        session.look(0.01)
         process.send_signal(signal.SIGCONT)
         found = ()
         while not found:
