@@ -101,7 +101,7 @@ def run(
         int, typer.Option(min=200, help="Requests in all, also those that are given up.")
     ] = 1_000_000,
     in_flight: Annotated[int, typer.Option("--in-flight", min=1, metavar="N", help="Requests under way at once.")] = 4,
-    cancel: Annotated[float, typer.Option(min=0.0, max=1.0, help="Part of the requests that is given up.")] = 0.02,
+    cancel: Annotated[float, typer.Option(min=0.0, max=1.0, help="Part of the requests that is given up.")] = 0.05,
     intervals: Annotated[int, typer.Option(min=4, help="Lines of the CSV.")] = 50,
     platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="Devices cpu and npu.")] = DEFAULT_PLATFORM,
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
