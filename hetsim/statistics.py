@@ -94,7 +94,7 @@ def theil_sen(xs: Sequence[float], ys: Sequence[float]) -> Slope:
 
     The interval is that of P. K. Sen, "Estimates of the regression coefficient based on Kendall's tau", Journal of the
     American Statistical Association 63, 1968, with its normal approximation: it takes points to be independent of each
-    other. Below four points it is the range of all slopes.
+    other. Of four points or fewer it is the range of all slopes.
 
     >>> theil_sen([0.0, 1.0, 2.0], [1.0, 3.0, 5.0]).median
     2.0
