@@ -1,4 +1,4 @@
-"""Summaries of noisy samples (median, its confidence interval, spread), and how well two sides agree on an order."""
+"""Summaries of noisy samples (median, its confidence interval, spread), slopes, and how two sides agree on an order."""
 
 from __future__ import annotations
 
@@ -72,6 +72,45 @@ def _rank_from_end(count: int) -> int:
         term = term * (count - low) // (low + 1)
         cumulated += term
     return max(low, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """How steeply one quantity rises over another.
+
+    Attributes:
+        median: The slope; falls are negative.
+        low: Lower end of its 95 % confidence interval.
+        high: Upper end of it.
+    """
+
+    median: float
+    low: float
+    high: float
+
+
+def theil_sen(xs: Sequence[float], ys: Sequence[float]) -> Slope:
+    """The median of the slopes between all pairs of points, which a few outliers do not move.
+
+    The interval is that of P. K. Sen, "Estimates of the regression coefficient based on Kendall's tau", Journal of the
+    American Statistical Association 63, 1968, with its normal approximation: it takes points to be independent of each
+    other. Of four points or fewer it is the range of all slopes.
+
+    >>> theil_sen([0.0, 1.0, 2.0], [1.0, 3.0, 5.0]).median
+    2.0
+
+    Raises:
+        ValueError: If the sides differ in length, fewer than two points are given, or an x is there twice.
+    """
+    count = len(xs)
+    if len(ys) != count or count < 2 or len(set(xs)) < count:
+        raise ValueError(f"a slope needs two points or more at different places, got {len(set(xs))} and {len(ys)}")
+    first, second = np.triu_indices(count, 1)
+    x, y = np.asarray(xs, dtype=float), np.asarray(ys, dtype=float)
+    slopes = np.sort((y[second] - y[first]) / (x[second] - x[first]))
+    spread = 1.96 * math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
+    outside = max(math.floor((len(slopes) - spread) / 2) - 1, 0)
+    return Slope(float(np.median(slopes)), float(slopes[outside]), float(slopes[-1 - outside]))
 
 
 def kendall_tau(xs: Sequence[float], ys: Sequence[float]) -> float:

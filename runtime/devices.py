@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import select
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from multiprocessing.connection import wait
 from multiprocessing.reduction import send_handle
 from pathlib import Path
@@ -71,6 +73,8 @@ class Runtime:
         self._stores: dict[str, SegmentStore] = {}
         self._workers: dict[str, Worker] = {}
         self._serving: Session | None = None
+        self._sessions: dict[int, Session] = {}
+        self._polls: dict[tuple[str, ...], tuple[select.poll, Mapping[int, Worker]]] = {}
         self._num_sessions = 0
         self._wake_fds: list[int] = []
         try:
@@ -105,6 +109,11 @@ class Runtime:
     def engines(self) -> dict[str, str]:
         """By device, its engine with version and settings."""
         return {name: worker.engine for name, worker in self._workers.items()}
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """By device, the number of its process."""
+        return {name: worker.process.pid for name, worker in self._workers.items()}
 
     def load(
         self,
@@ -149,6 +158,7 @@ class Runtime:
         arena = Arena(layout)
         self._num_sessions += 1
         session = Session(self, self._num_sessions, flow, arena, tuple(programs), emulation)
+        self._sessions[session.number] = session
         try:
             self._send_programs(session.number, programs, arena)
             self._await_loaded(programs, on_compiled)
@@ -171,6 +181,7 @@ class Runtime:
                 worker.process.kill()
                 worker.process.wait()
         self._workers.clear()
+        self._polls.clear()
         for fd in self._wake_fds:
             os.close(fd)
         self._wake_fds.clear()
@@ -193,27 +204,30 @@ class Runtime:
             if arena.words[arena.layout.parked(index)]:
                 os.eventfd_write(self._wake_fds[index], 1)
 
-    def messages(self, session: Session, timeout_s: float) -> list[tuple[str, Message]]:
-        """What the session's workers said since last time, waiting up to ``timeout_s`` for a first word.
+    def listen(self, session: Session, timeout_s: float) -> bool:
+        """Pass on what the session's workers say, to whichever session it is about; return whether they said anything.
+
+        Waits up to ``timeout_s`` for a first word.
 
         Raises:
             DeviceError: If a worker died.
         """
-        heard: list[tuple[str, Message]] = []
-        controls = {self._workers[name].control: name for name in session.device_names}
-        for control in wait(list(controls), timeout_s):
-            name = controls[control]  # type: ignore[index]
-            worker = self._workers[name]
-            try:
-                while worker.control.poll():
-                    heard.append((name, worker.control.recv()))
-            except (EOFError, OSError):
-                raise self._died(worker, session) from None
+        poll, workers = self._ears(session)
+        timeout_ms = max(0, math.ceil(timeout_s * 1e3))
+        heard = False
+        while ready := poll.poll(0 if heard else timeout_ms):
+            for descriptor, _ in ready:
+                worker = workers[descriptor]
+                try:
+                    self._pass_on(worker, worker.control.recv())
+                except (EOFError, OSError):
+                    raise self._died(worker, session) from None
+                heard = True
         return heard
 
     def filenos(self, session: Session) -> tuple[int, ...]:
         """Descriptors that become readable when the session's workers have something to say."""
-        return tuple(self._workers[name].control.fileno() for name in session.device_names)
+        return tuple(self._worker(name).control.fileno() for name in session.device_names)
 
     def stopped(self, session: Session) -> tuple[str, ...]:
         """Those of the session's devices whose processes a signal has stopped."""
@@ -233,6 +247,7 @@ class Runtime:
                     self._await(self._workers[name], "unloaded")
                 except DeviceError:
                     pass
+        self._sessions.pop(session.number, None)
 
     # Inner workings.
 
@@ -256,6 +271,21 @@ class Runtime:
                 self._await(self._workers[name], "paused")
             except DeviceError:
                 pass  # the session that it served will say so
+
+    def _ears(self, session: Session) -> tuple[select.poll, Mapping[int, Worker]]:
+        """What listens to the session's workers: making it anew costs more than listening."""
+        if session.device_names not in self._polls:
+            workers = {worker.control.fileno(): worker for worker in map(self._worker, session.device_names)}
+            poll = select.poll()
+            for descriptor in workers:
+                poll.register(descriptor, select.POLLIN)
+            self._polls[session.device_names] = poll, workers
+        return self._polls[session.device_names]
+
+    def _pass_on(self, worker: Worker, message: Message) -> None:
+        """Tell a session what a worker says of its requests, also where another one is being listened for."""
+        if message[0] in ("done", "failed") and message[1] in self._sessions:
+            self._sessions[message[1]].hear(worker.device.name, message)
 
     def _store(self, model: Model) -> SegmentStore:
         if model.hash not in self._stores:
@@ -306,13 +336,14 @@ class Runtime:
                 raise PlatformError(reason)
 
     def _await(self, worker: Worker, *kinds: str, timeout_s: float | None = None) -> Message:
-        """The worker's next message of one of these kinds; others are dropped."""
+        """The worker's next message of one of these kinds; those before it are passed on."""
         while True:
             if not worker.control.poll(self.stall_s if timeout_s is None else timeout_s):
                 raise DeviceError(f"device {worker.device.name!r} does not answer", device=worker.device.name)
             message = self._receive(worker)
             if message[0] in kinds:
                 return message
+            self._pass_on(worker, message)
 
     def _receive(self, worker: Worker) -> Message:
         try:
@@ -321,10 +352,13 @@ class Runtime:
             raise self._died(worker) from None
         return message
 
-    def _send(self, name: str, message: Message) -> None:
-        worker = self._workers.get(name)
-        if worker is None:
+    def _worker(self, name: str) -> Worker:
+        if name not in self._workers:
             raise DeviceError(f"device {name!r} has been closed", device=name)
+        return self._workers[name]
+
+    def _send(self, name: str, message: Message) -> None:
+        worker = self._worker(name)
         try:
             worker.control.send(message)
         except OSError:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from hetsim.errors import DeviceError, ModelError
 from hetsim.model import Tensor
 from hetsim.plan import Dataflow
 from runtime.arena import ABORTED, SUBMITTED, Arena
+from runtime.awaiting import Awaiting
 from runtime.backends.protocol import Array
 from runtime.emulation import Emulation
 from runtime.inference import Inference
@@ -22,7 +23,17 @@ from runtime.inference import Inference
 if TYPE_CHECKING:
     from runtime.devices import Runtime
 
-_LOOK_S = 0.25  # how often a blocked caller looks for workers that are stuck
+_LOOK_S = 0.25  # how often a caller who waits looks for workers that are stuck
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """A request that some device has not finished; ``give`` takes what comes of it, None drops that."""
+
+    taken_up_ns: int
+    submitted_ns: int
+    devices: set[str]
+    give: Callable[[Inference], object] | None
 
 
 class Session:
@@ -33,6 +44,7 @@ class Session:
     Attributes:
         flow: The plan, resolved; gives steps their meaning.
         device_names: The devices that have work in it.
+        num_slots: Requests that may be in flight.
     """
 
     def __init__(
@@ -50,24 +62,20 @@ class Session:
         self.arena = arena
         self._runtime = runtime
         self._emulation = emulation
-        self._num_slots = arena.layout.num_slots
+        self.num_slots = arena.layout.num_slots
         self._num_submitted = 0
-        self._submitted_ns: dict[
-            int, tuple[int, int]
-        ] = {}  # by request, when it was taken up and when it was submitted
-        self._pending: dict[int, set[str]] = {}  # by request, the devices that have not finished it
+        self._under_way: dict[int, _UnderWay] = {}  # by request, oldest first
         self._finished: dict[int, Inference] = {}
-        self._arrival = asyncio.Event()
-        self._num_watchers = 0
+        self._awaiting = Awaiting(self, _LOOK_S)
         self._stopped: tuple[str, ...] = ()  # the devices that were found stopped at the last look
         self._failure: DeviceError | None = None
         self._closed = False
         graph = flow.graph
         self._inputs = [
-            {name: arena.array(slot, graph.tensors[name]) for name in graph.inputs} for slot in range(self._num_slots)
+            {name: arena.array(slot, graph.tensors[name]) for name in graph.inputs} for slot in range(self.num_slots)
         ]
         self._outputs = [
-            {name: arena.array(slot, graph.tensors[name]) for name in graph.outputs} for slot in range(self._num_slots)
+            {name: arena.array(slot, graph.tensors[name]) for name in graph.outputs} for slot in range(self.num_slots)
         ]
 
     def __enter__(self) -> Self:
@@ -79,7 +87,7 @@ class Session:
         self.close()
 
     def run(self, inputs: Mapping[str, Array], *, serial: bool = False) -> Inference:
-        """One inference, blocking.
+        """One inference, blocking; waits for room if requests are in flight, given up or not.
 
         Args:
             inputs: The model's inputs by tensor, of its shapes and types.
@@ -90,9 +98,11 @@ class Session:
             ModelError: If an input is missing, unknown, of another shape or type, or not what emulated devices know.
             DeviceError: If a device failed; the session is of no more use then.
         """
+        while not self.has_room:
+            self.look(_LOOK_S)
         request = self.submit(inputs, serial=serial)
         while request not in self._finished:
-            self._collect(_LOOK_S)
+            self.look(_LOOK_S)
         return self._take(request)
 
     def collect(self, timeout_s: float) -> tuple[Inference, ...]:
@@ -105,39 +115,31 @@ class Session:
             DeviceError: If a device failed; the session is of no more use then.
         """
         if not self._finished:
-            self._collect(min(timeout_s, _LOOK_S))
+            self.look(min(timeout_s, _LOOK_S))
         return tuple(self._take(request) for request in sorted(self._finished))
 
     async def infer(self, inputs: Mapping[str, Array]) -> Inference:
         """One inference, awaited. As many run at once as the session has slots; more wait their turn.
 
-        Cancelling gives up waiting; the devices still finish the request.
+        Cancelling gives up waiting. The devices still finish a request that they know of, and its slot is free then;
+        one that has no slot yet never gets one.
 
         Raises:
             ModelError: If an input is missing, unknown, of another shape or type, or not what emulated devices know.
             DeviceError: If a device failed; the session is of no more use then.
         """
-        loop = asyncio.get_running_loop()
-        self._watch(loop)
-        try:
-            while not self.has_room:
-                await self._next_arrival()
-            request = self.submit(inputs)
-            try:
-                while request not in self._finished:
-                    await self._next_arrival()
-            except asyncio.CancelledError:
-                self._submitted_ns.pop(request, None)  # nobody will ask for it
-                self._finished.pop(request, None)
-                raise
-            return self._take(request)
-        finally:
-            self._unwatch(loop)
+        return await self._awaiting.infer(inputs)
 
     @property
     def has_room(self) -> bool:
         """Whether another request may be submitted now."""
-        return not self._pending or self._num_submitted - min(self._pending) + 1 < self._num_slots
+        oldest = next(iter(self._under_way), None)
+        return oldest is None or self._num_submitted - oldest + 1 < self.num_slots
+
+    @property
+    def num_in_flight(self) -> int:
+        """Requests that some device has not finished, as far as is known here; those given up count, too."""
+        return len(self._under_way)
 
     def submit(self, inputs: Mapping[str, Array], *, serial: bool = False) -> int:
         """Start a request and return its number without waiting; ``serial`` as for :meth:`run`.
@@ -150,11 +152,11 @@ class Session:
         self._check_usable()
         if not self.has_room:
             raise DeviceError(
-                f"{len(self._pending)} requests are in flight and the session has {self._num_slots} slot(s); wait "
+                f"{len(self._under_way)} requests are in flight and the session has {self.num_slots} slot(s); wait "
                 "for one, or load the plan with a larger num_slots",
                 device=self.device_names[0],
             )
-        slot = self._num_submitted % self._num_slots
+        slot = self._num_submitted % self.num_slots
         slots = self._inputs[slot]
         _check_inputs(self.flow.graph.tensors, tuple(slots), inputs)
         if self._emulation is not None:
@@ -164,14 +166,29 @@ class Session:
             array[...] = inputs[name]
         self._num_submitted += 1
         request = self._num_submitted
-        self._pending[request] = set(self.device_names)
         submitted_ns = time.monotonic_ns()
-        self._submitted_ns[request] = taken_up_ns, submitted_ns
+        self._under_way[request] = _UnderWay(
+            taken_up_ns, submitted_ns, set(self.device_names), partial(self._finished.__setitem__, request)
+        )
         self.arena.words[self.arena.layout.serial(slot)] = int(serial)
         self.arena.words[self.arena.layout.submitted(slot)] = submitted_ns
         self.arena.words[SUBMITTED] = request
         self._runtime.wake(self.device_names, self.arena)
         return request
+
+    def cancel(self, request: int) -> None:
+        """Give a request up, whether it has finished or not: nobody is told what comes of it.
+
+        The devices finish it all the same, and its slot is free then.
+        """
+        self._finished.pop(request, None)
+        self.redirect(request, None)
+
+    def redirect(self, request: int, give: Callable[[Inference], object] | None) -> None:
+        """Have a request that is under way given to somebody else than those who collect, or to nobody."""
+        under_way = self._under_way.get(request)
+        if under_way is not None:
+            under_way.give = give
 
     def running_on(self, device: int) -> tuple[str, ...]:
         """Operators of the segment that a device (by number) is running, or nothing."""
@@ -184,53 +201,68 @@ class Session:
             return
         self._closed = True
         self._runtime.release(self)
+        self._awaiting.fail(self._closed_error())
         self._inputs.clear()
         self._outputs.clear()
         self.arena.close()
 
-    def _collect(self, timeout_s: float) -> None:
-        """Take in what the workers say; a finished request becomes an :class:`Inference`."""
+    @property
+    def filenos(self) -> tuple[int, ...]:
+        """Descriptors that become readable when there is something to listen to."""
+        return self._runtime.filenos(self)
+
+    def listen(self, timeout_s: float) -> bool:
+        """Take in what the workers say, waiting for a first word; return whether they said anything.
+
+        Raises:
+            DeviceError: If a device failed; the session is of no more use then.
+        """
         self._check_usable()
         try:
-            heard = self._runtime.messages(self, timeout_s)
+            heard = self._runtime.listen(self, timeout_s)
         except DeviceError as error:
-            self._failure = error
-            raise
-        failed: DeviceError | None = None
-        for name, message in heard:
-            match message:
-                case ("done", self.number, request):
-                    self._pending[request].discard(name)
-                    if not self._pending[request]:
-                        del self._pending[request]
-                        self._finish(request)
-                case ("failed", self.number, step, reason):
-                    ops = self.flow.steps[step].segment.ops
-                    failed = DeviceError(
-                        f"device {name!r} failed in segment {ops[0]!r} of {len(ops)}: {reason}",
-                        device=name,
-                        segment=ops,
-                    )
-        if failed is not None:
-            self._failure = failed
-            raise failed
-        if not heard:
+            self._failure = self._failure or error
+        if self._failure is not None:
+            raise self._failure
+        return heard
+
+    def look(self, timeout_s: float) -> None:
+        """Listen, and where nobody says anything see whether somebody is stuck.
+
+        Raises:
+            DeviceError: If a device failed or is stuck; the session is of no more use then.
+        """
+        if not self.listen(timeout_s):
             self._check_stopped()
             self._check_stalled()
 
-    def _finish(self, request: int) -> None:
-        sent = self._submitted_ns.pop(request, None)
-        if sent is None:  # it was cancelled
-            return
-        slot = (request - 1) % self._num_slots
+    def hear(self, device: str, message: tuple[Any, ...]) -> None:
+        """Take in one message of a worker; a finished request becomes an :class:`Inference`."""
+        match message:
+            case ("done", _, request):
+                under_way = self._under_way[request]
+                under_way.devices.discard(device)
+                if not under_way.devices:
+                    del self._under_way[request]
+                    if under_way.give is not None:
+                        under_way.give(self._inference(request, under_way))
+            case ("failed", _, step, reason):
+                ops = self.flow.steps[step].segment.ops
+                self._failure = self._failure or DeviceError(
+                    f"device {device!r} failed in segment {ops[0]!r} of {len(ops)}: {reason}",
+                    device=device,
+                    segment=ops,
+                )
+
+    def _inference(self, request: int, under_way: _UnderWay) -> Inference:
+        slot = (request - 1) % self.num_slots
         layout = self.arena.layout
         words = self.arena.words[layout.stamp(slot, 0) : layout.stamp(slot + 1, 0)]
         outputs = {name: array.copy() for name, array in self._outputs[slot].items()}
-        taken_up_ns, submitted_ns = sent
-        self._finished[request] = Inference(
+        return Inference(
             outputs=outputs,
-            taken_up_ns=taken_up_ns,
-            submitted_ns=submitted_ns,
+            taken_up_ns=under_way.taken_up_ns,
+            submitted_ns=under_way.submitted_ns,
             collected_ns=time.monotonic_ns(),
             stamps_ns=np.array(words, dtype=np.int64).reshape(layout.num_steps, 2),
             flow=self.flow,
@@ -247,11 +279,14 @@ class Session:
                 segment=self._failure.segment,
             )
         if self._closed:
-            raise DeviceError("the session is closed; load the plan again", device=self.device_names[0])
+            raise self._closed_error()
+
+    def _closed_error(self) -> DeviceError:
+        return DeviceError("the session is closed; load the plan again", device=self.device_names[0])
 
     def _check_stopped(self) -> None:
         """Give up on a device whose process stands still at two looks; one may come between Ctrl-Z and its end."""
-        stopped = self._runtime.stopped(self) if self._pending else ()
+        stopped = self._runtime.stopped(self) if self._under_way else ()
         again = [name for name in stopped if name in self._stopped]
         self._stopped = stopped
         if again:
@@ -269,8 +304,8 @@ class Session:
 
     def _check_stalled(self) -> None:
         """Give up on requests that have been under way for too long, naming who holds them up."""
-        oldest_ns = min((submitted_ns for _, submitted_ns in self._submitted_ns.values()), default=None)
-        if oldest_ns is None or time.monotonic_ns() - oldest_ns < self._runtime.stall_s * 1e9:
+        oldest = next(iter(self._under_way.values()), None)
+        if oldest is None or time.monotonic_ns() - oldest.submitted_ns < self._runtime.stall_s * 1e9:
             return
         names = self._runtime.platform.device_names
         for name in self.device_names:
@@ -284,34 +319,6 @@ class Session:
                         segment=ops,
                     )
                 )
-
-    # The event loop's side: the workers' connections wake whoever awaits a request.
-
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._runtime.serve(self)
-        self._num_watchers += 1
-        if self._num_watchers == 1:
-            self._arrival = asyncio.Event()
-            for fd in self._runtime.filenos(self):
-                loop.add_reader(fd, self._arrival.set)
-
-    def _unwatch(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._num_watchers -= 1
-        if self._num_watchers == 0:
-            for fd in self._runtime.filenos(self):
-                loop.remove_reader(fd)
-
-    async def _next_arrival(self) -> None:
-        arrival = self._arrival
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(arrival.wait(), _LOOK_S)
-        if arrival is self._arrival:  # the first of those who were woken reads what there is and rearms
-            arrival.set()  # wakes those who wait beside us also when the time ran out
-            self._arrival = asyncio.Event()
-            loop = asyncio.get_running_loop()
-            for fd in self._runtime.filenos(self):
-                loop.add_reader(fd, self._arrival.set)
-            self._collect(0.0)
 
 
 def _check_inputs(tensors: Mapping[str, Tensor], wanted: tuple[str, ...], given: Mapping[str, Array]) -> None:

@@ -82,9 +82,10 @@ def failure_of(session: Session) -> tuple[DeviceError, float]:
 )
 @pytest.mark.parametrize("victim", ["cpu", "npu"])
 def test_a_worker_that_a_signal_ends_or_stops_is_named_within_a_second(victim: str, number: int, words: str) -> None:
-    with Runtime(fake_platform(op_s="1.2")) as runtime, runtime.load(MODEL, PLAN) as session:
+    with Runtime(fake_platform(op_s="0.4")) as runtime, runtime.load(MODEL, PLAN) as session:
         session.submit(INPUTS)
-        time.sleep(0.2)
+        while not session.running_on(0):
+            time.sleep(0.001)
         runtime._workers[victim].process.send_signal(number)
         error, seconds = failure_of(session)
         assert seconds < 1.0
@@ -94,11 +95,11 @@ def test_a_worker_that_a_signal_ends_or_stops_is_named_within_a_second(victim: s
 
 
 def test_a_worker_that_is_stopped_for_a_moment_is_forgiven() -> None:
-    with Runtime(fake_platform(op_s="0.2")) as runtime, runtime.load(MODEL, PLAN) as session:
+    with Runtime(fake_platform(op_s="0.1")) as runtime, runtime.load(MODEL, PLAN) as session:
         session.submit(INPUTS)
         process = runtime._workers["cpu"].process
         process.send_signal(signal.SIGSTOP)
-        session._collect(0.01)
+        session.look(0.01)
         process.send_signal(signal.SIGCONT)
         found = ()
         while not found:
@@ -127,7 +128,7 @@ def test_numbers_that_are_none_are_an_infinite_error() -> None:
 
 @pytest.mark.parametrize(("victim", "number"), [("cpu", signal.SIGKILL), ("npu", signal.SIGSTOP)])
 def test_a_device_on_standby_finishes_what_others_failed_at(victim: str, number: int) -> None:
-    platform = fake_platform(op_s="0.1")
+    platform = fake_platform(op_s="0.05")
     with (
         standby(platform, MODEL, "cpu") as spare,
         Runtime(platform) as runtime,

@@ -171,7 +171,7 @@ def test_a_killed_worker_is_noticed_within_a_second_and_named() -> None:
         npu.send_signal(signal.SIGKILL)
         start_s = time.monotonic()
         with pytest.raises(DeviceError, match=r"device 'cpu' was ended by signal 9 while running segment 'stem'"):
-            session._collect(5.0)
+            session.look(5.0)
         assert time.monotonic() - start_s < 1.0
         session.close()
 

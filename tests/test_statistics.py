@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.statistics import kendall_interval, kendall_tau, summarize
+from hetsim.statistics import Slope, kendall_interval, kendall_tau, summarize, theil_sen
 
 
 def test_median_quartiles_and_order_do_not_matter() -> None:
@@ -128,3 +128,34 @@ def test_tau_refuses_what_has_no_order() -> None:
             function([1.0, math.nan], [1.0, 2.0])
     with pytest.raises(ValueError, match="num_resamples must be >= 1, got 0"):
         kendall_interval([1.0, 2.0], [1.0, 2.0], num_resamples=0)
+
+
+def test_a_slope_by_hand() -> None:
+    # Slopes of the pairs (0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3): 1, 2, 10, 3, 14.5, 26; their median is 6.5.
+    # The spread is 1.96 * sqrt(4 * 3 * 13 / 18) = 5.8, so that the interval is the range of all six.
+    assert theil_sen([0, 1, 2, 3], [0, 1, 4, 30]) == Slope(6.5, 1, 26)
+
+
+def test_the_interval_of_a_slope_is_sens() -> None:
+    # Ten points: 45 slopes and a spread of 1.96 * sqrt(10 * 9 * 25 / 18) = 21.9, so the lower end is the 11th slope,
+    # (45 - 21.9) / 2 rounded down, and the upper end the 11th from above.
+    rng = np.random.default_rng(0)
+    xs, ys = list(range(10)), rng.normal(size=10).tolist()
+    slopes = sorted((ys[j] - ys[i]) / (j - i) for i in range(10) for j in range(i + 1, 10))
+    found = theil_sen(xs, ys)
+    assert (found.low, found.median, found.high) == pytest.approx((slopes[10], slopes[22], slopes[34]))
+
+
+def test_a_slope_covers_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(400):
+        slope = theil_sen(range(20), 0.3 * np.arange(20) + rng.standard_t(3, size=20))
+        covered += slope.low <= 0.3 <= slope.high
+    assert covered >= 0.93 * 400
+
+
+@pytest.mark.parametrize(("xs", "ys"), [([1], [1]), ([1, 1], [1, 2]), ([1, 2], [1])])
+def test_a_slope_needs_two_places(xs: list[float], ys: list[float]) -> None:
+    with pytest.raises(ValueError, match="two points or more at different places"):
+        theil_sen(xs, ys)

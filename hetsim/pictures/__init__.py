@@ -6,6 +6,7 @@ from hetsim.pictures.curves import Curve, Mark, Measurement, draw_curves
 from hetsim.pictures.heat import draw_heat_map
 from hetsim.pictures.plans import Baseline, Comparison, PlanRow, ScatterRow, draw_plans, draw_scatter
 from hetsim.pictures.schedulers import Planned, draw_schedulers
+from hetsim.pictures.soak import Soaked, draw_soak
 from hetsim.pictures.speeds import SpeedRow, draw_speeds
 from hetsim.pictures.timelines import draw_timelines
 
@@ -20,6 +21,7 @@ __all__ = [
     "PlanRow",
     "Planned",
     "ScatterRow",
+    "Soaked",
     "draw_bars",
     "SpeedRow",
     "draw_comparison",
@@ -28,6 +30,7 @@ __all__ = [
     "draw_plans",
     "draw_scatter",
     "draw_schedulers",
+    "draw_soak",
     "draw_speeds",
     "draw_timelines",
 ]

@@ -134,6 +134,12 @@ def draw_curves(
         )
     axes.set_xlabel(x_label, size=style.TEXT_PT, color=style.INK, labelpad=6)
     axes.set_ylabel(y_label, size=style.TEXT_PT, color=style.INK)
+    name_ends(axes, ends)
+    style.save_figure(figure, path)
+
+
+def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Put names behind the right ends of curves, apart from each other; each has its curve's last value and colour."""
     heights = [float(axes.transData.transform((1, value))[1]) for value, _, _ in ends]
     line_px = style.SMALL_PT / 72 * style.DOTS_PER_INCH * 1.25
     for (value, words, colour), height, spread in zip(ends, heights, _spread(heights, line_px), strict=True):
@@ -149,7 +155,6 @@ def draw_curves(
             annotation_clip=False,
             parse_math=False,
         )
-    style.save_figure(figure, path)
 
 
 def _draw_curve(axes: Axes, curve: Curve, colour: str, marker: str) -> None:

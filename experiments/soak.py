@@ -1,0 +1,401 @@
+"""Question: does the runtime keep working, with no wrong answer, no leak and no slowing down?
+
+A small network on two devices answers a million requests, several in flight, from a few inputs in random order. Every
+answer must equal the first one to the same input to the last bit, so that a buffer that holds another request's numbers
+shows. Some requests are given up at random moments: before they have a slot, under way, or when the answer is there.
+``soak.csv`` has a line for each interval, at whose end nobody waits for anything: latencies, memory, descriptors.
+``soak.png`` is drawn from it alone.
+
+What counts as level is stated in :func:`judge`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import psutil
+import typer
+from rich.console import Console
+
+from experiments.records import Settings, read_rows, write_rows, write_sidecar
+from experiments.soak_network import soak_network, soak_plan
+from hetsim.errors import HetsimError
+from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
+from hetsim.model import Model, evaluate, random_inputs
+from hetsim.pictures import Soaked, draw_soak
+from hetsim.statistics import theil_sen
+from runtime import Inference, Runtime, Session
+from runtime.backends.protocol import Array
+from tuner.exits import run_to_exit
+from tuner.progress import OnScreen, Stages
+
+COMMAND = "python -m experiments.soak"
+NUM_INPUTS = 8
+PERCENTILES = {"p50": 50.0, "p99": 99.0, "p999": 99.9}
+LEAK_BYTES = 1.0
+"""Less than this for each request is no leak: the smallest object that could be left is of 16 bytes."""
+DRIFT = 0.1
+"""How far a latency may drift over a soak, relative to its median, and still be called level."""
+
+_WARM_UP = 0.1  # of the intervals, not judged: allocators fill their pools
+_MOST_PASSES = 40  # a request that is given up has at most so many rounds of the event loop
+_PATIENCE_S = 10.0  # a slot that has not come back so long after the last answer is stuck
+_TOLERANCE = 1e-5  # of the first answers, relative to the largest number in them
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoakLine:
+    """A line of soak.csv: one interval.
+
+    Attributes:
+        interval: Its number, from 1.
+        end_s: When it ended, since the soak began.
+        num_requests: Requests of this interval, those that were given up among them.
+        num_cancelled: Those that were given up before the answer was taken.
+        num_wrong: Answers that differ from the first one to the same input.
+        num_stuck: Slots that did not come back at its end.
+        throughput_per_s: Requests a second.
+        p50_s: Median of latencies, from asking until the answer is there, waiting for a slot included.
+        p99_s: Their 99th percentile.
+        p999_s: Their 99.9th percentile.
+        caller_bytes: Resident memory of the caller's process at its end.
+        cpu_bytes: The same of the worker of ``cpu``, the shared tensors included.
+        npu_bytes: The same of the worker of ``npu``.
+        caller_descriptors: Open descriptors of the caller's process.
+        cpu_descriptors: The same of the worker of ``cpu``.
+        npu_descriptors: The same of the worker of ``npu``.
+    """
+
+    interval: int
+    end_s: float
+    num_requests: int
+    num_cancelled: int
+    num_wrong: int
+    num_stuck: int
+    throughput_per_s: float
+    p50_s: float
+    p99_s: float
+    p999_s: float
+    caller_bytes: int
+    cpu_bytes: int
+    npu_bytes: int
+    caller_descriptors: int
+    cpu_descriptors: int
+    npu_descriptors: int
+
+
+@app.command()
+def run(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; earlier ones are replaced.")],
+    inferences: Annotated[
+        int, typer.Option(min=200, help="Requests in all, also those that are given up.")
+    ] = 1_000_000,
+    in_flight: Annotated[int, typer.Option("--in-flight", min=1, metavar="N", help="Requests under way at once.")] = 4,
+    cancel: Annotated[float, typer.Option(min=0.0, max=1.0, help="Part of the requests that is given up.")] = 0.05,
+    intervals: Annotated[int, typer.Option(min=4, help="Lines of the CSV.")] = 50,
+    platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="Devices cpu and npu.")] = DEFAULT_PLATFORM,
+    seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
+) -> None:
+    """Answer a million requests, check every answer, and watch memory, descriptors and latencies."""
+    console = Console()
+    lines = soak(
+        load_platform(platform),
+        out,
+        num_requests=inferences,
+        num_slots=in_flight,
+        cancel=cancel,
+        num_intervals=intervals,
+        seed=seed,
+        command=shlex.join((*shlex.split(COMMAND), *sys.argv[1:])),
+        stages=OnScreen(console),
+    )
+    findings = judge(lines)
+    for finding in findings:
+        console.print(finding.words, markup=False, highlight=False, soft_wrap=True)
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)
+
+
+def soak(
+    platform: Platform,
+    out: Path,
+    *,
+    num_requests: int,
+    num_slots: int,
+    cancel: float,
+    num_intervals: int,
+    seed: int,
+    command: str,
+    stages: Stages,
+) -> list[SoakLine]:
+    """All lines of ``out/soak.csv``, which grows interval by interval, with the picture drawn.
+
+    Args:
+        platform: Has devices ``cpu`` and ``npu``.
+        out: Folder for the results.
+        num_requests: In all.
+        num_slots: Requests that are in flight at once; one more always waits for a slot.
+        cancel: Part of the requests that is given up, from 0 to 1.
+        num_intervals: How many lines.
+        seed: Everything random comes from it.
+        command: The command line, for the sidecar.
+        stages: Where progress is shown.
+
+    Raises:
+        HetsimError: If the platform or a device cannot do what is asked, or a first answer is wrong.
+        OSError: If the folder cannot be written.
+    """
+    model = soak_network(seed)
+    settings: Settings = {
+        "platform": platform.name,
+        "inferences": num_requests,
+        "in_flight": num_slots,
+        "cancel": cancel,
+        "intervals": num_intervals,
+        "seed": seed,
+    }
+    path = out / "soak.csv"
+    lines: list[SoakLine] = []
+    with Runtime(platform) as runtime, runtime.load(model, soak_plan(model), num_slots=num_slots) as session:
+        clients = Clients(session, *first_answers(session, model, seed), rng=np.random.default_rng(seed))
+        write_sidecar(path.with_suffix(".json"), settings=settings, command=command, model_hashes={"soak": model.hash})
+        sizes = [len(part) for part in np.array_split(np.arange(num_requests), num_intervals)]
+        with stages.stage("soak") as report, asyncio.Runner() as loop:
+            start_s = time.monotonic()
+            for number, size in enumerate(sizes):
+                report(number / num_intervals, f"{sum(sizes[:number])} requests")
+                lines.append(_line(number + 1, start_s, loop.run(clients.ask(size, cancel)), runtime, session))
+                write_rows(path, SoakLine, lines)
+    draw(read_rows(path, SoakLine), out / "soak.png")
+    return lines
+
+
+def first_answers(session: Session, model: Model, seed: int) -> tuple[list[Mapping[str, Array]], list[bytes]]:
+    """A few inputs and the plan's first answer to each, all different from each other.
+
+    Raises:
+        HetsimError: If one of them is not what the reference engine says.
+    """
+    inputs = [random_inputs(model, seed=seed + number) for number in range(NUM_INPUTS)]
+    answers = []
+    for number, one in enumerate(inputs):
+        answer, truth = session.run(one).outputs["join"], evaluate(model.proto, one)["join"]
+        error = float(np.abs(answer - truth).max() / np.abs(truth).max())
+        if not error <= _TOLERANCE:
+            raise HetsimError(f"the first answer to input {number} is off by {error:.2g}; more than {_TOLERANCE:g}")
+        answers.append(answer.tobytes())
+    if len(set(answers)) < NUM_INPUTS:
+        raise HetsimError("two inputs have the same answer, so that a stale one would not show; take another seed")
+    return list(inputs), answers
+
+
+@dataclass(slots=True)
+class Tally:
+    """What an interval's requests came to; latencies in nanoseconds."""
+
+    num_requests: int
+    took_s: float
+    latencies_ns: list[int]
+    num_cancelled: int = 0
+    num_wrong: int = 0
+
+
+class Clients:
+    """Those who ask: one more than the session has slots, so that one always waits for its turn.
+
+    Args:
+        session: Answers.
+        inputs: What is asked.
+        answers: The right outputs to each, as bytes.
+        rng: Draws who asks what, and who gives up when.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        inputs: Sequence[Mapping[str, Array]],
+        answers: Sequence[bytes],
+        *,
+        rng: np.random.Generator,
+    ) -> None:
+        self._session = session
+        self._inputs = inputs
+        self._answers = answers
+        self._rng = rng
+
+    async def ask(self, num_requests: int, cancel: float) -> Tally:
+        """Ask so often and check every answer; comes back when nobody waits for any."""
+        numbers = self._rng.integers(len(self._inputs), size=num_requests).tolist()
+        passes = self._rng.integers(_MOST_PASSES, size=num_requests)
+        passes[self._rng.random(num_requests) >= cancel] = -1  # has patience
+        requests = zip(numbers, passes.tolist(), strict=True)  # one iterator that all clients take from
+        tally, start_s = Tally(num_requests, 0.0, []), time.monotonic()
+        await asyncio.gather(*(self._client(requests, tally) for _ in range(self._session.num_slots + 1)))
+        tally.took_s = time.monotonic() - start_s
+        return tally
+
+    async def _client(self, requests: Iterator[tuple[int, int]], tally: Tally) -> None:
+        for number, passes in requests:
+            if passes < 0:
+                start_ns = time.monotonic_ns()
+                inference = await self._session.infer(self._inputs[number])
+                tally.latencies_ns.append(time.monotonic_ns() - start_ns)
+            else:
+                given_up = await self._given_up(number, passes)
+                if given_up is None:
+                    tally.num_cancelled += 1
+                    continue
+                inference = given_up
+            tally.num_wrong += inference.outputs["join"].tobytes() != self._answers[number]
+
+    async def _given_up(self, number: int, passes: int) -> Inference | None:
+        """The answer, if it was there after so many rounds of the event loop."""
+        task = asyncio.ensure_future(self._session.infer(self._inputs[number]))
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        return None if task.cancelled() else task.result()
+
+
+def _line(interval: int, start_s: float, tally: Tally, runtime: Runtime, session: Session) -> SoakLine:
+    """An interval's line, once the requests that were given up have been finished, too."""
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while session.num_in_flight and time.monotonic() < deadline_s:
+        session.look(0.05)
+    processes = {"caller": psutil.Process(), **{name: psutil.Process(pid) for name, pid in runtime.pids.items()}}
+    latencies_s = np.asarray(tally.latencies_ns) * 1e-9
+    p50_s, p99_s, p999_s = np.percentile(latencies_s, list(PERCENTILES.values())).tolist()
+    memory = {name: process.memory_info().rss for name, process in processes.items()}
+    descriptors = {name: process.num_fds() for name, process in processes.items()}
+    return SoakLine(
+        interval=interval,
+        end_s=time.monotonic() - start_s,
+        num_requests=tally.num_requests,
+        num_cancelled=tally.num_cancelled,
+        num_wrong=tally.num_wrong,
+        num_stuck=session.num_in_flight,
+        throughput_per_s=tally.num_requests / tally.took_s,
+        p50_s=p50_s,
+        p99_s=p99_s,
+        p999_s=p999_s,
+        caller_bytes=memory["caller"],
+        cpu_bytes=memory["cpu"],
+        npu_bytes=memory["npu"],
+        caller_descriptors=descriptors["caller"],
+        cpu_descriptors=descriptors["cpu"],
+        npu_descriptors=descriptors["npu"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the verdict; ``good`` is False where something leaked, stuck or was wrong."""
+
+    good: bool
+    words: str
+
+
+def judge(lines: Sequence[SoakLine]) -> list[Finding]:
+    """What a soak showed. The first tenth of its intervals warms up and is not judged, but for answers and slots.
+
+    - An answer is wrong if one bit of it is.
+    - Memory leaks if the whole 95 % interval of its slope is above ``LEAK_BYTES`` for each request; it is level if the
+      whole interval is below, and unclear otherwise.
+    - Descriptors are level if there are as many at the end of every interval.
+    - A latency is level if the whole 95 % interval of its drift from begin to end is within ``DRIFT`` of its median; it
+      rises or falls if not, and the interval is on one side of zero; it is unclear otherwise. That is said, but is no
+      fault: the machine may be to blame.
+
+    Slopes are Theil and Sen's, which a few disturbed intervals do not move.
+    """
+    num_requests, wrong, stuck = (
+        sum(values) for values in zip(*((e.num_requests, e.num_wrong, e.num_stuck) for e in lines), strict=True)
+    )
+    cancelled = sum(line.num_cancelled for line in lines)
+    findings = [
+        Finding(
+            not wrong and not stuck,
+            f"{num_requests:,} requests in {lines[-1].end_s / 60:.1f} min: {num_requests - cancelled:,} answered, "
+            f"{cancelled:,} given up; wrong answers: {wrong}; slots that did not come back: {stuck}",
+        )
+    ]
+    judged = lines[max(round(_WARM_UP * len(lines)), 1) :]
+    requests = np.cumsum([line.num_requests for line in judged]).tolist()
+    for who in ("caller", "cpu", "npu"):
+        sizes = [getattr(line, f"{who}_bytes") for line in judged]
+        slope = theil_sen(requests, sizes)
+        word = "level" if slope.high <= LEAK_BYTES else "leaks" if slope.low > LEAK_BYTES else "unclear"
+        findings.append(
+            Finding(
+                word != "leaks",
+                f"memory of {who}: {slope.median:+.3f} bytes a request (95 % interval {slope.low:+.3f} to "
+                f"{slope.high:+.3f}), {sizes[0] / 2**20:.1f} MiB at first and {sizes[-1] / 2**20:.1f} at last: {word}",
+            )
+        )
+    for who in ("caller", "cpu", "npu"):
+        counts = [getattr(line, f"{who}_descriptors") for line in judged]
+        level = min(counts) == max(counts)
+        findings.append(
+            Finding(level, f"descriptors of {who}: {min(counts)} to {max(counts)}: {'level' if level else 'not level'}")
+        )
+    return [*findings, *(_latency(name, judged) for name in PERCENTILES)]
+
+
+def _latency(name: str, judged: Sequence[SoakLine]) -> Finding:
+    ends_s = [line.end_s for line in judged]
+    seconds = [getattr(line, f"{name}_s") for line in judged]
+    slope = theil_sen(ends_s, seconds)
+    scale = (ends_s[-1] - ends_s[0]) / float(np.median(seconds))
+    low, drift, high = slope.low * scale, slope.median * scale, slope.high * scale
+    word = "level" if max(-low, high) <= DRIFT else "rises" if low > 0 else "falls" if high < 0 else "unclear"
+    minute = min(60.0, (ends_s[-1] - ends_s[0]) / 2)
+    first = np.median([each for end_s, each in zip(ends_s, seconds, strict=True) if end_s <= ends_s[0] + minute])
+    last = np.median([each for end_s, each in zip(ends_s, seconds, strict=True) if end_s >= ends_s[-1] - minute])
+    return Finding(
+        True,
+        f"latency {name}: {first * 1e3:.3f} ms in the first {minute:.0f} s and {last * 1e3:.3f} ms in the last, drift "
+        f"{drift:+.1%} (95 % interval {low:+.1%} to {high:+.1%}): {word}".replace("%", " %").replace("95  %", "95 %"),
+    )
+
+
+def draw(lines: Sequence[SoakLine], picture: Path) -> None:
+    """Draw latencies and memory over time.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    num_requests, cancelled = sum(line.num_requests for line in lines), sum(line.num_cancelled for line in lines)
+    draw_soak(
+        Soaked(
+            ends_s=[line.end_s for line in lines],
+            latencies_s={name: [getattr(line, f"{name}_s") for line in lines] for name in PERCENTILES},
+            memory_bytes={
+                who: [getattr(line, f"{name}_bytes") for line in lines]
+                for name, who in (("caller", "caller"), ("cpu", "worker of cpu"), ("npu", "worker of npu (stand-in)"))
+            },
+        ),
+        picture,
+        title=f"Soak: {num_requests:,} requests on two devices",
+        subtitle=f"{cancelled:,} given up, {sum(line.num_wrong for line in lines)} wrong answers; "
+        f"each point is an interval of {lines[0].num_requests:,} requests",
+    )
+
+
+def main() -> None:
+    """Run the experiment; a mistake of the user's becomes one line and exit code 2."""
+    run_to_exit(app, command=COMMAND)
+
+
+if __name__ == "__main__":
+    main()
