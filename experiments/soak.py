@@ -42,6 +42,8 @@ NUM_INPUTS = 8
 PERCENTILES = {"p50": 50.0, "p99": 99.0, "p999": 99.9}
 LEAK_BYTES = 1.0
 """Less than this for each request is no leak: the smallest object that could be left is of 16 bytes."""
+GROWTH_BYTES = 2**20
+"""Nor is less than this in all: the lines of the CSV are kept, too."""
 DRIFT = 0.1
 """How far a latency may drift over a soak, relative to its median, and still be called level."""
 
@@ -310,8 +312,8 @@ def judge(lines: Sequence[SoakLine]) -> list[Finding]:
     """What a soak showed. The first tenth of its intervals warms up and is not judged, but for answers and slots.
 
     - An answer is wrong if one bit of it is.
-    - Memory leaks if the whole 95 % interval of its slope is above ``LEAK_BYTES`` for each request; it is level if the
-      whole interval is below, and unclear otherwise.
+    - Memory leaks if the whole 95 % interval of its slope is above ``LEAK_BYTES`` for each request and, over all that
+      is judged, above ``GROWTH_BYTES``; it is level if the whole interval is below, and unclear otherwise.
     - Descriptors are level if there are as many at the end of every interval.
     - A latency is level if the whole 95 % interval of its drift from begin to end is within ``DRIFT`` of its median; it
       rises or falls if not, and the interval is on one side of zero; it is unclear otherwise. That is said, but is no
@@ -332,10 +334,11 @@ def judge(lines: Sequence[SoakLine]) -> list[Finding]:
     ]
     judged = lines[max(round(_WARM_UP * len(lines)), 1) :]
     requests = np.cumsum([line.num_requests for line in judged]).tolist()
+    bound = max(LEAK_BYTES, GROWTH_BYTES / requests[-1])
     for who in ("caller", "cpu", "npu"):
         sizes = [getattr(line, f"{who}_bytes") for line in judged]
         slope = theil_sen(requests, sizes)
-        word = "level" if slope.high <= LEAK_BYTES else "leaks" if slope.low > LEAK_BYTES else "unclear"
+        word = "level" if slope.high <= bound else "leaks" if slope.low > bound else "unclear"
         findings.append(
             Finding(
                 word != "leaks",

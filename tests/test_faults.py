@@ -82,7 +82,7 @@ def failure_of(session: Session) -> tuple[DeviceError, float]:
 )
 @pytest.mark.parametrize("victim", ["cpu", "npu"])
 def test_a_worker_that_a_signal_ends_or_stops_is_named_within_a_second(victim: str, number: int, words: str) -> None:
-    with Runtime(fake_platform(op_s="0.4")) as runtime, runtime.load(MODEL, PLAN) as session:
+    with Runtime(fake_platform(op_s="0.25")) as runtime, runtime.load(MODEL, PLAN) as session:
         session.submit(INPUTS)
         while not session.running_on(0):
             time.sleep(0.001)
@@ -95,7 +95,7 @@ def test_a_worker_that_a_signal_ends_or_stops_is_named_within_a_second(victim: s
 
 
 def test_a_worker_that_is_stopped_for_a_moment_is_forgiven() -> None:
-    with Runtime(fake_platform(op_s="0.1")) as runtime, runtime.load(MODEL, PLAN) as session:
+    with Runtime(fake_platform(op_s="0.05")) as runtime, runtime.load(MODEL, PLAN) as session:
         session.submit(INPUTS)
         process = runtime._workers["cpu"].process
         process.send_signal(signal.SIGSTOP)
