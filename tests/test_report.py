@@ -98,7 +98,9 @@ def test_plan_table_fits_80_columns_without_cutting_anything() -> None:
 
 
 def test_outputs_that_differ_are_not_played_down() -> None:
-    assert "OUTPUTS DIFFER" in screen(replace(OUTCOME, outputs_match=False, largest_error=0.5))
+    said = screen(replace(OUTCOME, outputs_match=False, largest_error=0.5, rejected={"type_based": 0.5}))
+    assert "OUTPUTS DIFFER" in said
+    assert "Rejected: type_based (5.0e-01)." in " ".join(said.split())
 
 
 def test_single_device_as_winner_means_stay_there() -> None:

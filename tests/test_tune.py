@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hetsim.profile import load_profile
 from hetsim.what_if import parse_what_if
 from runtime.profiler import Effort
 from tests.models import fake_platform, fork_join
-from tuner.finals import Pace
+from tuner.finals import Finalist, Pace, hold_finals
 from tuner.truth import relative_error, tolerance
 from tuner.tune import Options, tune
 from tuner.tune_hypothetical import tune_hypothetical
@@ -126,6 +127,22 @@ def test_wrong_outputs_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     outcome = tune(MODEL, platform(), tmp_path, options=QUICK)
     assert not outcome.outputs_match
     assert json.loads((tmp_path / "summary.json").read_text())["outputs_match"] is False
+
+
+def test_a_plan_with_wrong_outputs_does_not_win_however_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoilt(*args: Any, **kwargs: Any) -> dict[str, Finalist]:
+        return {
+            name: one
+            if len(one.plan.queues) == 1
+            else replace(one, execution=replace(one.execution, largest_error=0.5))
+            for name, one in hold_finals(*args, **kwargs).items()
+        }
+
+    monkeypatch.setattr(import_module("tuner.tune"), "hold_finals", spoilt)  # its package has a function of that name
+    outcome = tune(MODEL, platform(op_s="0.01"), tmp_path, options=QUICK)
+    assert outcome.winner.startswith("single:")  # 50 ms, where two devices take 40
+    assert outcome.rejected["search"] == 0.5
+    assert not outcome.outputs_match
 
 
 @pytest.mark.parametrize(

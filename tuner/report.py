@@ -69,6 +69,7 @@ class Outcome:
         outputs_match: Whether every plan's outputs agree with the reference engine's within the tolerance.
         largest_error: The largest difference from the reference engine.
         tolerance: What the platform's precision allows.
+        rejected: Plans whose outputs are off by more, with their errors; the winner is none of them unless all are.
         hand_over_s: Median time between devices, from the end of a segment to the start of one that sat waiting for
             its output, over all executions; None where nothing was handed over.
         assignments: Who runs what in the winner.
@@ -99,6 +100,7 @@ class Outcome:
     outputs_match: bool
     largest_error: float
     tolerance: float
+    rejected: Mapping[str, float] = field(default_factory=dict)
     hand_over_s: float | None = None
     assignments: tuple[Assignment, ...] = ()
     shared: tuple[SharedRun, ...] = ()
@@ -148,6 +150,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "outputs_match": outcome.outputs_match,
         "largest_error": outcome.largest_error,
         "tolerance": outcome.tolerance,
+        "rejected": dict(outcome.rejected),
         "median_hand_over_s": outcome.hand_over_s,
         "plans": {
             plan.name: {
@@ -224,7 +227,10 @@ def exactness(outcome: Outcome) -> str:
     words = (
         "Outputs match the reference engine" if outcome.outputs_match else "OUTPUTS DIFFER from the reference engine"
     )
-    return f"{words}: largest error {outcome.largest_error:.1e}, tolerance {outcome.tolerance:.0e}."
+    rejected = ", ".join(f"{name} ({error:.1e})" for name, error in outcome.rejected.items())
+    return f"{words}: largest error {outcome.largest_error:.1e}, tolerance {outcome.tolerance:.0e}." + (
+        f" Rejected: {rejected}." if rejected else ""
+    )
 
 
 PLAN_COLUMNS = ("plan", "simulated", "measured", "95 % interval", "error", "speed-up", "segments", "splits")

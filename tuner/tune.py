@@ -228,7 +228,8 @@ def judge(
 ) -> Outcome:
     """Put simulated beside measured for every scheduler and name the winner: the best measured, the simplest of ties.
 
-    Simpler is on fewer devices; then with fewer operators shared, by splits; then in fewer segments; then faster.
+    Simpler is on fewer devices; then with fewer operators shared, by splits; then in fewer segments; then faster. Plans
+    whose outputs are off by more than the tolerance are rejected, unless all are.
     """
     found = by_scheduler(finalists)
     rows = {
@@ -245,12 +246,15 @@ def judge(
         )
         for name, finalist in found.items()
     }
-    fastest = found[min(rows.values(), key=lambda row: row.measured_s).name].execution
-    tied = [row for row in rows.values() if ties_with(found[row.name].execution, fastest)]
+    tolerance = allowed_error(platform, finalists)
+    errors = {name: finalist.execution.largest_error for name, finalist in found.items()}
+    rejected = {name: error for name, error in errors.items() if error > tolerance}
+    sound = [row for row in rows.values() if row.name not in rejected] or list(rows.values())
+    fastest = found[min(sound, key=lambda row: row.measured_s).name].execution
+    tied = [row for row in sound if ties_with(found[row.name].execution, fastest)]
     winner = min(tied, key=lambda row: (row.num_devices, row.num_splits, row.num_segments, row.measured_s))
     won = found[winner.name]
     planned = planned_model(model, won.plan)
-    tolerance = allowed_error(platform, finalists)
     largest_error = max(finalist.execution.largest_error for finalist in finalists.values())
     hand_over_s = [each_s for finalist in finalists.values() for each_s in finalist.execution.hand_over_s]
     return Outcome(
@@ -263,6 +267,7 @@ def judge(
         outputs_match=largest_error <= tolerance,
         largest_error=largest_error,
         tolerance=tolerance,
+        rejected=rejected,
         hand_over_s=summarize(hand_over_s).median_s if hand_over_s else None,
         assignments=who_runs_what(planned.graph, won.plan, won.execution.typical, platform, planned.wholes),
         shared=shared_runs(model, won.plan),
