@@ -20,6 +20,7 @@ from hetsim.model.onnx_import import Model
 from hetsim.model.split import Axis, Split, rewrite
 
 FORMAT = 1
+_BRINGS_TOGETHER = ("slice ", "concat ")  # how operators begin that a split adds (hetsim/model/split/rewrite.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ class Segment:
 
     @property
     def label(self) -> str:
-        """A short name for people: the first operator and how many follow."""
-        return self.ops[0] if len(self.ops) == 1 else f"{self.ops[0]} +{len(self.ops) - 1}"
+        """A short name for people: the first operator and how many others; one that computes, if there is any."""
+        shown = next((op for op in self.ops if not op.startswith(_BRINGS_TOGETHER)), self.ops[0])
+        return shown if len(self.ops) == 1 else f"{shown} +{len(self.ops) - 1}"
 
 
 @dataclass(frozen=True, kw_only=True)
