@@ -111,8 +111,8 @@ def plan_problem(model: Model, platform: Platform, profile: Profile | None, plan
     zero-copy links take no time for bytes.
     """
     model = planned_model(model, plan)
-    hypothetical = any(platform.device(segment.device).source is not None for segment in plan.segments)
-    context = None if profile is None or hypothetical else plan_context(profile, plan)
+    hypothetical = {device.name for device in platform.hypothetical_devices}
+    context = None if profile is None or not hypothetical.isdisjoint(plan.queues) else plan_context(profile, plan)
     if profile is None or context is None:
         return make_problem(model, platform, profile)
     return _context_problem(model, platform, profile, context)

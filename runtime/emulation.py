@@ -55,7 +55,7 @@ class Emulation:
     """What emulated devices take and hand out.
 
     Attributes:
-        model: The model.
+        model: The model, rewritten as the plans to load rest on it.
         devices: Names of the emulated devices.
         problem: How long segments take on them, and what the links are (:mod:`hetsim.acted`).
         inputs: The model's inputs by tensor: what emulated devices hand out is right for these alone.
@@ -122,7 +122,7 @@ class Emulation:
         wanted = {i: self._handed_out(flow, step) for i, step in steps.items()}
         missing = [name for i in steps for name in wanted[i] if name not in self._tensors]
         if missing:
-            self._tensors.update(evaluate(self.model.proto, self.inputs, list(dict.fromkeys(missing))))
+            self._tensors.update(evaluate(self.model.standalone_proto(), self.inputs, list(dict.fromkeys(missing))))
         return {i: self._write(step, wanted[i], folder) for i, step in steps.items()}
 
     def _acts_out(self, source: str, target: str) -> bool:

@@ -184,6 +184,9 @@ def test_a_problem_file_s_plan_is_explained_as_json(place: Path) -> None:
 def test_what_if_is_planned_simulated_and_executed_and_said_to_be_hypothetical(place: Path) -> None:
     model = ("net.onnx", *FAKE)
     profiled = (*model, "--profile", "p.jsonl")
+    _write_plan(place / "second.json", {"npu1": [" ".join(OPS)]})
+    answer = hetsim("simulate", *profiled, "--plan", "second.json", "--set", "npu.count=2", cwd=place)
+    assert "npu1 (hypothetical): 5 of 5 operators" in answer.stdout, answer.stderr
     two = ("--set", "npu.count=2", "--set", "npu.speed=1e-3")
     planned = hetsim("plan", *profiled, "--scheduler", "exact", *two, "--out", "two.json", cwd=place)
     assert planned.returncode == 0, planned.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,16 @@ def test_unknown_device_lists_those_there_are() -> None:
 def test_with_devices_replaces_by_name_and_keeps_the_order() -> None:
     changed = FULL.with_devices(Device(name="cpu", kind="cpu", backend="fake"))
     assert [device.backend for device in changed.devices] == ["fake", "openvino"]
+
+
+def test_a_device_alone_keeps_what_the_platform_says_of_it_and_of_no_other() -> None:
+    platform = replace(
+        parse_platform(TWO_DEVICES, source="pair"),
+        links={("cpu", "npu"): Link(setup_s=1e-6)},
+        memory=Memory(alone_bytes_per_s={"cpu": 1e9, "npu": 2e9}, shared_bytes_per_s=2.5e9),
+    )
+    alone = platform.only("cpu")
+    assert (alone.devices, alone.links) == ((platform.device("cpu"),), {})
+    assert alone.memory == Memory(alone_bytes_per_s={"cpu": 1e9}, shared_bytes_per_s=2.5e9)
+    with pytest.raises(PlatformError, match="no device 'gpu'"):
+        platform.only("gpu")

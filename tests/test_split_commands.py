@@ -57,6 +57,15 @@ def test_each_command_takes_a_plan_with_splits(place: Path, capfd: pytest.Captur
     assert "conv" in capfd.readouterr().out
 
 
+def test_a_changed_device_is_emulated_in_a_plan_with_splits(place: Path) -> None:
+    outputs = []
+    for number, changes in enumerate(((), ("--set", "npu.speed=2", "--profile", str(place / "p.jsonl")))):
+        made = place / f"changed{number}.npz"
+        command(place, "run", "--plan", str(place / "plan.json"), "--outputs", str(made), *changes)
+        outputs.append(np.load(made)["y"])
+    assert np.allclose(*outputs, rtol=0, atol=1e-5 * float(np.abs(outputs[0]).max()))
+
+
 def test_what_a_plan_with_splits_cannot_do_another_device_finishes(place: Path) -> None:
     (place / "failing.toml").write_text(format_platform(fake_platform(fail="conv1[rows 4:16]")))
     outputs = []

@@ -299,18 +299,26 @@ class Platform:
                 f"no device of platform {self.name!r} can be measured: {', '.join(self.device_names)} are "
                 "hypothetical; plan and simulate with it, which needs no profile"
             )
-        names = [device.name for device in kept]
+        return self._with_only(kept)
+
+    def only(self, name: str) -> Platform:
+        """The platform of that device alone.
+
+        Raises:
+            PlatformError: If it has no such device.
+        """
+        return self._with_only((self.device(name),))
+
+    def _with_only(self, kept: tuple[Device, ...]) -> Platform:
+        """The platform without its other devices and what it says of them."""
+        names = {device.name for device in kept}
         alone = {name: value for name, value in self.memory.alone_bytes_per_s.items() if name in names}
         return replace(
             self,
             devices=kept,
-            links={pair: link for pair, link in self.links.items() if pair[0] in names and pair[1] in names},
+            links={pair: link for pair, link in self.links.items() if names.issuperset(pair)},
             memory=replace(self.memory, alone_bytes_per_s=alone),
         )
-
-    def only(self, name: str) -> Platform:
-        """The platform of that device alone."""
-        return replace(self, devices=(self.device(name),), links={})
 
     def with_devices(self, *devices: Device) -> Platform:
         """The same platform with devices of the same names replaced."""
