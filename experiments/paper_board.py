@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.board_assumptions import ASSUMPTIONS
+from experiments.published import PUBLISHED
 from experiments.records import Record, Settings, fill, model_names, read_rows
 from hetsim.costs import make_problem
 from hetsim.machine.platform import load_platform
@@ -57,14 +58,6 @@ OVER = {
     INDIVIDUAL: "over individual profiles",
 }
 """Baselines, in words."""
-PUBLISHED: Mapping[tuple[str, str], float] = {
-    ("squeezenet", TYPE_BASED): 0.0503,
-    ("squeezenet", INDIVIDUAL): 0.0273,
-    ("resnet18", INDIVIDUAL): 0.0536,
-    ("resnet50", INDIVIDUAL): 0.0718,
-}
-"""By network and baseline, how much better the paper says that PartitionTuner is."""
-
 FACTORS = (0.5, 2.0)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

@@ -28,7 +28,7 @@ from experiments.records import Record, Settings, model_label, model_names
 from hetsim.errors import PlatformError
 from hetsim.machine.platform import DEFAULT_PLATFORM, Device, Platform, load_platform
 from hetsim.model import Model, load_model, random_inputs
-from hetsim.plan import Plan, Segment
+from hetsim.plan import whole_plan
 from hetsim.statistics import summarize
 from runtime import Runtime
 from tuner.exits import run_to_exit
@@ -107,12 +107,10 @@ def compare(model: Model, platform: Platform, turns: int, stages: Stages) -> lis
         onnx.save(model.proto, model_path)
         np.savez(inputs_path, **inputs)  # type: ignore[arg-type]
         for device in platform.devices:
-            whole = Segment(device.name, tuple(op.name for op in model.graph.ops))
-            plan = Plan(model=model.name, queues={device.name: (whole,)})
             with (
                 stages.stage(f"{model.name} on {device.name}") as report,
                 DirectEngine(device, model_path, inputs_path) as direct,
-                runtime.load(model, plan) as session,
+                runtime.load(model, whole_plan(model.graph, device.name)) as session,
             ):
                 sides: list[tuple[list[float], list[float]]] = []
                 for turn in range(turns + 1):  # the first warms up

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +25,7 @@ import typer
 from rich.console import Console
 
 from experiments.profiles import calibrated
+from experiments.published import PUBLISHED
 from experiments.records import Record, Settings, fill, model_label, model_names, read_rows, write_rows
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
 from hetsim.model import Model, zoo_names
@@ -38,15 +39,6 @@ from tuner.tune import BASELINES, Options, tune
 
 COMMAND = "python -m experiments.speedup"
 OURS, WHOLE, REFERENCE, SINGLE = "ours", "ours_without_splits", "reference:", "single:"
-
-PUBLISHED_PERCENT: Mapping[tuple[str, str], float] = {
-    ("squeezenet", "type_based"): 5.03,
-    ("squeezenet", "individual"): 2.73,
-    ("resnet18", "individual"): 5.36,
-    ("resnet50", "individual"): 7.18,
-}
-"""By network and baseline, the gain of PartitionTuner's plans on a Cortex-A53 with a VTA: Yu et al., ETRI Journal
-45(2), 2023."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -265,11 +257,16 @@ def gains(lines: Sequence[SpeedupLine]) -> list[GainLine]:
                 efficiency_percent=None if ideal_s is None else 100 * ideal_s / ours_s,
                 partition_tuner_over_type_based_percent=_gain(took_s["type_based"], theirs_s),
                 partition_tuner_over_individual_percent=_gain(took_s["individual"], theirs_s),
-                published_over_type_based_percent=PUBLISHED_PERCENT.get((model, "type_based")),
-                published_over_individual_percent=PUBLISHED_PERCENT.get((model, "individual")),
+                published_over_type_based_percent=_published_percent(model, "type_based"),
+                published_over_individual_percent=_published_percent(model, "individual"),
             )
         )
     return found
+
+
+def _published_percent(model: str, baseline: str) -> float | None:
+    published = PUBLISHED.get((model, baseline))
+    return None if published is None else round(100 * published, 2)
 
 
 def in_words(lines: Sequence[GainLine]) -> list[str]:

@@ -102,6 +102,12 @@ class Plan:
         return hashlib.sha256(content).hexdigest()[:16]
 
 
+def whole_plan(graph: Graph, device: str, *, model_hash: str = "", scheduler: str = "") -> Plan:
+    """The whole graph as one segment of one device."""
+    segment = Segment(device, tuple(op.name for op in graph.ops))
+    return Plan(model=graph.name, queues={device: (segment,)}, model_hash=model_hash, scheduler=scheduler)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One segment of a plan and what it waits for.

@@ -6,8 +6,6 @@ rest holds; every further line is one record, appended whole. A line cut short b
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ import msgspec
 
 from hetsim.errors import ProfileError
 from hetsim.files import read_bounded
+from hetsim.lines_file import LinesFile
 from hetsim.statistics import Summary, summarize
 
 _MAX_BYTES = 1 << 30
@@ -239,28 +238,13 @@ class ProfileFile:
     """
 
     def __init__(self, path: Path, header: Header) -> None:
+        self._file = LinesFile(path, what=f"profile {path}", error=ProfileError)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(path, "a+b")  # noqa: SIM115  (closed by __exit__)
-        except OSError as error:
-            raise ProfileError(f"cannot write profile {path}: {error.strerror}; choose another folder") from None
-        try:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ProfileError(
-                    f"profile {path} is being written by another process; wait for it or choose another folder"
-                ) from None
-            self._file.seek(0)
-            content = self._file.read()
-            whole = content[: content.rfind(b"\n") + 1]
-            if whole:
-                self.profile = parse_profile(whole, source=str(path))
+            if self._file.whole:
+                self.profile = parse_profile(self._file.whole, source=str(path))
                 check_header(self.profile.header, header, source=str(path))
-                if len(whole) < len(content):  # a line cut short by a crash
-                    self._file.truncate(len(whole))
-            else:
-                self._file.truncate(0)
+            self._file.drop_rest()
+            if not self._file.whole:
                 self.profile = Profile(header=header)
                 self._append(header)
         except BaseException:
@@ -281,9 +265,7 @@ class ProfileFile:
         self.profile.add(record)
 
     def _append(self, record: Record) -> None:
-        self._file.write(msgspec.json.encode(record) + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._file.append(msgspec.json.encode(record) + b"\n")
 
 
 def parse_profile(content: bytes, *, source: str) -> Profile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hetsim.model import Model, random_inputs
-from hetsim.plan import Plan, Segment
+from hetsim.plan import whole_plan
 from hetsim.profile import Profile
 from hetsim.statistics import Summary, summarize
 from runtime.devices import RefusedError, Runtime
@@ -58,9 +58,8 @@ def recheck(
         if before is None:
             continue
         report(number / len(runtime.platform.devices), f"{device}: whole, again")
-        plan = Plan(model=model.graph.name, queues={device: (Segment(device, ops),)})
         try:
-            walks = walk(runtime, model, plan, random_inputs(model), effort)
+            walks = walk(runtime, model, whole_plan(model.graph, device), random_inputs(model), effort)
         except RefusedError:
             continue
         now = summarize([float(one.occupied_s[0]) for one in walks])

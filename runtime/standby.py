@@ -7,16 +7,14 @@ from contextlib import contextmanager
 
 from hetsim.machine.platform import Platform
 from hetsim.model import Model
-from hetsim.plan import Plan, Segment
+from hetsim.plan import Plan, whole_plan
 from runtime.devices import Runtime
 from runtime.session import Session
 
 
 def standby_plan(model: Model, device: str) -> Plan:
     """The whole model as one segment of that device."""
-    ops = tuple(op.name for op in model.graph.ops)
-    queues = {device: (Segment(device, ops),)}
-    return Plan(model=model.name, model_hash=model.hash, queues=queues, scheduler=f"standby:{device}")
+    return whole_plan(model.graph, device, model_hash=model.hash, scheduler=f"standby:{device}")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from rich.console import Console
 from hetsim.errors import ModelError
 from hetsim.load import Load
 from hetsim.model import Model, load_model
+from hetsim.plan import Plan, load_plan, planned_model
 from hetsim.timeline import Timeline
 from hetsim.what_if import WhatIf
 
@@ -87,6 +88,17 @@ def read_model(name: str, shapes: list[str]) -> Model:
         ModelError: If there is no such model, or a shape is none.
     """
     return load_model(name, shapes=dict(map(_shape, shapes)))
+
+
+def read_plan(model: Model, path: Path) -> tuple[Model, Plan]:
+    """The plan in a file, and the model as it is rewritten for it.
+
+    Raises:
+        PlanError: If the file is missing or malformed, or its rewrites are impossible.
+    """
+    plan = load_plan(path)
+    planned = planned_model(model, plan)
+    return planned, plan.in_order(planned.graph)
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:

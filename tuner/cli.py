@@ -26,7 +26,6 @@ from hetsim.machine.fingerprint import available_cores, machine_fingerprint
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, builtin_platforms, format_platform, load_platform
 from hetsim.model import random_inputs, zoo_names
 from hetsim.pictures import draw_comparison, draw_timelines
-from hetsim.plan import load_plan, planned_model
 from hetsim.profile import ProfileFile
 from hetsim.simulate import simulate as simulate_plan
 from hetsim.statistics import summarize
@@ -53,6 +52,7 @@ from tuner.arguments import (
     ShapeOption,
     hypothesis,
     read_model,
+    read_plan,
     say,
     say_load,
     screen,
@@ -220,9 +220,7 @@ def run(
     """Execute a plan on the devices, one inference after the other or under a load; changed devices are emulated."""
     whole, where = read_model(model, shape), load_platform(platform)
     load = parse_load(requests, every, in_flight)
-    read = load_plan(plan)
-    found = planned_model(whole, read)
-    read = read.in_order(found.graph)
+    found, read = read_plan(whole, plan)
     given = random_inputs(found, seed=seed) if inputs is None else _read_inputs(inputs)
     changes = parse_what_if(what_if)
     emulation = None
@@ -280,10 +278,8 @@ def compare(
     what_if: SetOption = [],  # noqa: B006
 ) -> None:
     """Simulate a plan, execute it, and say where the difference comes from; changed devices are emulated."""
-    found, where = read_model(model, shape), load_platform(platform)
-    read = load_plan(plan)
-    found = planned_model(found, read)
-    read = read.in_order(found.graph)
+    where = load_platform(platform)
+    found, read = read_plan(read_model(model, shape), plan)
     measured, warnings = profile_for(found, where, profile, force=force)
     given, changes, emulation = random_inputs(found), parse_what_if(what_if), None
     if changes or without_engine(where):

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hetsim.costs import plan_problem
-from hetsim.machine.platform import Device, Memory, Platform
+from hetsim.machine.platform import Device, Platform
 from hetsim.model import Model
-from hetsim.plan import Plan, Segment
+from hetsim.plan import Plan, whole_plan
 from hetsim.profile import ProfileFile
 from hetsim.simulate import simulate
 from hetsim.statistics import Summary, summarize
@@ -250,12 +250,8 @@ def engines_alone(
 
 
 def _single(platform: Platform, device: Device, model: Model, inputs: Mapping[str, Array], pace: Pace) -> Summary:
-    only = replace(platform, devices=(device,), links={}, memory=Memory(), calibration=None)
-    plan = Plan(
-        model=model.graph.name,
-        queues={device.name: (Segment(device.name, tuple(op.name for op in model.graph.ops)),)},
-    )
-    with Runtime(only) as runtime, runtime.load(model, plan) as session:
+    only = platform.with_devices(device).only(device.name)
+    with Runtime(only) as runtime, runtime.load(model, whole_plan(model.graph, device.name)) as session:
         session.run(inputs)
         runs = pace.turns(session.run(inputs).latency_s) * _RUNS_PER_TURN
         return summarize([session.run(inputs).latency_s for _ in range(runs)])

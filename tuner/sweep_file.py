@@ -5,9 +5,6 @@ JSON lines: a header that says what the sweep was, then a point and its result a
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +13,7 @@ from typing import Any, Self
 import msgspec
 
 from hetsim.errors import SweepError
+from hetsim.lines_file import LinesFile
 
 FORMAT = 1
 _SYNC_S = 1.0
@@ -68,25 +66,15 @@ class SweepFile:
 
     def __init__(self, path: Path, header: Header) -> None:
         self.results: dict[bytes, bytes] = {}
-        self._synced_s = time.monotonic()
+        self._file = LinesFile(path, what=f"results {path}", error=SweepError, sync_s=_SYNC_S)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(path, "a+b")  # noqa: SIM115  (closed by __exit__)
-        except OSError as error:
-            raise SweepError(f"cannot write results to {path}: {error.strerror}; choose another file") from None
-        try:
-            self._lock(path)
-            self._file.seek(0)
-            content = self._file.read()
-            whole = content[: content.rfind(b"\n") + 1]
-            if whole:
-                self._parse(whole, header, path)
-            elif not key_of(header).startswith(content):
+            if self._file.whole:
+                self._parse(self._file.whole, header, path)
+            elif not key_of(header).startswith(self._file.rest):
                 raise SweepError(f"{path} does not begin as a sweep's results do; choose another file")
-            if len(whole) < len(content):  # a line cut short by a crash
-                self._file.truncate(len(whole))
-            if not whole:
-                self._append(key_of(header) + b"\n")
+            self._file.drop_rest()
+            if not self._file.whole:
+                self._file.append(key_of(header) + b"\n")
         except BaseException:
             self._file.close()
             raise
@@ -97,29 +85,13 @@ class SweepFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.fsync(self._file.fileno())
         self._file.close()
 
     def add(self, results: Iterable[tuple[bytes, bytes]]) -> None:
         """Append points and their results, both in JSON; they are in the file when this returns."""
         pairs = dict(results)
-        self._append(b"".join(b'{"point":%b,"result":%b}\n' % pair for pair in pairs.items()))
+        self._file.append(b"".join(b'{"point":%b,"result":%b}\n' % pair for pair in pairs.items()))
         self.results.update(pairs)
-
-    def _append(self, content: bytes) -> None:
-        self._file.write(content)
-        self._file.flush()
-        if time.monotonic() - self._synced_s > _SYNC_S:
-            os.fsync(self._file.fileno())
-            self._synced_s = time.monotonic()
-
-    def _lock(self, path: Path) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SweepError(
-                f"{path} is being written by another process; wait for it or choose another file"
-            ) from None
 
     def _parse(self, content: bytes, header: Header, path: Path) -> None:
         first, *lines = content.split(b"\n")[:-1]
