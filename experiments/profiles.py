@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from experiments.records import Settings
 from hetsim.errors import PlatformError
 from hetsim.files import write_atomically
 from hetsim.machine.platform import Host, Memory, Platform, format_platform, load_platform
@@ -17,6 +18,7 @@ from runtime.calibrate import calibrate
 from runtime.profiler import Effort, covers_are_there, make_header, profile_covers
 from tuner.progress import Stages
 from tuner.readiness import check_machine, check_profile
+from tuner.tune import Options
 
 
 def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
@@ -76,6 +78,18 @@ def profile_of(model: Model, platform: Platform, folder: Path, *, effort: Effort
             return found
     with profiled(model, platform, folder, effort=effort, stages=stages) as (_, file):
         return file.profile
+
+
+def tuning_settings(platform: Platform, options: Options) -> Settings:
+    """What results rest on that come of tuning networks: they are not mixed with others."""
+    return {
+        "platform": platform.name,
+        "seed": options.seed,
+        "rounds": options.rounds,
+        "max_evaluations": options.max_evaluations,
+        "repeats": options.effort.repeats,
+        "runs": options.pace.num_runs,
+    }
 
 
 def _uncalibrated(platform: Platform) -> Platform:

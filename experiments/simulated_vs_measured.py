@@ -25,7 +25,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from experiments.profiles import calibrated, profiled
+from experiments.profiles import calibrated, profiled, tuning_settings
 from experiments.records import Record, Settings, fill, model_label, model_names, read_rows, write_rows
 from hetsim.costs import make_problem
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
@@ -180,15 +180,7 @@ def compare(
         OSError: If the folder cannot be written.
     """
     options, stages = options or Options(), stages or Silent()
-    settings: Settings = {
-        "platform": platform.name,
-        "seed": options.seed,
-        "rounds": options.rounds,
-        "max_evaluations": options.max_evaluations,
-        "repeats": options.effort.repeats,
-        "runs": options.pace.num_runs,
-        "random": num_random,
-    }
+    settings: Settings = {**tuning_settings(platform, options), "random": num_random}
     path = out / "plans.csv"
     record = Record(path, PlanLine, settings=settings, command=shlex.join(options.command))
     if any(not record.has(model_label(name)) for name in models):

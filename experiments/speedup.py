@@ -24,9 +24,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from experiments.profiles import calibrated
+from experiments.profiles import calibrated, tuning_settings
 from experiments.published import PUBLISHED
-from experiments.records import Record, Settings, fill, model_label, model_names, read_rows, write_rows
+from experiments.records import Record, fill, model_label, model_names, read_rows, write_rows
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
 from hetsim.model import Model, zoo_names
 from hetsim.pictures import Bar, Group, draw_bars
@@ -151,16 +151,8 @@ def measure(
         OSError: If the folder cannot be written.
     """
     options, stages = options or Options(), stages or Silent()
-    settings: Settings = {
-        "platform": platform.name,
-        "seed": options.seed,
-        "rounds": options.rounds,
-        "max_evaluations": options.max_evaluations,
-        "repeats": options.effort.repeats,
-        "runs": options.pace.num_runs,
-    }
     path = out / "speedup.csv"
-    record = Record(path, SpeedupLine, settings=settings, command=shlex.join(options.command))
+    record = Record(path, SpeedupLine, settings=tuning_settings(platform, options), command=shlex.join(options.command))
     if any(not record.has(model_label(name)) for name in models):
         platform = calibrated(platform, out, stages=stages)
 

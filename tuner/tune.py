@@ -119,15 +119,9 @@ def tune(
         with stages.stage("reference") as report:
             report(0.0, "the right answer, from the reference engine")
             truth = find_truth(model, seed=options.seed)
-        if platform.calibration is None:
-            with stages.stage("calibrate") as report:
-                platform = calibrate(runtime, progress=report)
-        write_atomically(out / "platform.toml", format_platform(platform).encode())
+        platform = with_calibration(runtime, platform, out, stages)
         with ProfileFile(out / "profile.jsonl", make_header(runtime, model)) as file:
-            warnings += check_profile(runtime, model, file.profile, effort=options.effort, stages=stages)
-            with stages.stage("profile") as report:
-                profile_covers(runtime, model, file, effort=options.effort, progress=report)
-            stages.say(f"profiled {file.profile.num_segments} segments, {file.profile.num_samples} samples")
+            warnings += measure_covers(runtime, model, file, options, stages)
             plans, found = plan_all(runtime, model, platform, file, options, stages, started_s=started_s)
             with stages.stage("execute") as report:
                 finalists = hold_finals(
@@ -138,6 +132,36 @@ def tune(
     outcome = replace(judge(model, platform, finalists, alone, found, options), warnings=warnings)
     leave(out, model, platform, finalists, outcome)
     return outcome
+
+
+def with_calibration(runtime: Runtime, platform: Platform, out: Path, stages: Stages) -> Platform:
+    """The platform with measured numbers, its own or new ones, which is put into ``out/platform.toml``.
+
+    Raises:
+        DeviceError: If a device failed.
+        OSError: If the file cannot be written.
+    """
+    if platform.calibration is None:
+        with stages.stage("calibrate") as report:
+            platform = calibrate(runtime, progress=report)
+    write_atomically(out / "platform.toml", format_platform(platform).encode())
+    return platform
+
+
+def measure_covers(
+    runtime: Runtime, model: Model, file: ProfileFile, options: Options, stages: Stages
+) -> tuple[str, ...]:
+    """Bring a profile's covers up to date; returns warnings, if what it holds already is no longer so.
+
+    Raises:
+        ProblemError: If an operator runs on no device.
+        DeviceError: If a device failed.
+    """
+    warnings = check_profile(runtime, model, file.profile, effort=options.effort, stages=stages)
+    with stages.stage("profile") as report:
+        profile_covers(runtime, model, file, effort=options.effort, progress=report)
+    stages.say(f"profiled {file.profile.num_segments} segments, {file.profile.num_samples} samples")
+    return warnings
 
 
 def plan_all(

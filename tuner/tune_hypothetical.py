@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from hetsim.files import write_atomically
-from hetsim.machine.platform import Platform, format_platform
+from hetsim.machine.platform import Platform
 from hetsim.model import Model
 from hetsim.plan import Plan
 from hetsim.profile import ProfileFile
 from hetsim.simulate import simulate
 from hetsim.what_if import WhatIf
 from runtime import RefusedError, Runtime
-from runtime.calibrate import calibrate
-from runtime.profiler import make_header, profile_covers
+from runtime.profiler import make_header
 from scheduler.registry import make_plan
 from tuner.finals import Finalist, execute
 from tuner.hypothetical import Hypothetical, check_executable, hypothetical
 from tuner.progress import Silent, Stages
+from tuner.readiness import check_machine
 from tuner.report import Outcome
 from tuner.rounds import Found
 from tuner.truth import find_truth
-from tuner.tune import Options, executed_names, judge, leave
+from tuner.tune import Options, executed_names, judge, leave, measure_covers, with_calibration
 
 
 def tune_hypothetical(
@@ -46,18 +46,13 @@ def tune_hypothetical(
     options, stages = options or Options(), stages or Silent()
     what_if.platform(platform)  # before any time is spent
     check_executable(what_if)
+    warnings = check_machine(platform, stages)
     truth = find_truth(model, seed=options.seed)
     out.mkdir(parents=True, exist_ok=True)
     with Runtime(platform) as runtime:
-        if platform.calibration is None:
-            with stages.stage("calibrate") as report:
-                platform = calibrate(runtime, progress=report)
-        write_atomically(out / "platform.toml", format_platform(platform).encode())
-        with (
-            ProfileFile(out / "profile.jsonl", make_header(runtime, model)) as file,
-            stages.stage("profile") as report,
-        ):
-            profile_covers(runtime, model, file, effort=options.effort, progress=report)
+        platform = with_calibration(runtime, platform, out, stages)
+        with ProfileFile(out / "profile.jsonl", make_header(runtime, model)) as file:
+            warnings += measure_covers(runtime, model, file, options, stages)
             profile = file.profile
     machine = hypothetical(model, platform, profile, what_if, truth.inputs)
     with stages.stage("plan") as report:
@@ -91,7 +86,8 @@ def tune_hypothetical(
         for (digest, plan), execution in zip(distinct.items(), executions, strict=True)
     }
     by_name = {name: finalists[plan.digest] for name, plan in plans.items()}
-    outcome = judge(model, machine.platform, by_name, {}, Found(plans={}, rounds=(), ended=""), options)
+    nothing = Found(plans={}, rounds=(), ended="")
+    outcome = replace(judge(model, machine.platform, by_name, {}, nothing, options), warnings=warnings)
     leave(out, model, machine.platform, by_name, outcome)
     return outcome
 
