@@ -1,7 +1,8 @@
 """What the makespan is made of: the chain of segments and hand-overs in which each begins as the one before it ends.
 
 The chain is read backwards from the segment that ends last. Before a segment comes whatever it started at the end of:
-the segment before it on its device, or a hand-over to it, or, where that took no time, the segment that made its input.
+the segment before it on its device, or a hand-over to it, or, where that took no time, the segment that made its input;
+or the copy for whose end a copy that takes no time had waited.
 Before a hand-over comes the segment that made the tensor, or, if the memory channel was taken then, the copy that held
 the channel. In the model nothing waits without somebody to wait for, so the chain has no gaps, and its length is the
 makespan. That the longest chain of a schedule decides its length is the idea of the critical path method: J. E. Kelley,
@@ -84,6 +85,7 @@ class _Chain:
     def __init__(self, flow: Dataflow, timeline: Timeline, platform: Platform) -> None:
         ran = {(span.device, span.ops): span for span in timeline.compute}
         self._flow = flow
+        self._platform = platform
         try:
             self._runs = [ran[step.segment.device, step.segment.ops] for step in flow.steps]
         except KeyError as error:
@@ -121,6 +123,8 @@ class _Chain:
             arriving = self._arriving_at(step, tensor, maker)
             if (self._runs[maker] if arriving is None else arriving).end_s == start_s:
                 return maker if arriving is None else arriving
+            if arriving is None and start_s in self._ending and self._copied(step, maker):
+                return self._ending[start_s]
         if start_s > 0:
             raise PlanError(f"nothing ends when segment {step.segment.label!r} starts; is the timeline of this plan?")
         return None
@@ -129,6 +133,11 @@ class _Chain:
         if self._runs[maker].device == step.segment.device:
             return None
         return self._arriving.get((step.segment.device, tensor))
+
+    def _copied(self, step: Step, maker: int) -> bool:
+        """Whether what the maker hands over is copied; a copy that takes no time can still have waited for others."""
+        source, target = self._runs[maker].device, step.segment.device
+        return source != target and self._platform.link(source, target).mode == "copy"
 
     def _was_made(self, hand_over: Span) -> bool:
         """Whether a hand-over was under way as soon as its tensor was made."""

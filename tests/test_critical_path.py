@@ -59,6 +59,21 @@ def test_a_copy_that_waits_for_the_channel_follows_the_copy_that_holds_it() -> N
     assert names(path_of(problem, plan)) == ["a", "a.out", "b.out", "c"]
 
 
+def test_a_copy_that_takes_no_time_still_waits_for_the_copy_that_holds_the_channel() -> None:
+    # a ends at 1; its copy to the gpu holds the channel from 1 to 3, that to the npu takes nothing, and comes after:
+    # c 3..4 behind a copy that has no span.
+    graph = graph_of({"a": (), "b": ("a",), "c": ("a",)}, num_bytes={"a": 0})
+    platform = platform_of("cpu", "gpu", "npu", setup_s=2.0, copy=True)
+    links = dict(platform.links) | {("cpu", "npu"): replace(platform.link("cpu", "npu"), setup_s=0.0)}
+    problem = problem_of(
+        graph, {"a": {"cpu": 1.0}, "b": {"gpu": 0.5}, "c": {"npu": 1.0}}, replace(platform, links=links)
+    )
+    plan = plan_of(graph, ("cpu", "a"), ("gpu", "b"), ("npu", "c"))
+    path = path_of(problem, plan)
+    assert names(path) == ["a", "a.out", "c"]
+    assert [(span.start_s, span.end_s) for span in path] == [(0, 1), (1, 3), (3, 4)]
+
+
 def test_a_path_is_that_of_one_simulated_inference_by_this_plan() -> None:
     problem = problem_of(FORK, FORK_COSTS, platform_of("cpu", "npu"))
     timeline = simulate(problem, FORK_PLAN)
