@@ -53,6 +53,8 @@ class Runtime:
         cache_bytes: Weights of compiled segments that each worker may keep although no loaded plan needs them.
         stall_s: A request that takes longer than this is given up, and the process that holds it up is ended; a
             message that nobody answers is given up likewise.
+        slow_s: The least that a segment is given whose runs a session has seen; it is given up when it takes longer
+            than this and than fifty times the longest of them (:mod:`runtime.patience`).
 
     Raises:
         PlatformError: If an engine or core that the platform names is not here.
@@ -66,9 +68,11 @@ class Runtime:
         idle_spin_s: float = 5e-3,
         cache_bytes: int = 256 * 2**20,
         stall_s: float = 30.0,
+        slow_s: float = 0.4,
     ) -> None:
         self.platform = platform
         self.stall_s = stall_s
+        self.slow_s = slow_s
         self._folder = tempfile.TemporaryDirectory(prefix="hetsim-")
         self._stores: dict[str, SegmentStore] = {}
         self._workers: dict[str, Worker] = {}
@@ -123,6 +127,7 @@ class Runtime:
         num_slots: int = 1,
         on_compiled: Callable[[tuple[str, ...]], None] | None = None,
         emulation: Emulation | None = None,
+        check_numbers: bool = False,
     ) -> Session:
         """Compile a plan's segments on their devices, all devices at once.
 
@@ -132,6 +137,7 @@ class Runtime:
             num_slots: Requests that may be in flight, each with memory of its own.
             on_compiled: Told the operators of each segment that has been compiled.
             emulation: What emulated devices take and hand out; needed where the platform has any.
+            check_numbers: Look through all that segments make, which takes time; one that makes NaN has failed.
 
         Raises:
             PlanError: If the plan is not valid for the model, or memory for its tensors cannot be had.
@@ -154,6 +160,7 @@ class Runtime:
             self.platform.device_names,
             hand_overs=hand_overs,
             emulated=None if emulation is None else emulation.write_segments(flow, store.folder),
+            check_numbers=check_numbers,
         )
         arena = Arena(layout)
         self._num_sessions += 1
@@ -232,6 +239,10 @@ class Runtime:
     def stopped(self, session: Session) -> tuple[str, ...]:
         """Those of the session's devices whose processes a signal has stopped."""
         return tuple(name for name in session.device_names if name in self._workers and self._workers[name].is_stopped)
+
+    def held_s(self, name: str) -> float:
+        """How long a device's process has been ready to run while others had its core, in seconds since it began."""
+        return self._workers[name].held_s if name in self._workers else 0.0
 
     def end(self, name: str) -> None:
         """End a device's process that does not come back; sessions that need it fail from now on."""
@@ -370,7 +381,7 @@ class Runtime:
             worker.process.wait(1.0)
         ops: tuple[str, ...] = ()
         if session is not None:
-            ops = session.running_on(self.platform.device_names.index(worker.device.name))
+            ops = session.running_on(worker.device.name)
             session.arena.words[ABORTED] = 1
         where = f" while running segment {ops[0]!r} of {len(ops)}" if ops else ""
         return DeviceError(

@@ -43,6 +43,14 @@ class Worker:
         return state in ("T", "t")
 
     @property
+    def held_s(self) -> float:
+        """How long the process's first thread has been ready to run while others had its core, in seconds."""
+        try:
+            return int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[1]) * 1e-9
+        except (OSError, IndexError):  # it is gone, or the kernel does not count
+            return 0.0
+
+    @property
     def fate(self) -> str:
         """How the process ended, in words."""
         code = self.process.poll()

@@ -51,10 +51,12 @@ class Program:
     Attributes:
         layout: Of the shared memory.
         tasks: In the order in which the device runs them.
+        check_numbers: Whether a segment that makes NaN is a failure.
     """
 
     layout: Layout
     tasks: tuple[Task, ...]
+    check_numbers: bool = False
 
 
 def build_programs(
@@ -66,6 +68,7 @@ def build_programs(
     *,
     hand_overs: Sequence[HandOver] = (),
     emulated: Mapping[int, Path] | None = None,
+    check_numbers: bool = False,
 ) -> dict[str, Program]:
     """Each device's program, for the devices that have work.
 
@@ -77,6 +80,7 @@ def build_programs(
         device_names: All devices of the platform; their order numbers them.
         hand_overs: Those that are acted out.
         emulated: By step of an emulated device, the file that stands for its segment.
+        check_numbers: Whether a segment that makes NaN is a failure.
     """
     paths = emulated or {}
     graph = flow.graph
@@ -107,4 +111,6 @@ def build_programs(
                 sends=tuple((number, one) for number, one in enumerate(hand_overs) if one.maker == i),
             )
         )
-    return {device: Program(layout=layout, tasks=tuple(own)) for device, own in tasks.items()}
+    return {
+        device: Program(layout=layout, tasks=tuple(own), check_numbers=check_numbers) for device, own in tasks.items()
+    }

@@ -19,6 +19,7 @@ from runtime.awaiting import Awaiting
 from runtime.backends.protocol import Array
 from runtime.emulation import Emulation
 from runtime.inference import Inference
+from runtime.patience import Patience, Run
 
 if TYPE_CHECKING:
     from runtime.devices import Runtime
@@ -68,6 +69,9 @@ class Session:
         self._finished: dict[int, Inference] = {}
         self._awaiting = Awaiting(self, _LOOK_S)
         self._stopped: tuple[str, ...] = ()  # the devices that were found stopped at the last look
+        self._patience = Patience(arena.layout.num_steps, runtime.slow_s)
+        self._looked_s = 0.0  # when was that
+        self._held_s: dict[str, float] = {}  # and how long each device's process had waited for a core until then
         self._failure: DeviceError | None = None
         self._closed = False
         graph = flow.graph
@@ -190,10 +194,10 @@ class Session:
         if under_way is not None:
             under_way.give = give
 
-    def running_on(self, device: int) -> tuple[str, ...]:
-        """Operators of the segment that a device (by number) is running, or nothing."""
-        current = int(self.arena.words[self.arena.layout.current(device)])
-        return self.flow.steps[current - 1].segment.ops if current else ()
+    def running_on(self, device: str) -> tuple[str, ...]:
+        """Operators of the segment that a device is running, or nothing."""
+        run = self._run_on(device)
+        return () if run is None else self.flow.steps[run[0]].segment.ops
 
     def close(self) -> None:
         """Free the session's memory here and on the devices; closing twice is harmless."""
@@ -234,6 +238,7 @@ class Session:
         """
         if not self.listen(timeout_s):
             self._check_stopped()
+            self._check_slow()
             self._check_stalled()
 
     def hear(self, device: str, message: tuple[Any, ...]) -> None:
@@ -258,13 +263,15 @@ class Session:
         slot = (request - 1) % self.num_slots
         layout = self.arena.layout
         words = self.arena.words[layout.stamp(slot, 0) : layout.stamp(slot + 1, 0)]
+        stamps_ns = np.array(words, dtype=np.int64).reshape(layout.num_steps, 2)
+        self._patience.learn(stamps_ns)
         outputs = {name: array.copy() for name, array in self._outputs[slot].items()}
         return Inference(
             outputs=outputs,
             taken_up_ns=under_way.taken_up_ns,
             submitted_ns=under_way.submitted_ns,
             collected_ns=time.monotonic_ns(),
-            stamps_ns=np.array(words, dtype=np.int64).reshape(layout.num_steps, 2),
+            stamps_ns=stamps_ns,
             flow=self.flow,
         )
 
@@ -291,7 +298,7 @@ class Session:
         self._stopped = stopped
         if again:
             name = again[0]
-            ops = self.running_on(self._runtime.platform.device_names.index(name))
+            ops = self.running_on(name)
             where = f" in segment {ops[0]!r} of {len(ops)}" if ops else ""
             self._give_up(DeviceError(f"the process of device {name!r} was stopped{where}", device=name, segment=ops))
 
@@ -302,14 +309,43 @@ class Session:
         self._runtime.end(failure.device)
         raise failure
 
+    def _check_slow(self) -> None:
+        """Give up on a device that has been in a segment for far longer than ever before.
+
+        A look counts for no more than the time between two, so that a machine that stood still is no fault; nor is
+        what a busy one makes a process wait for a core.
+        """
+        now_s = time.monotonic()
+        since_s, self._looked_s = min(now_s - self._looked_s, _LOOK_S), now_s
+        for name in self.device_names:
+            run, held_s = self._run_on(name), self._runtime.held_s(name)
+            passed_s = max(0.0, since_s - (held_s - self._held_s.get(name, held_s)))
+            self._held_s[name] = held_s
+            if run is not None and self._patience.is_over(name, run, passed_s):
+                ops = self.flow.steps[run[0]].segment.ops
+                words = (
+                    f"device {name!r} is hung in segment {ops[0]!r} of {len(ops)}: it has been there for more than "
+                    f"{self._patience.allowance_s(run[0]):.2g} s, and took "
+                    f"{self._patience.longest_s(run[0]) * 1e3:.3g} ms at most until now"
+                )
+                self._give_up(DeviceError(words, device=name, segment=ops))
+
+    def _run_on(self, device: str) -> Run | None:
+        """The step that a device is running and for which request, or nothing."""
+        request = next((number for number, one in self._under_way.items() if device in one.devices), None)
+        words, layout = self.arena.words, self.arena.layout
+        step = int(words[layout.current(self._runtime.platform.device_names.index(device))]) - 1
+        if request is None or step < 0 or words[layout.done(step)] >= request:  # done: it waits for its next one
+            return None
+        return step, request
+
     def _check_stalled(self) -> None:
         """Give up on requests that have been under way for too long, naming who holds them up."""
         oldest = next(iter(self._under_way.values()), None)
         if oldest is None or time.monotonic_ns() - oldest.submitted_ns < self._runtime.stall_s * 1e9:
             return
-        names = self._runtime.platform.device_names
         for name in self.device_names:
-            ops = self.running_on(names.index(name))
+            ops = self.running_on(name)
             if ops:
                 self._give_up(
                     DeviceError(

@@ -22,6 +22,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
 
+import numpy as np
+
 from hetsim.errors import HetsimError
 from hetsim.machine.platform import Device
 from runtime.arena import ABORTED, SUBMITTED, Arena
@@ -29,7 +31,7 @@ from runtime.backends import make_backend
 from runtime.backends.protocol import Backend, Compiled, Refused
 from runtime.emulation import EMULATED
 from runtime.pacing import Pace
-from runtime.program import Program
+from runtime.program import Program, Task
 
 _PARK_S = 0.05  # longest sleep before a sleeper looks again by itself
 _SPINS_PER_LOOK = 64  # spins between looks at the clock
@@ -172,10 +174,7 @@ class LoadedProgram:
                         tuple(layout.done(step) for step in task.waits_for),
                         tuple(layout.done(step) for step in task.waits_serially),
                     ),
-                    run=segment.bind(
-                        {tensor.name: arena.array(slot, tensor) for tensor in task.inputs},
-                        {tensor.name: arena.array(slot, tensor) for tensor in task.outputs},
-                    ),
+                    run=_bind(segment, arena, slot, task, check_numbers=program.check_numbers),
                     pace=(
                         Pace(arena, task, slot, emulated=self._emulated, clock_ns=clock_ns)
                         if self._emulated or task.arrivals or task.sends
@@ -241,6 +240,22 @@ class LoadedProgram:
             words[current] = 0
             self.num_requests = request
             report(request)
+
+
+def _bind(segment: Compiled, arena: Arena, slot: int, task: Task, *, check_numbers: bool) -> Callable[..., object]:
+    inputs = {tensor.name: arena.array(slot, tensor) for tensor in task.inputs}
+    outputs = {tensor.name: arena.array(slot, tensor) for tensor in task.outputs}
+    run = segment.bind(inputs, outputs)
+    if not check_numbers:
+        return run
+
+    def checked(*at: int) -> None:
+        run(*at)
+        for name, array in outputs.items():
+            if array.dtype.kind in "fc" and np.isnan(array).any():
+                raise FloatingPointError(f"it makes values of {name!r} that are no numbers (NaN)")
+
+    return checked
 
 
 class SegmentFailed(Exception):  # noqa: N818  (turned into a message at once)

@@ -23,6 +23,7 @@ from hetsim.model import evaluate, random_inputs
 from hetsim.plan import save_plan
 from hetsim.profile import Header, ProfileFile, Samples, load_profile
 from runtime import Runtime, Session
+from runtime.nan import check_numbers
 from runtime.standby import standby
 from tests.models import fake_platform, fork_join, make_plan
 
@@ -84,7 +85,7 @@ def failure_of(session: Session) -> tuple[DeviceError, float]:
 def test_a_worker_that_a_signal_ends_or_stops_is_named_within_a_second(victim: str, number: int, words: str) -> None:
     with Runtime(fake_platform(op_s="0.25")) as runtime, runtime.load(MODEL, PLAN) as session:
         session.submit(INPUTS)
-        while not session.running_on(0):
+        while not session.running_on("cpu"):
             time.sleep(0.001)
         runtime._workers[victim].process.send_signal(number)
         error, seconds = failure_of(session)
@@ -92,6 +93,22 @@ def test_a_worker_that_a_signal_ends_or_stops_is_named_within_a_second(victim: s
         assert error.device == victim
         assert words in str(error)
         assert error.segment == (("stem",) if victim == "cpu" else ())  # the npu was still waiting for it
+
+
+def test_a_segment_that_takes_far_longer_than_before_is_named_within_a_second() -> None:
+    with Runtime(fake_platform(hang="right2")) as runtime, runtime.load(MODEL, PLAN) as session:
+        session.run(INPUTS)
+        session.submit(INPUTS)
+        error, seconds = failure_of(session)
+        assert seconds < 1.0
+        assert (error.device, error.segment) == ("npu", ("right", "right2"))  # and not the cpu, which waits for it
+        assert "is hung in segment 'right' of 2: it has been there for more than 0.4 s" in str(error)
+
+
+def test_a_segment_that_has_always_been_slow_is_no_fault() -> None:
+    with Runtime(fake_platform(op_s="0.2"), slow_s=0.05) as runtime, runtime.load(MODEL, PLAN) as session:
+        for _ in range(3):
+            session.run(INPUTS)
 
 
 def test_a_worker_that_is_stopped_for_a_moment_is_forgiven() -> None:
@@ -124,6 +141,22 @@ def test_numbers_that_are_none_are_an_infinite_error() -> None:
 
     with Runtime(fake_platform(nan="right2")) as runtime, runtime.load(MODEL, PLAN) as session:
         assert find_truth(MODEL).error(session.run(INPUTS).outputs) == float("inf")
+
+
+def test_the_segment_that_makes_what_is_no_number_is_named() -> None:
+    with (
+        Runtime(fake_platform(nan="right2")) as runtime,
+        runtime.load(MODEL, PLAN) as session,
+        pytest.raises(DeviceError, match=r"'npu' failed in segment 'right' of 2: .* no numbers \(NaN\)") as caught,
+    ):
+        check_numbers(runtime, MODEL, PLAN, INPUTS, [session.run(INPUTS)])
+    assert caught.value.segment == ("right", "right2")
+
+
+def test_a_model_whose_right_outputs_are_no_numbers_is_no_fault() -> None:
+    nowhere = {name: np.full_like(array, np.nan) for name, array in INPUTS.items()}
+    with Runtime(fake_platform()) as runtime, runtime.load(MODEL, PLAN) as session:
+        check_numbers(runtime, MODEL, PLAN, nowhere, [session.run(nowhere)])
 
 
 @pytest.mark.parametrize(("victim", "number"), [("cpu", signal.SIGKILL), ("npu", signal.SIGSTOP)])

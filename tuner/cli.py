@@ -34,6 +34,7 @@ from hetsim.what_if import parse_what_if
 from runtime import Runtime
 from runtime.backends import available_engines, make_backend
 from runtime.calibrate import calibrate as calibrate_platform
+from runtime.nan import check_numbers
 from runtime.profiler import Effort, make_header, profile_covers, warm_up
 from runtime.serving import serve
 from runtime.standby import standby, standby_plan
@@ -239,6 +240,7 @@ def run(
         try:
             warm_up(session, given)
             served = serve(session, given, load)
+            check_numbers(runtime, found, read, given, served.inferences, emulation=emulation)
         except DeviceError as error:
             if spare is None:
                 raise

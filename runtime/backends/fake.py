@@ -31,7 +31,7 @@ class FakeBackend:
         self._op_s = float(device.options.get("op_s", "0"))
         self._item_s = float(device.options.get("item_s", "0"))
         self._refuse = device.options.get("refuse", "")
-        self._faults = {kind: device.options.get(kind, "") for kind in ("fail", "misshape", "nan")}
+        self._faults = {kind: device.options.get(kind, "") for kind in ("fail", "misshape", "nan", "hang")}
         self._sleep = sleep
 
     def describe(self) -> str:
@@ -45,7 +45,7 @@ class FakeBackend:
         names = [node.name for node in model.graph.node]
         fault = next((kind for kind, op in self._faults.items() if op in names), "")
         seconds = self._op_s * len(names) + self._item_s * _convolved_items(model)
-        return FakeSegment(model, partial(self._sleep, seconds), fault=fault)
+        return FakeSegment(model, partial(self._sleep, seconds), partial(self._sleep, 30.0), fault=fault)
 
 
 def _convolved_items(model: onnx.ModelProto) -> int:
@@ -62,9 +62,13 @@ def _convolved_items(model: onnx.ModelProto) -> int:
 class FakeSegment:
     """A segment of the make-believe engine."""
 
-    def __init__(self, model: onnx.ModelProto, wait: Callable[[], None], *, fault: str) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, wait: Callable[[], None], hang: Callable[[], None], *, fault: str
+    ) -> None:
         self._evaluator = ReferenceEvaluator(model)
         self._wait = wait
+        self._hang = hang
+        self._has_run = False
         self._fault = fault
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
@@ -76,5 +80,8 @@ class FakeSegment:
                     value = value.reshape(-1)[1:]
                 array[...] = np.nan if self._fault == "nan" else value
             self._wait()
+            if self._fault == "hang" and self._has_run:
+                self._hang()
+            self._has_run = True
 
         return run

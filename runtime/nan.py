@@ -1,0 +1,49 @@
+"""Outputs that are no numbers (NaN): noticed after serving, and traced to the segment that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from hetsim.errors import DeviceError
+from hetsim.model import Model, evaluate
+from hetsim.plan import Plan
+from runtime.backends.protocol import Array
+from runtime.devices import Runtime
+from runtime.emulation import Emulation
+from runtime.inference import Inference
+
+
+def check_numbers(
+    runtime: Runtime,
+    model: Model,
+    plan: Plan,
+    inputs: Mapping[str, Array],
+    inferences: Iterable[Inference],
+    *,
+    emulation: Emulation | None = None,
+) -> None:
+    """See to it that what a plan gave are numbers, or that the reference engine's outputs are none either.
+
+    Where they are not, the plan runs once more with every segment's outputs looked at, so that the first one that
+    makes NaN is named. A plan that served well is loaded a second time only then.
+
+    Raises:
+        DeviceError: If a device made NaN of numbers; it names the device and, if it happens again, the segment.
+    """
+    bad = [number for number, one in enumerate(inferences) if _has_nan(one.outputs)]
+    if not bad or _has_nan(evaluate(model.proto, inputs)):
+        return
+    with runtime.load(model, plan, check_numbers=True, emulation=emulation) as session:
+        session.run(inputs)
+        device = session.device_names[0]
+    raise DeviceError(
+        f"the outputs of request {bad[0]} and {len(bad) - 1} more are no numbers (NaN), but not when the plan ran "
+        f"again to see which segment makes them; one of its devices, {', '.join(session.device_names)}, is unreliable",
+        device=device,
+    )
+
+
+def _has_nan(tensors: Mapping[str, Array]) -> bool:
+    return any(array.dtype.kind in "fc" and bool(np.isnan(array).any()) for array in tensors.values())
