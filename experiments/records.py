@@ -15,6 +15,7 @@ import msgspec
 
 from hetsim.errors import HetsimError, ModelError
 from hetsim.files import read_bounded, write_atomically
+from hetsim.held_folder import hold_folder
 from hetsim.machine.fingerprint import machine_fingerprint
 from hetsim.model import Model, load_model, zoo_names
 from tuner.tune import versions
@@ -82,10 +83,13 @@ class Record(Generic[RowT]):
         command: The command line, for the sidecar.
 
     Raises:
-        HetsimError: If the files are malformed or hold results under other settings.
+        HetsimError: If the files are malformed or hold results under other settings, or another process fills the
+            folder; it is held as long as the record lives.
+        OSError: If the folder cannot be made.
     """
 
     def __init__(self, path: Path, row_type: type[RowT], *, settings: Settings, command: str) -> None:
+        self._held = hold_folder(path.parent)
         self._path = path
         self._sidecar_path = path.with_suffix(".json")
         self._row_type = row_type

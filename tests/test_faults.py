@@ -17,8 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hetsim.errors import DeviceError, PlanError, ProfileError
+from experiments.records import Record
+from experiments.several_requests import LoadLine
+from hetsim.errors import DeviceError, HetsimError, PlanError, ProfileError
 from hetsim.files import write_atomically
+from hetsim.held_folder import hold_folder
 from hetsim.model import evaluate, random_inputs
 from hetsim.plan import save_plan
 from hetsim.profile import Header, ProfileFile, Samples, load_profile
@@ -26,6 +29,7 @@ from runtime import Runtime, Session
 from runtime.nan import check_numbers
 from runtime.standby import standby
 from tests.models import fake_platform, fork_join, make_plan
+from tuner.tune import tune
 
 MODEL = fork_join()
 PLAN = make_plan(MODEL, cpu=["stem", "left", "join"], npu=["right right2"])
@@ -277,6 +281,29 @@ def test_a_folder_is_one_tools_at_a_time(tmp_path: Path) -> None:
         file.add(record(0))
         in_child(second)
     assert load_profile(path).num_samples == 1
+
+
+_HOLDER = """
+import sys; from pathlib import Path; from hetsim.held_folder import hold_folder
+held = hold_folder(Path(sys.argv[1])); print("held", flush=True); sys.stdin.read()
+"""
+
+
+def test_two_runs_do_not_fill_one_folder(tmp_path: Path) -> None:
+    words = "is being filled by another process"
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(HetsimError, match=words):
+            tune(MODEL, fake_platform(), tmp_path)
+        with pytest.raises(HetsimError, match=words):
+            Record(tmp_path / "rows.csv", LoadLine, settings={}, command="")
+        other.kill()
+    assert list(tmp_path.iterdir()) == []
+    held = hold_folder(tmp_path)
+    assert hold_folder(tmp_path) is held  # a command may keep two records in its folder
 
 
 @pytest.mark.engines

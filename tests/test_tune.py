@@ -14,12 +14,13 @@ import pytest
 from hetsim.machine.platform import Calibration, Platform, load_platform
 from hetsim.model import evaluate
 from hetsim.plan import check_plan, load_plan
-from hetsim.profile import load_profile
+from hetsim.profile import Header, ProfileFile, load_profile
 from hetsim.what_if import parse_what_if
+from runtime import Runtime
 from runtime.profiler import Effort
-from tests.models import fake_platform, fork_join
-from tuner.finals import Finalist, Pace, hold_finals
-from tuner.truth import relative_error, tolerance
+from tests.models import fake_platform, fork_join, make_plan
+from tuner.finals import Finalist, Pace, execute, hold_finals
+from tuner.truth import find_truth, relative_error, tolerance
 from tuner.tune import Options, tune
 from tuner.tune_hypothetical import tune_hypothetical
 
@@ -143,6 +144,21 @@ def test_a_plan_with_wrong_outputs_does_not_win_however_fast(tmp_path: Path, mon
     assert outcome.winner.startswith("single:")  # 50 ms, where two devices take 40
     assert outcome.rejected["search"] == 0.5
     assert not outcome.outputs_match
+
+
+def test_plans_that_do_not_fit_into_memory_together_have_as_many_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner.finals._WEIGHTS_AT_ONCE_BYTES", 1)  # so each plan is loaded alone, twice
+    turns = iter(range(2, 50, 2))
+    monkeypatch.setattr(Pace, "turns", lambda *_: next(turns))
+    plans = [make_plan(MODEL, **{device: ["stem left right right2 join"]}) for device in ("cpu", "npu")]
+    header = Header(model=MODEL.name, model_hash=MODEL.hash, machine="here", engines={}, date="2026-11-25")
+    with Runtime(platform()) as runtime, ProfileFile(tmp_path / "profile.jsonl", header) as file:
+        executions = execute(
+            runtime, MODEL, plans, find_truth(MODEL), file=file, pace=Pace(num_runs=6), report=lambda *_: None
+        )
+    assert [len(one.turns_s) for one in executions] == [2, 2]  # two passes of one turn
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,7 @@ def execute(
     passes = 1 if len(batches) == 1 else 2
     runs: list[list[Inference]] = [[] for _ in plans]
     replays: list[list[Inference]] = [[] for _ in plans]
+    num_turns = 0  # as many for all, since plans are compared turn by turn
     for number in range(passes * len(batches)):
         with ExitStack() as stack:
             sessions: dict[int, Session] = {}
@@ -181,8 +182,9 @@ def execute(
                 report(number / (passes * len(batches)), f"compiling plan {index + 1} of {len(plans)}")
                 sessions[index] = stack.enter_context(runtime.load(model, plans[index], emulation=emulation))
                 sessions[index].run(inputs, serial=True)  # engines allocate on their first run
-            slowest_s = max(session.run(inputs, serial=True).latency_s for session in sessions.values())
-            num_turns = -(-pace.turns(slowest_s) // passes)
+            if not num_turns:
+                slowest_s = max(session.run(inputs, serial=True).latency_s for session in sessions.values())
+                num_turns = -(-pace.turns(slowest_s) // passes)
             for turn in range(num_turns):
                 report((number + turn / num_turns) / (passes * len(batches)), f"turn {turn + 1} of {num_turns}")
                 for index, session in sessions.items():

@@ -16,6 +16,7 @@ from hetsim.breakdown import breakdown, who_runs_what
 from hetsim.costs import make_problem
 from hetsim.errors import PlanError
 from hetsim.files import write_atomically
+from hetsim.held_folder import hold_folder
 from hetsim.machine.fingerprint import machine_fingerprint
 from hetsim.machine.platform import Platform, format_platform
 from hetsim.model import Model
@@ -104,7 +105,7 @@ def tune(
     found. A second one, or one at any other time, is the usual interrupt.
 
     Raises:
-        HetsimError: If the model, the platform or a device cannot do what is asked.
+        HetsimError: If the model, the platform or a device cannot do what is asked, or the folder is being filled.
         OSError: If the folder cannot be written.
     """
     options = options or Options()
@@ -115,7 +116,7 @@ def tune(
     started_s = time.monotonic()
     warnings = check_machine(platform, stages)
     with Runtime(platform) as runtime:
-        out.mkdir(parents=True, exist_ok=True)
+        held = hold_folder(out)
         with stages.stage("reference") as report:
             report(0.0, "the right answer, from the reference engine")
             truth = find_truth(model, seed=options.seed)
@@ -131,6 +132,7 @@ def tune(
         alone = engines_alone(platform, model, truth.inputs, pace=options.pace, report=report)
     outcome = replace(judge(model, platform, finalists, alone, found, options), warnings=warnings)
     leave(out, model, platform, finalists, outcome)
+    del held
     return outcome
 
 

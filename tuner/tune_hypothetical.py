@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from hetsim.held_folder import hold_folder
 from hetsim.machine.platform import Platform
 from hetsim.model import Model
 from hetsim.plan import Plan
@@ -48,8 +49,8 @@ def tune_hypothetical(
     check_executable(what_if)
     warnings = check_machine(platform, stages)
     truth = find_truth(model, seed=options.seed)
-    out.mkdir(parents=True, exist_ok=True)
     with Runtime(platform) as runtime:
+        held = hold_folder(out)
         platform = with_calibration(runtime, platform, out, stages)
         with ProfileFile(out / "profile.jsonl", make_header(runtime, model)) as file:
             warnings += measure_covers(runtime, model, file, options, stages)
@@ -89,6 +90,7 @@ def tune_hypothetical(
     nothing = Found(plans={}, rounds=(), ended="")
     outcome = replace(judge(model, machine.platform, by_name, {}, nothing, options), warnings=warnings)
     leave(out, model, machine.platform, by_name, outcome)
+    del held
     return outcome
 
 
