@@ -14,6 +14,7 @@ Between covers each device walks a reference, so that covers that something dist
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ WARM_UP_S = 1.5
 """No more of them begin after so many seconds: what takes that long reads more than caches keep."""
 
 MAX_AGAIN = 0.25
-"""At most this part of a device's covers is walked again."""
+"""At most this part of a device's covers is walked again, rounded up."""
 
 _T = TypeVar("_T")
 
@@ -135,7 +136,7 @@ def profile_covers(
                 if not _is_there(file.profile, device, parts, f"cover:{name}"):
                     walker.walk(name, parts)
                 done += weights[name]
-            for name in walker.disturbed[: max(1, int(MAX_AGAIN * len(found)))]:
+            for name in walker.disturbed[: math.ceil(MAX_AGAIN * len(found))]:
                 report(done / total, f"{device}: {name}, again: the machine was disturbed")
                 walker.walk(name, found[name])
     report(1.0, "profiled")
