@@ -244,7 +244,7 @@ class _Walker:
             whole = (tuple(op.name for op in self._model.graph.ops),)
             session = self._accepted(whole, lambda plan: self._runtime.load(self._model, plan))
             self._reference = self._stack.enter_context(session)
-            warm_up(self._reference, self._inputs, self._effort.warm_ups)
+            self._reference.run(self._inputs, serial=True)  # engines allocate on their first run
         return reference_s(self._reference, self._inputs, num_reference_walks(self._effort.repeats))
 
     def _accepted(self, parts: Parts, do: Callable[[Plan], _T]) -> _T:

@@ -19,7 +19,7 @@ from tests.virtual_runtime import OP_S, VirtualRuntime
 MODEL = chain(40)
 NAMES = tuple(covers(MODEL.graph))
 EFFORT = Effort(repeats=12, warm_ups=6)
-COVER, REFERENCE = 6 + 12, 1 + 3  # walks; the reference is warmed up by six more when it is loaded
+COVER, REFERENCE, LOADING = 6 + 12, 1 + 3, 1  # walks
 
 
 def measure(path: Path, slowness: Callable[[int], float]) -> tuple[VirtualRuntime, Profile, list[str]]:
@@ -32,7 +32,7 @@ def measure(path: Path, slowness: Callable[[int], float]) -> tuple[VirtualRuntim
 
 def starts(name: str) -> int:
     """How many walks there are before those of a cover that is not the first."""
-    return NAMES.index(name) * (COVER + REFERENCE) + 6
+    return NAMES.index(name) * (COVER + REFERENCE) + LOADING
 
 
 def again(said: list[str]) -> list[str]:
@@ -60,7 +60,7 @@ def test_a_quiet_machine_walks_no_cover_twice(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(1.0, 0.01, 10_000)
     virtual, profile, said = measure(tmp_path / "p.jsonl", lambda walk: noise[walk])
     assert again(said) == []
-    assert len(virtual.walks) == len(NAMES) * (COVER + REFERENCE) + 6
+    assert len(virtual.walks) == len(NAMES) * (COVER + REFERENCE) + LOADING
     assert set(profile.walks("npu")) == {f"cover:{name}" for name in NAMES}
 
 
@@ -76,14 +76,16 @@ def test_no_more_than_a_part_is_walked_again(tmp_path: Path) -> None:
     virtual, _, said = measure(tmp_path / "p.jsonl", lambda walk: slow.get(walk, 1.0))
     assert len(NAMES) in range(5, 9)  # so that two of them may be walked again
     assert again(said) == [NAMES[4], NAMES[5]]  # 24 % off, the others 21 %
-    assert len(virtual.walks) == (len(NAMES) + 2) * (COVER + REFERENCE) + 6
+    assert len(virtual.walks) == (len(NAMES) + 2) * (COVER + REFERENCE) + LOADING
 
 
 def test_a_walk_again_that_is_more_disturbed_does_not_count(tmp_path: Path) -> None:
-    last = len(NAMES) * (COVER + REFERENCE) + 6
+    last = len(NAMES) * (COVER + REFERENCE) + LOADING
     _, profile, said = measure(
         tmp_path / "p.jsonl",
-        lambda walk: 1.3 if starts(NAMES[2]) <= walk < starts(NAMES[2]) + 22 else 2.0 if walk >= last else 1.0,
+        lambda walk: (
+            1.3 if starts(NAMES[2]) <= walk < starts(NAMES[2]) + COVER + REFERENCE else 2.0 if walk >= last else 1.0
+        ),
     )
     assert again(said) == [NAMES[2], NAMES[3]]
     ops = covers(MODEL.graph)[NAMES[2]][0]
