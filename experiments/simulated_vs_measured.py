@@ -185,7 +185,8 @@ def compare(
         OSError: If the folder cannot be written.
     """
     options, stages = options or Options(), stages or Silent()
-    settings: Settings = {**tuning_settings(platform, options), "random": num_random, "splits": "searched" if options.splits else "left out"}
+    searched = "searched" if options.splits else "left out"
+    settings: Settings = {**tuning_settings(platform, options), "random": num_random, "splits": searched}
     path = out / "plans.csv"
     record = Record(path, PlanLine, settings=settings, command=shlex.join(options.command))
     if any(not record.has(model_label(name)) for name in models):
