@@ -31,8 +31,9 @@ from hetsim.costs import make_problem
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
 from hetsim.model import Model
 from hetsim.pictures import ScatterRow, draw_scatter
-from hetsim.plan import Plan
+from hetsim.plan import Plan, planned_model
 from hetsim.problem import Problem
+from hetsim.profile import Profile
 from hetsim.simulate import makespan_s
 from hetsim.statistics import kendall_interval, kendall_tau
 from runtime import RefusedError, Runtime
@@ -134,6 +135,9 @@ def simulated_vs_measured(
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
     num_random: Annotated[int, typer.Option("--random", min=0, metavar="N", help="Random plans.")] = NUM_RANDOM,
+    splits: Annotated[
+        bool, typer.Option("--splits", help="Look for plans with splits as well; takes a quarter longer.")
+    ] = False,
 ) -> None:
     """Simulate and execute every scheduler's plan of each model, and random ones, and compare."""
     options = Options(
@@ -142,6 +146,7 @@ def simulated_vs_measured(
         max_evaluations=max_evaluations,
         effort=Effort(repeats=repeats),
         pace=Pace(num_runs=runs),
+        splits=splits,
         command=(*shlex.split(COMMAND), *sys.argv[1:]),
     )
     console = Console()
@@ -180,7 +185,8 @@ def compare(
         OSError: If the folder cannot be written.
     """
     options, stages = options or Options(), stages or Silent()
-    settings: Settings = {**tuning_settings(platform, options), "random": num_random}
+    searched = "searched" if options.splits else "left out"
+    settings: Settings = {**tuning_settings(platform, options), "random": num_random, "splits": searched}
     path = out / "plans.csv"
     record = Record(path, PlanLine, settings=settings, command=shlex.join(options.command))
     if any(not record.has(model_label(name)) for name in models):
@@ -219,10 +225,8 @@ def _measure(
         with stages.stage(f"execute {model.name}") as report:
             finalists = hold_finals(runtime, model, platform, plans, truth, file=file, pace=options.pace, report=report)
         profile = file.profile
-    predicted_s = {
-        digest: makespan_s(make_problem(model, platform, profile.without(digest)), plan)
-        for digest, plan in {finalist.plan.digest: finalist.plan for finalist in finalists.values()}.items()
-    }
+    distinct = {finalist.plan.digest: finalist.plan for finalist in finalists.values()}
+    predicted_s = {digest: predict_s(model, platform, profile, plan) for digest, plan in distinct.items()}
     lines: dict[tuple[str, str], PlanLine] = {}
     for name, finalist in finalists.items():
         scheduler = next((kind for start, kind in _KINDS.items() if name.startswith(start)), name)
@@ -244,6 +248,16 @@ def _measure(
             num_samples=latency.num_samples,
         )
     return list(lines.values())
+
+
+def predict_s(model: Model, platform: Platform, profile: Profile, plan: Plan) -> float:
+    """What the plan takes by a profile without anything that was measured on it, in seconds.
+
+    Raises:
+        ProblemError: If some operator runs on no device.
+    """
+    problem = make_problem(planned_model(model, plan), platform, profile.without(plan.digest))
+    return makespan_s(problem, plan)
 
 
 def draw_plans(

@@ -76,6 +76,28 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
             raise ValueError("a duration is not a positive number of seconds")
 
 
+class Walk(msgspec.Struct, tag_field="record", tag="walk", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A cover was walked on a device: its samples follow, and what an earlier walk of it gave counts no more.
+
+    Attributes:
+        device: Name of the device.
+        context: Which cover, ``"cover:NAME"``.
+        reference_s: What the device's reference, the whole model, took just before and just after, in seconds; fewer
+            where there was none yet, all positive.
+
+    Raises:
+        ValueError: If a duration is not positive.
+    """
+
+    device: str
+    context: str
+    reference_s: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not all(0 < seconds < 1e6 for seconds in self.reference_s):  # NaN fails too
+            raise ValueError("a duration is not a positive number of seconds")
+
+
 class Unsupported(
     msgspec.Struct, tag_field="record", tag="unsupported", frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
@@ -117,7 +139,8 @@ class CoRun(msgspec.Struct, tag_field="record", tag="co-run", frozen=True, kw_on
             raise ValueError("a speed is not above 0 and at most 1")
 
 
-Record = Header | Samples | Unsupported | CoRun
+Measured = Samples | Walk | Unsupported | CoRun
+Record = Header | Measured
 Key = tuple[str, tuple[str, ...]]
 
 
@@ -148,13 +171,18 @@ class Profile:
     _contexts: dict[Key, dict[str, Context]] = field(default_factory=dict, repr=False)
     _unsupported: dict[Key, str] = field(default_factory=dict, repr=False)
     _co_runs: dict[Key, CoRun] = field(default_factory=dict, repr=False)
+    _walks: dict[tuple[str, str], Walk] = field(default_factory=dict, repr=False)
 
-    def add(self, record: Samples | Unsupported | CoRun) -> None:
+    def add(self, record: Measured) -> None:
         """Take in one record.
 
         Of co-runs of one segment the last counts. Samples of a known segment and context come on top of what is there;
-        those of a ``final`` replace it, since they belong to one set of executions.
+        those of a ``final`` replace it, since they belong to one set of executions, and so do those of a further walk.
         """
+        if isinstance(record, Walk):
+            self._drop(record.device, record.context)
+            self._walks[record.device, record.context] = record
+            return
         key = (record.device, record.ops)
         if isinstance(record, Unsupported):
             self._unsupported[key] = record.reason
@@ -181,6 +209,10 @@ class Profile:
         """How a segment fared while every device ran it, or None where that was not measured."""
         return self._co_runs.get((device, ops))
 
+    def walks(self, device: str) -> Mapping[str, Walk]:
+        """The walks of covers on a device by context, each the last of its kind; old profiles have none."""
+        return {context: walk for (name, context), walk in self._walks.items() if name == device}
+
     def without(self, plan_digest: str) -> Profile:
         """What the profile would be had nothing been measured on that plan."""
         dropped = {f"replay:{plan_digest}", f"final:{plan_digest}"}
@@ -193,6 +225,7 @@ class Profile:
             _contexts={key: contexts for key, contexts in kept.items() if contexts},
             _unsupported=dict(self._unsupported),
             _co_runs=dict(self._co_runs),
+            _walks=dict(self._walks),
         )
 
     def summary(self, device: str, ops: tuple[str, ...], context: str | None = None) -> Summary | None:
@@ -211,6 +244,13 @@ class Profile:
     def unsupported(self, device: str) -> Mapping[tuple[str, ...], str]:
         """What the device's engine refused, with its reason."""
         return {ops: reason for (name, ops), reason in self._unsupported.items() if name == device}
+
+    def _drop(self, device: str, context: str) -> None:
+        """Forget the samples of one context on one device, and segments that have no others."""
+        for key in [key for key, contexts in self._contexts.items() if key[0] == device and context in contexts]:
+            del self._contexts[key][context]
+            if not self._contexts[key]:
+                del self._contexts[key]
 
     @property
     def num_samples(self) -> int:
@@ -259,7 +299,7 @@ class ProfileFile:
     ) -> None:
         self._file.close()
 
-    def add(self, record: Samples | Unsupported | CoRun) -> None:
+    def add(self, record: Measured) -> None:
         """Append one record to the file, then to the profile."""
         self._append(record)
         self.profile.add(record)

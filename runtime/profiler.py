@@ -7,13 +7,20 @@ plan would leave them. Two sorts of plans are walked:
 - *covers*: the whole model on one device, cut at one granularity: single operators, fused pairs, branches, blocks
   between articulation operators, runs of 2, 4, 8, ... blocks, the whole;
 - *replays* of plans that a scheduler made, which also carry tensors from one device to the other.
+
+Between covers each device walks a reference, so that covers that something disturbed are found out and walked again
+(:mod:`runtime.reference`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -24,16 +31,22 @@ from hetsim.model import Model, random_inputs
 from hetsim.model.graph import Graph
 from hetsim.model.structure import blocks, branches, fused_chains, runs
 from hetsim.plan import Plan, Segment
-from hetsim.profile import Header, Profile, ProfileFile, Samples, Unsupported
+from hetsim.profile import Header, Profile, ProfileFile, Samples, Unsupported, Walk
 from runtime.backends.protocol import Array
 from runtime.devices import RefusedError, Runtime
 from runtime.inference import Inference
+from runtime.reference import disturbed, num_reference_walks, reference_s, unusual, usual_s
 from runtime.session import Session
 
 WARM_UPS = 6
 """Runs of a plan that are not counted: the first is up to a quarter slower, after six none gets faster any more."""
 WARM_UP_S = 1.5
 """No more of them begin after so many seconds: what takes that long reads more than caches keep."""
+
+MAX_AGAIN = 0.25
+"""At most this part of a device's covers is walked again, rounded up."""
+
+_T = TypeVar("_T")
 
 Parts = tuple[tuple[str, ...], ...]
 Progress = Callable[[float, str], None]
@@ -100,6 +113,9 @@ def profile_covers(
 ) -> None:
     """Walk every cover on every device; what the file already has enough of is not measured again.
 
+    After each cover the device walks its reference, a quarter more walks at most. Covers between references that were
+    not as usual are walked again once the others are done, the worst first, at most :data:`MAX_AGAIN` of them.
+
     Interrupt it whenever you like: each finished walk is in the file.
 
     Raises:
@@ -109,18 +125,20 @@ def profile_covers(
     report = progress or (lambda _done, _text: None)
     inputs = random_inputs(model)
     _note_unsupported(runtime, model, file)
-    walks = [
-        (device, name, parts) for device in runtime.platform.device_names for name, parts in covers(model.graph).items()
-    ]
-    weights = [2.0 * effort.repeats + len(parts) for _, _, parts in walks]
+    found = covers(model.graph)
+    weights = {name: 2.0 * effort.repeats + len(parts) for name, parts in found.items()}
+    total = sum(weights.values()) * len(runtime.platform.devices)
     done = 0.0
-    for (device, name, parts), weight in zip(walks, weights, strict=True):
-        share = weight / sum(weights)
-        report(done, f"{device}: {name}")
-        context = f"cover:{name}"
-        if not _is_there(file.profile, device, parts, context):
-            _walk_cover(runtime, model, file, device, parts, context, inputs, effort)
-        done += share
+    for device in runtime.platform.device_names:
+        with _Walker(runtime, model, file, device, inputs, effort) as walker:
+            for name, parts in found.items():
+                report(done / total, f"{device}: {name}")
+                if not _is_there(file.profile, device, parts, f"cover:{name}"):
+                    walker.walk(name, parts)
+                done += weights[name]
+            for name in walker.disturbed[: math.ceil(MAX_AGAIN * len(found))]:
+                report(done / total, f"{device}: {name}, again: the machine was disturbed")
+                walker.walk(name, found[name])
     report(1.0, "profiled")
 
 
@@ -143,7 +161,7 @@ def replay(
     """
     context = f"replay:{plan.digest}"
     if anew or not all(file.profile.samples_s(segment.device, segment.ops, context) for segment in plan.segments):
-        _walk(runtime, model, file, plan, context, inputs or random_inputs(model), effort)
+        record(file, walk(runtime, model, plan, inputs or random_inputs(model), effort), context)
     return context
 
 
@@ -171,25 +189,74 @@ def _is_there(profile: Profile, device: str, parts: Parts, context: str) -> bool
     return all(any(bad <= set(ops) for bad in refused) or profile.samples_s(device, ops, context) for ops in parts)
 
 
-def _walk_cover(
-    runtime: Runtime,
-    model: Model,
-    file: ProfileFile,
-    device: str,
-    parts: Parts,
-    context: str,
-    inputs: Mapping[str, Array],
-    effort: Effort,
-) -> None:
-    """Walk one cover; segments that the engine refuses are recorded as such and their operators run elsewhere."""
-    while True:
-        plan = _cover_plan(model, file.profile, runtime.platform.device_names, device, parts)
-        try:
-            _walk(runtime, model, file, plan, context, inputs, effort, only=device)
-        except RefusedError as refusal:
-            file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
-        else:
-            return
+class _Walker:
+    """Walks covers of one device, and its reference after each; a context manager that holds the reference loaded."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        model: Model,
+        file: ProfileFile,
+        device: str,
+        inputs: Mapping[str, Array],
+        effort: Effort,
+    ) -> None:
+        self._runtime, self._model, self._file, self._device = runtime, model, file, device
+        self._inputs, self._effort = inputs, effort
+        self._stack = ExitStack()
+        self._reference: Session | None = None
+        self._before_s: tuple[float, ...] = ()
+        self._walked: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def disturbed(self) -> tuple[str, ...]:
+        """The covers walked here whose references were not as usual, the most unusual first."""
+        found = (context.removeprefix("cover:") for context in disturbed(self._file.profile.walks(self._device)))
+        return tuple(name for name in found if name in self._walked)
+
+    def walk(self, name: str, parts: Parts) -> None:
+        """Walk one cover and put it into the file, unless it was walked before while the machine was more as usual.
+
+        Segments that the engine refuses are recorded as such and their operators run elsewhere.
+        """
+        walks = self._accepted(parts, lambda plan: walk(self._runtime, self._model, plan, self._inputs, self._effort))
+        after_s = (self._reference_s(),)
+        now = Walk(device=self._device, context=f"cover:{name}", reference_s=self._before_s + after_s)
+        self._before_s = after_s
+        known = self._file.profile.walks(self._device)
+        before, usual = known.get(now.context), usual_s(known)
+        if name not in self._walked or before is None or unusual(now, usual) < unusual(before, usual):
+            self._file.add(now)
+            record(self._file, walks, now.context, only=self._device)
+        self._walked.add(name)
+
+    def _reference_s(self) -> float:
+        """What the reference takes now; it is loaded once what the engine refuses is known from the first cover."""
+        if self._reference is None:
+            whole = (tuple(op.name for op in self._model.graph.ops),)
+            session = self._accepted(whole, lambda plan: self._runtime.load(self._model, plan))
+            self._reference = self._stack.enter_context(session)
+            self._reference.run(self._inputs, serial=True)  # engines allocate on their first run
+        return reference_s(self._reference, self._inputs, num_reference_walks(self._effort.repeats))
+
+    def _accepted(self, parts: Parts, do: Callable[[Plan], _T]) -> _T:
+        """What comes of doing something with the parts' plan, once the engine refuses none of its segments."""
+        while True:
+            plan = _cover_plan(
+                self._model, self._file.profile, self._runtime.platform.device_names, self._device, parts
+            )
+            try:
+                return do(plan)
+            except RefusedError as refusal:
+                self._file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
 
 
 def _cover_plan(model: Model, profile: Profile, device_names: tuple[str, ...], device: str, parts: Parts) -> Plan:
@@ -208,20 +275,6 @@ def _cover_plan(model: Model, profile: Profile, device_names: tuple[str, ...], d
                 )
             queues[home].append(Segment(home, ops))
     return Plan(model=model.graph.name, queues={name: tuple(queue) for name, queue in queues.items()})
-
-
-def _walk(
-    runtime: Runtime,
-    model: Model,
-    file: ProfileFile,
-    plan: Plan,
-    context: str,
-    inputs: Mapping[str, Array],
-    effort: Effort,
-    only: str | None = None,
-) -> None:
-    """Run a plan serially and record the durations of its segments (of one device, if ``only`` names it)."""
-    record(file, walk(runtime, model, plan, inputs, effort), context, only=only)
 
 
 def walk(runtime: Runtime, model: Model, plan: Plan, inputs: Mapping[str, Array], effort: Effort) -> list[Inference]:

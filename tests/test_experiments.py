@@ -35,19 +35,21 @@ from experiments.scheduler_comparison import (
     random_graphs,
 )
 from experiments.several_requests import serve_all
-from experiments.simulated_vs_measured import PlanLine, compare, draw_plans, summarize_errors
+from experiments.simulated_vs_measured import PlanLine, compare, draw_plans, predict_s, summarize_errors
 from experiments.synthetic_costs import synthetic_problem
 from hetsim.errors import HetsimError, ModelError, PlanError, PlatformError, ProfileError
 from hetsim.load import Load
 from hetsim.machine.platform import Platform, load_platform
 from hetsim.model import Model, load_model
-from hetsim.plan import Plan
+from hetsim.model.split import Split, rewrite
+from hetsim.plan import Plan, whole_plan
 from hetsim.profile import Header, Profile, Samples
 from runtime import RefusedError
 from runtime.profiler import Effort
 from scheduler.registry import REFEREES, algorithm_names
-from tests.models import fork_join
+from tests.models import fake_platform, fork_join
 from tests.problems import inception_like
+from tests.test_split import stack
 from tuner.finals import Pace
 from tuner.progress import OnScreen, Silent
 from tuner.tune import Options
@@ -306,6 +308,22 @@ def test_a_prediction_knows_nothing_measured_on_the_plan() -> None:
     assert list(kept.contexts("cpu", ("stem",))) == ["cover:operators", "final:1"]
     assert kept.measured("cpu") == (("stem",),)
     assert profile.num_segments == 2
+
+
+def test_a_plan_with_splits_is_predicted_by_what_its_parts_are_of() -> None:
+    # Two convolutions of a second each, the first in two parts of four rows each out of eight: 2 s, joining them aside.
+    model, platform = stack(3, 3), fake_platform("cpu")
+    split = Split(("conv0",), "rows", (4,))
+    plan = replace(whole_plan(rewrite(model, (split,)).model.graph, "cpu"), rewrites=(split,))
+    header = Header(model="m", model_hash="", machine="here", engines={"cpu": "e"}, date="2025-01-01")
+    profile = Profile(header=header)
+    for op in model.graph.ops:
+        profile.add(Samples(device="cpu", ops=(op.name,), context="cover:operators", samples_s=(1.0,)))
+    expected_s = predict_s(model, platform, profile, plan)
+    assert 1.0 < expected_s < 3.0
+    own = Samples(device="cpu", ops=plan.segments[0].ops, context=f"final:{plan.digest}", samples_s=(100.0,))
+    profile.add(own)
+    assert predict_s(model, platform, profile, plan) == expected_s
 
 
 def test_a_plan_counts_once_whoever_made_it() -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from hetsim.errors import ProfileError
-from hetsim.profile import Header, ProfileFile, Samples, Unsupported, load_profile, parse_profile
+from hetsim.profile import Header, ProfileFile, Samples, Unsupported, Walk, load_profile, parse_profile
 
 HEADER = Header(
     model="chain",
@@ -52,6 +52,24 @@ def test_records_are_on_disk_when_add_returns_and_resume_adds_to_them(tmp_path: 
     assert found is not None
     assert found.median_s == 2.0
     assert profile.summary("npu", names("01")) is None
+
+
+def test_a_further_walk_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "profile.jsonl"
+    with ProfileFile(path, HEADER) as file:
+        file.add(samples("0", 1.0))  # as older versions wrote it, without a walk
+        file.add(samples("1", 1.0))
+        file.add(samples("1", 5.0, context="replay:f00"))
+        file.add(samples("0", 7.0, device="npu"))
+        file.add(Walk(device="cpu", context="cover:single", reference_s=(2.0, 3.0)))
+        file.add(samples("0", 4.0))
+        profile = file.profile
+    for found in (profile, load_profile(path)):
+        assert found.samples_s("cpu", names("0")) == (4.0,)
+        assert found.samples_s("cpu", names("1")) == (5.0,)
+        assert found.samples_s("npu", names("0")) == (7.0,)  # another device's cover of that name
+        assert found.walks("cpu")["cover:single"].reference_s == (2.0, 3.0)
+        assert found.walks("npu") == {}
 
 
 def test_file_cut_at_every_byte_of_its_last_record_resumes(tmp_path: Path) -> None:
