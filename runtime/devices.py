@@ -24,6 +24,7 @@ from hetsim.plan import Plan, check_plan, planned_model
 from runtime.arena import ABORTED, Arena, plan_layout
 from runtime.emulation import EMULATED, Emulation
 from runtime.extract import SegmentStore
+from runtime.kept import MODEL_PRECISION
 from runtime.process import Worker, start_worker
 from runtime.program import Program, build_programs
 from runtime.session import Session
@@ -158,6 +159,7 @@ class Runtime:
             model,
             store,
             self.platform.device_names,
+            keeping=[device.name for device in self.platform.devices if device.precision != MODEL_PRECISION],
             hand_overs=hand_overs,
             emulated=None if emulation is None else emulation.write_segments(flow, store.folder),
             check_numbers=check_numbers,

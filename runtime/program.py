@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from hetsim.plan import Dataflow
 from runtime.arena import Layout
 from runtime.emulation import HandOver
 from runtime.extract import SegmentStore
+from runtime.kept import Kept, kept_tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Task:
         wakes: Indices of the devices that may sleep until this step ends, in either case.
         inputs: Tensors it reads, in the order of the segment's inputs.
         outputs: Tensors it writes, likewise.
+        kept: Those of both that no other device touches.
         arrivals: Numbers of the acted hand-overs that it waits for.
         sends: Numbers of those that it begins, with what each is.
     """
@@ -40,6 +42,7 @@ class Task:
     wakes: tuple[int, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    kept: tuple[Kept, ...] = ()
     arrivals: tuple[int, ...] = ()
     sends: tuple[tuple[int, HandOver], ...] = ()
 
@@ -66,6 +69,7 @@ def build_programs(
     store: SegmentStore,
     device_names: tuple[str, ...],
     *,
+    keeping: Collection[str] = (),
     hand_overs: Sequence[HandOver] = (),
     emulated: Mapping[int, Path] | None = None,
     check_numbers: bool = False,
@@ -78,12 +82,14 @@ def build_programs(
         model: Whose operators its segments name.
         store: Writes the segments' files.
         device_names: All devices of the platform; their order numbers them.
+        keeping: Devices that may have their own tensors in a format of their own.
         hand_overs: Those that are acted out.
         emulated: By step of an emulated device, the file that stands for its segment.
         check_numbers: Whether a segment that makes NaN is a failure.
     """
     paths = emulated or {}
     graph = flow.graph
+    kept = {name: own for name, own in kept_tensors(flow).items() if own.device in keeping}
     device_of = [step.segment.device for step in flow.steps]
     waits = [
         {other for other in step.waits_for if device_of[other] != device_of[i]} for i, step in enumerate(flow.steps)
@@ -103,6 +109,9 @@ def build_programs(
                 wakes=tuple(sorted(device_names.index(name) for name in sleepers)),
                 inputs=tuple(graph.tensors[tensor] for tensor, _ in step.inputs),
                 outputs=tuple(graph.tensors[tensor] for tensor in step.outputs),
+                kept=tuple(
+                    kept[tensor] for tensor in (*(name for name, _ in step.inputs), *step.outputs) if tensor in kept
+                ),
                 arrivals=tuple(
                     number
                     for number, one in enumerate(hand_overs)

@@ -30,6 +30,7 @@ from runtime.arena import ABORTED, SUBMITTED, Arena
 from runtime.backends import make_backend
 from runtime.backends.protocol import Backend, Compiled, Refused
 from runtime.emulation import EMULATED
+from runtime.kept import Kept
 from runtime.pacing import Pace
 from runtime.program import Program, Task
 
@@ -277,18 +278,19 @@ def _one_line(error: Exception) -> str:
 
 
 class _Cache:
-    """Compiled segments by file; the least recently used go first when nobody needs them and space is short."""
+    """Compiled segments by file and by what is kept of it; those not used for longest go first when space is short."""
 
     def __init__(self, backend: Backend, limit_bytes: int) -> None:
         self._backend = backend
         self._limit_bytes = limit_bytes
-        self._entries: OrderedDict[Path, tuple[Compiled, int]] = OrderedDict()
+        self._entries: OrderedDict[tuple[Path, tuple[Kept, ...]], tuple[Compiled, int]] = OrderedDict()
 
-    def compile(self, path: Path, weight_bytes: int) -> Compiled:
-        if path not in self._entries:
-            self._entries[path] = (self._backend.compile(path), weight_bytes)
-        self._entries.move_to_end(path)
-        return self._entries[path][0]
+    def compile(self, path: Path, kept: tuple[Kept, ...], weight_bytes: int) -> Compiled:
+        key = path, kept
+        if key not in self._entries:
+            self._entries[key] = (self._backend.compile(path, kept), weight_bytes)
+        self._entries.move_to_end(key)
+        return self._entries[key][0]
 
     def trim(self) -> None:
         total = sum(weight_bytes for _, weight_bytes in self._entries.values())
@@ -308,7 +310,7 @@ def _load(control: Connection, settings: Settings, cache: _Cache, session: int, 
     try:
         for task in program.tasks:
             ops = task.ops
-            compiled.append(cache.compile(task.path, task.weight_bytes))
+            compiled.append(cache.compile(task.path, task.kept, task.weight_bytes))
             control.send(("compiled", session, ops))
         loaded = LoadedProgram(program, arena, compiled, settings)
     except Exception as error:  # an engine may raise anything; the process lives on for other segments

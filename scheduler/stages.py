@@ -77,6 +77,17 @@ def stage_plan(model: Model, stages: Sequence[Stage]) -> Plan:
     )
 
 
+def merged(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """The stages with neighbours on one device as one: a border between them costs, whatever their times add up to."""
+    found: list[Stage] = []
+    for stage in stages:
+        if found and not (stage.splits or found[-1].splits) and stage.devices == found[-1].devices:
+            found[-1] = Stage(ops=found[-1].ops + stage.ops, devices=stage.devices)
+        else:
+            found.append(stage)
+    return tuple(found)
+
+
 def coarse_blocks(model: Model, cost_s: Callable[[tuple[str, ...]], float], max_blocks: int) -> Parts:
     """Consecutive parts of the graph between operators through which every path passes, about so many at most.
 

@@ -32,6 +32,7 @@ from scheduler.stages import (
     channel_splits,
     coarse_blocks,
     fastest_stages,
+    merged,
     row_split,
     stage_plan,
 )
@@ -114,6 +115,15 @@ def test_the_fastest_stages_are_the_shortest_way_over_the_cuts(data: st.DataObje
             best = min(best, sum(prices[*run, b, k] for run, b, k in zip(runs, befores, kinds, strict=False)))
     assert total_s == best
     assert [op for each in found for op in each.ops] == [str(i) for i in range(num_blocks)]
+
+
+def test_neighbours_on_one_device_become_one_stage() -> None:
+    a, b = (Stage(ops=(op,), devices=("npu",)) for op in "ab")
+    shared = Stage(ops=("c",), devices=("cpu", "npu"), splits=(Split(("c",), "rows", (1,)),))
+    d = Stage(ops=("d",), devices=("npu",))
+    e = Stage(ops=("e",), devices=("cpu",))
+    assert merged([a, b, shared, d, e]) == (Stage(ops=("a", "b"), devices=("npu",)), shared, d, e)
+    assert merged([a, shared, b]) == (a, shared, b)
 
 
 def test_no_way_to_the_end_is_said() -> None:

@@ -26,6 +26,7 @@ from hetsim.profile import ProfileFile, Unsupported
 from hetsim.simulate import makespan_s
 from hetsim.split_costs import COPY_BYTES_PER_S
 from runtime import RefusedError, Runtime
+from runtime.kept import MODEL_PRECISION
 from runtime.profiler import Effort, replay
 from scheduler.stages import (
     Option,
@@ -34,6 +35,7 @@ from scheduler.stages import (
     channel_splits,
     coarse_blocks,
     fastest_stages,
+    merged,
     row_split,
     stage_plan,
     step_of,
@@ -59,10 +61,12 @@ _HAND_OVER_S = 2e-5
 is that now one device and now the other comes late."""
 PartTimes = tuple[tuple[float, ...], ...]
 """What each part of each split of a stage takes, in seconds."""
-_NUM_PLANS = 2
+_NUM_PLANS = 4
 """How many of the best plans are offered: what replays tell apart by a few percent may be the other way round when all
 devices run."""
 _ROUNDS = 8
+_PATIENCE = 3
+"""After so many rounds none of which replayed faster than those before, what is proposed differs by noise."""
 _WALKS_PART = 0.75
 """How much of a time limit is for the walks; the rest is for replays of what is proposed."""
 
@@ -135,7 +139,7 @@ class _Search:
         self._problem = make_problem(model, platform, file.profile)
         # By operators and whether what they read lay in parts; then by how they were split.
         self._shared_s: dict[tuple[tuple[str, ...], bool], dict[tuple[Split, ...], PartTimes]] = {}
-        self._alone_s: dict[tuple[str, tuple[str, ...], bool], float] = {}
+        self._alone_s: dict[tuple[str, tuple[str, ...], bool, bool], float] = {}  # and whether it goes on in parts
         names = platform.device_names
         self._blocks = coarse_blocks(model, lambda ops: min(self._whole_s(d, ops) for d in names), MAX_BLOCKS)
         speeds = {d: 1 / self._whole_s(d, self._ops(0, len(self._blocks))) for d in names}  # 0 where it cannot
@@ -143,6 +147,7 @@ class _Search:
         self._devices = tuple(d for d in names if speeds[d] >= _LEAST_FRACTION * total)
         total = sum(speeds[d] for d in self._devices)
         self._fractions = tuple(speeds[d] / total for d in self._devices)
+        self._converts = any(platform.device(d).precision != MODEL_PRECISION for d in self._devices)
 
     def run(self, stages: Stages, budget: Budget) -> list[Plan]:
         """Walk, then propose and replay until the proposal stays; returns the plans with the shortest replays.
@@ -153,6 +158,7 @@ class _Search:
             return []
         self._walk_all(budget)
         replayed: dict[str, tuple[float, Plan]] = {}
+        fastest_s, fastest_round = math.inf, 0
         ended = "the proposal stays"
         for number in range(_ROUNDS):
             self._report(0.8 + 0.2 * number / _ROUNDS, f"round {number + 1}")
@@ -178,6 +184,11 @@ class _Search:
                 f"{promised_s * 1e3:.2f} ms, {replayed_s * 1e3:.2f} ms once replayed"
             )
             replayed[plan.digest] = replayed_s, plan
+            if replayed_s < fastest_s:
+                fastest_s, fastest_round = replayed_s, number
+            elif number - fastest_round >= _PATIENCE:
+                ended = f"{_PATIENCE} rounds found nothing faster"
+                break
         stages.say(f"splits end: {ended}")
         best = [plan for _, plan in sorted(replayed.values(), key=lambda entry: entry[0])[:_NUM_PLANS]]
         return [plan for plan in best if self._is_right(plan, stages)]
@@ -209,7 +220,7 @@ class _Search:
         return differing is None
 
     def _whole_s(self, device: str, ops: tuple[str, ...]) -> float:
-        known = self._alone_s.get((device, ops, False))
+        known = self._alone_s.get((device, ops, False, False))
         return self._problem.cost_s(device, ops) if known is None else known
 
     def _ops(self, start: int, stop: int) -> tuple[str, ...]:
@@ -242,7 +253,7 @@ class _Search:
     def _shared(self, start: int, stop: int) -> tuple[Stage, ...]:
         """The blocks as one shared run; or block by block where they cannot be, so that no other is kept from it."""
         ops = self._ops(start, stop)
-        split = row_split(self._model, ops, self._fractions)
+        split = row_split(self._model, ops, self._shares(ops))
         if split is not None:
             return (Stage(ops=ops, devices=self._devices, splits=(split,)),)
         if stop - start > 1:
@@ -251,10 +262,18 @@ class _Search:
 
     def _by_channels(self, block: int) -> tuple[Stage, ...]:
         ops = self._blocks[block]
-        splits = channel_splits(self._model, ops, self._fractions)
+        splits = channel_splits(self._model, ops, self._shares(ops))
         if splits:
             return (Stage(ops=ops, devices=self._devices, splits=splits),)
         return self._shared(block, block + 1)
+
+    def _shares(self, ops: tuple[str, ...]) -> tuple[float, ...]:
+        """How much of a run each device should compute: devices are not equally good at every operator."""
+        speeds = [1 / self._whole_s(device, ops) for device in self._devices]
+        if not all(speeds):
+            return self._fractions
+        shares = [max(_LEAST_FRACTION, speed / sum(speeds)) for speed in speeds]
+        return tuple(share / sum(shares) for share in shares)
 
     def _alone(self, ops: tuple[str, ...]) -> Stage:
         best = min(self._platform.device_names, key=lambda device: self._whole_s(device, ops))
@@ -273,9 +292,10 @@ class _Search:
             self._file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
             return False
         after = False
-        for stage, taken_s in zip(stages, times_s, strict=True):
+        going_on = [bool(stage.splits) for stage in stages[1:]] + [False]
+        for stage, taken_s, before in zip(stages, times_s, going_on, strict=True):
             if not stage.splits:
-                self._alone_s[stage.devices[0], stage.ops, after] = taken_s[0][0]
+                self._alone_s[stage.devices[0], stage.ops, after, before] = taken_s[0][0]
             else:
                 self._shared_s.setdefault((stage.ops, after), {})[stage.splits] = taken_s
             after = bool(stage.splits)
@@ -307,31 +327,38 @@ class _Search:
 
     def _choose(self) -> tuple[tuple[Stage, ...], float]:
         """The fastest stages by all that is known, and how long they should take in seconds."""
-        return fastest_stages(len(self._blocks), lambda i, j, after: self._options(i, j, after=after))
+        chosen, seconds = fastest_stages(len(self._blocks), lambda i, j, after: self._options(i, j, after=after))
+        return merged(chosen), seconds
 
     def _options(self, start: int, stop: int, *, after: bool) -> list[Option]:
         """Ways to compute a run; ``after`` says whether what it reads lies in parts."""
         ops = self._ops(start, stop)
         found: list[Option] = []
         for device in self._platform.device_names:
-            seconds = self._alone_s.get((device, ops, after))
+            seconds = self._alone_s.get((device, ops, after, False))
             if seconds is None:
-                seconds = self._whole_s(device, ops) + (self._join_s(start) if after else 0.0)
-            found.append(Option(Stage(ops=ops, devices=(device,)), seconds))
+                seconds = self._alone_s.get((device, ops, after, True))
+            if seconds is None:
+                seconds = self._whole_s(device, ops) + (self._copy_s(start) if after else 0.0)
+            found.append(Option(Stage(ops=ops, devices=(device,)), seconds + (_HAND_OVER_S if start else 0.0)))
         measured = self._shared_s.get((ops, after)) or self._shared_s.get((ops, not after), {})
+        # A device that computed what is read here by itself could have kept it in a format of its own.
+        given_out_s = self._copy_s(start) if self._converts and start and not after else 0.0
         for splits, times_s in measured.items():
-            found.append(self._together(ops, splits, times_s))
+            found.append(self._together(ops, splits, times_s, given_out_s))
             moved, moved_s = self._moved(splits, times_s)
             if moved not in measured:
-                found.append(self._together(ops, moved, moved_s))
+                found.append(self._together(ops, moved, moved_s, given_out_s))
         return found
 
-    def _together(self, ops: tuple[str, ...], splits: tuple[Split, ...], times_s: PartTimes) -> Option:
-        seconds = sum(max(each_s) + _HAND_OVER_S for each_s in times_s)
+    def _together(
+        self, ops: tuple[str, ...], splits: tuple[Split, ...], times_s: PartTimes, given_out_s: float
+    ) -> Option:
+        seconds = given_out_s + sum(max(each_s) + _HAND_OVER_S for each_s in times_s)
         return Option(Stage(ops=ops, devices=self._devices, splits=splits), seconds)
 
-    def _join_s(self, block: int) -> float:
-        """A guess at what it takes to put together what the block before hands on."""
+    def _copy_s(self, block: int) -> float:
+        """A guess at what it takes to put together, or to convert, what the block before hands on."""
         graph = self._model.graph
         made = graph.outputs_of(self._ops(0, block))
         return 2 * sum(graph.tensors[tensor].num_bytes for tensor in made) / COPY_BYTES_PER_S

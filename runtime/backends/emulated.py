@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from hetsim.machine.platform import Device
 from runtime.backends.protocol import Array
+from runtime.kept import Kept
 
 _SECONDS = "seconds"
 _LAST_NS = 30_000
@@ -38,7 +39,7 @@ class EmulatedBackend:
     def describe(self) -> str:
         return f"emulated {self._device.precision}"
 
-    def compile(self, path: Path) -> EmulatedSegment:
+    def compile(self, path: Path, kept: Collection[Kept] = ()) -> EmulatedSegment:  # noqa: ARG002  (in the model's format)
         with np.load(path) as file:
             content = dict(file)
         return EmulatedSegment(float(content.pop(_SECONDS)), content, self._clock_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 from hetsim.machine.platform import Device
 from runtime.backends.protocol import Array, Refused
+from runtime.kept import Kept
 
 
 class FakeBackend:
@@ -37,7 +38,7 @@ class FakeBackend:
     def describe(self) -> str:
         return "fake engine"
 
-    def compile(self, path: Path) -> FakeSegment:
+    def compile(self, path: Path, kept: Collection[Kept] = ()) -> FakeSegment:  # noqa: ARG002  (in the model's format)
         model = onnx.load(path)
         for node in model.graph.node:
             if node.op_type == self._refuse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import onnxruntime
 from hetsim.errors import PlatformError
 from hetsim.machine.platform import Device
 from runtime.backends.protocol import Array, Refused
+from runtime.kept import Kept
 
 _CPU = "CPUExecutionProvider"
 
@@ -45,7 +46,7 @@ class OnnxRuntimeBackend:
         device = self._device
         return f"onnxruntime {onnxruntime.__version__} {self._provider} {device.precision} {device.threads} thread(s)"
 
-    def compile(self, path: Path) -> OnnxRuntimeSegment:
+    def compile(self, path: Path, kept: Collection[Kept] = ()) -> OnnxRuntimeSegment:  # noqa: ARG002  (in the model's format)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._device.threads
         options.inter_op_num_threads = 1

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import onnx
 import openvino
+from openvino.preprocess import PrePostProcessor
 
 from hetsim.errors import PlatformError
 from hetsim.machine.platform import Device
 from runtime.backends.openvino_limits import deviation
 from runtime.backends.protocol import Array, Refused
+from runtime.kept import Kept
 
 _STRICT = "strict"
 _PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
+_OWN_FORMATS = {("CPU", "bf16"): openvino.Type.bf16}
+"""By target and precision, the numbers in which the engine has what it keeps; images with their channels last, as its
+convolutions want them. Elsewhere it keeps them as the model has them."""
 
 
 class OpenVinoBackend:
@@ -58,19 +64,23 @@ class OpenVinoBackend:
                 "ENABLE_CPU_PINNING": "NO",  # the process is pinned already
             }
         self._settings |= dict(device.options)
+        self._own = _OWN_FORMATS.get((self._target, device.precision))
         self._strict = self._settings.pop(_STRICT, "no") == "yes"
 
     def describe(self) -> str:
         device = self._device
-        return f"openvino {_version()} {self._target} {device.precision} {device.threads} thread(s)"
+        own = "" if self._own is None else ", own tensors likewise"
+        return f"openvino {_version()} {self._target} {device.precision} {device.threads} thread(s){own}"
 
-    def compile(self, path: Path) -> OpenVinoSegment:
+    def compile(self, path: Path, kept: Collection[Kept] = ()) -> OpenVinoSegment:
         if self._target == "CPU":
             wrong = deviation(onnx.load(path, load_external_data=False), strict=self._strict)
             if wrong is not None:
                 raise Refused(wrong)
         try:
-            compiled = self._core.compile_model(path, self._target, self._settings)
+            formats = {} if self._own is None else {each.tensor: each for each in kept}
+            model = _in_own_format(self._core.read_model(path), formats, self._own) if formats else path
+            compiled = self._core.compile_model(model, self._target, self._settings)
         except Exception as error:  # the binding raises plain RuntimeError and a few of its own
             raise Refused(" ".join(str(error).split())) from None
         for port in (*compiled.inputs, *compiled.outputs):
@@ -97,13 +107,37 @@ class OpenVinoSegment:
             # By name, not by number: an input that does not matter may be gone.
             for port in self._compiled.inputs:
                 array = inputs[port.node.get_friendly_name()]
-                request.set_tensor(port, openvino.Tensor(array, shared_memory=True))
+                request.set_tensor(port, _tensor(port, array))
             for port, array in zip(self._compiled.outputs, outputs.values(), strict=True):
-                request.set_tensor(port, openvino.Tensor(array, shared_memory=True))
+                request.set_tensor(port, _tensor(port, array))
         except Exception as error:  # as above, and a KeyError where an input has lost its name
             raise Refused(" ".join(str(error).split())) from None
         # The synchronous call runs in this thread and so on this core; sharing outputs keeps it from copying them.
         return partial(request.infer, share_outputs=True)
+
+
+def _in_own_format(model: openvino.Model, formats: Mapping[str, Kept], numbers: openvino.Type) -> openvino.Model:
+    """The model with some of its inputs and outputs in other numbers, and those that are images channels last."""
+    steps = PrePostProcessor(model)
+    ports = [(port, steps.input(i)) for i, port in enumerate(model.inputs)]
+    ports += [(port, steps.output(i)) for i, port in enumerate(model.outputs)]
+    for port, step in ports:
+        kept = next((formats[name] for name in port.get_names() if name in formats), None)
+        if kept is not None:
+            step.tensor().set_element_type(numbers)
+            if kept.is_image:
+                step.tensor().set_layout(openvino.Layout("NHWC"))
+                step.model().set_layout(openvino.Layout("NCHW"))
+    return steps.build()
+
+
+def _tensor(port: openvino.ConstOutput, array: Array) -> openvino.Tensor:
+    """The array's memory as a tensor of what the port has, which is the array's own format or takes less memory."""
+    numbers = port.get_element_type()
+    if numbers == openvino.Type(array.dtype):
+        return openvino.Tensor(array, shared_memory=True)
+    memory = array.reshape(-1).view(np.uint8)[: numbers.size * array.size]
+    return openvino.Tensor(memory, port.shape, numbers)
 
 
 def _version() -> str:

@@ -6,11 +6,13 @@ process that belongs to one device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+from runtime.kept import Kept
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -42,8 +44,14 @@ class Backend(Protocol):
         """Engine, version and settings: what a measurement holds for."""
         ...
 
-    def compile(self, path: Path) -> Compiled:
+    def compile(self, path: Path, kept: Collection[Kept] = ()) -> Compiled:
         """Compile the ONNX model in a file.
+
+        Args:
+            path: The file.
+            kept: Those of its inputs and outputs that only this device's segments touch. The engine may have them in
+                any format that fits into their arrays, and says so in :meth:`describe`; the same for a tensor wherever
+                it is kept.
 
         Raises:
             Refused: If the engine does not support it, or would hand part of it to other hardware.

@@ -291,24 +291,20 @@ class _Rewriter:
                 for piece in self._pieces(maker, tensor)
             ]
             return self._concat(tensor, pieces, along, words, owner, suffix=f", {axis_words} {needed[0]}:{needed[1]}")
-        pieces = []
-        for piece in self._pieces(maker, tensor, needed):
-            low, high = max(piece.low, needed[0]), min(piece.high, needed[1])
-            name = piece.tensor
-            if (low, high) != (piece.low, piece.high):
-                label = f"{tensor}[{words} {low}:{high} of {piece.low}:{piece.high}]"
-                name = self._slice(name, along, low - piece.low, high - piece.low, label, owner)
-            pieces.append(_Stretch(name, low, high))
-        return self._concat(tensor, pieces, along, words, owner)
+        return self._concat(tensor, self._pieces(maker, tensor, needed), along, words, owner)
 
     def _pieces(self, maker: int, tensor: str, needed: Range | None = None) -> list[_Stretch]:
-        """What the parts of a run hand on of a tensor, each what is its own; only those that ``needed`` touches."""
+        """What the parts of a run hand on of a tensor, each what is its own, or as much of it as is ``needed``.
+
+        Each part cuts its own piece out: a reader that had to would want all of it handed over for a few rows.
+        """
         run = self._runs[maker]
         pieces: list[_Stretch] = []
         for part, (low, high) in enumerate(run.own):
-            if needed is not None and (high <= needed[0] or low >= needed[1]):
-                continue
-            pieces.append(_Stretch(self._read(maker, part, tensor, run.axes[tensor], (low, high)), low, high))
+            if needed is not None:
+                low, high = max(low, needed[0]), min(high, needed[1])
+            if low < high:
+                pieces.append(_Stretch(self._read(maker, part, tensor, run.axes[tensor], (low, high)), low, high))
         return pieces
 
     def _whole(self, tensor: str) -> None:
