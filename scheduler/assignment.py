@@ -18,6 +18,7 @@ from numba import njit
 
 from hetsim.kernel import Floats, Ints
 from scheduler.bounds import load_weights, weighted
+from scheduler.walk import Costs
 
 COUNT = 64
 """Assignments that are kept."""
@@ -66,6 +67,28 @@ def least_loaded(seconds: Floats, below_s: float, count: int = COUNT, max_nodes:
     root_s = least_s.sum(axis=1)
     load_s, device, others_s, num_nodes = _enumerate(seconds, added_s, root_s, order, below_s, count, max_nodes)
     return Assignments(load_s, device, float(others_s), num_nodes)
+
+
+@njit(cache=True, error_model="numpy")
+def narrowed(costs: Costs, device: Ints) -> Costs:
+    """The problem in which each operator can run on its given device alone."""
+    seconds, tail_s = np.full_like(costs.seconds, np.inf), np.zeros_like(costs.tail_s)
+    for op in range(len(device) - 1, -1, -1):
+        on = device[op]
+        seconds[op, on] = costs.seconds[op, on]
+        for i in range(costs.before_start[op], costs.before_start[op + 1]):
+            other = costs.before[i]
+            tail_s[other] = max(tail_s[other], costs.delay_s[i, device[other], on] + seconds[op, on] + tail_s[op])
+    return Costs(
+        seconds,
+        costs.delay_s,
+        costs.before_start,
+        costs.before,
+        costs.after_start,
+        costs.after,
+        tail_s,
+        costs.plain,
+    )
 
 
 @njit(cache=True, error_model="numpy")
