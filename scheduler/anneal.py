@@ -9,15 +9,16 @@ plan is the makespan of the model to the last bit. Rounds of annealing start fro
 up to a limit.
 
 Where no hand-over is a copy and nothing slows anything down, stretches of the plan are planned anew after each round
-(:mod:`scheduler.window`). Few operators leave time to go on from there for as long as the round took, by iterated local
-search: shorter rounds, each followed by the same; H. R. Lourenço, O. C. Martin, T. Stützle, "Iterated local search", in
-Handbook of Metaheuristics, 2003, doi 10.1007/0-306-48056-5_11.
+(:mod:`scheduler.window`). Few operators leave time to go on from there for as long as the round took, in two ways: by
+orders for assignments of low load (:mod:`scheduler.ordering`), and by iterated local search: shorter rounds, each
+followed by the same; H. R. Lourenço, O. C. Martin, T. Stützle, "Iterated local search", in Handbook of Metaheuristics,
+2003, doi 10.1007/0-306-48056-5_11.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ LAST_ROUND = 20_000
 """... so many."""
 MAX_FIRST_ROUND = 400_000
 MAX_POLISHED, MAX_ITERATED = 300, 100
-"""Operators up to which windows are planned anew, and up to which that is iterated."""
+"""Operators up to which windows are planned anew, and up to which that is iterated and orders are looked for."""
 KICKS = (40, 40, 40, 40, 40, 1000)
 """Moves for each operator in the rounds of iterated local search, in turn."""
 SLACK = 1.003
@@ -89,7 +90,7 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
     finite_s = costs.seconds[np.isfinite(costs.seconds)]
     mean_s = float(finite_s.mean()) if finite_s.any() else 1.0
     per_call = max(100, OPS_PER_CALL // len(order))
-    windows = _Windows(costs, tables, space, state) if costs.plain and len(order) <= MAX_POLISHED else None
+    improvers = _improvers(costs, tables, space, state)
     done, length = 0, min(FIRST_ROUND * len(order), MAX_FIRST_ROUND)
     while done < limit and state.seconds[1] > bound_s and not until():
         walk.restart(costs, tables, space, state)
@@ -103,11 +104,12 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
             tried, done = tried + count, done + count
             if effort.progress is not None:
                 effort.progress(done, limit, float(state.seconds[1]), bound_s)
-        if windows is not None and done < limit and state.seconds[1] > bound_s and not until():
-            budget = min(length, limit - done)
-            done += windows.go_on(budget, mean_s, lambda: state.seconds[1] <= bound_s or until())
-            if effort.progress is not None:
-                effort.progress(done, limit, float(state.seconds[1]), bound_s)
+        for improver in improvers:
+            if done < limit and state.seconds[1] > bound_s and not until():
+                budget = min(length, limit - done)
+                done += improver.go_on(budget, mean_s, lambda: state.seconds[1] <= bound_s or until())
+                if effort.progress is not None:
+                    effort.progress(min(done, limit), limit, float(state.seconds[1]), bound_s)
         length = min(2 * length, max(length, LAST_ROUND * len(order)))
     names = problem.platform.device_names
     queues: dict[str, list[Segment]] = {name: [] for name in names}
@@ -120,6 +122,22 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
         scheduler=NAME,
         queues={name: tuple(queue) for name, queue in queues.items()},
     )
+
+
+class _Improver(Protocol):
+    """Goes on from where a walk is, for a part of the evaluations."""
+
+    def go_on(self, budget: int, mean_s: float, until: Callable[[], bool]) -> int: ...
+
+
+def _improvers(costs: Costs, tables: Tables, space: Space, state: State) -> list[_Improver]:
+    """What follows each round, where no hand-over is a copy and nothing slows anything down."""
+    from scheduler.ordering import Ordering
+
+    if not costs.plain or len(state.order) > MAX_POLISHED:
+        return []
+    windows = _Windows(costs, tables, space, state)
+    return [windows] if len(state.order) > MAX_ITERATED else [Ordering(costs, tables, space, state), windows]
 
 
 class _Windows:

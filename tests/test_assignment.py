@@ -1,0 +1,108 @@
+"""Assignments of least load, against all assignments; orders for them, against the model and a proven optimum."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hetsim.compiled import CompiledSimulator
+from hetsim.problem import Problem
+from hetsim.random_graphs import layered_problem
+from hetsim.simulate import Simulator, makespan_s
+from scheduler import walk
+from scheduler.anneal import _costs, _listed, anneal
+from scheduler.assignment import least_loaded, narrowed
+from scheduler.effort import Effort
+from scheduler.ordering import Ordering
+from tests.problems import problems
+from tests.test_anneal import planned
+from tests.test_exact import zero_copy
+
+TIMES_S = st.sampled_from((0.0, 0.25, 0.5, 1.0, 3.0, float("inf")))
+
+
+def loads(seconds: np.ndarray) -> list[tuple[float, tuple[int, ...]]]:
+    """Every assignment with the load of its busiest device, ascending."""
+    num_ops, num_devices = seconds.shape
+    found = []
+    for device in product(range(num_devices), repeat=num_ops):
+        busy = [sum(seconds[op, d] for op, d in enumerate(device) if d == each) for each in range(num_devices)]
+        if np.isfinite(busy).all():
+            found.append((max(busy), device))
+    return sorted(found)
+
+
+@st.composite
+def times(draw: st.DrawFn) -> np.ndarray:
+    num_ops, num_devices = draw(st.integers(1, 6)), draw(st.integers(1, 3))
+    rows = [[draw(TIMES_S) for _ in range(num_devices)] for _ in range(num_ops)]
+    for row in rows:
+        if not np.isfinite(row).any():
+            row[0] = 1.0
+    return np.array(rows)
+
+
+@given(times(), st.sampled_from((0.5, 2.0, float("inf"))), st.integers(1, 20))
+def test_the_assignments_of_least_load_are_those_of_all(seconds: np.ndarray, below_s: float, count: int) -> None:
+    found = least_loaded(seconds, below_s, count)
+    everyone = [(load_s, device) for load_s, device in loads(seconds) if load_s < below_s]
+    assert found.load_s.tolist() == [load_s for load_s, _ in everyone[:count]]
+    for load_s, device in zip(found.load_s, found.device, strict=True):
+        assert (load_s, tuple(device)) in everyone
+    assert len({device.tobytes() for device in found.device}) == len(found.device)
+    assert all(load_s >= found.others_s for load_s, _ in everyone[count:])
+    assert found.bound_s <= loads(seconds)[0][0]
+
+
+@given(times(), st.integers(1, 30))
+def test_an_enumeration_that_is_cut_short_still_bounds_all(seconds: np.ndarray, max_nodes: int) -> None:
+    found = least_loaded(seconds, float("inf"), 4, max_nodes)
+    assert found.num_nodes <= max_nodes
+    assert found.bound_s <= loads(seconds)[0][0] * (1 + 1e-9)
+
+
+def ordered(problem: Problem, budget: int, seed: int) -> tuple[walk.State, int, float]:
+    """Where a walk is after looking for orders, what that took, and what the model says of it."""
+    simulator = CompiledSimulator(problem)
+    tables, space, costs = simulator.tables, simulator.space(len(problem.graph.ops)), _costs(problem, simulator)
+    state = walk.new_state(*_listed(costs), len(problem.platform.devices), seed)
+    walk.restart(costs, tables, space, state)
+    done = Ordering(costs, tables, space, state).go_on(budget, 1.0, lambda: False)
+    names = [problem.graph.ops[op].name for op in state.best_order]
+    devices = [problem.platform.device_names[state.best_device[op]] for op in state.best_order]
+    return state, done, Simulator(problem).run(planned(problem, names, devices).queues)
+
+
+@settings(max_examples=25)
+@given(problems().map(zero_copy), st.integers(1, 5000), st.integers(0, 3))
+def test_orders_get_no_worse_and_are_the_model_s(problem: Problem, budget: int, seed: int) -> None:
+    before_s = ordered(problem, 0, seed)[2]
+    state, done, model_s = ordered(problem, budget, seed)
+    assert state.seconds[1] == model_s <= before_s
+    assert done <= budget
+    again, done_again, _ = ordered(problem, budget, seed)
+    assert (done_again, again.best_order.tolist()) == (done, state.best_order.tolist())
+
+
+@given(problems().map(zero_copy))
+def test_where_only_one_device_is_left_nothing_moves(problem: Problem) -> None:
+    costs = _costs(problem, CompiledSimulator(problem))
+    _, device = _listed(costs)
+    left = narrowed(costs, device)
+    assert np.isfinite(left.seconds).sum(axis=1).tolist() == [1] * len(device)
+    assert np.isfinite(left.seconds[np.arange(len(device)), device]).all()
+    assert (left.tail_s >= costs.tail_s - 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("seed", "optimum_s"),  # as CP-SAT proves them, to within its ticks of 0.4 microseconds
+    [(0, 0.104982), (2, 0.091161), (8, 0.102476), (9, 0.083902), (14, 0.094630)],
+)
+def test_fifty_operators_are_planned_best(seed: int, optimum_s: float) -> None:
+    problem = layered_problem(50, seed=seed)
+    plan = anneal(problem, Effort(seed=0, max_evaluations=3_000_000))
+    assert optimum_s < makespan_s(problem, plan) < optimum_s + 1e-6
