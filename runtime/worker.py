@@ -302,9 +302,17 @@ class _Cache:
 _Entry = tuple[LoadedProgram, Waiter, Arena]
 
 
+class Abandoned(Exception):  # noqa: N818  (a signal, not an error of its own)
+    """The caller was interrupted between a message and what belongs to it; what follows cannot be told apart."""
+
+
 def _load(control: Connection, settings: Settings, cache: _Cache, session: int, program: Program) -> _Entry | None:
     """Compile and bind a program, reporting each segment; None where the engine refuses one."""
-    arena = Arena(program.layout, recv_handle(control))
+    try:
+        descriptor = recv_handle(control)
+    except (RuntimeError, EOFError, OSError):  # there is another message, or nothing, where it should be
+        raise Abandoned from None
+    arena = Arena(program.layout, descriptor)
     compiled: list[Compiled] = []
     ops: tuple[str, ...] = ()
     try:
@@ -375,6 +383,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle; it closes the connection
     try:
         _command_loop(control, settings)
+    except Abandoned:
+        return
     except Exception:
         if not _is_gone(control):  # a caller that was interrupted leaves half a message, or half a load
             raise

@@ -13,9 +13,10 @@ from hetsim.plan import resolve
 from runtime.arena import ABORTED, SUBMITTED, Arena, plan_layout
 from runtime.backends.fake import FakeBackend
 from runtime.extract import SegmentStore
+from runtime.process import start_worker
 from runtime.program import build_programs
 from runtime.worker import Aborted, LoadedProgram, SegmentFailed, Settings, Waiter
-from tests.models import fork_join, make_plan
+from tests.models import fake_platform, fork_join, make_plan
 
 
 class Clock:
@@ -153,3 +154,20 @@ def test_a_segment_that_raises_is_named_and_everyone_is_told(tmp_path: Path) -> 
     assert bench.arena.words[ABORTED] == 1
     assert os.eventfd_read(bench.settings.wake_fds[1]) == 1
     bench.close()
+
+
+def test_a_caller_that_was_interrupted_amid_a_load_ends_the_worker_quietly() -> None:
+    device = fake_platform().devices[0]
+    wake_fd = os.eventfd(0, os.EFD_NONBLOCK)
+    worker = start_worker(
+        Settings(device=device, index=0, wake_fds=(wake_fd,), spin_s=0.0, idle_spin_s=0.0, cache_bytes=0)
+    )
+    try:
+        assert worker.control.recv()[0] == "ready"
+        worker.control.send(("load", 1, None))  # and no descriptor of memory, but
+        worker.control.send(("exit",))
+        assert worker.process.wait(10.0) == 0
+    finally:
+        worker.process.kill()
+        worker.control.close()
+        os.close(wake_fd)
