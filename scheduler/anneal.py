@@ -30,6 +30,7 @@ from hetsim.plan import Plan, Segment, resolve
 from hetsim.problem import Problem
 from scheduler.bounds import load_weights, weighted
 from scheduler.effort import Effort
+from scheduler.solution import ROUNDING
 
 if TYPE_CHECKING:
     from hetsim.kernel import Space, Tables
@@ -67,10 +68,10 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
 
     Args:
         problem: The problem.
-        effort: Evaluations are moves, and partial plans of windows. The same seed, start and evaluations give the same
-            plan, unless time runs out.
+        effort: Evaluations are moves, partial plans of windows, and partial assignments. The same seed, start and
+            evaluations give the same plan, unless time runs out.
         start: Where to start: its segments are taken apart. None: list scheduling by upward rank, as HEFT does.
-        bound_s: No plan is faster; once one is as fast, that is the answer. Progress is told of it.
+        bound_s: No plan is faster; once one is as fast, but for rounding, that is the answer. Progress is told of it.
 
     Raises:
         PlanError: If ``start`` is not valid.
@@ -91,23 +92,27 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
     mean_s = float(finite_s.mean()) if finite_s.any() else 1.0
     per_call = max(100, OPS_PER_CALL // len(order))
     improvers = _improvers(costs, tables, space, state)
+    good_s = bound_s * (1 + ROUNDING)
+
+    def enough() -> bool:
+        return bool(state.seconds[1] <= good_s) or until()
+
     done, length = 0, min(FIRST_ROUND * len(order), MAX_FIRST_ROUND)
-    while done < limit and state.seconds[1] > bound_s and not until():
+    while done < limit and not enough():
         walk.restart(costs, tables, space, state)
         # A round that is short for its graph starts colder, lest it spoil more than it can mend.
         hot_s = mean_s * HOT * min(1.0, length / (FIRST_ROUND * len(order)))
         cooling = (COLD / HOT) ** (1 / length)
         tried = 0
-        while tried < length and done < limit and state.seconds[1] > bound_s and not until():
+        while tried < length and done < limit and not enough():
             count = min(per_call, length - tried, limit - done)
             walk.walk(costs, tables, space, state, count, hot_s * cooling**tried, cooling)
             tried, done = tried + count, done + count
             if effort.progress is not None:
                 effort.progress(done, limit, float(state.seconds[1]), bound_s)
         for improver in improvers:
-            if done < limit and state.seconds[1] > bound_s and not until():
-                budget = min(length, limit - done)
-                done += improver.go_on(budget, mean_s, lambda: state.seconds[1] <= bound_s or until())
+            if done < limit and not enough():
+                done += improver.go_on(min(length, limit - done), mean_s, enough)
                 if effort.progress is not None:
                     effort.progress(min(done, limit), limit, float(state.seconds[1]), bound_s)
         length = min(2 * length, max(length, LAST_ROUND * len(order)))

@@ -25,6 +25,8 @@ HOT, COLD = 0.15, 0.01
 """Temperatures at which a round begins and ends, as parts of the mean time of an operator."""
 LONG, HOTTER = 2000, 0.5
 """From so many moves for each operator on, a round begins at this temperature."""
+MOVES_PER_CALL = 50_000
+"""How often time and Ctrl-C are looked at."""
 _LESS = 1 - 1e-9
 """By so much a load has to be less than a makespan, as sums are taken in another order than times are."""
 
@@ -72,10 +74,10 @@ class Ordering:
                 if done >= budget or until() or state.seconds[1] < before_s:
                     break
                 self._tried.add(device.tobytes())
-                done += self._round(device, budget - done, mean_s)
+                done += self._round(device, budget - done, mean_s, until)
         return done
 
-    def _round(self, device: Ints, budget: int, mean_s: float) -> int:
+    def _round(self, device: Ints, budget: int, mean_s: float, until: Callable[[], bool]) -> int:
         """Anneal the order for one assignment; how many moves and partial plans that took, at most ``budget``."""
         walker, state = self._walker, self._state
         count = min(self._moves_per_op * len(device), budget)
@@ -83,10 +85,15 @@ class Ordering:
         walker.best_order[:], walker.best_device[:], walker.seconds[:] = state.best_order, device, np.inf
         costs = narrowed(self._costs, device)
         walk.restart(costs, self._tables, self._space, walker)
-        walk.walk(costs, self._tables, self._space, walker, count, mean_s * hot, (COLD / hot) ** (1 / count))
+        cooling = (COLD / hot) ** (1 / count)
+        tried = 0
+        while tried < count and not until():
+            some = min(MOVES_PER_CALL, count - tried)
+            walk.walk(costs, self._tables, self._space, walker, some, mean_s * hot * cooling**tried, cooling)
+            tried += some
         load = window.Load(self._weights, np.ascontiguousarray(weighted(costs.seconds, self._weights)))
         order, on = walker.best_order, walker.best_device
-        makespan_s, num_nodes = window.polish(costs, load, order, on, budget - count)
+        makespan_s, num_nodes = window.polish(costs, load, order, on, budget - tried)
         if makespan_s < state.seconds[1]:
             state.best_order[:], state.best_device[:], state.seconds[1] = order, on, makespan_s
-        return count + num_nodes
+        return tried + num_nodes

@@ -1,7 +1,8 @@
 """The best that is known here: exact where a problem falls apart, a seeded local search where it does not.
 
 Where fusing gains nothing, plans of single operators are all that matters: if exact planning (:mod:`scheduler.exact`)
-does not prove its plan, annealing (:mod:`scheduler.anneal`) goes on from the best of it and the list schedulers.
+does not prove its plan, annealing (:mod:`scheduler.anneal`) goes on from the best of it and the list schedulers. A plan
+that takes no longer than the least that any assignment gives its busiest device to do is proven the fastest of all.
 
 Where fusing may pay, a walk over the device of every branch and where segments begin starts from the best of exact
 planning, of every baseline and of a shortest path over blocks (:mod:`scheduler.blockwise`), and goes by late acceptance
@@ -26,6 +27,7 @@ from hetsim.problem import Problem
 from hetsim.simulate import makespan_s
 from scheduler.anneal import anneal
 from scheduler.blockwise import block_branches, blockwise, entries
+from scheduler.bounds import prices
 from scheduler.cpop import cpop
 from scheduler.effort import Effort
 from scheduler.exact import bound_beside, exact
@@ -46,6 +48,8 @@ PATIENCE = 600
 TIE_S = 1e-12
 """Times that round to the same multiple of this are ties."""
 PROGRESS_EVERY = 20
+MAX_ASSIGNED = 100
+"""Operators up to which the least load of all assignments is worked out; of more it hardly says more than bounds do."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ def search(problem: Problem, effort: Effort | None = None) -> Solution:
     rest = replace(effort, time_limit_s=None, stop=until)
     proof = exact(problem, Effort(stop=until))
     if problem.additive:
+        proof = proof if proof.proven else _loaded(problem, proof)
         plan = proof.plan if proof.proven else _annealed(problem, rest, proof)
         num_evaluations = 0
     else:
@@ -94,6 +99,16 @@ def search(problem: Problem, effort: Effort | None = None) -> Solution:
         num_evaluations=num_evaluations,
         planning_s=time.perf_counter() - started_s,
     )
+
+
+def _loaded(problem: Problem, proof: Solution) -> Solution:
+    """What exact planning says, with the least load of all assignments as another bound."""
+    if len(problem.graph.ops) > MAX_ASSIGNED:
+        return proof
+    from scheduler.assignment import least_loaded  # imports numba, which other schedulers need not pay for
+
+    load_s = least_loaded(prices(problem), proof.makespan_s, count=1).bound_s
+    return replace(proof, bound_s=min(max(proof.bound_s, load_s), proof.makespan_s))
 
 
 def _annealed(problem: Problem, effort: Effort, proof: Solution) -> Plan:

@@ -14,12 +14,14 @@ from hetsim.problem import Problem
 from hetsim.random_graphs import layered_problem
 from hetsim.simulate import Simulator, makespan_s
 from scheduler import walk
-from scheduler.anneal import _costs, _listed, anneal
+from scheduler.anneal import _costs, _listed
 from scheduler.assignment import least_loaded, narrowed
+from scheduler.bounds import prices
 from scheduler.effort import Effort
 from scheduler.ordering import Ordering
+from scheduler.search import search
 from tests.problems import problems
-from tests.test_anneal import planned
+from tests.test_anneal import planned, topological_orders
 from tests.test_exact import zero_copy
 
 TIMES_S = st.sampled_from((0.0, 0.25, 0.5, 1.0, 3.0, float("inf")))
@@ -102,7 +104,21 @@ def test_where_only_one_device_is_left_nothing_moves(problem: Problem) -> None:
     ("seed", "optimum_s"),  # as CP-SAT proves them, to within its ticks of 0.4 microseconds
     [(0, 0.104982), (2, 0.091161), (8, 0.102476), (9, 0.083902), (14, 0.094630)],
 )
-def test_fifty_operators_are_planned_best(seed: int, optimum_s: float) -> None:
+def test_fifty_operators_are_planned_best_and_proven_so(seed: int, optimum_s: float) -> None:
     problem = layered_problem(50, seed=seed)
-    plan = anneal(problem, Effort(seed=0, max_evaluations=3_000_000))
-    assert optimum_s < makespan_s(problem, plan) < optimum_s + 1e-6
+    found = search(problem, Effort(max_evaluations=3_000_000))
+    assert optimum_s < found.makespan_s < optimum_s + 1e-6
+    assert found.proven
+    assert found.makespan_s == makespan_s(problem, found.plan)
+    assert found.plan == search(problem, Effort(max_evaluations=3_000_000)).plan
+
+
+@settings(max_examples=40)
+@given(problems(max_ops=5, max_devices=3).map(zero_copy))
+def test_no_plan_takes_less_than_the_assignment_of_least_load(problem: Problem) -> None:
+    best_s = min(
+        Simulator(problem).run(planned(problem, order, devices).queues)
+        for order in topological_orders(problem)[:20]
+        for devices in product(*(problem.devices_for((op,)) for op in order))
+    )
+    assert least_loaded(prices(problem), float("inf"), 1).bound_s <= best_s * (1 + 1e-9)
