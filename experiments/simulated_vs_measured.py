@@ -27,11 +27,11 @@ from rich.console import Console
 
 from experiments.profiles import calibrated, profiled, tuning_settings
 from experiments.records import Record, Settings, fill, model_label, model_names, read_rows, write_rows
-from hetsim.costs import make_problem
+from hetsim.costs import make_problem, plan_problem
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
 from hetsim.model import Model
 from hetsim.pictures import ScatterRow, draw_scatter
-from hetsim.plan import Plan, planned_model
+from hetsim.plan import Plan
 from hetsim.problem import Problem
 from hetsim.profile import Profile
 from hetsim.simulate import makespan_s
@@ -256,8 +256,7 @@ def predict_s(model: Model, platform: Platform, profile: Profile, plan: Plan) ->
     Raises:
         ProblemError: If some operator runs on no device.
     """
-    problem = make_problem(planned_model(model, plan), platform, profile.without(plan.digest))
-    return makespan_s(problem, plan)
+    return makespan_s(plan_problem(model, platform, profile.without(plan.digest), plan), plan)
 
 
 def draw_plans(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,9 +11,11 @@ from hetsim.errors import DeviceError
 from hetsim.model import Model, evaluate
 from hetsim.plan import Plan
 from runtime.backends.protocol import Array
-from runtime.devices import Runtime
 from runtime.emulation import Emulation
 from runtime.inference import Inference
+
+if TYPE_CHECKING:
+    from runtime.devices import Runtime
 
 
 def check_numbers(
@@ -32,8 +35,8 @@ def check_numbers(
     Raises:
         DeviceError: If a device made NaN of numbers; it names the device and, if it happens again, the segment.
     """
-    bad = [number for number, one in enumerate(inferences) if _has_nan(one.outputs)]
-    if not bad or _has_nan(evaluate(model.proto, inputs)):
+    bad = [number for number, one in enumerate(inferences) if first_nan(one.outputs)]
+    if not bad or first_nan(evaluate(model.proto, inputs)):
         return
     with runtime.load(model, plan, check_numbers=True, emulation=emulation) as session:
         session.run(inputs)
@@ -45,5 +48,7 @@ def check_numbers(
     )
 
 
-def _has_nan(tensors: Mapping[str, Array]) -> bool:
-    return any(array.dtype.kind in "fc" and bool(np.isnan(array).any()) for array in tensors.values())
+def first_nan(tensors: Mapping[str, Array]) -> str:
+    """The name of the first tensor that has values that are no numbers; empty if none has."""
+    found = (name for name, array in tensors.items() if array.dtype.kind in "fc" and np.isnan(array).any())
+    return next(found, "")

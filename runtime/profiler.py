@@ -19,8 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -130,7 +129,8 @@ def profile_covers(
     total = sum(weights.values()) * len(runtime.platform.devices)
     done = 0.0
     for device in runtime.platform.device_names:
-        with _Walker(runtime, model, file, device, inputs, effort) as walker:
+        with ExitStack() as stack:
+            walker = _Walker(runtime, model, file, device, inputs, effort, stack)
             for name, parts in found.items():
                 report(done / total, f"{device}: {name}")
                 if not _is_there(file.profile, device, parts, f"cover:{name}"):
@@ -190,7 +190,7 @@ def _is_there(profile: Profile, device: str, parts: Parts, context: str) -> bool
 
 
 class _Walker:
-    """Walks covers of one device, and its reference after each; a context manager that holds the reference loaded."""
+    """Walks covers of one device, and its reference after each, which stays loaded until ``stack`` is left."""
 
     def __init__(
         self,
@@ -200,21 +200,13 @@ class _Walker:
         device: str,
         inputs: Mapping[str, Array],
         effort: Effort,
+        stack: ExitStack,
     ) -> None:
         self._runtime, self._model, self._file, self._device = runtime, model, file, device
-        self._inputs, self._effort = inputs, effort
-        self._stack = ExitStack()
+        self._inputs, self._effort, self._stack = inputs, effort, stack
         self._reference: Session | None = None
         self._before_s: tuple[float, ...] = ()
         self._walked: set[str] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
 
     @property
     def disturbed(self) -> tuple[str, ...]:

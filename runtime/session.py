@@ -318,10 +318,13 @@ class Session:
         now_s = time.monotonic()
         since_s, self._looked_s = min(now_s - self._looked_s, _LOOK_S), now_s
         for name in self.device_names:
-            run, held_s = self._run_on(name), self._runtime.held_s(name)
+            run = self._run_on(name)
+            if run is None:
+                continue
+            held_s = self._runtime.held_s(name)
             passed_s = max(0.0, since_s - (held_s - self._held_s.get(name, held_s)))
             self._held_s[name] = held_s
-            if run is not None and self._patience.is_over(name, run, passed_s):
+            if self._patience.is_over(name, run, passed_s):
                 ops = self.flow.steps[run[0]].segment.ops
                 words = (
                     f"device {name!r} is hung in segment {ops[0]!r} of {len(ops)}: it has been there for more than "

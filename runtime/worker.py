@@ -22,8 +22,6 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
 
-import numpy as np
-
 from hetsim.errors import HetsimError
 from hetsim.machine.platform import Device
 from runtime.arena import ABORTED, SUBMITTED, Arena
@@ -31,6 +29,7 @@ from runtime.backends import make_backend
 from runtime.backends.protocol import Backend, Compiled, Refused
 from runtime.emulation import EMULATED
 from runtime.kept import Kept
+from runtime.nan import first_nan
 from runtime.pacing import Pace
 from runtime.program import Program, Task
 
@@ -252,9 +251,9 @@ def _bind(segment: Compiled, arena: Arena, slot: int, task: Task, *, check_numbe
 
     def checked(*at: int) -> None:
         run(*at)
-        for name, array in outputs.items():
-            if array.dtype.kind in "fc" and np.isnan(array).any():
-                raise FloatingPointError(f"it makes values of {name!r} that are no numbers (NaN)")
+        name = first_nan(outputs)
+        if name:
+            raise FloatingPointError(f"it makes values of {name!r} that are no numbers (NaN)")
 
     return checked
 

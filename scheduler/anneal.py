@@ -28,7 +28,7 @@ from hetsim.errors import ProblemError
 from hetsim.model.graph import Graph
 from hetsim.plan import Plan, Segment, resolve
 from hetsim.problem import Problem
-from scheduler.bounds import load_weights, weighted
+from scheduler.bounds import load_weights
 from scheduler.effort import Effort
 from scheduler.solution import ROUNDING
 
@@ -157,14 +157,11 @@ class _Windows:
 
     def __init__(self, costs: Costs, tables: Tables, space: Space, state: State) -> None:
         from scheduler import walk
-        from scheduler.window import Load
+        from scheduler.window import load_of
 
-        weights = load_weights(costs.seconds, LOAD_WEIGHTS)
-        self._load = Load(weights, np.ascontiguousarray(weighted(costs.seconds, weights)))
+        self._load = load_of(costs, load_weights(costs.seconds, LOAD_WEIGHTS))
         self._costs, self._tables, self._space, self._state = costs, tables, space, state
-        # A walk of its own, as those begin from their best candidate.
-        fresh = walk.new_state(state.order, state.device, costs.seconds.shape[1], 0)
-        self._walker = fresh._replace(random=state.random)
+        self._walker = walk.beside(state)
         self._num_rounds = 0
 
     def go_on(self, budget: int, mean_s: float, until: Callable[[], bool]) -> int:

@@ -17,7 +17,6 @@ import numpy as np
 from hetsim.kernel import Ints, Space, Tables
 from scheduler import walk, window
 from scheduler.assignment import least_loaded, narrowed
-from scheduler.bounds import weighted
 
 FIRST, LAST = 50, 20_000
 """Moves for each operator in the first rounds, and in the longest; twice as many each time that all were in vain."""
@@ -43,9 +42,7 @@ class Ordering:
 
     def __init__(self, costs: walk.Costs, tables: Tables, space: Space, state: walk.State) -> None:
         self._costs, self._tables, self._space, self._state = costs, tables, space, state
-        # A walk of its own, as those begin from their best candidate.
-        fresh = walk.new_state(state.order, state.device, costs.seconds.shape[1], 0)
-        self._walker = fresh._replace(random=state.random)
+        self._walker = walk.beside(state)
         self._weights = np.eye(costs.seconds.shape[1])  # where nothing may move, each device has a load of its own
         self._moves_per_op = FIRST
         self._tried: set[bytes] = set()
@@ -91,7 +88,7 @@ class Ordering:
             some = min(MOVES_PER_CALL, count - tried)
             walk.walk(costs, self._tables, self._space, walker, some, mean_s * hot * cooling**tried, cooling)
             tried += some
-        load = window.Load(self._weights, np.ascontiguousarray(weighted(costs.seconds, self._weights)))
+        load = window.load_of(costs, self._weights)
         order, on = walker.best_order, walker.best_device
         makespan_s, num_nodes = window.polish(costs, load, order, on, budget - tried)
         if makespan_s < state.seconds[1]:

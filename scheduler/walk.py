@@ -107,6 +107,11 @@ def new_state(order: Ints, device: Ints, num_devices: int, seed: int) -> State:
     )
 
 
+def beside(state: State) -> State:
+    """Another walk of the same problem, with a best candidate of its own and the same random numbers."""
+    return new_state(state.order, state.device, state.free_s.shape[1] // 2, 0)._replace(random=state.random)
+
+
 @njit(cache=True, error_model="numpy")
 def restart(costs: Costs, tables: Tables, space: Space, state: State) -> None:
     """Go back to the best candidate so far, and evaluate it."""

@@ -20,6 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from hetsim.kernel import Floats, Ints
+from scheduler.bounds import weighted
 from scheduler.walk import Costs
 
 SIZE = 8
@@ -44,6 +45,11 @@ class Load(NamedTuple):
 
     weights: Floats
     least_s: Floats
+
+
+def load_of(costs: Costs, weights: Floats) -> Load:
+    """By these rows of weights, what bounds the work of a problem's devices."""
+    return Load(weights, np.ascontiguousarray(weighted(costs.seconds, weights)))
 
 
 class _Timing(NamedTuple):

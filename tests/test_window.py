@@ -15,7 +15,7 @@ from hetsim.random_graphs import layered_problem
 from hetsim.simulate import Simulator
 from scheduler import window
 from scheduler.anneal import _costs, _listed
-from scheduler.bounds import load_weights, weighted
+from scheduler.bounds import load_weights
 from scheduler.walk import Costs
 from tests.problems import graph_of, platform_of, problem_of, problems
 from tests.test_anneal import planned, topological_orders
@@ -33,8 +33,7 @@ def polished(problem: Problem, max_nodes: int = 10**6) -> tuple[float, int, floa
 
 
 def load_of(costs: Costs) -> window.Load:
-    weights = load_weights(costs.seconds, 8)
-    return window.Load(weights, np.ascontiguousarray(weighted(costs.seconds, weights)))
+    return window.load_of(costs, load_weights(costs.seconds, 8))
 
 
 @settings(max_examples=40)
