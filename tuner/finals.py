@@ -30,7 +30,9 @@ SPLITS = "splits"
 """How the best plan in which devices share operators is called; those after it are numbered from 2."""
 
 _WEIGHTS_AT_ONCE_BYTES = 1200 * 2**20
-_RUNS_PER_TURN = 6
+_RUNS_PER_TURN = 3
+"""Few, for what counts when plans are compared is the number of turns: a disturbance hits a whole turn, and of six turns
+a single one widens the interval of their median to wherever it lies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
