@@ -34,6 +34,7 @@ from scheduler.solution import ROUNDING
 
 if TYPE_CHECKING:
     from hetsim.kernel import Space, Tables
+    from scheduler.ordering import Ordering
     from scheduler.walk import Costs, State
 
 NAME = "anneal"
@@ -47,7 +48,7 @@ LAST_ROUND = 20_000
 """... so many."""
 MAX_FIRST_ROUND = 400_000
 MAX_POLISHED, MAX_ITERATED = 300, 100
-"""Operators up to which windows are planned anew, and up to which that is iterated and orders are looked for."""
+"""Operators up to which windows are planned anew and orders are annealed, and up to which windows are iterated."""
 KICKS = (40, 40, 40, 40, 40, 1000)
 """Moves for each operator in the rounds of iterated local search, in turn."""
 SLACK = 1.003
@@ -81,6 +82,7 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
     until = effort.until()
     limit = MAX_EVALUATIONS if effort.max_evaluations is None else effort.max_evaluations
     from scheduler import walk  # imports numba, which takes a second that other schedulers need not pay
+    from scheduler.ordering import Ordering
 
     simulator = CompiledSimulator(problem)
     tables, space = simulator.tables, simulator.space(len(problem.graph.ops))
@@ -91,13 +93,15 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
     finite_s = costs.seconds[np.isfinite(costs.seconds)]
     mean_s = float(finite_s.mean()) if finite_s.any() else 1.0
     per_call = max(100, OPS_PER_CALL // len(order))
-    improvers = _improvers(costs, tables, space, state)
+    ordering = Ordering(costs, tables, space, state) if costs.plain else None
+    improvers = _improvers(costs, tables, space, state, ordering)
     good_s = bound_s * (1 + ROUNDING)
 
     def enough() -> bool:
         return bool(state.seconds[1] <= good_s) or until()
 
-    done, length = 0, min(FIRST_ROUND * len(order), MAX_FIRST_ROUND)
+    done = 0 if ordering is None or enough() else ordering.dispatch(limit)
+    length = min(FIRST_ROUND * len(order), MAX_FIRST_ROUND)
     while done < limit and not enough():
         walk.restart(costs, tables, space, state)
         # A round that is short for its graph starts colder, lest it spoil more than it can mend.
@@ -135,14 +139,11 @@ class _Improver(Protocol):
     def go_on(self, budget: int, mean_s: float, until: Callable[[], bool]) -> int: ...
 
 
-def _improvers(costs: Costs, tables: Tables, space: Space, state: State) -> list[_Improver]:
+def _improvers(costs: Costs, tables: Tables, space: Space, state: State, ordering: Ordering | None) -> list[_Improver]:
     """What follows each round, where no hand-over is a copy and nothing slows anything down."""
-    from scheduler.ordering import Ordering
-
-    if not costs.plain or len(state.order) > MAX_POLISHED:
+    if ordering is None or len(state.order) > MAX_POLISHED:
         return []
-    windows = _Windows(costs, tables, space, state)
-    return [windows] if len(state.order) > MAX_ITERATED else [Ordering(costs, tables, space, state), windows]
+    return [ordering, _Windows(costs, tables, space, state)]
 
 
 class _Windows:

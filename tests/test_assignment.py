@@ -15,8 +15,9 @@ from hetsim.random_graphs import layered_problem
 from hetsim.simulate import Simulator, makespan_s
 from scheduler import walk
 from scheduler.anneal import _costs, _listed
-from scheduler.assignment import least_loaded, narrowed
+from scheduler.assignment import least_loaded
 from scheduler.bounds import prices
+from scheduler.dispatch import dispatched, narrowed
 from scheduler.effort import Effort
 from scheduler.ordering import Ordering
 from scheduler.search import search
