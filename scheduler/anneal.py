@@ -8,11 +8,12 @@ change, given up as soon as they are sure to be rejected, and cut short where al
 plan is the makespan of the model to the last bit. Rounds of annealing start from the best plan so far; they grow longer
 up to a limit.
 
-Where no hand-over is a copy and nothing slows anything down, stretches of the plan are planned anew after each round
-(:mod:`scheduler.window`). Few operators leave time to go on from there for as long as the round took, in two ways: by
-orders for assignments of low load (:mod:`scheduler.ordering`), and by iterated local search: shorter rounds, each
-followed by the same; H. R. Lourenço, O. C. Martin, T. Stützle, "Iterated local search", in Handbook of Metaheuristics,
-2003, doi 10.1007/0-306-48056-5_11.
+Where no hand-over is a copy and nothing slows anything down, assignments of low load come first, each with an order made
+by dispatching (:mod:`scheduler.ordering`). After each round of annealing, up to some hundred operators, the order alone
+is annealed for such assignments, and stretches of the plan are planned anew (:mod:`scheduler.window`). Few operators
+leave time to go on from there for as long as the round took, by iterated local search: shorter rounds, each followed by
+the same; H. R. Lourenço, O. C. Martin, T. Stützle, "Iterated local search", in Handbook of Metaheuristics, 2003, doi
+10.1007/0-306-48056-5_11.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
 
     Args:
         problem: The problem.
-        effort: Evaluations are moves, partial plans of windows, and partial assignments. The same seed, start and
-            evaluations give the same plan, unless time runs out.
+        effort: Evaluations are moves, partial plans of windows, partial assignments and orders dispatched. The same
+            seed, start and evaluations give the same plan, unless time runs out.
         start: Where to start: its segments are taken apart. None: list scheduling by upward rank, as HEFT does.
         bound_s: No plan is faster; once one is as fast, but for rounding, that is the answer. Progress is told of it.
 
