@@ -8,12 +8,12 @@ change, given up as soon as they are sure to be rejected, and cut short where al
 plan is the makespan of the model to the last bit. Rounds of annealing start from the best plan so far; they grow longer
 up to a limit.
 
-Where no hand-over is a copy and nothing slows anything down, assignments of low load come first, each with an order made
-by dispatching (:mod:`scheduler.ordering`). After each round of annealing, up to some hundred operators, the order alone
-is annealed for such assignments, and stretches of the plan are planned anew (:mod:`scheduler.window`). Few operators
-leave time to go on from there for as long as the round took, by iterated local search: shorter rounds, each followed by
-the same; H. R. Lourenço, O. C. Martin, T. Stützle, "Iterated local search", in Handbook of Metaheuristics, 2003, doi
-10.1007/0-306-48056-5_11.
+Where no hand-over is a copy and nothing slows anything down, assignments of low load come first, each with an order
+made by dispatching (:mod:`scheduler.ordering`). Up to some hundred operators, each round of annealing is followed by
+annealing the order alone for such assignments, and by planning stretches of the plan anew (:mod:`scheduler.window`).
+Few operators leave time to go on from there for as long as the round took, by iterated local search: shorter rounds,
+each followed by the same; H. R. Lourenço, O. C. Martin, T. Stützle, "Iterated local search", in Handbook of
+Metaheuristics, 2003, doi 10.1007/0-306-48056-5_11.
 """
 
 from __future__ import annotations
