@@ -8,11 +8,12 @@ change, given up as soon as they are sure to be rejected, and cut short where al
 plan is the makespan of the model to the last bit. Rounds of annealing start from the best plan so far; they grow longer
 up to a limit.
 
-Where no hand-over is a copy and nothing slows anything down, stretches of the plan are planned anew after each round
-(:mod:`scheduler.window`). Few operators leave time to go on from there for as long as the round took, in two ways: by
-orders for assignments of low load (:mod:`scheduler.ordering`), and by iterated local search: shorter rounds, each
-followed by the same; H. R. Lourenço, O. C. Martin, T. Stützle, "Iterated local search", in Handbook of Metaheuristics,
-2003, doi 10.1007/0-306-48056-5_11.
+Where no hand-over is a copy and nothing slows anything down, assignments of low load come first, each with an order
+made by dispatching (:mod:`scheduler.ordering`). Up to some hundred operators, each round of annealing is followed by
+annealing the order alone for such assignments, and by planning stretches of the plan anew (:mod:`scheduler.window`).
+Few operators leave time to go on from there for as long as the round took, by iterated local search: shorter rounds,
+each followed by the same; H. R. Lourenço, O. C. Martin, T. Stützle, "Iterated local search", in Handbook of
+Metaheuristics, 2003, doi 10.1007/0-306-48056-5_11.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from scheduler.solution import ROUNDING
 
 if TYPE_CHECKING:
     from hetsim.kernel import Space, Tables
+    from scheduler.ordering import Ordering
     from scheduler.walk import Costs, State
 
 NAME = "anneal"
@@ -47,7 +49,7 @@ LAST_ROUND = 20_000
 """... so many."""
 MAX_FIRST_ROUND = 400_000
 MAX_POLISHED, MAX_ITERATED = 300, 100
-"""Operators up to which windows are planned anew, and up to which that is iterated and orders are looked for."""
+"""Operators up to which windows are planned anew and orders are annealed, and up to which windows are iterated."""
 KICKS = (40, 40, 40, 40, 40, 1000)
 """Moves for each operator in the rounds of iterated local search, in turn."""
 SLACK = 1.003
@@ -68,8 +70,8 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
 
     Args:
         problem: The problem.
-        effort: Evaluations are moves, partial plans of windows, and partial assignments. The same seed, start and
-            evaluations give the same plan, unless time runs out.
+        effort: Evaluations are moves, partial plans of windows, partial assignments and orders dispatched. The same
+            seed, start and evaluations give the same plan, unless time runs out.
         start: Where to start: its segments are taken apart. None: list scheduling by upward rank, as HEFT does.
         bound_s: No plan is faster; once one is as fast, but for rounding, that is the answer. Progress is told of it.
 
@@ -81,6 +83,7 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
     until = effort.until()
     limit = MAX_EVALUATIONS if effort.max_evaluations is None else effort.max_evaluations
     from scheduler import walk  # imports numba, which takes a second that other schedulers need not pay
+    from scheduler.ordering import Ordering
 
     simulator = CompiledSimulator(problem)
     tables, space = simulator.tables, simulator.space(len(problem.graph.ops))
@@ -91,13 +94,15 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
     finite_s = costs.seconds[np.isfinite(costs.seconds)]
     mean_s = float(finite_s.mean()) if finite_s.any() else 1.0
     per_call = max(100, OPS_PER_CALL // len(order))
-    improvers = _improvers(costs, tables, space, state)
+    ordering = Ordering(costs, tables, space, state) if costs.plain else None
+    improvers = _improvers(costs, tables, space, state, ordering)
     good_s = bound_s * (1 + ROUNDING)
 
     def enough() -> bool:
         return bool(state.seconds[1] <= good_s) or until()
 
-    done, length = 0, min(FIRST_ROUND * len(order), MAX_FIRST_ROUND)
+    done = 0 if ordering is None or enough() else ordering.dispatch(limit)
+    length = min(FIRST_ROUND * len(order), MAX_FIRST_ROUND)
     while done < limit and not enough():
         walk.restart(costs, tables, space, state)
         # A round that is short for its graph starts colder, lest it spoil more than it can mend.
@@ -135,14 +140,11 @@ class _Improver(Protocol):
     def go_on(self, budget: int, mean_s: float, until: Callable[[], bool]) -> int: ...
 
 
-def _improvers(costs: Costs, tables: Tables, space: Space, state: State) -> list[_Improver]:
+def _improvers(costs: Costs, tables: Tables, space: Space, state: State, ordering: Ordering | None) -> list[_Improver]:
     """What follows each round, where no hand-over is a copy and nothing slows anything down."""
-    from scheduler.ordering import Ordering
-
-    if not costs.plain or len(state.order) > MAX_POLISHED:
+    if ordering is None or len(state.order) > MAX_POLISHED:
         return []
-    windows = _Windows(costs, tables, space, state)
-    return [windows] if len(state.order) > MAX_ITERATED else [Ordering(costs, tables, space, state), windows]
+    return [ordering, _Windows(costs, tables, space, state)]
 
 
 class _Windows:

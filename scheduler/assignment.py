@@ -18,7 +18,6 @@ from numba import njit
 
 from hetsim.kernel import Floats, Ints
 from scheduler.bounds import load_weights, weighted
-from scheduler.walk import Costs
 
 COUNT = 64
 """Assignments that are kept."""
@@ -70,28 +69,6 @@ def least_loaded(seconds: Floats, below_s: float, count: int = COUNT, max_nodes:
 
 
 @njit(cache=True, error_model="numpy")
-def narrowed(costs: Costs, device: Ints) -> Costs:
-    """The problem in which each operator can run on its given device alone."""
-    seconds, tail_s = np.full_like(costs.seconds, np.inf), np.zeros_like(costs.tail_s)
-    for op in range(len(device) - 1, -1, -1):
-        on = device[op]
-        seconds[op, on] = costs.seconds[op, on]
-        for i in range(costs.before_start[op], costs.before_start[op + 1]):
-            other = costs.before[i]
-            tail_s[other] = max(tail_s[other], costs.delay_s[i, device[other], on] + seconds[op, on] + tail_s[op])
-    return Costs(
-        seconds,
-        costs.delay_s,
-        costs.before_start,
-        costs.before,
-        costs.after_start,
-        costs.after,
-        tail_s,
-        costs.plain,
-    )
-
-
-@njit(cache=True, error_model="numpy")
 def _enumerate(
     seconds: Floats, added_s: Floats, root_s: Floats, order: Ints, below_s: float, count: int, max_nodes: int
 ) -> tuple[Floats, Ints, float, int]:
@@ -109,6 +86,7 @@ def _enumerate(
     num_ops, num_devices = seconds.shape
     num_rows = len(root_s)
     load_s, device = np.full(count, np.inf), np.zeros((count, num_ops), np.uint32)
+    row_of = np.arange(count)  # of device, by place in load_s
     bound_s = np.empty((num_ops + 1, num_rows))
     bound_s[0] = root_s
     busy_s = np.zeros((num_ops + 1, num_devices))
@@ -123,12 +101,12 @@ def _enumerate(
             most_s = busy_s[depth].max()
             if most_s < limit_s:
                 place = min(found, count - 1)
+                worst = row_of[place]
                 while place > 0 and load_s[place - 1] > most_s:
-                    load_s[place] = load_s[place - 1]
-                    device[place] = device[place - 1]
+                    load_s[place], row_of[place] = load_s[place - 1], row_of[place - 1]
                     place -= 1
-                load_s[place] = most_s
-                device[place] = way
+                load_s[place], row_of[place] = most_s, worst
+                device[worst] = way
                 found = min(found + 1, count)
             depth -= 1
             continue
@@ -150,4 +128,4 @@ def _enumerate(
             depth += 1
             tried[depth] = 0
     others_s = min(below_s, load_s[count - 1]) if depth < 0 else min(below_s, root_s.max())
-    return load_s[:found], device[:found], others_s, num_nodes
+    return load_s[:found], device[row_of[:found]], others_s, num_nodes

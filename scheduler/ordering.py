@@ -1,22 +1,25 @@
-"""Annealing of the order alone, for one assignment of low load after the other (:mod:`scheduler.assignment`).
+"""Orders for one assignment of low load after the other (:mod:`scheduler.assignment`).
 
 To find the devices and the order of a good plan at once is hard where hardly any plan is good: all operators but a few
 have to be where they are in the best one, and those few are scattered over it. But assignments of low load can be
-listed without any order, and an order for one of them is soon found if there is one. What is tried, from the best plan
-so far: short rounds for each assignment whose load is less than the makespan, the least loaded first; longer ones once
-none of those led on, which start hotter, as an order that hardly leaves its devices idle is far from all others. What
-each round ends with is polished (:mod:`scheduler.window`).
+listed without any order, and an order for one of them is soon found if there is one. In large graphs dispatching finds
+it (:mod:`scheduler.dispatch`). In small ones the order alone is annealed, from the best plan so far: short rounds for
+each assignment whose load is less than the makespan, the least loaded first; longer ones once none of those led on,
+which start hotter, as an order that hardly leaves its devices idle is far from all others. What each round ends with is
+polished (:mod:`scheduler.window`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from hetsim.kernel import Ints, Space, Tables
 from scheduler import walk, window
-from scheduler.assignment import least_loaded, narrowed
+from scheduler.assignment import MAX_NODES, Assignments, least_loaded
+from scheduler.dispatch import dispatched, narrowed
 
 FIRST, LAST = 50, 20_000
 """Moves for each operator in the first rounds, and in the longest; twice as many each time that all were in vain."""
@@ -24,6 +27,8 @@ HOT, COLD = 0.15, 0.01
 """Temperatures at which a round begins and ends, as parts of the mean time of an operator."""
 LONG, HOTTER = 2000, 0.5
 """From so many moves for each operator on, a round begins at this temperature."""
+LEAST_SHARE = 1 / 8
+"""Graphs whose paths are long, rather than their devices busy, have nothing to gain from orders."""
 MOVES_PER_CALL = 50_000
 """How often time and Ctrl-C are looked at."""
 _LESS = 1 - 1e-9
@@ -44,12 +49,37 @@ class Ordering:
         self._costs, self._tables, self._space, self._state = costs, tables, space, state
         self._walker = walk.beside(state)
         self._weights = np.eye(costs.seconds.shape[1])  # where nothing may move, each device has a load of its own
+        self._share = 1.0
+        """Of a budget, as long as orders lead on to something."""
         self._moves_per_op = FIRST
         self._tried: set[bytes] = set()
         """Assignments that were tried in rounds of this length."""
 
+    def dispatch(self, budget: int) -> int:
+        """Make an order for each assignment of low load; how many evaluations that took, at most ``budget``.
+
+        A better plan than the walk's best candidate takes its place, and the walk has to be restarted.
+
+        Args:
+            budget: Evaluations: orders made, and partial assignments looked at.
+        """
+        walker, state = self._walker, self._state
+        found = self._below(budget)
+        done = found.num_nodes
+        for load_s, device in zip(found.load_s, found.device, strict=True):
+            if done >= budget or load_s >= state.seconds[1] * _LESS:
+                break
+            costs = narrowed(self._costs, device)
+            walker.best_order[:], walker.best_device[:], walker.seconds[:] = dispatched(costs, device), device, np.inf
+            walk.restart(costs, self._tables, self._space, walker)
+            self._keep(float(walker.seconds[1]))
+            done += 1
+        return done
+
     def go_on(self, budget: int, mean_s: float, until: Callable[[], bool]) -> int:
         """Improve on the walk's best candidate; how many evaluations that took, at most ``budget``.
+
+        What led to nothing takes half as much of the next budget, as far as :data:`LEAST_SHARE`.
 
         Args:
             budget: Evaluations: moves, and partial assignments and plans looked at.
@@ -57,8 +87,9 @@ class Ordering:
             until: Whether to stop.
         """
         state, done = self._state, 0
+        first_s, budget = float(state.seconds[1]), math.ceil(self._share * budget)
         while done < budget and not until():
-            found = least_loaded(self._costs.seconds, float(state.seconds[1]) * _LESS, max_nodes=budget - done)
+            found = self._below(budget - done)
             done += found.num_nodes
             if not len(found.load_s):
                 break
@@ -72,7 +103,23 @@ class Ordering:
                     break
                 self._tried.add(device.tobytes())
                 done += self._round(device, budget - done, mean_s, until)
+        self._share = 1.0 if state.seconds[1] < first_s else max(self._share / 2, LEAST_SHARE)
         return done
+
+    def _below(self, budget: int) -> Assignments:
+        """Assignments that have less to do than the best candidate takes, found with half of the budget at most."""
+        below_s = float(self._state.seconds[1]) * _LESS
+        return least_loaded(self._costs.seconds, below_s, max_nodes=min(MAX_NODES, budget // 2))
+
+    def _keep(self, makespan_s: float) -> None:
+        """Make the walker's best candidate the walk's, if it is better."""
+        walker, state = self._walker, self._state
+        if makespan_s < state.seconds[1]:
+            state.best_order[:], state.best_device[:], state.seconds[1] = (
+                walker.best_order,
+                walker.best_device,
+                makespan_s,
+            )
 
     def _round(self, device: Ints, budget: int, mean_s: float, until: Callable[[], bool]) -> int:
         """Anneal the order for one assignment; how many moves and partial plans that took, at most ``budget``."""
@@ -89,8 +136,6 @@ class Ordering:
             walk.walk(costs, self._tables, self._space, walker, some, mean_s * hot * cooling**tried, cooling)
             tried += some
         load = window.load_of(costs, self._weights)
-        order, on = walker.best_order, walker.best_device
-        makespan_s, num_nodes = window.polish(costs, load, order, on, budget - tried)
-        if makespan_s < state.seconds[1]:
-            state.best_order[:], state.best_device[:], state.seconds[1] = order, on, makespan_s
+        makespan_s, num_nodes = window.polish(costs, load, walker.best_order, walker.best_device, budget - tried)
+        self._keep(makespan_s)
         return tried + num_nodes

@@ -48,8 +48,6 @@ PATIENCE = 600
 TIE_S = 1e-12
 """Times that round to the same multiple of this are ties."""
 PROGRESS_EVERY = 20
-MAX_ASSIGNED = 100
-"""Operators up to which the least load of all assignments is worked out; of more it hardly says more than bounds do."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,6 @@ def search(problem: Problem, effort: Effort | None = None) -> Solution:
 
 def _loaded(problem: Problem, proof: Solution) -> Solution:
     """What exact planning says, with the least load of all assignments as another bound."""
-    if len(problem.graph.ops) > MAX_ASSIGNED:
-        return proof
     from scheduler.assignment import least_loaded  # imports numba, which other schedulers need not pay for
 
     load_s = least_loaded(prices(problem), proof.makespan_s, count=1).bound_s

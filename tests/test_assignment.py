@@ -1,4 +1,4 @@
-"""Assignments of least load, against all assignments; orders for them, against the model and a proven optimum."""
+"""Assignments of least load, against all assignments; orders for them, against the model and proven optima."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hetsim.compiled import CompiledSimulator
+from hetsim.plan import check_plan
 from hetsim.problem import Problem
 from hetsim.random_graphs import layered_problem
-from hetsim.simulate import Simulator, makespan_s
+from hetsim.simulate import Simulator, makespan_s, simulate
 from scheduler import walk
 from scheduler.anneal import _costs, _listed
-from scheduler.assignment import least_loaded, narrowed
+from scheduler.assignment import least_loaded
 from scheduler.bounds import prices
+from scheduler.dispatch import dispatched, narrowed
 from scheduler.effort import Effort
 from scheduler.ordering import Ordering
 from scheduler.search import search
-from tests.problems import problems
+from tests.problems import graph_of, platform_of, problem_of, problems
 from tests.test_anneal import planned, topological_orders
 from tests.test_exact import zero_copy
 
@@ -98,6 +100,45 @@ def test_where_only_one_device_is_left_nothing_moves(problem: Problem) -> None:
     assert np.isfinite(left.seconds).sum(axis=1).tolist() == [1] * len(device)
     assert np.isfinite(left.seconds[np.arange(len(device)), device]).all()
     assert (left.tail_s >= costs.tail_s - 1e-12).all()
+
+
+@given(problems(max_ops=7, max_devices=3).map(zero_copy))
+def test_dispatched_no_device_idles_while_there_is_something_to_do(problem: Problem) -> None:
+    costs = _costs(problem, CompiledSimulator(problem))
+    _, device = _listed(costs)
+    order = dispatched(narrowed(costs, device), device)
+    names = [problem.graph.ops[op].name for op in order]
+    devices = [problem.platform.device_names[device[op]] for op in order]
+    plan = planned(problem, names, devices)
+    check_plan(problem.graph, plan, device_names=problem.platform.device_names)
+    spans = {span.ops[0]: span for span in simulate(problem, plan).compute}
+    for name, on in zip(names, devices, strict=True):
+        there_s = 0.0
+        for tensor in problem.graph.ops[problem.graph.position[name]].inputs:
+            if tensor in problem.graph.producer:
+                maker = spans[problem.graph.producer[tensor]]
+                there_s = max(there_s, maker.end_s + problem.transfer_s(maker.device, on, tensor))
+        busy_s = [(s.start_s, s.end_s) for s in spans.values() if s.device == on and s.end_s > s.start_s]
+        free_s = there_s
+        for start_s, end_s in sorted(busy_s):
+            if start_s <= free_s + 1e-12:
+                free_s = max(free_s, end_s)
+        assert spans[name].start_s <= free_s + 1e-12  # from when its inputs are there, the device is busy until it runs
+
+
+def test_what_most_has_to_wait_for_is_dispatched_first() -> None:
+    """All on one device, 1 s each: of a, b and b's reader c, b goes first, as 2 s are left with it, not 1 s."""
+    graph = graph_of({"a": (), "b": (), "c": ("b",)})
+    problem = problem_of(graph, {op: {"cpu": 1.0} for op in "abc"}, platform_of("cpu"))
+    costs = _costs(problem, CompiledSimulator(problem))
+    device = np.zeros(3, np.uint32)
+    assert dispatched(narrowed(costs, device), device).tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize(("num_ops", "seed"), [(200, 3), (200, 5), (1000, 1)])
+def test_large_graphs_are_proven_by_dispatching_alone(num_ops: int, seed: int) -> None:
+    found = search(layered_problem(num_ops, seed=seed), Effort(max_evaluations=10_000))
+    assert found.proven
 
 
 @pytest.mark.parametrize(

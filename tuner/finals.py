@@ -31,7 +31,7 @@ SPLITS = "splits"
 
 _WEIGHTS_AT_ONCE_BYTES = 1200 * 2**20
 _RUNS_PER_TURN = 3
-"""Few, for what counts when plans are compared is the number of turns: a disturbance hits a whole turn, and of six turns
+"""Few, as what counts when plans are compared is the number of turns: a disturbance hits a whole turn, and of six turns
 a single one widens the interval of their median to wherever it lies."""
 
 
