@@ -18,7 +18,9 @@ Metaheuristics, 2003, doi 10.1007/0-306-48056-5_11.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -52,6 +54,9 @@ MAX_POLISHED, MAX_ITERATED = 300, 100
 """Operators up to which windows are planned anew and orders are annealed, and up to which windows are iterated."""
 KICKS = (40, 40, 40, 40, 40, 1000)
 """Moves for each operator in the rounds of iterated local search, in turn."""
+MAX_ASSIGNMENTS = 1000
+"""Ways to assign operators to devices of which all are looked at first, if there are no more. Between two of them a few
+operators may differ whose hand-overs are worth more than any temperature."""
 SLACK = 1.003
 """By what factor each of its plans may be slower than the one before."""
 LOAD_WEIGHTS = 8
@@ -101,7 +106,9 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
     def enough() -> bool:
         return bool(state.seconds[1] <= good_s) or until()
 
-    done = 0 if ordering is None or enough() else ordering.dispatch(limit)
+    done = 0 if enough() else _look_at_all(costs, tables, space, state, limit // 2)
+    if ordering is not None and not enough():
+        done += ordering.dispatch(limit - done)
     length = min(FIRST_ROUND * len(order), MAX_FIRST_ROUND)
     while done < limit and not enough():
         walk.restart(costs, tables, space, state)
@@ -132,6 +139,23 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
         scheduler=NAME,
         queues={name: tuple(queue) for name, queue in queues.items()},
     )
+
+
+def _look_at_all(costs: Costs, tables: Tables, space: Space, state: State, budget: int) -> int:
+    """Evaluate each assignment in the order of the best candidate, unless they are many; how many evaluations."""
+    from scheduler import walk
+
+    able = [np.flatnonzero(np.isfinite(seconds)) for seconds in costs.seconds]
+    count = math.prod(map(len, able))
+    if count > min(MAX_ASSIGNMENTS, budget):
+        return 0
+    walker = walk.beside(state)
+    for device in product(*able):
+        walker.best_device[:], walker.seconds[:] = device, np.inf
+        walk.restart(costs, tables, space, walker)
+        if walker.seconds[1] < state.seconds[1]:
+            state.best_device[:], state.seconds[1] = walker.best_device, walker.seconds[1]
+    return count
 
 
 class _Improver(Protocol):
