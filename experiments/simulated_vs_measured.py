@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import typer
@@ -107,6 +108,8 @@ class ErrorLine:
         tau_low: Lower end of its 95 % bootstrap interval over plans, or None.
         tau_high: Upper end of it, or None.
         predicted_kendall_tau: The same correlation of ``predicted_s``, or None.
+        spread_over_iqr: From the fastest plan to the slowest, as a multiple of the median ``measured_iqr_s``: how far
+            the plans are apart beside how far the runs of one are. None if all runs took equally long.
     """
 
     model: str
@@ -122,6 +125,7 @@ class ErrorLine:
     tau_low: float | None
     tau_high: float | None
     predicted_kendall_tau: float | None
+    spread_over_iqr: float | None
 
 
 @app.command()
@@ -303,6 +307,7 @@ def summarize_errors(lines: Sequence[PlanLine]) -> list[ErrorLine]:
         measured_s = [line.measured_s for line in own]
         simulated_s = [line.simulated_s for line in own]
         low, high = kendall_interval(simulated_s, measured_s)
+        noise_s = median(line.measured_iqr_s for line in own)
         found.append(
             ErrorLine(
                 model=model,
@@ -318,6 +323,7 @@ def summarize_errors(lines: Sequence[PlanLine]) -> list[ErrorLine]:
                 tau_low=_or_none(low),
                 tau_high=_or_none(high),
                 predicted_kendall_tau=_or_none(kendall_tau([line.predicted_s for line in own], measured_s)),
+                spread_over_iqr=(max(measured_s) - min(measured_s)) / noise_s if noise_s else None,
             )
         )
     return found

@@ -342,6 +342,7 @@ def test_a_plan_counts_once_whoever_made_it() -> None:
     assert errors.predicted_bias_percent == pytest.approx(30)
     # Both were measured alike, so there is no order to get right.
     assert (errors.kendall_tau, errors.tau_low, errors.predicted_kendall_tau) == (None, None, None)
+    assert errors.spread_over_iqr == 0.0
 
 
 def test_ranks_are_those_of_distinct_plans() -> None:
@@ -359,6 +360,7 @@ def test_ranks_are_those_of_distinct_plans() -> None:
     assert errors.kendall_tau == 4 / 6
     assert errors.predicted_kendall_tau == -1.0
     assert -1 <= errors.tau_low < 4 / 6 <= errors.tau_high == 1.0
+    assert errors.spread_over_iqr == pytest.approx(30)  # from 1 to 4 s, beside 0.1
 
 
 def test_requests_are_served_and_simulated(results: Path) -> None:
