@@ -1,31 +1,18 @@
-"""What it costs that one device wrote what another reads, fitted to segments that were met both ways.
+"""What it costs that one device wrote what another reads, and which of them pays it.
 
 Where devices share a memory, nothing is copied when a tensor changes hands, but its bytes are in the other core's
 cache: whoever reads them fetches them from there, and whoever writes them anew next time claims them back. Both add to
-the time of the segment that does it. So the same segment takes longer in a plan where its tensors cross, by about
-
-    read_s_per_byte * (bytes it reads that another device wrote)
-    + written_s_per_byte * (bytes it writes that another device reads)
-
-with two figures for each device. Every measurement says how many bytes crossed, so the figures follow from segments
-that were measured with more of them and with fewer: least squares over the differences from each segment's own mean,
-both figures kept from falling below 0.
+the time of the segment that does it. Calibration measures both at once, as the time that a byte takes on a zero-copy
+link, since each device of its chain reads what another wrote and writes what another reads (:mod:`runtime.calibrate`).
+Here half of it is taken to be the writer's and half the reader's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 
-import numpy as np
-import numpy.typing as npt
-
-from hetsim.profile import Profile
-from hetsim.typical import TypicalTimes
-
-MIN_CONTEXTS = 8
-"""A device's figures are fitted to at least so many measurements of segments that were met both ways."""
-
-Rows = npt.NDArray[np.float64]
+from hetsim.machine.platform import Platform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,42 +32,23 @@ class Crossing:
         return self.read_s_per_byte * read_bytes + self.written_s_per_byte * written_bytes
 
 
-def fit_crossings(profile: Profile, times: TypicalTimes) -> dict[str, Crossing]:
-    """By device, what crossing costs it; a device is absent where the profile has too little to tell.
+def crossings(platform: Platform) -> dict[str, Crossing]:
+    """By device that can be measured, what crossing costs it; with several others the mean of what it pays with each.
 
-    Args:
-        profile: Says how many bytes crossed.
-        times: What its segments typically take.
+    Copies cost neither side anything, as they wait for a channel of their own.
     """
+    hypothetical = {device.name for device in platform.hypothetical_devices}
+    names = [name for name in platform.device_names if name not in hypothetical]
+
+    def half_s_per_byte(source: str, target: str) -> float:
+        link = platform.link(source, target)
+        return 0.5 / link.bandwidth_bytes_per_s if link.mode == "zero-copy" else 0.0
+
     found: dict[str, Crossing] = {}
-    for device in profile.header.engines:
-        rows: list[Rows] = []
-        for ops in profile.measured(device):
-            met = np.array(
-                [
-                    (context.read_bytes, context.written_bytes, times[device, ops][name])
-                    for name, context in profile.contexts(device, ops).items()
-                ]
-            )
-            if (met[:, :2] != met[0, :2]).any():
-                rows.append(met - met.mean(axis=0))
-        if sum(map(len, rows)) >= MIN_CONTEXTS:
-            read, written = _least_squares(np.concatenate(rows))
-            found[device] = Crossing(read_s_per_byte=read, written_s_per_byte=written)
+    for device in names:
+        others = [name for name in names if name != device]
+        found[device] = Crossing(
+            read_s_per_byte=fmean(half_s_per_byte(other, device) for other in others) if others else 0.0,
+            written_s_per_byte=fmean(half_s_per_byte(device, other) for other in others) if others else 0.0,
+        )
     return found
-
-
-def _least_squares(rows: Rows) -> tuple[float, float]:
-    """The two figures of least squared error among those that are 0 or more; rows are read, written, seconds."""
-    bytes_, seconds = rows[:, :2], rows[:, 2]
-    both = np.linalg.lstsq(bytes_, seconds, rcond=None)[0]
-    if (both >= 0).all():
-        return float(both[0]), float(both[1])
-    alone = [max(0.0, _slope(bytes_[:, i], seconds)) for i in range(2)]
-    candidates = [(alone[0], 0.0), (0.0, alone[1])]
-    return min(candidates, key=lambda pair: float(((bytes_ @ np.array(pair) - seconds) ** 2).sum()))
-
-
-def _slope(bytes_: Rows, seconds: Rows) -> float:
-    spread = float(bytes_ @ bytes_)
-    return float(bytes_ @ seconds) / spread if spread else 0.0
