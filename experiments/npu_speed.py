@@ -148,7 +148,7 @@ def vary(
         platform = calibrated(platform, out, stages=stages)
     for name in missing:
         model = load_model(name, seed=options.seed)
-        profile_of(model, platform, out / model.name, effort=options.effort, stages=stages)
+        profile = profile_of(model, platform, out / model.name, effort=options.effort, stages=stages)
         base = Base(
             model=name,
             platform=format_platform(platform),
@@ -165,7 +165,7 @@ def vary(
             workers=workers,
             stages=stages,
         )
-        records.add(model, study.lines(platform))
+        records.add(model, study.lines(platform, profile))
         del model  # before the next one comes
         conclude(out)
     if not missing:  # an earlier run may have been killed before it drew

@@ -11,7 +11,7 @@ from hetsim.machine.platform import Platform
 from hetsim.model import Model
 from hetsim.plan import Plan
 from hetsim.problem import Problem
-from hetsim.profile import ProfileFile
+from hetsim.profile import Profile, ProfileFile
 from hetsim.simulate import makespan_s
 from runtime import Runtime
 from runtime.emulation import Emulation, with_emulated
@@ -42,6 +42,7 @@ def execute_speeds(
     folder: Path,
     *,
     truth: Truth,
+    profile: Profile,
     pace: Pace,
     stages: Stages,
 ) -> dict[tuple[float, str], Executed]:
@@ -54,6 +55,7 @@ def execute_speeds(
         contests: By speed, the problem there and the plans to execute; at least one.
         folder: Gets a profile for each speed, which holds the serial replays.
         truth: Inputs and right outputs.
+        profile: Of the devices as measured; says what crossing costs.
         pace: How often plans are executed.
         stages: Where progress is shown.
 
@@ -74,7 +76,7 @@ def execute_speeds(
             def part(done: float, words: str, start: float = start, speed: float = speed) -> None:
                 report(start + done / len(contests), f"speed {speed:g}, {words}")
 
-            acted = acted_problem(problem, [device], platform)
+            acted = acted_problem(problem, [device], profile, platform)
             emulation = replace(emulation, problem=acted)  # what was worked out for one speed is right at all
             path = folder / f"speed-{speed:g}.jsonl"
             path.unlink(missing_ok=True)  # replays belong to executions of the same run

@@ -26,6 +26,7 @@ from experiments.npu_speed_rows import BandwidthLine, CountLine, MapLine, SpeedL
 from hetsim.machine.platform import Platform
 from hetsim.model import Model
 from hetsim.plan import Plan
+from hetsim.profile import Profile
 from tuner.finals import Pace
 from tuner.progress import Stages
 from tuner.sweep import sweep
@@ -123,7 +124,7 @@ class Study:
         self._label = replace(platform.device(varied.device), nature="hypothetical").label
         self._shared = platform.memory.shared_bytes_per_s
 
-    def lines(self, platform: Platform) -> Lines:
+    def lines(self, platform: Platform, profile: Profile) -> Lines:
         """All lines; the plans of the speeds are executed if that is asked.
 
         Raises:
@@ -140,7 +141,7 @@ class Study:
             max_evaluations=tries,
             beyond=(UNLIMITED,),
         )
-        executed = self._execute(speeds, platform) if self._varied.execute else {}
+        executed = self._execute(speeds, platform, profile) if self._varied.execute else {}
         count: list[Choice] = []
         if self._varied.counts:
             compute = partial(self._compute, "counts")
@@ -189,7 +190,9 @@ class Study:
                 report=report,
             )
 
-    def _execute(self, choices: Sequence[Choice], platform: Platform) -> dict[tuple[float, str], Executed]:
+    def _execute(
+        self, choices: Sequence[Choice], platform: Platform, profile: Profile
+    ) -> dict[tuple[float, str], Executed]:
         """What the plans take at the speeds that are executed."""
         slowest, fastest = EXECUTED_SPEEDS
         plans: dict[float, dict[str, Plan]] = {}
@@ -209,6 +212,7 @@ class Study:
             },
             self._folder / "executed",
             truth=find_truth(self._model, seed=self._base.seed),
+            profile=profile,
             pace=self._pace,
             stages=self._stages,
         )

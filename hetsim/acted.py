@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from hetsim.costs import plan_context
-from hetsim.crossing import Crossing, crossings
+from hetsim.crossing import Crossing, fit_crossings
 from hetsim.errors import ProfileError
 from hetsim.machine.platform import Link, Platform
 from hetsim.plan import Plan
@@ -28,15 +28,21 @@ from hetsim.typical import typical_times
 _ROUNDING = 1e-9
 
 
-def acted_problem(problem: Problem, emulated: Collection[str], machine: Platform) -> Problem:
+def acted_problem(
+    problem: Problem, emulated: Collection[str], profile: Profile | None = None, machine: Platform | None = None
+) -> Problem:
     """The problem as emulated devices act it out beside real ones.
 
     Args:
         problem: The problem on the hypothetical platform.
         emulated: Names of its devices that are emulated.
-        machine: The devices as they are; says what crossing costs those that are real.
+        profile: Says what crossing costs the real devices; None where nothing was measured.
+        machine: The devices as they are, with their calibrated links; None stands for the problem's.
     """
-    real = {name: crossing for name, crossing in crossings(machine).items() if name not in emulated}
+    crossings = {}
+    if profile is not None:
+        crossings = fit_crossings(profile, typical_times(profile), machine or problem.platform)
+    real = {name: crossing for name, crossing in crossings.items() if name not in emulated}
     platform, memory = problem.platform, problem.platform.memory
 
     def costs(device: str, ops: tuple[str, ...]) -> Latency | None:

@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import replace
 from statistics import median
 
-from hetsim.crossing import Crossing, crossings
+from hetsim.crossing import Crossing, fit_crossings
 from hetsim.errors import ProblemError
 from hetsim.hypothetical.costs import check_all_known, hypothetical_costs
 from hetsim.machine.platform import Platform
@@ -29,8 +29,8 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
     Hypothetical devices take what their data sheet, architecture or file says; where there are no others, no profile is
     needed.
 
-    What it costs that tensors change hands is taken out of the segments' times, as a plan that hands over pays it on
-    its zero-copy links (:mod:`hetsim.crossing`).
+    What it costs that tensors change hands is taken out of the segments' times and put into the zero-copy links, where
+    a plan pays it if it hands over (:mod:`hetsim.crossing`).
 
     Raises:
         ProblemError: If some operator runs on no device.
@@ -52,22 +52,34 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
 
 def _problem(model: Model, platform: Platform, profile: Profile, times: TypicalTimes) -> Problem:
     launch_s = {device.name: device.launch_s for device in platform.devices}
-    crossing = crossings(platform)
-    costs = SegmentCosts(profile, model.graph, launch_s, crossing, times=times)
+    crossings = fit_crossings(profile, times, platform)
+    costs = SegmentCosts(profile, model.graph, launch_s, crossings, times=times)
     measured: LatencyFunction = costs
     if model.base is not None:
-        base = SegmentCosts(profile, model.base.graph, launch_s, crossing, times=times)
+        base = SegmentCosts(profile, model.base.graph, launch_s, crossings, times=times)
         measured = with_parts(model, measured, base)
     traffic = traffic_function(profile, model.graph, platform, measured)
     stated = hypothetical_costs(model, platform)
     return Problem(
         graph=model.graph,
-        platform=platform,
+        platform=_with_crossings(platform, crossings),
         latency_function=stated.latency_beside(measured),
         traffic_function=None if traffic is None else stated.traffic_beside(traffic),
         error_function=costs.error_s,
         model_hash=model.hash,
     )
+
+
+def _with_crossings(platform: Platform, crossings: Mapping[str, Crossing]) -> Platform:
+    """The platform whose zero-copy links cost what their writer and their reader pay for each byte."""
+    links = dict(platform.links)
+    for source in platform.device_names:
+        for target in platform.device_names:
+            link = platform.link(source, target)
+            if source != target and link.mode == "zero-copy" and source in crossings and target in crossings:
+                s_per_byte = crossings[source].written_s_per_byte + crossings[target].read_s_per_byte
+                links[source, target] = replace(link, bandwidth_bytes_per_s=1 / s_per_byte if s_per_byte else math.inf)
+    return replace(platform, links=links)
 
 
 def _without_crossings(platform: Platform) -> Platform:
@@ -155,7 +167,7 @@ class SegmentCosts:
         profile: The profile.
         graph: The model's graph.
         launch_s: Each device's launch cost in seconds; absent devices count as 0.
-        crossing: By device, what tensors that change hands cost it; absent devices pay nothing.
+        crossings: What tensors that change hands cost each device; absent devices pay nothing.
         times: What the profile's segments typically take, if that is known already.
     """
 
@@ -164,7 +176,7 @@ class SegmentCosts:
         profile: Profile,
         graph: Graph,
         launch_s: Mapping[str, float] | None = None,
-        crossing: Mapping[str, Crossing] | None = None,
+        crossings: Mapping[str, Crossing] | None = None,
         *,
         times: TypicalTimes | None = None,
     ) -> None:
@@ -176,9 +188,9 @@ class SegmentCosts:
         self._factors: dict[str, float] = {}
         times = times or typical_times(profile)
         for device in profile.header.engines:
-            here = (crossing or {}).get(device, Crossing())
+            crossing = (crossings or {}).get(device, Crossing())
             self._measured_s[device] = {
-                ops: _without_crossing_s(profile.contexts(device, ops), times[device, ops], here)
+                ops: _without_crossing_s(profile.contexts(device, ops), times[device, ops], crossing)
                 for ops in profile.measured(device)
                 if all(op in graph.position for op in ops)
             }

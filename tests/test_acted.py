@@ -8,6 +8,7 @@ from math import inf
 import pytest
 
 from hetsim.acted import acted_problem, replayed_problem
+from hetsim.crossing import Crossing
 from hetsim.errors import ProfileError
 from hetsim.machine.platform import Link, Memory
 from hetsim.problem import Problem
@@ -24,29 +25,21 @@ def base() -> Problem:
     return problem_of(graph, costs_s, replace(platform, links=links))
 
 
-def test_links_act_out_what_real_devices_do_not_pay() -> None:
-    # On the machine, a byte to the CPU or from it takes 2 or 6 ms, of which the CPU pays half.
-    problem = base()
-    machine = platform_of("cpu", "npu", "gpu")
-    links = {
-        ("npu", "cpu"): Link(bandwidth_bytes_per_s=500.0),
-        ("gpu", "cpu"): Link(bandwidth_bytes_per_s=500.0),
-        ("cpu", "npu"): Link(bandwidth_bytes_per_s=1000 / 6),
-        ("cpu", "gpu"): Link(bandwidth_bytes_per_s=1000 / 6),
+def test_links_act_out_what_real_devices_do_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    # By byte the CPU pays 1 ms when it reads and 3 ms when it writes, the NPU 1 ms and 2 ms.
+    crossings = {
+        "cpu": Crossing(read_s_per_byte=1e-3, written_s_per_byte=3e-3),
+        "npu": Crossing(read_s_per_byte=1e-3, written_s_per_byte=2e-3),
+        "gpu": Crossing(read_s_per_byte=2e-3),
     }
-    acted = acted_problem(problem, ["npu"], replace(machine, links={**machine.links, **links})).platform
+    monkeypatch.setattr("hetsim.acted.fit_crossings", lambda *_: crossings)
+    acted = acted_problem(base(), ["npu"], profile()).platform
     assert acted.link("cpu", "npu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 3e-3))
     assert acted.link("npu", "cpu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 1e-3))
     assert acted.link("cpu", "npu").setup_s == 0.25
-    assert acted.link("gpu", "cpu") == problem.platform.link("gpu", "cpu")  # a copy costs its readers nothing
-    assert acted_problem(problem, ["npu"], machine).platform == problem.platform  # where nothing crosses nobody pays
-
-
-def test_real_devices_that_pay_more_than_is_asked_leave_nothing_to_act_out() -> None:
-    machine = platform_of("cpu", "npu", "gpu", bandwidth_bytes_per_s=100.0)  # 10 ms a byte, where 4 are asked
-    acted = acted_problem(base(), ["npu"], machine).platform
-    assert acted.link("cpu", "gpu").bandwidth_bytes_per_s == inf
-    assert acted.link("cpu", "npu").bandwidth_bytes_per_s == inf
+    assert acted.link("cpu", "gpu").bandwidth_bytes_per_s == inf  # both ends are real, and pay 5 ms where 4 are asked
+    assert acted.link("gpu", "cpu") == base().platform.link("gpu", "cpu")  # a copy costs its readers nothing
+    assert acted_problem(base(), ["npu"]).platform == base().platform  # where nothing was measured nobody pays
 
 
 def test_an_emulated_segment_takes_no_less_than_the_memory_allows() -> None:
@@ -55,7 +48,7 @@ def test_an_emulated_segment_takes_no_less_than_the_memory_allows() -> None:
         platform=replace(base().platform, memory=Memory(shared_bytes_per_s=100.0)),
         traffic_function=lambda _device, ops: 150 * len(ops),
     )
-    acted = acted_problem(problem, ["npu"], problem.platform)
+    acted = acted_problem(problem, ["npu"])
     assert acted.cost_s("npu", ("a",)) == 1.5
     assert acted.cost_s("cpu", ("a",)) == 2.0
     assert acted.traffic_bytes("npu", ("a",)) == 0
@@ -77,8 +70,8 @@ def test_replays_tell_what_real_devices_take_and_the_problem_what_emulated_ones_
         Samples(device="cpu", ops=("a",), context=context, samples_s=(3.0, 3.0, 3.0)),
         Samples(device="npu", ops=("b",), context=context, samples_s=(7.0, 7.0, 7.0)),
     )
-    replayed = replayed_problem(acted_problem(problem, ["npu"], problem.platform), ["npu"], replays, plan)
+    replayed = replayed_problem(acted_problem(problem, ["npu"]), ["npu"], replays, plan)
     assert replayed.cost_s("cpu", ("a",)) == 3.0
     assert replayed.cost_s("npu", ("b",)) == 1.0
     with pytest.raises(ProfileError, match="was not replayed beside emulated devices"):
-        replayed_problem(acted_problem(problem, ["npu"], problem.platform), ["npu"], profile(), plan)
+        replayed_problem(acted_problem(problem, ["npu"]), ["npu"], profile(), plan)

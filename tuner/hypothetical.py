@@ -79,7 +79,7 @@ def hypothetical(
     problem = what_if.problem(make_problem(model, platform, profile))
     changed = (*what_if.devices(platform), *without_engine(problem.platform))
     devices = tuple(name for name in problem.platform.device_names if name in changed)
-    acted = acted_problem(problem, devices, platform)
+    acted = acted_problem(problem, devices, profile, platform)
     return Hypothetical(
         platform=with_emulated(problem.platform, devices),
         problem=problem,
