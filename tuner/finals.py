@@ -45,7 +45,7 @@ class Pace:
     """
 
     num_runs: int = 60
-    budget_s: float = 3.0
+    budget_s: float = 2.5
 
     def turns(self, latency_s: float) -> int:
         """How many turns of a few runs each a plan of that latency gets."""

@@ -32,7 +32,7 @@ from tuner.progress import Report, Stages
 
 MOODS: Mapping[str, float] = {"": 0.0, "hopeful": -1.0, "careful": 1.0}
 """By how many typical errors predictions are raised for each search of a round."""
-NUM_FINALISTS = 4
+NUM_FINALISTS = 2
 """So many of the plans that were measured go on to the finals."""
 
 Propose = Callable[[Problem, int], Mapping[str, Plan]]
