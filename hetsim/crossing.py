@@ -72,13 +72,13 @@ def fit_crossings(profile: Profile, times: TypicalTimes, platform: Platform) -> 
             )
             if (met[:, :2] != met[0, :2]).any():
                 rows.append(met - met.mean(axis=0))
+        read = written = 0.0
         if sum(map(len, rows)) >= MIN_CONTEXTS:
             read, written = _least_squares(np.concatenate(rows))
-            least = Crossing(
-                read_s_per_byte=max(read, least.read_s_per_byte),
-                written_s_per_byte=max(written, least.written_s_per_byte),
-            )
-        found[device] = least
+        found[device] = Crossing(
+            read_s_per_byte=max(read, least.read_s_per_byte),
+            written_s_per_byte=max(written, least.written_s_per_byte),
+        )
     return found
 
 

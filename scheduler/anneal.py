@@ -153,8 +153,7 @@ def _look_at_all(costs: Costs, tables: Tables, space: Space, state: State, budge
     for device in product(*able):
         walker.best_device[:], walker.seconds[:] = device, np.inf
         walk.restart(costs, tables, space, walker)
-        if walker.seconds[1] < state.seconds[1]:
-            state.best_device[:], state.seconds[1] = walker.best_device, walker.seconds[1]
+        walk.take_over(state, walker)
     return count
 
 

@@ -72,7 +72,7 @@ class Ordering:
             costs = narrowed(self._costs, device)
             walker.best_order[:], walker.best_device[:], walker.seconds[:] = dispatched(costs, device), device, np.inf
             walk.restart(costs, self._tables, self._space, walker)
-            self._keep(float(walker.seconds[1]))
+            walk.take_over(state, walker)
             done += 1
         return done
 
@@ -111,16 +111,6 @@ class Ordering:
         below_s = float(self._state.seconds[1]) * _LESS
         return least_loaded(self._costs.seconds, below_s, max_nodes=min(MAX_NODES, budget // 2))
 
-    def _keep(self, makespan_s: float) -> None:
-        """Make the walker's best candidate the walk's, if it is better."""
-        walker, state = self._walker, self._state
-        if makespan_s < state.seconds[1]:
-            state.best_order[:], state.best_device[:], state.seconds[1] = (
-                walker.best_order,
-                walker.best_device,
-                makespan_s,
-            )
-
     def _round(self, device: Ints, budget: int, mean_s: float, until: Callable[[], bool]) -> int:
         """Anneal the order for one assignment; how many moves and partial plans that took, at most ``budget``."""
         walker, state = self._walker, self._state
@@ -136,6 +126,6 @@ class Ordering:
             walk.walk(costs, self._tables, self._space, walker, some, mean_s * hot * cooling**tried, cooling)
             tried += some
         load = window.load_of(costs, self._weights)
-        makespan_s, num_nodes = window.polish(costs, load, walker.best_order, walker.best_device, budget - tried)
-        self._keep(makespan_s)
+        walker.seconds[1], num_nodes = window.polish(costs, load, walker.best_order, walker.best_device, budget - tried)
+        walk.take_over(state, walker)
         return tried + num_nodes

@@ -112,6 +112,13 @@ def beside(state: State) -> State:
     return new_state(state.order, state.device, state.free_s.shape[1] // 2, 0)._replace(random=state.random)
 
 
+def take_over(state: State, other: State) -> None:
+    """Make another walk's best candidate this one's, if it is better; the walk itself stays where it is."""
+    if other.seconds[_BEST] < state.seconds[_BEST]:
+        state.best_order[:], state.best_device[:] = other.best_order, other.best_device
+        state.seconds[_BEST] = other.seconds[_BEST]
+
+
 @njit(cache=True, error_model="numpy")
 def restart(costs: Costs, tables: Tables, space: Space, state: State) -> None:
     """Go back to the best candidate so far, and evaluate it."""
