@@ -41,7 +41,7 @@ def acted_problem(
     """
     crossings = {}
     if profile is not None:
-        crossings = fit_crossings(profile, typical_times(profile), machine or problem.platform)
+        crossings = fit_crossings(profile, typical_times(profile), machine or problem.platform, [problem.graph])
     real = {name: crossing for name, crossing in crossings.items() if name not in emulated}
     platform, memory = problem.platform, problem.platform.memory
 

@@ -8,13 +8,13 @@ from copy import copy
 from dataclasses import replace
 from statistics import median
 
-from hetsim.crossing import Crossing, fit_crossings
+from hetsim.crossing import Crossing, find_border, fit_crossings
 from hetsim.errors import ProblemError
 from hetsim.hypothetical.costs import check_all_known, hypothetical_costs
 from hetsim.machine.platform import Platform
 from hetsim.model.graph import Graph
 from hetsim.model.onnx_import import Model
-from hetsim.plan import Plan, planned_model
+from hetsim.plan import Plan, planned_model, resolve
 from hetsim.predictor import LeftOut, Predictor
 from hetsim.problem import Latency, LatencyFunction, Problem
 from hetsim.profile import Context, Profile
@@ -38,7 +38,8 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
         PlatformError: If an architecture cannot be worked out.
     """
     if profile is not None:
-        return _problem(model, platform, profile, typical_times(profile))
+        times = typical_times(profile)
+        return _problem(model, platform, profile, times, _fit_crossings(model, platform, profile, times))
     check_all_known(platform, model)
     stated = hypothetical_costs(model, platform)
     return Problem(
@@ -50,9 +51,10 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
     )
 
 
-def _problem(model: Model, platform: Platform, profile: Profile, times: TypicalTimes) -> Problem:
+def _problem(
+    model: Model, platform: Platform, profile: Profile, times: TypicalTimes, crossings: Mapping[str, Crossing]
+) -> Problem:
     launch_s = {device.name: device.launch_s for device in platform.devices}
-    crossings = fit_crossings(profile, times, platform)
     costs = SegmentCosts(profile, model.graph, launch_s, crossings, times=times)
     measured: LatencyFunction = costs
     if model.base is not None:
@@ -68,6 +70,12 @@ def _problem(model: Model, platform: Platform, profile: Profile, times: TypicalT
         error_function=costs.error_s,
         model_hash=model.hash,
     )
+
+
+def _fit_crossings(model: Model, platform: Platform, profile: Profile, times: TypicalTimes) -> dict[str, Crossing]:
+    """What crossing costs each device of a model's profile, rewritten or not."""
+    graphs = [one.graph for one in (model, model.base) if one is not None]
+    return fit_crossings(profile, times, platform, graphs)
 
 
 def _with_crossings(platform: Platform, crossings: Mapping[str, Crossing]) -> Platform:
@@ -104,27 +112,32 @@ def plan_context(profile: Profile, plan: Plan) -> str | None:
 
 
 def plan_problem(model: Model, platform: Platform, profile: Profile | None, plan: Plan) -> Problem:
-    """The problem as one plan meets it: costs from the plan's own serial replays wherever there are any.
+    """The problem as one plan meets it: costs from the plan's own serial replays if there are any.
 
     If the plan rests on rewrites, the problem's graph is the rewritten one. The plan's parallel execution never enters
-    a profile, so a simulation from this predicts it. What crossing costs is in these segments' times already, so
-    zero-copy links take no time for bytes.
+    a profile, so a simulation from this predicts it. What crossing costs is in a replay's times already; without a
+    replay it is added to the segments that pay it, since a plan says what crosses. Either way zero-copy links take no
+    time for bytes. Plans with hypothetical devices are met as any other.
+
+    Raises:
+        PlanError: If the plan does not fit the model.
     """
     model = planned_model(model, plan)
     hypothetical = {device.name for device in platform.hypothetical_devices}
-    context = None if profile is None or not hypothetical.isdisjoint(plan.queues) else plan_context(profile, plan)
-    if profile is None or context is None:
+    if profile is None or not hypothetical.isdisjoint(plan.queues):
         return make_problem(model, platform, profile)
-    return _context_problem(model, platform, profile, context)
-
-
-def _context_problem(model: Model, platform: Platform, profile: Profile, context: str) -> Problem:
     times = typical_times(profile)
-    problem = _problem(model, platform, profile, times)
+    crossings = _fit_crossings(model, platform, profile, times)
+    problem = _problem(model, platform, profile, times, crossings)
+    context = plan_context(profile, plan)
+    crossing_s = _crossing_s(model.graph, plan, crossings) if context is None else {}
 
     def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
-        here_s = times.get((device, ops), {}).get(context)
-        return problem.latency(device, ops) if here_s is None else Latency(here_s, measured=True)
+        here_s = None if context is None else times.get((device, ops), {}).get(context)
+        if here_s is not None:
+            return Latency(here_s, measured=True)
+        found = problem.latency(device, ops)
+        return found and replace(found, seconds=found.seconds + crossing_s.get((device, ops), 0.0))
 
     return replace(
         problem,
@@ -133,6 +146,20 @@ def _context_problem(model: Model, platform: Platform, profile: Profile, context
         traffic_function=traffic_function(profile, model.graph, platform, costs),
         _known={},
     )
+
+
+def _crossing_s(
+    graph: Graph, plan: Plan, crossings: Mapping[str, Crossing]
+) -> dict[tuple[str, tuple[str, ...]], float]:
+    """What each of a plan's segments pays for the tensors that it has from other devices, and makes for them."""
+    flow = resolve(graph, plan)
+    return {
+        (step.segment.device, step.segment.ops): crossings[step.segment.device].seconds(
+            find_border(graph, step.segment.ops), read_bytes, written_bytes
+        )
+        for step, read_bytes, written_bytes in zip(flow.steps, flow.read_bytes, flow.written_bytes, strict=True)
+        if step.segment.device in crossings
+    }
 
 
 def lean(problem: Problem, by: float) -> Problem:
@@ -190,7 +217,7 @@ class SegmentCosts:
         for device in profile.header.engines:
             crossing = (crossings or {}).get(device, Crossing())
             self._measured_s[device] = {
-                ops: _without_crossing_s(profile.contexts(device, ops), times[device, ops], crossing)
+                ops: self._without_crossing_s(ops, profile.contexts(device, ops), times[device, ops], crossing)
                 for ops in profile.measured(device)
                 if all(op in graph.position for op in ops)
             }
@@ -228,6 +255,19 @@ class SegmentCosts:
         }
         return other
 
+    def _without_crossing_s(
+        self, ops: tuple[str, ...], contexts: Mapping[str, Context], times: Mapping[str, float], crossing: Crossing
+    ) -> float:
+        """What a segment takes where nothing crosses, in seconds; never below 0."""
+        border = find_border(self._graph, ops)
+        return max(
+            0.0,
+            median(
+                times[name] - crossing.seconds(border, context.read_bytes, context.written_bytes)
+                for name, context in contexts.items()
+            ),
+        )
+
     def predictor(self, device: str) -> Predictor:
         """The device's predictor, fitted when it is first needed.
 
@@ -243,14 +283,3 @@ class SegmentCosts:
     def left_out(self) -> dict[str, tuple[LeftOut, ...]]:
         """By device, each measured segment of several operators as the others predict it."""
         return {device: self.predictor(device).left_out() for device, found in self._measured_s.items() if found}
-
-
-def _without_crossing_s(contexts: Mapping[str, Context], times: Mapping[str, float], crossing: Crossing) -> float:
-    """What a segment takes where nothing crosses, in seconds; never below 0."""
-    return max(
-        0.0,
-        median(
-            times[name] - crossing.seconds(context.read_bytes, context.written_bytes)
-            for name, context in contexts.items()
-        ),
-    )

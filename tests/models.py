@@ -11,7 +11,7 @@ from hetsim.model import Model, import_model
 from hetsim.plan import Plan, Segment
 
 
-def fork_join(num_features: int = 8) -> Model:
+def fork_join(num_features: int = 8, num_rows: int = 4) -> Model:
     """``stem`` feeds ``left`` and ``right``, whose product ``right2`` and ``left`` meet in ``join``; 5 operators."""
     weights = np.random.default_rng(1).standard_normal((num_features, num_features)).astype(np.float32)
     nodes = [
@@ -21,7 +21,7 @@ def fork_join(num_features: int = 8) -> Model:
         helper.make_node("Sigmoid", ["r"], ["r2"], name="right2"),
         helper.make_node("Sub", ["l", "r2"], ["y"], name="join"),
     ]
-    shape = [4, num_features]
+    shape = [num_rows, num_features]
     graph = helper.make_graph(
         nodes,
         "fork join",

@@ -220,7 +220,7 @@ class Rounds:
         """Each plan's replay beside what had been predicted before any of them was replayed."""
         problem = self._problem()
         predictions = {
-            name: (makespan_s(problem, plan), plan_error_s(problem, plan), _predicted(problem, plan))
+            name: (self._met_s(plan), plan_error_s(problem, plan), _predicted(problem, plan))
             for name, plan in plans.items()
         }
         for i, (name, plan) in enumerate(plans.items()):
@@ -228,7 +228,7 @@ class Rounds:
                 break
             report(((number - 1) + 0.5 + i / len(plans) / 2) / max(self._num_rounds, number), f"replay {name}")
             replay(self._runtime, self._model, plan, self._file, effort=self._effort)
-            replayed_s = makespan_s(plan_problem(self._model, self._platform, self._file.profile, plan), plan)
+            replayed_s = self._met_s(plan)
             predicted_s, error_s, num_predicted = predictions[name]
             yield (
                 Try(
@@ -241,6 +241,10 @@ class Rounds:
                 ),
                 plan,
             )
+
+    def _met_s(self, plan: Plan) -> float:
+        """The plan's makespan as far as the profile tells: by its own replay once there is one."""
+        return makespan_s(plan_problem(self._model, self._platform, self._file.profile, plan), plan)
 
     def _problem(self) -> Problem:
         return make_problem(self._model, self._platform, self._file.profile)
