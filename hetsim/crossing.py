@@ -87,12 +87,14 @@ def find_border(graph: Graph, *segments: Iterable[str]) -> Border:
     """The border of a segment, or of several summed up; a tensor that several kinds read counts for each in part."""
     read: dict[str, float] = {}
     written: dict[str, float] = {}
-    for inside in map(frozenset, segments):
-        readers: dict[str, set[str]] = {}
-        for op in map(graph.by_name.__getitem__, inside):
+    for segment in segments:
+        ops = [graph.by_name[name] for name in segment]
+        inside = {op.name for op in ops}
+        readers: dict[str, dict[str, None]] = {}  # kinds by tensor, in the segment's order
+        for op in ops:
             for tensor in op.inputs:
                 if tensor in graph.producer and graph.producer[tensor] not in inside:
-                    readers.setdefault(tensor, set()).add(op.kind)
+                    readers.setdefault(tensor, {})[op.kind] = None
             for tensor in op.outputs:
                 if not inside.issuperset(graph.consumers[tensor]):
                     written[op.kind] = written.get(op.kind, 0.0) + graph.tensors[tensor].num_bytes
@@ -123,8 +125,8 @@ def fit_crossings(
             continue
         read, written = by_kind
         found[device] = Crossing(
-            read_s_per_byte=_mean(read, all_tensors.read_bytes, read[""]),
-            written_s_per_byte=_mean(written, all_tensors.written_bytes, written[""]),
+            read_s_per_byte=_mean(read, all_tensors.read_bytes, read.pop("")),
+            written_s_per_byte=_mean(written, all_tensors.written_bytes, written.pop("")),
             read_by_kind=read,
             written_by_kind=written,
         )
