@@ -136,8 +136,8 @@ def plan_problem(model: Model, platform: Platform, profile: Profile | None, plan
         here_s = None if context is None else times.get((device, ops), {}).get(context)
         if here_s is not None:
             return Latency(here_s, measured=True)
-        found = problem.latency(device, ops)
-        return found and replace(found, seconds=found.seconds + crossing_s.get((device, ops), 0.0))
+        found, more_s = problem.latency(device, ops), crossing_s.get((device, ops), 0.0)
+        return found if found is None else replace(found, seconds=found.seconds + more_s)
 
     return replace(
         problem,

@@ -159,7 +159,7 @@ class Rounds:
         """
         problem = self._problem()
         best_s = min(
-            (makespan_s(problem, plan) for plan in baselines.values() if not _predicted(problem, plan)),
+            (self._met_s(plan) for plan in baselines.values() if not _predicted(problem, plan)),
             default=math.inf,
         )
         measured: dict[str, tuple[float, str, Plan]] = {}  # by digest
