@@ -71,6 +71,7 @@ class Predictor:
         self._segments = tuple(measured_s)
         self._measured_s = np.array([measured_s[ops] for ops in self._segments])
         self._alone_s = _alone_s(graph, measured_s)
+        self._singly_s = {op: measured_s.get((op,), math.inf) for op in self._alone_s}
         self._surroundings = Surroundings(graph, self._alone_s)
         self._near = self._surroundings.near[RADII[-1]]
         self._column: dict[Hashable, int] = {}
@@ -85,14 +86,17 @@ class Predictor:
         return all(op in self._alone_s for op in ops)
 
     def seconds(self, ops: tuple[str, ...]) -> float:
-        """What the segment is expected to take; never below a tenth of what its operators take one by one.
+        """What the segment is expected to take.
+
+        Never below a tenth of what its operators take one by one, and never more than all of that where each was
+        measured by itself: one unit launches once, and need not bring back what stays inside.
 
         Args:
             ops: Operators in topological order, each :meth:`able`.
         """
-        position, near, summands, alone_s = self._graph.position, self._near, self._summands, self._alone_s
+        position, near, summands = self._graph.position, self._near, self._summands
         mask = self._graph.mask(ops)
-        total_s, least_s = self._launch_s, 0.0
+        total_s = self._launch_s
         for op in ops:
             i = position[op]
             key = (i, mask & near[i])
@@ -100,8 +104,7 @@ class Predictor:
             if found is None:
                 found = summands[key] = self._summand_s(*key)
             total_s += found
-            least_s += alone_s[op]
-        return max(total_s, _LEAST * least_s)
+        return self._within_bounds(ops, total_s)
 
     def error_s(self, ops: tuple[str, ...]) -> float:
         """How far :meth:`seconds` may well be off, one standard deviation: from the fit, and from the segment itself.
@@ -129,12 +132,22 @@ class Predictor:
         predicted_s = self._measured_s - self._weights / diagonal
         errors_s = np.sqrt(self._scale / diagonal)
         return tuple(
-            LeftOut(ops=ops, measured_s=float(measured), predicted_s=float(predicted), error_s=float(error))
+            LeftOut(
+                ops=ops,
+                measured_s=float(measured),
+                predicted_s=self._within_bounds(ops, float(predicted)),
+                error_s=float(error),
+            )
             for ops, measured, predicted, error in zip(
                 self._segments, self._measured_s, predicted_s, errors_s, strict=True
             )
             if len(ops) > 1
         )
+
+    def _within_bounds(self, ops: tuple[str, ...], seconds: float) -> float:
+        least_s = _LEAST * sum(self._alone_s[op] for op in ops)
+        most_s = sum(self._singly_s[op] for op in ops)
+        return min(max(seconds, least_s), most_s)
 
     def _fit(self) -> None:
         """All coefficients by their posterior means, and what error bars need."""
