@@ -48,8 +48,8 @@ from tuner.tune import Options, plan_all
 
 COMMAND = "python -m experiments.simulated_vs_measured"
 
-NUM_RANDOM = 14
-"""Random plans of each model: with six schedulers' that differ, twenty are executed."""
+NUM_RANDOM = 16
+"""Random plans of each model: with four schedulers' that differ, twenty are executed."""
 
 _KINDS = {SEARCH_ROUND: "search", RANDOM: "random"}  # what begins so is one scheduler in the CSV
 
