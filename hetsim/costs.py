@@ -117,7 +117,7 @@ def plan_problem(model: Model, platform: Platform, profile: Profile | None, plan
     If the plan rests on rewrites, the problem's graph is the rewritten one. The plan's parallel execution never enters
     a profile, so a simulation from this predicts it. What crossing costs is in a replay's times already; without a
     replay it is added to the segments that pay it, since a plan says what crosses. Either way zero-copy links take no
-    time for bytes. Plans with hypothetical devices are met as any other.
+    time for bytes. Where the plan uses a hypothetical device, it is the problem of :func:`make_problem`.
 
     Raises:
         PlanError: If the plan does not fit the model.

@@ -87,20 +87,16 @@ def find_border(graph: Graph, *segments: Iterable[str]) -> Border:
     """The border of a segment, or of several summed up; a tensor that several kinds read counts for each in part."""
     read: dict[str, float] = {}
     written: dict[str, float] = {}
-    for segment in segments:
-        ops = [graph.by_name[name] for name in segment]
-        inside = {op.name for op in ops}
-        readers: dict[str, dict[str, None]] = {}  # kinds by tensor, in the segment's order
-        for op in ops:
-            for tensor in op.inputs:
-                if tensor in graph.producer and graph.producer[tensor] not in inside:
-                    readers.setdefault(tensor, {})[op.kind] = None
-            for tensor in op.outputs:
-                if not inside.issuperset(graph.consumers[tensor]):
-                    written[op.kind] = written.get(op.kind, 0.0) + graph.tensors[tensor].num_bytes
-        for tensor, kinds in readers.items():
-            for kind in kinds:
-                read[kind] = read.get(kind, 0.0) + graph.tensors[tensor].num_bytes / len(kinds)
+    for inside in map(set, segments):
+        for tensor in graph.inputs_of(inside):
+            if tensor in graph.producer:
+                kinds = dict.fromkeys(graph.by_name[op].kind for op in graph.consumers[tensor] if op in inside)
+                for kind in kinds:
+                    read[kind] = read.get(kind, 0.0) + graph.tensors[tensor].num_bytes / len(kinds)
+        for tensor in graph.outputs_of(inside):
+            if not inside.issuperset(graph.consumers[tensor]):  # the caller's alone is not read by others
+                kind = graph.by_name[graph.producer[tensor]].kind
+                written[kind] = written.get(kind, 0.0) + graph.tensors[tensor].num_bytes
     return Border(read_bytes=read, written_bytes=written)
 
 
