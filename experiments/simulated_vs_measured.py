@@ -3,8 +3,8 @@
 Each model is profiled, every scheduler plans it, random plans are added, and each distinct plan is simulated twice and
 executed, all plans in turns. What is simulated never saw the plan's own parallel execution:
 
-- ``predicted_s`` knows nothing that was measured on this plan, only the profile's covers (whole-model walks on one
-  device) and the serial replays of the other plans; what is in neither is predicted from its parts;
+- ``predicted_s`` knows nothing that was measured on this plan, only covers (whole-model walks on one device) and the
+  serial replays of the other plans, both in turns with the executions; what is in neither is predicted from its parts;
 - ``simulated_s`` also knows how long the plan's segments took in its own serial replay, one device active at a time.
 
 ``plans.csv`` has a line for each scheduler and plan, ``errors.csv`` one for each model, ``plans.json`` says where they
@@ -19,6 +19,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -31,14 +32,15 @@ from experiments.records import Record, Settings, fill, model_label, model_names
 from hetsim.costs import make_problem, plan_problem
 from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
 from hetsim.model import Model
+from hetsim.noise import core_noise
 from hetsim.pictures import ScatterRow, draw_scatter
-from hetsim.plan import Plan
+from hetsim.plan import Plan, Segment
 from hetsim.problem import Problem
 from hetsim.profile import Profile
-from hetsim.simulate import makespan_s
+from hetsim.simulate import DurationFunction, simulate
 from hetsim.statistics import kendall_interval, kendall_tau
 from runtime import RefusedError, Runtime
-from runtime.profiler import Effort
+from runtime.profiler import Effort, cover_plan, covers
 from scheduler.random_plans import RANDOM, random_plans
 from tuner.exits import run_to_exit
 from tuner.finals import SEARCH_ROUND, Pace, allowed_error, hold_finals
@@ -51,6 +53,8 @@ COMMAND = "python -m experiments.simulated_vs_measured"
 NUM_RANDOM = 16
 """Random plans of each model: with four schedulers' that differ, twenty are executed."""
 
+_PATIENCE_S = 150.0  # this long the executions wait for cores that nobody slows down
+_NUM_DRAWN = 41
 _KINDS = {SEARCH_ROUND: "search", RANDOM: "random"}  # what begins so is one scheduler in the CSV
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -149,7 +153,7 @@ def simulated_vs_measured(
         rounds=rounds,
         max_evaluations=max_evaluations,
         effort=Effort(repeats=repeats),
-        pace=Pace(num_runs=runs),
+        pace=Pace(num_runs=runs, patience_s=_PATIENCE_S),
         splits=splits,
         command=(*shlex.split(COMMAND), *sys.argv[1:]),
     )
@@ -227,8 +231,12 @@ def _measure(
         problem = make_problem(model, platform, file.profile)
         plans |= draw_plans(runtime, model, problem, plans, num_random, seed=options.seed, stages=stages)
         with stages.stage(f"execute {model.name}") as report:
-            finalists = hold_finals(runtime, model, platform, plans, truth, file=file, pace=options.pace, report=report)
+            contestants = {**plans, **cover_plans(model, platform, file.profile)}
+            held = hold_finals(
+                runtime, model, platform, contestants, truth, file=file, pace=options.pace, report=report
+            )
         profile = file.profile
+    finalists = {name: held[name] for name in plans}
     distinct = {finalist.plan.digest: finalist.plan for finalist in finalists.values()}
     predicted_s = {digest: predict_s(model, platform, profile, plan) for digest, plan in distinct.items()}
     lines: dict[tuple[str, str], PlanLine] = {}
@@ -254,13 +262,40 @@ def _measure(
     return list(lines.values())
 
 
+def cover_plans(model: Model, platform: Platform, profile: Profile) -> dict[str, Plan]:
+    """The covers of every device as plans, by name: walked in turns with the executions, they meet the same machine.
+
+    Raises:
+        ProblemError: If an operator runs on no device.
+    """
+    return {
+        f"cover:{name} on {device}": cover_plan(model, profile, platform.device_names, device, parts)
+        for device in platform.device_names
+        for name, parts in covers(model.graph).items()
+    }
+
+
 def predict_s(model: Model, platform: Platform, profile: Profile, plan: Plan) -> float:
     """What the plan takes by a profile without anything that was measured on it, in seconds.
+
+    Where all operators were walked in turns with executions as well, those walks alone count. It is the median over how
+    fast the cores were meanwhile, in walks of other plans.
 
     Raises:
         ProblemError: If some operator runs on no device.
     """
-    return makespan_s(plan_problem(model, platform, profile.without(plan.digest), plan), plan)
+    known = profile.without(plan.digest)
+    beside = known.beside_executions()
+    if all(beside.samples_s(device, (op.name,)) for device in profile.header.engines for op in model.graph.ops):
+        known = beside
+    problem = plan_problem(model, platform, known, plan)
+    duration_s = core_noise(problem, known, plan, seed=0)
+    drawn = (partial(_of_one, duration_s, request) for request in range(_NUM_DRAWN))
+    return median(simulate(problem, plan, duration_s=one).makespan_s for one in drawn)
+
+
+def _of_one(duration_s: DurationFunction, request: int, _: int, segment: Segment) -> float:
+    return duration_s(request, segment)
 
 
 def draw_plans(

@@ -19,6 +19,7 @@ from hetsim.predictor import LeftOut, Predictor
 from hetsim.problem import Latency, LatencyFunction, Problem
 from hetsim.profile import Context, Profile
 from hetsim.split_costs import with_parts
+from hetsim.steady import find_steady
 from hetsim.traffic import traffic_function
 from hetsim.typical import TypicalTimes, typical_times
 
@@ -38,7 +39,7 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
         PlatformError: If an architecture cannot be worked out.
     """
     if profile is not None:
-        times = typical_times(profile)
+        times = typical_times(profile, find_steady(profile))
         return _problem(model, platform, profile, times, _fit_crossings(model, platform, profile, times))
     check_all_known(platform, model)
     stated = hypothetical_costs(model, platform)
@@ -126,14 +127,15 @@ def plan_problem(model: Model, platform: Platform, profile: Profile | None, plan
     hypothetical = {device.name for device in platform.hypothetical_devices}
     if profile is None or not hypothetical.isdisjoint(plan.queues):
         return make_problem(model, platform, profile)
-    times = typical_times(profile)
+    times = typical_times(profile, find_steady(profile))
     crossings = _fit_crossings(model, platform, profile, times)
     problem = _problem(model, platform, profile, times, crossings)
     context = plan_context(profile, plan)
     crossing_s = _crossing_s(model.graph, plan, crossings) if context is None else {}
+    own = typical_times(profile) if context is not None and context.startswith("final:") else times
 
     def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
-        here_s = None if context is None else times.get((device, ops), {}).get(context)
+        here_s = None if context is None else own.get((device, ops), {}).get(context)
         if here_s is not None:
             return Latency(here_s, measured=True)
         found, more_s = problem.latency(device, ops), crossing_s.get((device, ops), 0.0)
@@ -187,8 +189,9 @@ class SegmentCosts:
     """Costs for a :class:`~hetsim.problem.Problem`, as the profile stands now.
 
     A segment that was measured costs the median of what it typically takes in its contexts, each less what crossing
-    cost there. One that was not is predicted from those that were (:mod:`hetsim.predictor`). A device cannot run a
-    segment if it refused some of its operators, or if one of them was never measured there.
+    cost there; where it was walked beside executions, those contexts alone count. One that was not is predicted from
+    those that were (:mod:`hetsim.predictor`). A device cannot run a segment if it refused some of its operators, or if
+    one of them was never measured there.
 
     Args:
         profile: The profile.
@@ -213,7 +216,7 @@ class SegmentCosts:
         self._refused: dict[str, list[int]] = {}
         self._predictors: dict[str, Predictor] = {}
         self._factors: dict[str, float] = {}
-        times = times or typical_times(profile)
+        times = times or typical_times(profile, find_steady(profile))
         for device in profile.header.engines:
             crossing = (crossings or {}).get(device, Crossing())
             self._measured_s[device] = {
@@ -260,11 +263,12 @@ class SegmentCosts:
     ) -> float:
         """What a segment takes where nothing crosses, in seconds; never below 0."""
         border = find_border(self._graph, ops)
+        beside = {name: context for name, context in contexts.items() if name.startswith("final:")}
         return max(
             0.0,
             median(
                 times[name] - crossing.seconds(border, context.read_bytes, context.written_bytes)
-                for name, context in contexts.items()
+                for name, context in (beside or contexts).items()
             ),
         )
 

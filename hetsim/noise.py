@@ -1,4 +1,7 @@
-"""Durations with the noise that was measured, drawn under a seed: what makes percentiles of latencies."""
+"""Durations with the noise that was measured, drawn under a seed: what makes percentiles of latencies.
+
+Of a plan that was walked, its own walks are drawn; of one that was not, how fast the cores were in others' walks.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from hetsim.plan import Plan, Segment
 from hetsim.problem import Problem
 from hetsim.profile import Profile
 from hetsim.simulate import DurationFunction
+from hetsim.steady import around_s, find_steady
 from hetsim.typical import typical_times
 
 
@@ -53,5 +57,39 @@ def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int)
         if request not in rows:
             rows[request] = row(request)
         return problem.cost_s(segment.device, segment.ops) * rows[request][segment]
+
+    return duration_s
+
+
+def core_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int) -> DurationFunction:
+    """For each request, the problem's times on cores that are as fast as they were in a walk drawn at random.
+
+    Walks beside executions are drawn, of plans on the same devices at least: with two devices, more often than not one
+    of the cores is slow where either is for a third of the time. Where there are none, times stay as they are.
+
+    Args:
+        problem: Gives the times on cores that are as fast as usual.
+        profile: Its ``final`` contexts give the yardsticks.
+        plan: The plan.
+        seed: The same seed gives the same durations, in whatever order they are asked for.
+    """
+    steady = find_steady(profile)
+    devices = [device for device in plan.queues if device in steady.usual_s]
+    readings_s = [profile.yardsticks_s(device) for device in devices]
+    walks: list[tuple[float, ...]] = []
+    for context in dict.fromkeys(name for each in readings_s for name in each if name.startswith("final:")):
+        if all(context in each for each in readings_s):
+            slower = [
+                1 / steady.factors(device, around_s(each[context]))
+                for device, each in zip(devices, readings_s, strict=True)
+            ]
+            walks += zip(*(each.tolist() for each in slower), strict=False)
+
+    def duration_s(request: int, segment: Segment) -> float:
+        alone_s = problem.cost_s(segment.device, segment.ops)
+        if not walks or segment.device not in devices:
+            return alone_s
+        walk = walks[int(np.random.default_rng((seed, request)).integers(len(walks)))]
+        return alone_s * walk[devices.index(segment.device)]
 
     return duration_s

@@ -6,7 +6,7 @@ rest holds; every further line is one record, appended whole. A line cut short b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from hetsim.lines_file import LinesFile
 from hetsim.statistics import Summary, summarize
 
 _MAX_BYTES = 1 << 30
-FORMAT = 1
+FORMAT = 2
 
 
 class Header(msgspec.Struct, tag_field="record", tag="header", frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,13 +77,13 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
 
 
 class Walk(msgspec.Struct, tag_field="record", tag="walk", frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A cover was walked on a device: its samples follow, and what an earlier walk of it gave counts no more.
+    """How fast a device's core was in the walks of one context, whose samples follow.
 
     Attributes:
         device: Name of the device.
-        context: Which cover, ``"cover:NAME"``.
-        reference_s: What the device's reference, the whole model, took just before and just after, in seconds; fewer
-            where there was none yet, all positive.
+        context: As that of the samples.
+        yardstick_s: After each walk, how long its core took for the same piece of arithmetic, in seconds; as many as
+            there are samples, all positive.
 
     Raises:
         ValueError: If a duration is not positive.
@@ -91,10 +91,10 @@ class Walk(msgspec.Struct, tag_field="record", tag="walk", frozen=True, kw_only=
 
     device: str
     context: str
-    reference_s: tuple[float, ...] = ()
+    yardstick_s: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not all(0 < seconds < 1e6 for seconds in self.reference_s):  # NaN fails too
+        if not all(0 < seconds < 1e6 for seconds in self.yardstick_s):  # NaN fails too
             raise ValueError("a duration is not a positive number of seconds")
 
 
@@ -171,25 +171,28 @@ class Profile:
     _contexts: dict[Key, dict[str, Context]] = field(default_factory=dict, repr=False)
     _unsupported: dict[Key, str] = field(default_factory=dict, repr=False)
     _co_runs: dict[Key, CoRun] = field(default_factory=dict, repr=False)
-    _walks: dict[tuple[str, str], Walk] = field(default_factory=dict, repr=False)
+    _yardsticks_s: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict, repr=False)
 
     def add(self, record: Measured) -> None:
         """Take in one record.
 
         Of co-runs of one segment the last counts. Samples of a known segment and context come on top of what is there;
-        those of a ``final`` replace it, since they belong to one set of executions, and so do those of a further walk.
+        those of a ``final`` replace it, since they belong to one set of executions. A record of walks says that a
+        cover or a final begins anew.
         """
         if isinstance(record, Walk):
-            self._drop(record.device, record.context)
-            self._walks[record.device, record.context] = record
+            key = (record.device, record.context)
+            if not record.context.startswith("replay:"):
+                self._drop(*key)
+            self._yardsticks_s[key] = (*self._yardsticks_s.get(key, ()), *record.yardstick_s)
             return
-        key = (record.device, record.ops)
+        segment = (record.device, record.ops)
         if isinstance(record, Unsupported):
-            self._unsupported[key] = record.reason
+            self._unsupported[segment] = record.reason
         elif isinstance(record, CoRun):
-            self._co_runs[key] = record
+            self._co_runs[segment] = record
         else:
-            contexts = self._contexts.setdefault(key, {})
+            contexts = self._contexts.setdefault(segment, {})
             if record.context not in contexts or record.context.startswith("final:"):
                 contexts[record.context] = Context([], record.read_bytes, record.written_bytes)
             contexts[record.context].samples_s.extend(record.samples_s)
@@ -209,15 +212,22 @@ class Profile:
         """How a segment fared while every device ran it, or None where that was not measured."""
         return self._co_runs.get((device, ops))
 
-    def walks(self, device: str) -> Mapping[str, Walk]:
-        """The walks of covers on a device by context, each the last of its kind; old profiles have none."""
-        return {context: walk for (name, context), walk in self._walks.items() if name == device}
+    def yardsticks_s(self, device: str) -> Mapping[str, tuple[float, ...]]:
+        """By context, what the device's yardstick took after each walk, in seconds; contexts may have none."""
+        return {context: found for (name, context), found in self._yardsticks_s.items() if name == device}
 
     def without(self, plan_digest: str) -> Profile:
         """What the profile would be had nothing been measured on that plan."""
         dropped = {f"replay:{plan_digest}", f"final:{plan_digest}"}
+        return self._only(lambda context: context not in dropped)
+
+    def beside_executions(self) -> Profile:
+        """What the profile would be had nothing been walked but in turns with executions."""
+        return self._only(lambda context: context.startswith("final:"))
+
+    def _only(self, wanted: Callable[[str], bool]) -> Profile:
         kept = {
-            key: {name: context for name, context in contexts.items() if name not in dropped}
+            key: {name: context for name, context in contexts.items() if wanted(name)}
             for key, contexts in self._contexts.items()
         }
         return Profile(
@@ -225,7 +235,7 @@ class Profile:
             _contexts={key: contexts for key, contexts in kept.items() if contexts},
             _unsupported=dict(self._unsupported),
             _co_runs=dict(self._co_runs),
-            _walks=dict(self._walks),
+            _yardsticks_s={key: found for key, found in self._yardsticks_s.items() if wanted(key[1])},
         )
 
     def summary(self, device: str, ops: tuple[str, ...], context: str | None = None) -> Summary | None:
@@ -247,6 +257,7 @@ class Profile:
 
     def _drop(self, device: str, context: str) -> None:
         """Forget the samples of one context on one device, and segments that have no others."""
+        self._yardsticks_s.pop((device, context), None)
         for key in [key for key, contexts in self._contexts.items() if key[0] == device and context in contexts]:
             del self._contexts[key][context]
             if not self._contexts[key]:

@@ -8,43 +8,66 @@ what a segment takes on its own then differs from its median by that much, and w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from statistics import median
 
 import numpy as np
 
-from hetsim.profile import Profile
+from hetsim.profile import Key, Profile
+from hetsim.steady import STEADY, Floats, Steady, around_s
 
 TypicalTimes = Mapping[tuple[str, tuple[str, ...]], Mapping[str, float]]
 """By device and operators, then by context, in seconds."""
 
 
-def typical_times(profile: Profile) -> TypicalTimes:
+def typical_times(profile: Profile, steady: Steady | None = None) -> TypicalTimes:
     """What each segment typically takes in each context in which it was measured, as the profile stands now.
 
     Walks are told apart by their context; those of a cover by their device as well, since both devices' have one name.
     Where segments of a walk have different numbers of samples, as when it was interrupted, medians stay as they are.
+
+    Args:
+        profile: The samples.
+        steady: Brings them to how fast cores usually were, and leaves out walks that met other cores, but no more than
+            half of them; without it, all count as they are.
     """
-    walks: dict[tuple[str, str], list[list[float]]] = {}
+    walks: dict[tuple[str, str], list[tuple[Key, list[float]]]] = {}
     for device, ops in profile.segments():
         for name, context in profile.contexts(device, ops).items():
-            walks.setdefault(_walk(name, device), []).append(context.samples_s)
-    factors = {walk: _factor(samples_s) for walk, samples_s in walks.items()}
-    return {
-        (device, ops): {
-            name: median(context.samples_s) * factors[_walk(name, device)]
-            for name, context in profile.contexts(device, ops).items()
-        }
-        for device, ops in profile.segments()
-    }
+            walks.setdefault(_walk(name, device), []).append(((device, ops), context.samples_s))
+    yardsticks_s = {device: profile.yardsticks_s(device) for device in steady.usual_s} if steady else {}
+    found: dict[Key, dict[str, float]] = {}
+    for (name, _), segments in walks.items():
+        if len({len(samples_s) for _, samples_s in segments}) != 1:
+            for key, samples_s in segments:
+                found.setdefault(key, {})[name] = median(samples_s)
+            continue
+        samples = np.array([samples_s for _, samples_s in segments])
+        if steady is not None:
+            beside = {device: yardsticks_s.get(device, {}).get(name, ()) for device in {key[0] for key, _ in segments}}
+            samples = _steadied(samples, [key[0] for key, _ in segments], beside, steady)
+        medians = np.median(samples, axis=1)
+        typical = medians * float(np.median(samples.sum(axis=0)) / medians.sum())
+        for (key, _), seconds in zip(segments, typical.tolist(), strict=True):
+            found.setdefault(key, {})[name] = seconds
+    return found
+
+
+def _steadied(
+    samples: Floats, devices: list[str], yardsticks_s: Mapping[str, tuple[float, ...]], steady: Steady
+) -> Floats:
+    """Walks, as columns, brought to the usual pace of their cores; those that met another one are left out."""
+    num_walks = samples.shape[1]
+    if any(len(found) != num_walks for found in yardsticks_s.values()):
+        return samples
+    readings = {device: around_s(found) for device, found in yardsticks_s.items()}
+    off = np.max([np.abs(steady.slowness(device, found)) for device, found in readings.items()], axis=0)
+    most = max(math.log1p(STEADY), float(np.sort(off)[(num_walks - 1) // 2]))
+    factors = {device: steady.factors(device, found) for device, found in readings.items()}
+    counted: Floats = (samples * np.array([factors[device] for device in devices]))[:, off <= most]
+    return counted
 
 
 def _walk(context: str, device: str) -> tuple[str, str]:
     return context, device if context.startswith("cover:") else ""
-
-
-def _factor(samples_s: list[list[float]]) -> float:
-    """The median walk over the sum of its segments' medians; samples are in the order of walks."""
-    if len({len(one) for one in samples_s}) != 1:
-        return 1.0
-    return float(np.median(np.sum(samples_s, axis=0))) / sum(map(median, samples_s))

@@ -13,8 +13,9 @@ Control words are 64-bit integers, each on a cache line of its own::
     current[d]      1 + index of the step that device d is running, 0 while it runs none
     done[i]         newest request for which step i has ended
 
-Behind them and the stamps come words for hand-overs that are acted out (:mod:`runtime.emulation`): when each arrives,
-written by the producer before it counts up ``done``, and when the memory channel is free, written under a lock.
+Behind them and the stamps come what devices' yardsticks took (:mod:`runtime.yardstick`), and words for hand-overs that
+are acted out (:mod:`runtime.emulation`): when each arrives, written by the producer before it counts up ``done``, and
+when the memory channel is free, written under a lock.
 
 A word has one writer at any time. Aligned 64-bit loads and stores are single instructions on the processors this runs
 on; a store that is seen late costs a spin or, at worst, one park time-out, never a wrong answer, because a consumer
@@ -87,9 +88,13 @@ class Layout:
         """Index of a step's start stamp (the end stamp follows): nanoseconds of the monotonic clock."""
         return self.done(self.num_steps) + 2 * (slot * self.num_steps + step)
 
+    def yardstick(self, slot: int, device: int) -> int:
+        """Index of the word that says what a device's yardstick took after a serial request, in nanoseconds."""
+        return self.stamp(self.num_slots, 0) + slot * self.num_devices + device
+
     def arrival(self, slot: int, hand_over: int) -> int:
         """Index of the word that says when an acted hand-over arrives: nanoseconds of the monotonic clock."""
-        return self.stamp(self.num_slots, 0) + slot * self.num_hand_overs + hand_over
+        return self.yardstick(self.num_slots, 0) + slot * self.num_hand_overs + hand_over
 
     @property
     def channel(self) -> int:

@@ -29,6 +29,7 @@ from runtime.process import Worker, start_worker
 from runtime.program import Program, build_programs
 from runtime.session import Session
 from runtime.worker import Settings
+from runtime.yardstick import Steadiness
 
 START_TIMEOUT_S = 60.0
 EXIT_TIMEOUT_S = 2.0
@@ -75,6 +76,7 @@ class Runtime:
         self.stall_s = stall_s
         self.slow_s = slow_s
         self._folder = tempfile.TemporaryDirectory(prefix="hetsim-")
+        self.steadiness = Steadiness()
         self._stores: dict[str, SegmentStore] = {}
         self._workers: dict[str, Worker] = {}
         self._serving: Session | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from hetsim.plan import Dataflow
@@ -22,6 +22,8 @@ class Inference:
         collected_ns: When the outputs had been copied, on the same clock.
         stamps_ns: Start and end of each step of the plan's dataflow on the same clock; shape (num_steps, 2).
         flow: The plan that was executed.
+        yardsticks_s: By device of a serial walk, what its yardstick took right after its part, in seconds; emulated
+            devices have none.
     """
 
     outputs: Mapping[str, Array]
@@ -30,6 +32,7 @@ class Inference:
     collected_ns: int
     stamps_ns: Array
     flow: Dataflow
+    yardsticks_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def latency_s(self) -> float:

@@ -8,18 +8,15 @@ plan would leave them. Two sorts of plans are walked:
   between articulation operators, runs of 2, 4, 8, ... blocks, the whole;
 - *replays* of plans that a scheduler made, which also carry tensors from one device to the other.
 
-Between covers each device walks a reference, so that covers that something disturbed are found out and walked again
-(:mod:`runtime.reference`).
+Beside each walk it is noted how fast the devices' cores were meanwhile (:mod:`runtime.yardstick`).
 """
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import numpy as np
 
@@ -34,7 +31,6 @@ from hetsim.profile import Header, Profile, ProfileFile, Samples, Unsupported, W
 from runtime.backends.protocol import Array
 from runtime.devices import RefusedError, Runtime
 from runtime.inference import Inference
-from runtime.reference import disturbed, num_reference_walks, reference_s, unusual, usual_s
 from runtime.session import Session
 
 WARM_UPS = 6
@@ -42,10 +38,8 @@ WARM_UPS = 6
 WARM_UP_S = 1.5
 """No more of them begin after so many seconds: what takes that long reads more than caches keep."""
 
-MAX_AGAIN = 0.25
-"""At most this part of a device's covers is walked again, rounded up."""
-
-_T = TypeVar("_T")
+MOST_TRIES = 2
+"""While something slows the cores down, at most so many times as many walks as are wanted are made, or kept."""
 
 Parts = tuple[tuple[str, ...], ...]
 Progress = Callable[[float, str], None]
@@ -61,11 +55,13 @@ class Effort:
         warm_ups: Walks before them that are not counted, at least 1.
         budget_s: A walk so slow that its repeats would take longer than this is repeated less often, but at least
             three times.
+        patience_s: For so long at least, walks go on until enough of them met steady cores.
     """
 
     repeats: int = 12
     warm_ups: int = WARM_UPS
     budget_s: float = 6.0
+    patience_s: float = 0.5
 
     def __post_init__(self) -> None:
         if not (self.repeats >= 1 and self.warm_ups >= 1):
@@ -112,9 +108,6 @@ def profile_covers(
 ) -> None:
     """Walk every cover on every device; what the file already has enough of is not measured again.
 
-    After each cover the device walks its reference, a quarter more walks at most. Covers between references that were
-    not as usual are walked again once the others are done, the worst first, at most :data:`MAX_AGAIN` of them.
-
     Interrupt it whenever you like: each finished walk is in the file.
 
     Raises:
@@ -129,16 +122,11 @@ def profile_covers(
     total = sum(weights.values()) * len(runtime.platform.devices)
     done = 0.0
     for device in runtime.platform.device_names:
-        with ExitStack() as stack:
-            walker = _Walker(runtime, model, file, device, inputs, effort, stack)
-            for name, parts in found.items():
-                report(done / total, f"{device}: {name}")
-                if not _is_there(file.profile, device, parts, f"cover:{name}"):
-                    walker.walk(name, parts)
-                done += weights[name]
-            for name in walker.disturbed[: math.ceil(MAX_AGAIN * len(found))]:
-                report(done / total, f"{device}: {name}, again: the machine was disturbed")
-                walker.walk(name, found[name])
+        for name, parts in found.items():
+            report(done / total, f"{device}: {name}")
+            if not _is_there(file.profile, device, parts, f"cover:{name}"):
+                _walk_cover(runtime, model, file, device, name, parts, inputs, effort)
+            done += weights[name]
     report(1.0, "profiled")
 
 
@@ -189,70 +177,34 @@ def _is_there(profile: Profile, device: str, parts: Parts, context: str) -> bool
     return all(any(bad <= set(ops) for bad in refused) or profile.samples_s(device, ops, context) for ops in parts)
 
 
-class _Walker:
-    """Walks covers of one device, and its reference after each, which stays loaded until ``stack`` is left."""
-
-    def __init__(
-        self,
-        runtime: Runtime,
-        model: Model,
-        file: ProfileFile,
-        device: str,
-        inputs: Mapping[str, Array],
-        effort: Effort,
-        stack: ExitStack,
-    ) -> None:
-        self._runtime, self._model, self._file, self._device = runtime, model, file, device
-        self._inputs, self._effort, self._stack = inputs, effort, stack
-        self._reference: Session | None = None
-        self._before_s: tuple[float, ...] = ()
-        self._walked: set[str] = set()
-
-    @property
-    def disturbed(self) -> tuple[str, ...]:
-        """The covers walked here whose references were not as usual, the most unusual first."""
-        found = (context.removeprefix("cover:") for context in disturbed(self._file.profile.walks(self._device)))
-        return tuple(name for name in found if name in self._walked)
-
-    def walk(self, name: str, parts: Parts) -> None:
-        """Walk one cover and put it into the file, unless it was walked before while the machine was more as usual.
-
-        Segments that the engine refuses are recorded as such and their operators run elsewhere.
-        """
-        walks = self._accepted(parts, lambda plan: walk(self._runtime, self._model, plan, self._inputs, self._effort))
-        after_s = (self._reference_s(),)
-        now = Walk(device=self._device, context=f"cover:{name}", reference_s=self._before_s + after_s)
-        self._before_s = after_s
-        known = self._file.profile.walks(self._device)
-        before, usual = known.get(now.context), usual_s(known)
-        if name not in self._walked or before is None or unusual(now, usual) < unusual(before, usual):
-            self._file.add(now)
-            record(self._file, walks, now.context, only=self._device)
-        self._walked.add(name)
-
-    def _reference_s(self) -> float:
-        """What the reference takes now; it is loaded once what the engine refuses is known from the first cover."""
-        if self._reference is None:
-            whole = (tuple(op.name for op in self._model.graph.ops),)
-            session = self._accepted(whole, lambda plan: self._runtime.load(self._model, plan))
-            self._reference = self._stack.enter_context(session)
-            self._reference.run(self._inputs, serial=True)  # engines allocate on their first run
-        return reference_s(self._reference, self._inputs, num_reference_walks(self._effort.repeats))
-
-    def _accepted(self, parts: Parts, do: Callable[[Plan], _T]) -> _T:
-        """What comes of doing something with the parts' plan, once the engine refuses none of its segments."""
-        while True:
-            plan = _cover_plan(
-                self._model, self._file.profile, self._runtime.platform.device_names, self._device, parts
-            )
-            try:
-                return do(plan)
-            except RefusedError as refusal:
-                self._file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
+def _walk_cover(
+    runtime: Runtime,
+    model: Model,
+    file: ProfileFile,
+    device: str,
+    name: str,
+    parts: Parts,
+    inputs: Mapping[str, Array],
+    effort: Effort,
+) -> None:
+    """Walk one cover; segments that the engine refuses are recorded as such and their operators run elsewhere."""
+    while True:
+        plan = cover_plan(model, file.profile, runtime.platform.device_names, device, parts)
+        try:
+            walks = walk(runtime, model, plan, inputs, effort)
+        except RefusedError as refusal:
+            file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
+        else:
+            record(file, walks, f"cover:{name}", only=device)
+            return
 
 
-def _cover_plan(model: Model, profile: Profile, device_names: tuple[str, ...], device: str, parts: Parts) -> Plan:
-    """The parts on one device; a part with operators that it refused falls apart, and those go to another device."""
+def cover_plan(model: Model, profile: Profile, device_names: tuple[str, ...], device: str, parts: Parts) -> Plan:
+    """The parts on one device; a part with operators that it refused falls apart, and those go to another device.
+
+    Raises:
+        ProblemError: If an operator runs on no device.
+    """
     refused = {name: {frozenset(ops) for ops in profile.unsupported(name)} for name in device_names}
     queues: dict[str, list[Segment]] = {name: [] for name in device_names}
     for part in parts:
@@ -270,20 +222,30 @@ def _cover_plan(model: Model, profile: Profile, device_names: tuple[str, ...], d
 
 
 def walk(runtime: Runtime, model: Model, plan: Plan, inputs: Mapping[str, Array], effort: Effort) -> list[Inference]:
-    """Run a plan serially as often as the effort says, warm; at least three times.
+    """Run a plan serially until it was walked as often as the effort says, warm; at least three times.
+
+    Walks while another program slowed a core down count for that only once there are as many again.
 
     Raises:
         RefusedError: If an engine does not support a segment.
         DeviceError: If a device failed.
     """
     with runtime.load(model, plan) as session:
-        latency_s = warm_up(session, inputs, effort.warm_ups)
+        latency_s = warm_up(session, inputs, effort.warm_ups).latency_s
         repeats = max(3, min(effort.repeats, round(effort.budget_s / latency_s)))
-        return [session.run(inputs, serial=True) for _ in range(repeats)]
+        walks: list[Inference] = []
+        steady: list[bool] = []
+        end_s = time.monotonic() + effort.patience_s
+        while sum(steady) < repeats and (len(walks) < MOST_TRIES * repeats or time.monotonic() < end_s):
+            walks.append(session.run(inputs, serial=True))
+            steady.append(runtime.steadiness.is_steady(walks[-1].yardsticks_s))
+        surplus = len(walks) - MOST_TRIES * repeats  # so much more was walked in vain
+        dropped = [i for i, one in enumerate(steady) if not one][: max(0, surplus)]
+        return [one for i, one in enumerate(walks) if i not in dropped]
 
 
-def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_UPS) -> float:
-    """Walk a plan without counting, and return what the last walk took, in seconds.
+def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_UPS) -> Inference:
+    """Walk a plan without counting, and return the last walk.
 
     Args:
         session: The plan, loaded.
@@ -292,11 +254,11 @@ def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_
     """
     spent_s = 0.0
     for _ in range(num_runs):
-        latency_s = session.run(inputs, serial=True).latency_s
-        spent_s += latency_s
+        last = session.run(inputs, serial=True)
+        spent_s += last.latency_s
         if spent_s > WARM_UP_S:
             break
-    return latency_s
+    return last
 
 
 def record(file: ProfileFile, walks: Sequence[Inference], context: str, *, only: str | None = None) -> None:
@@ -310,6 +272,11 @@ def record(file: ProfileFile, walks: Sequence[Inference], context: str, *, only:
     """
     flow = walks[0].flow
     occupied_s = np.array([walk.occupied_s for walk in walks])
+    for device in walks[0].yardsticks_s:
+        if only in (None, device):
+            file.add(
+                Walk(device=device, context=context, yardstick_s=tuple(walk.yardsticks_s[device] for walk in walks))
+            )
     for i, step in enumerate(flow.steps):
         if only in (None, step.segment.device):
             file.add(

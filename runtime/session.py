@@ -265,6 +265,8 @@ class Session:
         words = self.arena.words[layout.stamp(slot, 0) : layout.stamp(slot + 1, 0)]
         stamps_ns = np.array(words, dtype=np.int64).reshape(layout.num_steps, 2)
         self._patience.learn(stamps_ns)
+        yardsticks_s = self._yardsticks_s(slot)
+        self._runtime.steadiness.learn(yardsticks_s)
         outputs = {name: array.copy() for name, array in self._outputs[slot].items()}
         return Inference(
             outputs=outputs,
@@ -273,7 +275,15 @@ class Session:
             collected_ns=time.monotonic_ns(),
             stamps_ns=stamps_ns,
             flow=self.flow,
+            yardsticks_s=yardsticks_s,
         )
+
+    def _yardsticks_s(self, slot: int) -> dict[str, float]:
+        words, layout, devices = self.arena.words, self.arena.layout, self._runtime.platform.device_names
+        if not words[layout.serial(slot)]:
+            return {}
+        found_ns = {name: words[layout.yardstick(slot, devices.index(name))] for name in self.device_names}
+        return {name: ns * 1e-9 for name, ns in found_ns.items() if ns}
 
     def _take(self, request: int) -> Inference:
         return self._finished.pop(request)

@@ -32,6 +32,7 @@ from runtime.kept import Kept
 from runtime.nan import first_nan
 from runtime.pacing import Pace
 from runtime.program import Program, Task
+from runtime.yardstick import make_yardstick
 
 _PARK_S = 0.05  # longest sleep before a sleeper looks again by itself
 _SPINS_PER_LOOK = 64  # spins between looks at the clock
@@ -166,6 +167,7 @@ class LoadedProgram:
         self.num_requests = 0
         self._clock_ns = clock_ns
         self._emulated = settings.device.backend == EMULATED
+        self._yardstick_ns = make_yardstick(settings.device.cores)
         self.slots: list[list[_Bound]] = [
             [
                 _Bound(
@@ -238,6 +240,8 @@ class LoadedProgram:
                     if words[parked]:
                         os.eventfd_write(fd, 1)
             words[current] = 0
+            if serial and not emulated:
+                words[self._arena.layout.yardstick(slot, self._settings.index)] = self._yardstick_ns()
             self.num_requests = request
             report(request)
 

@@ -6,6 +6,7 @@ import pytest
 
 from hetsim.costs import SegmentCosts
 from hetsim.model.graph import Graph, Op, Tensor
+from hetsim.problem import Latency
 from hetsim.profile import Profile, Unsupported
 from tests.test_profile import HEADER, names, samples
 
@@ -25,6 +26,15 @@ def test_measured_segment_costs_its_median_over_all_contexts() -> None:
     found = SegmentCosts(profile, CHAIN)("cpu", names("01"))
     assert found is not None
     assert (found.seconds, found.measured) == (3.0, True)
+
+
+def test_walks_beside_executions_count_before_all_others() -> None:
+    profile = Profile(header=HEADER)
+    profile.add(samples("01", 9.0))
+    profile.add(samples("01", 3.0, context="final:1"))
+    profile.add(samples("01", 5.0, context="final:2"))
+    assert SegmentCosts(profile, CHAIN)("cpu", names("01")) == Latency(4.0, measured=True)
+    assert SegmentCosts(profile.without("2"), CHAIN)("cpu", names("01")) == Latency(3.0, measured=True)
 
 
 def test_a_segment_that_was_not_measured_is_predicted() -> None:

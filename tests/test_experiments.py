@@ -74,7 +74,11 @@ machine = "make-believe"
 num_samples = 1
 """
 OPTIONS = Options(
-    rounds=1, max_evaluations=60, effort=Effort(repeats=3, warm_ups=1), pace=Pace(num_runs=3), command=("smoke", "run")
+    rounds=1,
+    max_evaluations=60,
+    effort=Effort(repeats=3, warm_ups=1, patience_s=0.0),
+    pace=Pace(num_runs=3, patience_s=0.0),
+    command=("smoke", "run"),
 )
 NUM_RANDOM = 3
 SWEEP = Variations(device="npu", speeds=(0.5, 1.0, 2.0), counts=(1, 2), bandwidths=(0.5, 1.0), map_speeds=(1.0, 2.0))

@@ -30,7 +30,12 @@ from tuner.tune import Options, tune
 CALIBRATED = Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1)
 MODEL = stack(3, 3, 3, rows=32)
 PLATFORM = replace(fake_platform(item_s="1e-5"), calibration=CALIBRATED)  # halves take half as long
-QUICK = Options(rounds=3, max_evaluations=50, effort=Effort(repeats=3, warm_ups=1), pace=Pace(num_runs=3))
+QUICK = Options(
+    rounds=3,
+    max_evaluations=50,
+    effort=Effort(repeats=3, warm_ups=1, patience_s=0.0),
+    pace=Pace(num_runs=3, patience_s=0.0),
+)
 
 
 class Impatient(Silent):

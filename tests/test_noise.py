@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from hetsim.noise import measured_noise
+import pytest
+
+from hetsim.noise import core_noise, measured_noise
 from hetsim.plan import Segment
-from hetsim.profile import Profile, Samples
+from hetsim.profile import Profile, Samples, Walk
 from tests.problems import graph_of, plan_of, platform_of, problem_of
 from tests.test_profile import HEADER
 
@@ -55,3 +57,25 @@ def test_the_same_seed_draws_the_same_in_any_order() -> None:
 def test_what_was_never_measured_keeps_its_time() -> None:
     profile = Profile(header=HEADER)
     assert measured_noise(PROBLEM, profile, PLAN, seed=0)(0, B) == 100.0
+
+
+def test_a_plan_meets_cores_as_they_were_in_walks_of_others() -> None:
+    # Where the first core was slow the second was fast, and the other way round; walks feel all of it.
+    profile = Profile(header=HEADER)
+    one, two = ([1e-6] * 6 + [2e-6] * 6), ([2e-6] * 6 + [1e-6] * 6)
+    for device, op, yardstick_s in (("cpu", "a", one), ("npu", "b", two)):
+        profile.add(Walk(device=device, context="final:x", yardstick_s=tuple(yardstick_s)))
+        profile.add(Samples(device=device, ops=(op,), context="final:x", samples_s=tuple(1e6 * y for y in yardstick_s)))
+    duration_s = core_noise(PROBLEM, profile, PLAN, seed=0)
+    drawn = {(duration_s(i, A) / 10.0, duration_s(i, B) / 100.0) for i in range(200)}
+    slow, fast = max(a for a, _ in drawn), min(a for a, _ in drawn)
+    assert slow / fast == pytest.approx(2.0, rel=0.02)
+    assert {(slow, fast), (fast, slow)} < drawn  # and between the two where the cores changed
+    assert (slow, slow) not in drawn
+    assert core_noise(PROBLEM, profile, PLAN, seed=0)(7, A) == duration_s(7, A)
+
+
+def test_cores_that_nobody_measured_are_as_usual() -> None:
+    profile = Profile(header=HEADER)
+    profile.add(Samples(device="cpu", ops=("a",), context="final:x", samples_s=(1.0, 2.0)))
+    assert core_noise(PROBLEM, profile, PLAN, seed=0)(0, A) == 10.0

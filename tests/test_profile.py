@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from hetsim.errors import ProfileError
-from hetsim.profile import Header, ProfileFile, Samples, Unsupported, Walk, load_profile, parse_profile
+from hetsim.profile import Header, Profile, ProfileFile, Samples, Unsupported, Walk, load_profile, parse_profile
 
 HEADER = Header(
     model="chain",
@@ -54,22 +54,44 @@ def test_records_are_on_disk_when_add_returns_and_resume_adds_to_them(tmp_path: 
     assert profile.summary("npu", names("01")) is None
 
 
-def test_a_further_walk_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+def test_a_cover_that_is_walked_again_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "profile.jsonl"
     with ProfileFile(path, HEADER) as file:
-        file.add(samples("0", 1.0))  # as older versions wrote it, without a walk
-        file.add(samples("1", 1.0))
+        file.add(Walk(device="cpu", context="cover:single", yardstick_s=(1.0,)))
+        file.add(samples("0", 1.0))
+        file.add(samples("1", 1.0))  # interrupted after this
         file.add(samples("1", 5.0, context="replay:f00"))
         file.add(samples("0", 7.0, device="npu"))
-        file.add(Walk(device="cpu", context="cover:single", reference_s=(2.0, 3.0)))
-        file.add(samples("0", 4.0))
+        file.add(Walk(device="cpu", context="cover:single", yardstick_s=(2.0, 3.0)))
+        file.add(samples("0", 4.0, 6.0))
         profile = file.profile
     for found in (profile, load_profile(path)):
-        assert found.samples_s("cpu", names("0")) == (4.0,)
+        assert found.samples_s("cpu", names("0")) == (4.0, 6.0)
         assert found.samples_s("cpu", names("1")) == (5.0,)
         assert found.samples_s("npu", names("0")) == (7.0,)  # another device's cover of that name
-        assert found.walks("cpu")["cover:single"].reference_s == (2.0, 3.0)
-        assert found.walks("npu") == {}
+        assert found.yardsticks_s("cpu") == {"cover:single": (2.0, 3.0)}
+        assert found.yardsticks_s("npu") == {}
+
+
+def test_further_replays_come_on_top_with_their_yardsticks() -> None:
+    profile = Profile(header=HEADER)
+    for seconds in (1.0, 2.0):
+        profile.add(Walk(device="cpu", context="replay:f00", yardstick_s=(seconds,)))
+        profile.add(samples("0", seconds, context="replay:f00"))
+    assert profile.samples_s("cpu", names("0")) == (1.0, 2.0)
+    assert profile.yardsticks_s("cpu") == {"replay:f00": (1.0, 2.0)}
+    assert profile.without("f00").yardsticks_s("cpu") == {}
+
+
+def test_what_was_walked_beside_executions_can_be_had_alone() -> None:
+    profile = Profile(header=HEADER)
+    for context in ("cover:single", "replay:f00", "final:f00"):
+        profile.add(Walk(device="cpu", context=context, yardstick_s=(1.0,)))
+        profile.add(samples("0", 2.0, context=context))
+    profile.add(samples("1", 2.0))
+    beside = profile.beside_executions()
+    assert beside.segments() == (("cpu", names("0")),)
+    assert list(beside.contexts("cpu", names("0"))) == list(beside.yardsticks_s("cpu")) == ["final:f00"]
 
 
 def test_file_cut_at_every_byte_of_its_last_record_resumes(tmp_path: Path) -> None:
@@ -143,7 +165,7 @@ SAMPLES_LINE = '{"record":"samples","device":"cpu","ops":["op0"],"context":"c","
         ([HEADER_LINE, "[" * 100_000], "line 2 is malformed"),
         ([HEADER_LINE, HEADER_LINE], "second header in line 2"),
         ([SAMPLES_LINE % "1.0"], "does not begin with a header"),
-        ([HEADER_LINE.replace('"format":1', '"format":2')], "has format 2; this version reads format 1"),
+        ([HEADER_LINE.replace('"format":2', '"format":1')], "has format 1; this version reads format 2"),
         ([], "is empty"),
     ],
 )

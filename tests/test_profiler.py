@@ -11,12 +11,13 @@ from hetsim.errors import ProblemError, ProfileError
 from hetsim.plan import Plan
 from hetsim.profile import ProfileFile, load_profile
 from hetsim.simulate import makespan_s
+from hetsim.steady import find_steady
 from hetsim.typical import typical_times
 from runtime import Runtime
 from runtime.profiler import Effort, covers, make_header, profile_covers, replay
 from tests.models import chain, fake_platform, fork_join, make_plan
 
-EFFORT = Effort(repeats=3, warm_ups=1)
+EFFORT = Effort(repeats=3, warm_ups=1, patience_s=0.0)
 MODEL = fork_join()
 PLAN = make_plan(MODEL, cpu=["stem", "left", "join"], npu=["right right2"])
 
@@ -48,7 +49,7 @@ def test_every_cover_of_every_device_is_sampled(tmp_path: Path) -> None:
         for name, parts in covers(MODEL.graph).items():
             for ops in parts:
                 samples_s = profile.samples_s(device, ops, f"cover:{name}")
-                assert len(samples_s) == 3
+                assert len(samples_s) >= 3  # more where something slowed the cores down
                 assert min(samples_s) >= 0.001 * len(ops)  # the make-believe engine takes a millisecond an operator
 
 
@@ -110,7 +111,7 @@ def test_a_replayed_plan_is_simulated_from_its_own_replay(tmp_path: Path) -> Non
         assert file.profile.num_samples == before
         problem = plan_problem(MODEL, platform, file.profile, PLAN)
         for segment in PLAN.segments:
-            own_s = typical_times(file.profile)[segment.device, segment.ops][context]
+            own_s = typical_times(file.profile, find_steady(file.profile))[segment.device, segment.ops][context]
             assert problem.cost_s(segment.device, segment.ops) == own_s
         # stem, then left beside right+right2, then join: 2 + max(2, 4) + 2 ms and a little
         assert makespan_s(problem, PLAN) >= 0.008

@@ -13,7 +13,7 @@ from runtime.profiler import Effort, make_header
 from runtime.recheck import contradict, recheck
 from tests.models import fake_platform, fork_join
 
-MODEL, EFFORT = fork_join(), Effort(repeats=3, warm_ups=1)
+MODEL, EFFORT = fork_join(), Effort(repeats=3, warm_ups=1, patience_s=0.0)
 WHOLE = tuple(op.name for op in MODEL.graph.ops)
 
 

@@ -23,7 +23,7 @@ from tuner.rounds import MOODS, Found, Propose, Round, Rounds, Try, no_more, rou
 from tuner.tune import Options
 
 MODEL = fork_join()
-QUICK = Effort(repeats=3, warm_ups=1)
+QUICK = Effort(repeats=3, warm_ups=1, patience_s=0.0)
 
 
 @pytest.fixture(scope="module")

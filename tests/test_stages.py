@@ -206,7 +206,7 @@ def test_splits_are_found_simulated_and_right(tmp_path: Path) -> None:
     # Each operator sleeps as long whatever its size, so no split can gain; what is found must still be a valid plan.
     platform = fake_platform(op_s="0.001")
     with Runtime(platform) as runtime, ProfileFile(tmp_path / "p.jsonl", make_header(runtime, MODEL)) as file:
-        profile_covers(runtime, MODEL, file, effort=Effort(repeats=3, warm_ups=1))
+        profile_covers(runtime, MODEL, file, effort=Effort(repeats=3, warm_ups=1, patience_s=0.0))
         plan = stage_plan(MODEL, stages())  # never measured: its parts are predicted from their operators
         problem = plan_problem(MODEL, platform, file.profile, plan)
         check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
@@ -218,7 +218,11 @@ def test_splits_are_found_simulated_and_right(tmp_path: Path) -> None:
         assert predicted is not None
         assert not predicted.measured
         assert predicted.seconds == pytest.approx(alone_s + 4 * 6 * 5 * 4 / COPY_BYTES_PER_S)
-        effort = SplitEffort(budget_s=5.0, walk=Effort(repeats=3, warm_ups=1), replay=Effort(repeats=3, warm_ups=1))
+        effort = SplitEffort(
+            budget_s=5.0,
+            walk=Effort(repeats=3, warm_ups=1, patience_s=0.0),
+            replay=Effort(repeats=3, warm_ups=1, patience_s=0.0),
+        )
         found = split_plans(runtime, MODEL, platform, file, Silent(), effort=effort)
         for plan in found.values():
             problem = plan_problem(MODEL, platform, file.profile, plan)
@@ -234,7 +238,11 @@ def test_tune_offers_splits_and_leaves_a_plan_that_runs(tmp_path: Path) -> None:
         calibration=Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1),
     )
     options = Options(
-        rounds=1, max_evaluations=50, effort=Effort(repeats=3, warm_ups=1), pace=Pace(num_runs=6), command=("hetsim",)
+        rounds=1,
+        max_evaluations=50,
+        effort=Effort(repeats=3, warm_ups=1, patience_s=0.0),
+        pace=Pace(num_runs=6, patience_s=0.0),
+        command=("hetsim",),
     )
     outcome = tune(model, platform, tmp_path, options=options)
     assert outcome.outputs_match

@@ -28,8 +28,8 @@ MODEL = fork_join()
 QUICK = Options(
     rounds=2,
     max_evaluations=200,
-    effort=Effort(repeats=3, warm_ups=1),
-    pace=Pace(num_runs=6),
+    effort=Effort(repeats=3, warm_ups=1, patience_s=0.0),
+    pace=Pace(num_runs=6, patience_s=0.0),
     splits=False,  # they have tests of their own
     command=("hetsim", "tune", "fork_join"),
 )
@@ -156,7 +156,13 @@ def test_plans_that_do_not_fit_into_memory_together_have_as_many_turns(
     header = Header(model=MODEL.name, model_hash=MODEL.hash, machine="here", engines={}, date="2026-11-25")
     with Runtime(platform()) as runtime, ProfileFile(tmp_path / "profile.jsonl", header) as file:
         executions = execute(
-            runtime, MODEL, plans, find_truth(MODEL), file=file, pace=Pace(num_runs=6), report=lambda *_: None
+            runtime,
+            MODEL,
+            plans,
+            find_truth(MODEL),
+            file=file,
+            pace=Pace(num_runs=6, patience_s=0.0),
+            report=lambda *_: None,
         )
     assert [len(one.turns_s) for one in executions] == [2, 2]  # two passes of one turn
 

@@ -19,9 +19,10 @@ from hetsim.timeline import Timeline
 from runtime import Inference, RefusedError, Runtime, Session
 from runtime.backends.protocol import Array
 from runtime.emulation import Emulation
-from runtime.profiler import record, warm_up
+from runtime.profiler import record
 from tuner.progress import Report
 from tuner.truth import Truth, tolerance
+from tuner.turns import RUNS_PER_TURN, Turns
 
 SEARCH_ROUND = "search round "
 """How the plans of the search's rounds are called before the best of them is."""
@@ -30,9 +31,6 @@ SPLITS = "splits"
 """How the best plan in which devices share operators is called; those after it are numbered from 2."""
 
 _WEIGHTS_AT_ONCE_BYTES = 1200 * 2**20
-_RUNS_PER_TURN = 3
-"""Few, as what counts when plans are compared is the number of turns: a disturbance hits a whole turn, and of six turns
-a single one widens the interval of their median to wherever it lies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +40,17 @@ class Pace:
     Attributes:
         num_runs: Counted executions of each plan, at least 3, and as many replays.
         budget_s: Plans so slow that this many seconds do not suffice are executed less often, but at least 18 times.
+        patience_s: For so long in all, executions are put off while something slows the cores down.
     """
 
     num_runs: int = 60
     budget_s: float = 2.5
+    patience_s: float = 15.0
 
     def turns(self, latency_s: float) -> int:
         """How many turns of a few runs each a plan of that latency gets."""
         runs = max(min(18, self.num_runs), min(self.num_runs, round(self.budget_s / latency_s)))
-        return -(-runs // _RUNS_PER_TURN)
+        return -(-runs // RUNS_PER_TURN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,9 +165,11 @@ def execute(
 
     The two alternate run by run, as requests to one session in the same buffers, so that nothing differs but what runs
     side by side. A turn begins with runs that are not counted, since they meet the caches of another plan: the first is
-    up to a quarter slower, and only after about six do they get no faster. Plans take turns with as many others as fit
-    into memory; where not all fit, the whole round is gone through twice. The replays' samples go to the profile in the
-    context ``final:DIGEST``; those of the parallel runs go into the result alone. Emulated devices go by ``emulation``.
+    up to a quarter slower, and only after about six do they get no faster. While a core is slow turns are put off, and
+    runs that met it count only where there are no others (:mod:`tuner.turns`). Plans take turns with as many others as
+    fit into memory; where not all fit, the whole round is gone through twice. The replays' samples go to the profile in
+    the context ``final:DIGEST``; those of the parallel runs go into the result alone. Emulated devices go by
+    ``emulation``.
 
     Raises:
         DeviceError: If a device failed.
@@ -187,13 +189,15 @@ def execute(
             if not num_turns:
                 slowest_s = max(session.run(inputs, serial=True).latency_s for session in sessions.values())
                 num_turns = -(-pace.turns(slowest_s) // passes)
-            for turn in range(num_turns):
-                report((number + turn / num_turns) / (passes * len(batches)), f"turn {turn + 1} of {num_turns}")
-                for index, session in sessions.items():
-                    warm_up(session, inputs)
-                    for _ in range(_RUNS_PER_TURN):
-                        replays[index].append(session.run(inputs, serial=True))
-                        runs[index].append(session.run(inputs))
+            patience_s = pace.patience_s / (passes * len(batches))
+            turns = Turns(sessions, inputs, runtime.steadiness, num_turns=num_turns, patience_s=patience_s)
+            while turns.done < 1:
+                report((number + turns.done) / (passes * len(batches)), "executing plans in turns")
+                turns.go_round()
+            for index in sessions:
+                for pair in turns.counted(index):
+                    runs[index].append(pair.run)
+                    replays[index].append(pair.replay)
     for plan, results in zip(plans, replays, strict=True):
         record(file, results, f"final:{plan.digest}")
     return [_conclude(plan, results, truth) for plan, results in zip(plans, runs, strict=True)]
@@ -222,8 +226,8 @@ def _conclude(plan: Plan, runs: list[Inference], truth: Truth) -> Execution:
         plan=plan,
         latency=summarize([run.latency_s for run in runs]),
         turns_s=tuple(
-            float(np.median([run.latency_s for run in runs[i : i + _RUNS_PER_TURN]]))
-            for i in range(0, len(runs), _RUNS_PER_TURN)
+            float(np.median([run.latency_s for run in runs[i : i + RUNS_PER_TURN]]))
+            for i in range(0, len(runs), RUNS_PER_TURN)
         ),
         typical=typical_run(runs).timeline,
         largest_error=max(truth.error(run.outputs) for run in runs),
@@ -256,6 +260,9 @@ def engines_alone(
 def _single(platform: Platform, device: Device, model: Model, inputs: Mapping[str, Array], pace: Pace) -> Summary:
     only = platform.with_devices(device).only(device.name)
     with Runtime(only) as runtime, runtime.load(model, whole_plan(model.graph, device.name)) as session:
-        session.run(inputs)
-        runs = pace.turns(session.run(inputs).latency_s) * _RUNS_PER_TURN
-        return summarize([session.run(inputs).latency_s for _ in range(runs)])
+        session.run(inputs, serial=True)
+        num_turns = pace.turns(session.run(inputs, serial=True).latency_s)
+        turns = Turns({0: session}, inputs, runtime.steadiness, num_turns=num_turns, patience_s=pace.patience_s)
+        while turns.done < 1:
+            turns.go_round()
+        return summarize([pair.run.latency_s for pair in turns.counted(0)])

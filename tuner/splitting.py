@@ -84,7 +84,7 @@ class SplitEffort:
 
     budget_s: float = 20.0
     budget_runs: int = 600
-    walk: Effort = field(default_factory=lambda: Effort(repeats=6, warm_ups=3, budget_s=1.5))
+    walk: Effort = field(default_factory=lambda: Effort(repeats=6, warm_ups=3, budget_s=1.5, patience_s=0.1))
     replay: Effort = field(default_factory=lambda: Effort(repeats=12, warm_ups=4, budget_s=4.0))
 
 

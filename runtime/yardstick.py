@@ -1,0 +1,80 @@
+"""A fixed piece of arithmetic that a device's process does now and then: it tells how fast its core is at the moment.
+
+A core's speed changes with what else runs: another machine's work on the same physical core, or a clock that the
+temperature holds down. Here it has been seen to take half as long again for a tenth of a second or for minutes. What
+is fixed takes longer then as everything else does, and says so beside each measurement (:mod:`hetsim.steady`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from bisect import insort
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from hetsim.steady import STEADY
+
+_SIDE = 64  # three matrices of 16 KiB, which the nearest caches hold; small enough that no library shares it out
+_PRODUCTS = 12  # some 50 microseconds
+_TRIES = 3  # of which the shortest counts: an interrupt only makes one longer
+
+
+def make_yardstick(cores: Iterable[int] = ()) -> Callable[[], int]:
+    """A function that does the arithmetic and returns how long it took, in nanoseconds.
+
+    Args:
+        cores: Where several are named, it is done on one after the other, and the slowest counts.
+    """
+    cores = tuple(cores)
+    left, right = np.random.default_rng(0).random((2, _SIDE, _SIDE), dtype=np.float32)
+    product = np.empty_like(left)
+
+    def once_ns() -> int:
+        begin_ns = time.monotonic_ns()
+        for _ in range(_PRODUCTS):
+            np.dot(left, right, out=product)
+        return time.monotonic_ns() - begin_ns
+
+    def shortest_ns() -> int:
+        return min(once_ns() for _ in range(_TRIES))
+
+    def slowest_core_ns() -> int:
+        found = []
+        for core in cores:
+            os.sched_setaffinity(0, {core})
+            found.append(shortest_ns())
+        os.sched_setaffinity(0, cores)
+        return max(found)
+
+    return slowest_core_ns if len(cores) > 1 else shortest_ns
+
+
+class Steadiness:
+    """How much slower cores were than they are at their best, by all yardsticks read until now."""
+
+    def __init__(self) -> None:
+        self._sorted_s: dict[str, list[float]] = {}
+
+    def learn(self, yardsticks_s: Mapping[str, float]) -> None:
+        """Take in readings of some devices, in seconds."""
+        for device, seconds in yardsticks_s.items():
+            insort(self._sorted_s.setdefault(device, []), seconds)
+
+    def slowness(self, yardsticks_s: Mapping[str, float]) -> float:
+        """By how much the slowest of some cores was slower than at its best, as a fraction; 0 where nothing is known.
+
+        A core's best is what a tenth of its readings are faster than: one that is slow for nine tenths of the time is
+        still found out, and one lucky reading sets no mark.
+        """
+        return max((seconds / self._best_s(device) - 1 for device, seconds in yardsticks_s.items()), default=0.0)
+
+    def is_steady(self, yardsticks_s: Mapping[str, float]) -> bool:
+        """Whether no core was slower than at its best by more than :data:`~hetsim.steady.STEADY`."""
+        return self.slowness(yardsticks_s) <= STEADY
+
+    def _best_s(self, device: str) -> float:
+        known_s = self._sorted_s.get(device)
+        return known_s[len(known_s) // 10] if known_s else math.inf

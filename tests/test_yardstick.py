@@ -1,0 +1,142 @@
+"""How fast cores are at the moment, and which walks count while some are slow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, cast
+
+import numpy as np
+import pytest
+
+from hetsim.plan import resolve, whole_plan
+from runtime import Runtime, Session
+from runtime.inference import Inference
+from runtime.profiler import MOST_TRIES, WARM_UPS, Effort, walk
+from runtime.yardstick import Steadiness, make_yardstick
+from tests.models import chain
+from tuner.turns import RUNS_PER_TURN, Turns, take_turn
+
+MODEL = chain(3)
+PLAN = whole_plan(MODEL.graph, "npu")
+FLOW = resolve(MODEL.graph, PLAN)
+FREE_S, SHARED_S = 45e-6, 75e-6
+
+
+class Scripted:
+    """A runtime and its one session, whose core is as fast after each serial walk as the test says; free at the end."""
+
+    def __init__(self, yardsticks_s: Sequence[float] = ()) -> None:
+        self.steadiness = Steadiness()
+        self._coming = list(yardsticks_s)
+        self.num_runs = 0
+
+    def load(self, *_: Any) -> Self:
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def run(self, _inputs: Mapping[str, Any], *, serial: bool = False) -> Inference:
+        yardsticks_s = {"npu": self._coming.pop(0) if self._coming else FREE_S} if serial else {}
+        self.steadiness.learn(yardsticks_s)
+        self.num_runs += 1
+        return Inference(
+            outputs={},
+            taken_up_ns=0,
+            submitted_ns=0,
+            collected_ns=0,
+            stamps_ns=np.array([[0, 1_000_000 + self.num_runs]]),
+            flow=FLOW,
+            yardsticks_s=yardsticks_s,
+        )
+
+
+def test_slowness_is_beside_what_a_tenth_of_readings_is_faster_than() -> None:
+    steadiness = Steadiness()
+    assert steadiness.slowness({}) == 0.0
+    assert steadiness.slowness({"cpu": 1.0}) < 0  # nothing to go by
+    for reading in (0.5, *[1.0] * 4, *[1.6] * 15):  # one lucky reading, and a core that is shared most of the time
+        steadiness.learn({"cpu": reading, "npu": 1.0})
+    assert steadiness.slowness({"cpu": 1.6}) == pytest.approx(0.6)
+    assert steadiness.slowness({"cpu": 1.1, "npu": 1.3}) == pytest.approx(0.3)
+    assert steadiness.is_steady({"cpu": 1.1})
+    assert not steadiness.is_steady({"cpu": 1.2})
+
+
+@pytest.mark.parametrize(
+    ("slow_walks", "num_walks"),
+    [(0, 12), (3, 15), (12, 24), (100, 24)],  # wanted are 12; no more than twice as many are made
+)
+def test_walks_on_a_slow_core_do_not_count_until_there_are_twice_as_many(slow_walks: int, num_walks: int) -> None:
+    runtime = Scripted([FREE_S] * WARM_UPS + [SHARED_S] * slow_walks)
+    walks = walk(cast(Runtime, runtime), MODEL, PLAN, {}, Effort(repeats=12))
+    assert len(walks) == num_walks
+    assert MOST_TRIES == 2
+
+
+def test_executions_are_steady_between_two_walks_on_fast_cores() -> None:
+    # After the warm-up come execution 7, replay 8, execution 9, replay 10 and so on. The core is shared after 10 and
+    # 12, so it may have been during 9, 11 and 13.
+    session = Scripted([FREE_S] * WARM_UPS + [FREE_S, SHARED_S, SHARED_S])
+    pairs = take_turn(cast(Session, session), {}, session.steadiness, at_any_rate=True)
+    assert [pair.is_steady for pair in pairs] == [True, False, False, False, True, True]
+    assert [pair.run.stamps_ns[0, 1] - 1_000_000 for pair in pairs] == [7, 9, 11, 13, 15, 17]
+
+
+def test_a_turn_ends_once_enough_were_steady_or_a_core_is_slow() -> None:
+    session = Scripted([FREE_S] * WARM_UPS)
+    assert len(take_turn(cast(Session, session), {}, session.steadiness)) == RUNS_PER_TURN
+    session = Scripted([FREE_S] * WARM_UPS + [FREE_S, SHARED_S])
+    assert len(take_turn(cast(Session, session), {}, session.steadiness)) == 2
+    session = Scripted([FREE_S] * WARM_UPS + [SHARED_S] * 100)
+    pairs = take_turn(cast(Session, session), {}, session.steadiness, at_any_rate=True)
+    assert len(pairs) == MOST_TRIES * RUNS_PER_TURN
+
+
+def turns_of(sessions: Sequence[Scripted], num_turns: int) -> Turns:
+    steadiness = Steadiness()
+    for session in sessions:
+        session.steadiness = steadiness
+    numbered = {i: cast(Session, session) for i, session in enumerate(sessions)}
+    return Turns(numbered, {}, steadiness, num_turns=num_turns, patience_s=10.0)
+
+
+def test_a_plan_whose_core_is_slow_waits_while_others_take_their_turns() -> None:
+    quick, slow = Scripted([FREE_S] * 20), Scripted([FREE_S] + [SHARED_S] * 2)
+    turns = turns_of([quick, slow], num_turns=2)
+    slow.run({}, serial=True)  # so that it is known how fast the core may be
+    turns.go_round()
+    assert turns.done == 0
+    assert (quick.num_runs, slow.num_runs) == (1 + WARM_UPS + 2 * RUNS_PER_TURN, 2)  # the slow one looked once
+    while turns.done < 1:
+        turns.go_round()
+    assert [len(turns.counted(i)) for i in (0, 1)] == [2 * RUNS_PER_TURN] * 2
+    assert all(pair.slowness == 0 for i in (0, 1) for pair in turns.counted(i))
+
+
+def test_turns_end_on_a_core_that_stays_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(10**6))
+    monkeypatch.setattr("tuner.turns.time.monotonic", lambda: 1e3 * next(clock))  # longer than anybody is patient
+    session = Scripted([FREE_S] * 20 + [SHARED_S] * 6 + [70e-6] * 7 + [SHARED_S] * 1000)
+    turns = turns_of([session], num_turns=2)
+    for _ in range(20):
+        session.run({}, serial=True)
+    while turns.done < 1:
+        turns.go_round()
+    counted = turns.counted(0)
+    assert len(counted) == 2 * RUNS_PER_TURN
+    assert max(pair.slowness for pair in counted) == pytest.approx(70 / 45 - 1)  # the least slow of them
+
+
+def test_a_yardstick_leaves_the_process_on_its_cores() -> None:
+    cores = os.sched_getaffinity(0)
+    for named in ((), tuple(cores)[:1], tuple(cores)):
+        assert make_yardstick(named)() > 0
+        assert os.sched_getaffinity(0) == cores
