@@ -253,7 +253,7 @@ def _take_turn(session: Session, inputs: Mapping[str, Array], load: Load, steadi
     walks = [session.run(inputs, serial=True) for _ in range(_WALKS_PER_TURN)]
     served = serve(session, inputs, load).timeline
     after = session.run(inputs, serial=True)
-    slowness = max(steadiness.slowness(walk.yardsticks_s) for walk in (walks[-1], after))
+    slowness = steadiness.slowness(walks[-1].yardsticks_s, after.yardsticks_s)
     return _Turn(walks=walks, served=served, slowness=slowness)
 
 

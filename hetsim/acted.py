@@ -23,8 +23,7 @@ from hetsim.machine.platform import Link, Platform
 from hetsim.plan import Plan
 from hetsim.problem import Latency, Problem
 from hetsim.profile import Profile
-from hetsim.steady import find_steady
-from hetsim.typical import typical_times
+from hetsim.typical import steady_times, typical_times
 
 _ROUNDING = 1e-9
 
@@ -42,9 +41,7 @@ def acted_problem(
     """
     crossings = {}
     if profile is not None:
-        crossings = fit_crossings(
-            profile, typical_times(profile, find_steady(profile)), machine or problem.platform, [problem.graph]
-        )
+        crossings = fit_crossings(profile, steady_times(profile), machine or problem.platform, [problem.graph])
     real = {name: crossing for name, crossing in crossings.items() if name not in emulated}
     platform, memory = problem.platform, problem.platform.memory
 

@@ -19,9 +19,8 @@ from hetsim.predictor import LeftOut, Predictor
 from hetsim.problem import Latency, LatencyFunction, Problem
 from hetsim.profile import Context, Profile
 from hetsim.split_costs import with_parts
-from hetsim.steady import find_steady
 from hetsim.traffic import traffic_function
-from hetsim.typical import TypicalTimes, typical_times
+from hetsim.typical import TypicalTimes, steady_times, typical_times
 
 
 def make_problem(model: Model, platform: Platform, profile: Profile | None = None) -> Problem:
@@ -39,7 +38,7 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
         PlatformError: If an architecture cannot be worked out.
     """
     if profile is not None:
-        times = typical_times(profile, find_steady(profile))
+        times = steady_times(profile)
         return _problem(model, platform, profile, times, _fit_crossings(model, platform, profile, times))
     check_all_known(platform, model)
     stated = hypothetical_costs(model, platform)
@@ -127,7 +126,7 @@ def plan_problem(model: Model, platform: Platform, profile: Profile | None, plan
     hypothetical = {device.name for device in platform.hypothetical_devices}
     if profile is None or not hypothetical.isdisjoint(plan.queues):
         return make_problem(model, platform, profile)
-    times = typical_times(profile, find_steady(profile))
+    times = steady_times(profile)
     crossings = _fit_crossings(model, platform, profile, times)
     problem = _problem(model, platform, profile, times, crossings)
     context = plan_context(profile, plan)
@@ -216,7 +215,7 @@ class SegmentCosts:
         self._refused: dict[str, list[int]] = {}
         self._predictors: dict[str, Predictor] = {}
         self._factors: dict[str, float] = {}
-        times = times or typical_times(profile, find_steady(profile))
+        times = times or steady_times(profile)
         for device in profile.header.engines:
             crossing = (crossings or {}).get(device, Crossing())
             self._measured_s[device] = {

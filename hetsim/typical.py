@@ -15,10 +15,15 @@ from statistics import median
 import numpy as np
 
 from hetsim.profile import Key, Profile
-from hetsim.steady import STEADY, Floats, Steady, around_s
+from hetsim.steady import STEADY, Floats, Steady, around_s, find_steady
 
 TypicalTimes = Mapping[tuple[str, tuple[str, ...]], Mapping[str, float]]
 """By device and operators, then by context, in seconds."""
+
+
+def steady_times(profile: Profile) -> TypicalTimes:
+    """What each segment typically takes in each context on cores that are as fast as usual."""
+    return typical_times(profile, find_steady(profile))
 
 
 def typical_times(profile: Profile, steady: Steady | None = None) -> TypicalTimes:

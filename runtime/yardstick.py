@@ -11,7 +11,8 @@ import math
 import os
 import time
 from bisect import insort
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 
 import numpy as np
 
@@ -22,13 +23,13 @@ _PRODUCTS = 12  # some 50 microseconds
 _TRIES = 3  # of which the shortest counts: an interrupt only makes one longer
 
 
-def make_yardstick(cores: Iterable[int] = ()) -> Callable[[], int]:
-    """A function that does the arithmetic and returns how long it took, in nanoseconds.
+@cache
+def make_yardstick(cores: tuple[int, ...] = ()) -> Callable[[], int]:
+    """A function that does the arithmetic and returns how long it took, in nanoseconds; one for all plans of a process.
 
     Args:
         cores: Where several are named, it is done on one after the other, and the slowest counts.
     """
-    cores = tuple(cores)
     left, right = np.random.default_rng(0).random((2, _SIDE, _SIDE), dtype=np.float32)
     product = np.empty_like(left)
 
@@ -63,13 +64,16 @@ class Steadiness:
         for device, seconds in yardsticks_s.items():
             insort(self._sorted_s.setdefault(device, []), seconds)
 
-    def slowness(self, yardsticks_s: Mapping[str, float]) -> float:
-        """By how much the slowest of some cores was slower than at its best, as a fraction; 0 where nothing is known.
+    def slowness(self, *yardsticks_s: Mapping[str, float]) -> float:
+        """By how much the slowest core was slower than at its best in some readings, as a fraction.
+
+        It is 0 where there are no readings, and -1 of a core of which nothing is known yet.
 
         A core's best is what a tenth of its readings are faster than: one that is slow for nine tenths of the time is
         still found out, and one lucky reading sets no mark.
         """
-        return max((seconds / self._best_s(device) - 1 for device, seconds in yardsticks_s.items()), default=0.0)
+        readings = (reading for each in yardsticks_s for reading in each.items())
+        return max((seconds / self._best_s(device) - 1 for device, seconds in readings), default=0.0)
 
     def is_steady(self, yardsticks_s: Mapping[str, float]) -> bool:
         """Whether no core was slower than at its best by more than :data:`~hetsim.steady.STEADY`."""

@@ -121,7 +121,7 @@ def take_turn(
     before = warm_up(session, inputs)
     while sum(pair.is_steady for pair in pairs) < RUNS_PER_TURN and len(pairs) < MOST_TRIES * RUNS_PER_TURN:
         run, replay = session.run(inputs), session.run(inputs, serial=True)
-        slowness = max(steadiness.slowness(walk.yardsticks_s) for walk in (before, replay))
+        slowness = steadiness.slowness(before.yardsticks_s, replay.yardsticks_s)
         pairs.append(Pair(run=run, replay=replay, slowness=slowness))
         before = replay
         if not at_any_rate and not steadiness.is_steady(replay.yardsticks_s):
