@@ -144,8 +144,8 @@ def by_scheduler(finalists: Mapping[str, Finalist]) -> dict[str, Finalist]:
 def ties_with(one: Execution, fastest: Execution) -> bool:
     """Whether noise alone may have put a plan behind the fastest.
 
-    The two are compared turn by turn, so that drift of the machine drops out: they tie if the 95 % confidence interval
-    of the median ratio of their turns reaches 1.
+    The two are compared turn by turn, since turns of one round lie close together and drift of the machine drops out
+    (:mod:`tuner.turns`): they tie if the 95 % confidence interval of the median ratio of their turns reaches 1.
     """
     return summarize([mine / best for mine, best in zip(one.turns_s, fastest.turns_s, strict=True)]).low_s <= 1.0
 
@@ -166,10 +166,10 @@ def execute(
     The two alternate run by run, as requests to one session in the same buffers, so that nothing differs but what runs
     side by side. A turn begins with runs that are not counted, since they meet the caches of another plan: the first is
     up to a quarter slower, and only after about six do they get no faster. While a core is slow turns are put off, and
-    runs that met it count only where there are no others (:mod:`tuner.turns`). Plans take turns with as many others as
-    fit into memory; where not all fit, the whole round is gone through twice. The replays' samples go to the profile in
-    the context ``final:DIGEST``; those of the parallel runs go into the result alone. Emulated devices go by
-    ``emulation``.
+    runs that met it count only where there are no others in the same round (:mod:`tuner.turns`). Plans take turns with
+    as many others as fit into memory; where not all fit, the whole round is gone through twice. The replays' samples go
+    to the profile in the context ``final:DIGEST``; those of the parallel runs go into the result alone. Emulated
+    devices go by ``emulation``.
 
     Raises:
         DeviceError: If a device failed.
@@ -193,7 +193,7 @@ def execute(
             turns = Turns(sessions, inputs, runtime.steadiness, num_turns=num_turns, patience_s=patience_s)
             while turns.done < 1:
                 report((number + turns.done) / (passes * len(batches)), "executing plans in turns")
-                turns.go_round()
+                turns.advance()
             for index in sessions:
                 for pair in turns.counted(index):
                     runs[index].append(pair.run)
@@ -264,5 +264,5 @@ def _single(platform: Platform, device: Device, model: Model, inputs: Mapping[st
         num_turns = pace.turns(session.run(inputs, serial=True).latency_s)
         turns = Turns({0: session}, inputs, runtime.steadiness, num_turns=num_turns, patience_s=pace.patience_s)
         while turns.done < 1:
-            turns.go_round()
+            turns.advance()
         return summarize([pair.run.latency_s for pair in turns.counted(0)])

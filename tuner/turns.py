@@ -44,15 +44,16 @@ class Pair:
 class Turns:
     """Turns of several plans, put off while something slows a core down.
 
-    Each time round, a plan that lacks steady executions walks once; if a core was slow then, the others come first.
-    Once so much time was lost that patience is over, turns are taken whatever the cores do. Of all executions of a plan
-    those count during which the cores were fastest.
+    A round is one turn of each plan. A plan whose core is slow lets the others of the round go first, and the next
+    round begins once all had their turn: so turns of one round lie close together, and what drifts meanwhile drops out
+    where plans are compared turn by turn. Once so much time was lost that patience is over, turns are taken whatever
+    the cores do. Of a turn's executions those count during which the cores were fastest.
 
     Args:
         sessions: The plans, loaded, under any numbers.
         inputs: The model's inputs.
         steadiness: Knows how fast cores are at their best.
-        num_turns: How many turns' executions count of each plan.
+        num_turns: How many turns each plan takes, at least 1.
         patience_s: How long to look for steady cores in vain, in seconds.
     """
 
@@ -68,42 +69,50 @@ class Turns:
         self._sessions = sessions
         self._inputs = inputs
         self._steadiness = steadiness
-        self._wanted = num_turns * RUNS_PER_TURN
-        self._pairs: dict[int, list[Pair]] = {index: [] for index in sessions}
+        self._num_turns = num_turns
         self._patience_s = patience_s
+        self._past: list[Mapping[int, list[Pair]]] = []
+        self._round: dict[int, list[Pair]] = {index: [] for index in sessions}
 
     @property
     def done(self) -> float:
-        """Which part is done of the plan that lacks most, from 0 to 1."""
-        return min(map(self._num_done, self._sessions)) / self._wanted
+        """Which part of the rounds is done, from 0 to 1."""
+        return len(self._past) / self._num_turns
 
-    def go_round(self) -> None:
-        """A turn of each plan that lacks executions, unless its cores are slow."""
+    def advance(self) -> None:
+        """A turn of each plan that lacks its turn in this round, unless its core is slow."""
         for index, session in self._sessions.items():
-            num_done = self._num_done(index)
-            if num_done == self._wanted:
+            pairs = self._round[index]
+            if self._is_enough(pairs):
                 continue
             begin_s = time.monotonic()
             if self._is_late:
-                self._pairs[index] += take_turn(session, self._inputs, self._steadiness, at_any_rate=True)
+                pairs += take_turn(session, self._inputs, self._steadiness, at_any_rate=True)
             elif self._steadiness.is_steady(session.run(self._inputs, serial=True).yardsticks_s):
-                self._pairs[index] += take_turn(session, self._inputs, self._steadiness)
-            if self._num_done(index) == num_done:
+                pairs += take_turn(session, self._inputs, self._steadiness)
+            if not self._is_enough(pairs):
                 self._patience_s -= time.monotonic() - begin_s
+        if all(map(self._is_enough, self._round.values())):
+            self._past.append({index: _fastest(pairs) for index, pairs in self._round.items()})
+            self._round = {index: [] for index in self._sessions}
 
     def counted(self, index: int) -> list[Pair]:
-        """The executions of a plan that count, in order of time."""
-        pairs = self._pairs[index]
-        fastest = sorted(range(len(pairs)), key=lambda i: pairs[i].slowness)[: self._wanted]
-        return [pairs[i] for i in sorted(fastest)]
+        """The executions of a plan that count, in order of time: as many of each round."""
+        return [pair for past in self._past for pair in past[index]]
 
-    def _num_done(self, index: int) -> int:
-        pairs = self._pairs[index]
-        return min(self._wanted, len(pairs) if self._is_late else sum(pair.is_steady for pair in pairs))
+    def _is_enough(self, pairs: list[Pair]) -> bool:
+        num_counting = len(pairs) if self._is_late else sum(pair.is_steady for pair in pairs)
+        return num_counting >= RUNS_PER_TURN
 
     @property
     def _is_late(self) -> bool:
         return self._patience_s <= 0
+
+
+def _fastest(pairs: list[Pair]) -> list[Pair]:
+    """As many as make a turn, those during which the cores were fastest, in order of time."""
+    steadiest = sorted(range(len(pairs)), key=lambda i: pairs[i].slowness)[:RUNS_PER_TURN]
+    return [pairs[i] for i in sorted(steadiest)]
 
 
 def take_turn(
