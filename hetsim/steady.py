@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from hetsim.profile import Profile
 
-STEADY = 0.15
+STEADY = 0.06
 """A core is steady while its yardstick takes no longer than usual by more than this fraction."""
 
 _NOISE = 0.05  # where yardsticks differ by less than this, as a logarithm, they tell little and the exponent is near 0
@@ -37,7 +37,7 @@ class Steady:
 
     Attributes:
         usual_s: By device, what its yardstick usually takes, in seconds.
-        exponent: By device, by which power of the yardstick walks get longer; 0 to 1.5.
+        exponent: By device, by which power of the yardstick walks get longer; 0 to 3.
     """
 
     usual_s: Mapping[str, float]
@@ -86,7 +86,7 @@ def _exponent(profile: Profile, device: str) -> float:
             both += weight * float(slower @ longer)
             squares += weight * float(slower @ slower)
             weights += weight
-    return min(max(both / (squares + _NOISE**2 * weights), 0.0), 1.5) if squares else 0.0
+    return min(max(both / (squares + _NOISE**2 * weights), 0.0), 3.0) if squares else 0.0
 
 
 def _halves(yardsticks_s: Floats, samples_s: Floats) -> list[tuple[float, float]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -18,6 +19,7 @@ from hetsim.plan import Plan, Segment
 from runtime.devices import Runtime
 from runtime.inference import Inference
 from runtime.serving import Served, serve
+from runtime.turns import RUNS_PER_TURN, Turns
 
 _CHAIN_OPS = 24
 _SMALL_ELEMENTS = 16
@@ -26,7 +28,8 @@ _HOST_ELEMENTS = 2**20  # 4 MiB in and out, in requests that take milliseconds
 _HOST_PASSES = 20
 _MATRIX = (8192, 4096)  # 128 MiB of weights: more than a share of a large server's last cache
 _WARM_UPS = 5
-_PASSES = 60
+_TURNS = 30  # of the chains; they take a second in all, as cores are seen to be slow for some tenths of one
+_PATIENCE_S = 5.0
 _MEMORY_PASSES = 8
 
 
@@ -37,7 +40,7 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
     - ``setup_s`` of each ordered pair: from the end of a tiny segment on one device to the start of its consumer on
       the other, which is idle and waiting; median.
     - ``bandwidth_bytes_per_s`` of each pair: what a large tensor costs more if it changes hands. Infinite where no
-      difference can be measured.
+      difference can be measured. Chains on one device and on two take turns (:mod:`runtime.turns`).
     - ``host``: from taking up a request until its first segment could start, and from the end of its last until its
       outputs are the caller's, with inputs and outputs of two sizes.
     - ``alone_bytes_per_s`` and ``shared_bytes_per_s``: weights streamed by a large matrix-vector product, on one
@@ -53,25 +56,18 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
     report = progress or (lambda _done, _text: None)
     platform = runtime.platform
     names = platform.device_names
-    small, large = _chain(_SMALL_ELEMENTS), _chain(_LARGE_ELEMENTS)
-    report(0.0, "launch cost")
-    launch_s: dict[str, float] = {}
-    own_s: dict[str, float] = {}
-    for name in names:
-        launch_s[name] = _median_step_s(_passes(runtime, small, _alternate(small, [name]), _PASSES), name)
-        own_s[name] = _median_step_s(_passes(runtime, large, _alternate(large, [name]), _PASSES), name)
-    links: dict[tuple[str, str], Link] = {}
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    for i, (a, b) in enumerate(pairs):
-        report(0.2 + 0.4 * i / len(pairs), f"hand-over between {a} and {b}")
-        tiny = _passes(runtime, small, _alternate(small, [a, b]), _PASSES)
-        big = _passes(runtime, large, _alternate(large, [a, b]), _PASSES)
-        for source, target in ((a, b), (b, a)):
-            extra_s = _median_step_s(big, target) - own_s[target]
+    small = _in_turns(runtime, _chain(_SMALL_ELEMENTS), pairs, lambda done: report(0.3 * done, "launching"))
+    large = _in_turns(runtime, _chain(_LARGE_ELEMENTS), pairs, lambda done: report(0.3 + 0.3 * done, "handing over"))
+    launch_s = {name: _median_step_s(small[name,], name) for name in names}
+    links: dict[tuple[str, str], Link] = {}
+    for pair in pairs:
+        for source, target in (pair, pair[::-1]):
+            extra_s = _median_step_s(large[pair], target) - _median_step_s(large[target,], target)
             num_bytes = _LARGE_ELEMENTS * 4
             links[source, target] = replace(
                 platform.link(source, target),
-                setup_s=_median_gap_s(tiny, source, target),
+                setup_s=_median_gap_s(small[pair], source, target),
                 bandwidth_bytes_per_s=num_bytes / extra_s if extra_s > 0 else float("inf"),
             )
     report(0.6, "submitting and collecting")
@@ -81,7 +77,9 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
     memory = _measure_memory(runtime, matrices)
     devices = [replace(device, launch_s=launch_s[device.name]) for device in platform.devices]
     calibration = Calibration(
-        date=datetime.now(UTC).isoformat(timespec="seconds"), machine=machine_fingerprint(), num_samples=_PASSES
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine_fingerprint(),
+        num_samples=_TURNS * RUNS_PER_TURN,
     )
     report(1.0, "calibrated")
     return replace(platform.with_devices(*devices), links=links, memory=memory, host=host, calibration=calibration)
@@ -139,6 +137,22 @@ def _alternate(model: Model, names: list[str]) -> Plan:
         name = names[i % len(names)]
         queues[name].append(Segment(name, (op.name,)))
     return Plan(model=model.graph.name, queues={name: tuple(queue) for name, queue in queues.items()})
+
+
+def _in_turns(
+    runtime: Runtime, model: Model, pairs: Sequence[tuple[str, str]], report: Callable[[float], None]
+) -> Mapping[tuple[str, ...], list[Inference]]:
+    """Executions of a chain on each device and on each pair of them, in turns, so that all meet the same machine."""
+    where = [*((name,) for name in runtime.platform.device_names), *pairs]
+    with ExitStack() as stack:
+        sessions = {
+            i: stack.enter_context(runtime.load(model, _alternate(model, list(names)))) for i, names in enumerate(where)
+        }
+        turns = Turns(sessions, random_inputs(model), runtime.steadiness, num_turns=_TURNS, patience_s=_PATIENCE_S)
+        while turns.done < 1:
+            report(turns.done)
+            turns.advance()
+        return {names: [pair.run for pair in turns.counted(i)] for i, names in enumerate(where)}
 
 
 def _passes(runtime: Runtime, model: Model, plan: Plan, count: int) -> list[Inference]:

@@ -16,7 +16,7 @@ from runtime.inference import Inference
 from runtime.profiler import MOST_TRIES, WARM_UPS, Effort, walk
 from runtime.yardstick import Steadiness, make_yardstick
 from tests.models import chain
-from tuner.turns import RUNS_PER_TURN, Turns, take_turn
+from runtime.turns import RUNS_PER_TURN, Turns, take_turn
 
 MODEL = chain(3)
 PLAN = whole_plan(MODEL.graph, "npu")
@@ -66,8 +66,8 @@ def test_slowness_is_beside_what_a_tenth_of_readings_is_faster_than() -> None:
         steadiness.learn({"cpu": reading, "npu": 1.0})
     assert steadiness.slowness({"cpu": 1.6}) == pytest.approx(0.6)
     assert steadiness.slowness({"cpu": 1.1, "npu": 1.3}) == pytest.approx(0.3)
-    assert steadiness.is_steady({"cpu": 1.1})
-    assert not steadiness.is_steady({"cpu": 1.2})
+    assert steadiness.is_steady({"cpu": 1.05})
+    assert not steadiness.is_steady({"cpu": 1.1})
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_plan_of_whose_turn_a_part_was_steady_makes_up_for_the_rest() -> None:
 
 def test_turns_end_on_a_core_that_stays_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10**6))
-    monkeypatch.setattr("tuner.turns.time.monotonic", lambda: 1e3 * next(clock))  # longer than anybody is patient
+    monkeypatch.setattr("runtime.turns.time.monotonic", lambda: 1e3 * next(clock))  # longer than anybody is patient
     session = Scripted([FREE_S] * 20 + [SHARED_S] * (1 + WARM_UPS) + [70e-6] * 4 + [SHARED_S] * 1000)
     turns = turns_of([session], num_turns=2)
     for _ in range(20):

@@ -22,7 +22,7 @@ from runtime.emulation import Emulation
 from runtime.profiler import record
 from tuner.progress import Report
 from tuner.truth import Truth, tolerance
-from tuner.turns import RUNS_PER_TURN, Turns
+from runtime.turns import RUNS_PER_TURN, Turns
 
 SEARCH_ROUND = "search round "
 """How the plans of the search's rounds are called before the best of them is."""
@@ -145,7 +145,7 @@ def ties_with(one: Execution, fastest: Execution) -> bool:
     """Whether noise alone may have put a plan behind the fastest.
 
     The two are compared turn by turn, since turns of one round lie close together and drift of the machine drops out
-    (:mod:`tuner.turns`): they tie if the 95 % confidence interval of the median ratio of their turns reaches 1.
+    (:mod:`runtime.turns`): they tie if the 95 % confidence interval of the median ratio of their turns reaches 1.
     """
     return summarize([mine / best for mine, best in zip(one.turns_s, fastest.turns_s, strict=True)]).low_s <= 1.0
 
@@ -166,7 +166,7 @@ def execute(
     The two alternate run by run, as requests to one session in the same buffers, so that nothing differs but what runs
     side by side. A turn begins with runs that are not counted, since they meet the caches of another plan: the first is
     up to a quarter slower, and only after about six do they get no faster. While a core is slow turns are put off, and
-    runs that met it count only where there are no others in the same round (:mod:`tuner.turns`). Plans take turns with
+    runs that met it count only where there are no others in the same round (:mod:`runtime.turns`). Plans take turns with
     as many others as fit into memory; where not all fit, the whole round is gone through twice. The replays' samples go
     to the profile in the context ``final:DIGEST``; those of the parallel runs go into the result alone. Emulated
     devices go by ``emulation``.

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hetsim.steady import STEADY
-from runtime import Inference, Session
 from runtime.backends.protocol import Array
+from runtime.inference import Inference
 from runtime.profiler import MOST_TRIES, warm_up
+from runtime.session import Session
 from runtime.yardstick import Steadiness
 
 RUNS_PER_TURN = 3
