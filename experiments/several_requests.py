@@ -253,7 +253,7 @@ def _take_turn(session: Session, inputs: Mapping[str, Array], load: Load, steadi
     walks = [session.run(inputs, serial=True) for _ in range(_WALKS_PER_TURN)]
     served = serve(session, inputs, load).timeline
     after = session.run(inputs, serial=True)
-    slowness = steadiness.slowness(walks[-1].yardsticks_s, after.yardsticks_s)
+    slowness = steadiness.slowness(walks[-1], after)
     return _Turn(walks=walks, served=served, slowness=slowness)
 
 

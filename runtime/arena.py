@@ -12,10 +12,12 @@ Control words are 64-bit integers, each on a cache line of its own::
     parked[d]       1 while device d's worker sleeps and must be woken
     current[d]      1 + index of the step that device d is running, 0 while it runs none
     done[i]         newest request for which step i has ended
+    written[d]      newest serial request after which device d has written its block
 
-Behind them and the stamps come what devices' yardsticks took (:mod:`runtime.yardstick`), and words for hand-overs that
-are acted out (:mod:`runtime.emulation`): when each arrives, written by the producer before it counts up ``done``, and
-when the memory channel is free, written under a lock.
+Behind them and the stamps come what devices' yardsticks and fetches took (:mod:`runtime.yardstick`,
+:mod:`runtime.fetch`), and words for hand-overs that are acted out (:mod:`runtime.emulation`): when each arrives,
+written by the producer before it counts up ``done``, and when the memory channel is free, written under a lock. A block
+for each device to fetch lies between the words and the tensors.
 
 A word has one writer at any time. Aligned 64-bit loads and stores are single instructions on the processors this runs
 on; a store that is seen late costs a spin or, at worst, one park time-out, never a wrong answer, because a consumer
@@ -42,6 +44,8 @@ _LINE_BYTES = 64
 _PAGE_BYTES = 4096
 SUBMITTED = 0
 ABORTED = _LINE_WORDS
+BLOCK_BYTES = 2**17
+"""What a device writes for others to fetch; a multiple of the page size, and less than a core's own caches hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +88,20 @@ class Layout:
         """Index of a step's ``done`` word."""
         return self.current(self.num_devices + step)
 
+    def written(self, device: int) -> int:
+        """Index of a device's ``written`` word."""
+        return self.done(self.num_steps + device)
+
     def stamp(self, slot: int, step: int) -> int:
         """Index of a step's start stamp (the end stamp follows): nanoseconds of the monotonic clock."""
-        return self.done(self.num_steps) + 2 * (slot * self.num_steps + step)
+        return self.written(self.num_devices) + 2 * (slot * self.num_steps + step)
 
     def yardstick(self, slot: int, device: int) -> int:
-        """Index of the word that says what a device's yardstick took after a serial request, in nanoseconds."""
-        return self.stamp(self.num_slots, 0) + slot * self.num_devices + device
+        """Index of the word that says what a device's yardstick took after a serial request, in nanoseconds.
+
+        What its fetch took follows.
+        """
+        return self.stamp(self.num_slots, 0) + 2 * (slot * self.num_devices + device)
 
     def arrival(self, slot: int, hand_over: int) -> int:
         """Index of the word that says when an acted hand-over arrives: nanoseconds of the monotonic clock."""
@@ -106,10 +117,14 @@ class Layout:
         """Control words, stamps and arrivals."""
         return self.channel + 1
 
+    def block(self, device: int) -> int:
+        """Byte offset of the block that a device writes for others to fetch."""
+        return -(-self.num_words * 8 // _PAGE_BYTES) * _PAGE_BYTES + device * BLOCK_BYTES
+
     @property
     def tensors_at(self) -> int:
         """Byte offset of the first slot's tensors."""
-        return -(-self.num_words * 8 // _PAGE_BYTES) * _PAGE_BYTES
+        return self.block(self.num_devices)
 
     @property
     def num_bytes(self) -> int:
@@ -219,6 +234,10 @@ class Arena:
         dtype = np.dtype(tensor.dtype)
         count = tensor.num_bytes // dtype.itemsize
         return np.frombuffer(self._map, dtype, count, offset).reshape(tensor.shape)
+
+    def block(self, device: int) -> Array:
+        """The block that a device writes for others to fetch; shape (BLOCK_BYTES / 4,)."""
+        return np.frombuffer(self._map, np.float32, BLOCK_BYTES // 4, self.layout.block(device))
 
     def close(self) -> None:
         """Let go of the memory; it is unmapped now, or as soon as nobody holds an array of it."""

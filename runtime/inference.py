@@ -24,6 +24,8 @@ class Inference:
         flow: The plan that was executed.
         yardsticks_s: By device of a serial walk, what its yardstick took right after its part, in seconds; emulated
             devices have none.
+        fetches_s: By device of a serial walk on several, what it took afterwards to read a block that another device
+            had just written, in seconds (:mod:`runtime.fetch`).
     """
 
     outputs: Mapping[str, Array]
@@ -33,6 +35,7 @@ class Inference:
     stamps_ns: Array
     flow: Dataflow
     yardsticks_s: Mapping[str, float] = field(default_factory=dict)
+    fetches_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def latency_s(self) -> float:

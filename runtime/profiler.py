@@ -238,7 +238,7 @@ def walk(runtime: Runtime, model: Model, plan: Plan, inputs: Mapping[str, Array]
         end_s = time.monotonic() + effort.patience_s
         while sum(steady) < repeats and (len(walks) < MOST_TRIES * repeats or time.monotonic() < end_s):
             walks.append(session.run(inputs, serial=True))
-            steady.append(runtime.steadiness.is_steady(walks[-1].yardsticks_s))
+            steady.append(runtime.steadiness.is_steady(walks[-1]))
         surplus = len(walks) - MOST_TRIES * repeats  # so much more was walked in vain
         dropped = [i for i, one in enumerate(steady) if not one][: max(0, surplus)]
         return [one for i, one in enumerate(walks) if i not in dropped]

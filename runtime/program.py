@@ -54,11 +54,13 @@ class Program:
     Attributes:
         layout: Of the shared memory.
         tasks: In the order in which the device runs them.
+        peers: Indices of the other devices that run a part, those that are emulated left out.
         check_numbers: Whether a segment that makes NaN is a failure.
     """
 
     layout: Layout
     tasks: tuple[Task, ...]
+    peers: tuple[int, ...] = ()
     check_numbers: bool = False
 
 
@@ -120,6 +122,13 @@ def build_programs(
                 sends=tuple((number, one) for number, one in enumerate(hand_overs) if one.maker == i),
             )
         )
+    real = {device_names.index(device) for i, device in enumerate(device_of) if i not in paths}
     return {
-        device: Program(layout=layout, tasks=tuple(own), check_numbers=check_numbers) for device, own in tasks.items()
+        device: Program(
+            layout=layout,
+            tasks=tuple(own),
+            peers=tuple(sorted(real - {device_names.index(device)})),
+            check_numbers=check_numbers,
+        )
+        for device, own in tasks.items()
     }

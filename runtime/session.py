@@ -265,24 +265,26 @@ class Session:
         words = self.arena.words[layout.stamp(slot, 0) : layout.stamp(slot + 1, 0)]
         stamps_ns = np.array(words, dtype=np.int64).reshape(layout.num_steps, 2)
         self._patience.learn(stamps_ns)
-        yardsticks_s = self._yardsticks_s(slot)
-        self._runtime.steadiness.learn(yardsticks_s)
         outputs = {name: array.copy() for name, array in self._outputs[slot].items()}
-        return Inference(
+        inference = Inference(
             outputs=outputs,
             taken_up_ns=under_way.taken_up_ns,
             submitted_ns=under_way.submitted_ns,
             collected_ns=time.monotonic_ns(),
             stamps_ns=stamps_ns,
             flow=self.flow,
-            yardsticks_s=yardsticks_s,
+            yardsticks_s=self._speeds_s(slot, 0),
+            fetches_s=self._speeds_s(slot, 1),
         )
+        self._runtime.steadiness.learn(inference)
+        return inference
 
-    def _yardsticks_s(self, slot: int) -> dict[str, float]:
+    def _speeds_s(self, slot: int, offset: int) -> dict[str, float]:
+        """What devices' yardsticks took after a serial request, or their fetches with an offset of 1."""
         words, layout, devices = self.arena.words, self.arena.layout, self._runtime.platform.device_names
         if not words[layout.serial(slot)]:
             return {}
-        found_ns = {name: words[layout.yardstick(slot, devices.index(name))] for name in self.device_names}
+        found_ns = {name: words[layout.yardstick(slot, devices.index(name)) + offset] for name in self.device_names}
         return {name: ns * 1e-9 for name, ns in found_ns.items() if ns}
 
     def _take(self, request: int) -> Inference:

@@ -89,7 +89,7 @@ class Turns:
             begin_s = time.monotonic()
             if self._is_late:
                 pairs += take_turn(session, self._inputs, self._steadiness, at_any_rate=True)
-            elif self._steadiness.is_steady(session.run(self._inputs, serial=True).yardsticks_s):
+            elif self._steadiness.is_steady(session.run(self._inputs, serial=True)):
                 pairs += take_turn(session, self._inputs, self._steadiness)
             if not self._is_enough(pairs):
                 self._patience_s -= time.monotonic() - begin_s
@@ -131,9 +131,9 @@ def take_turn(
     before = warm_up(session, inputs)
     while sum(pair.is_steady for pair in pairs) < RUNS_PER_TURN and len(pairs) < MOST_TRIES * RUNS_PER_TURN:
         run, replay = session.run(inputs), session.run(inputs, serial=True)
-        slowness = steadiness.slowness(before.yardsticks_s, replay.yardsticks_s)
+        slowness = steadiness.slowness(before, replay)
         pairs.append(Pair(run=run, replay=replay, slowness=slowness))
         before = replay
-        if not at_any_rate and not steadiness.is_steady(replay.yardsticks_s):
+        if not at_any_rate and not steadiness.is_steady(replay):
             break
     return pairs

@@ -28,6 +28,7 @@ from runtime.arena import ABORTED, SUBMITTED, Arena
 from runtime.backends import make_backend
 from runtime.backends.protocol import Backend, Compiled, Refused
 from runtime.emulation import EMULATED
+from runtime.fetch import Fetch
 from runtime.kept import Kept
 from runtime.nan import first_nan
 from runtime.pacing import Pace
@@ -168,6 +169,7 @@ class LoadedProgram:
         self._clock_ns = clock_ns
         self._emulated = settings.device.backend == EMULATED
         self._yardstick_ns = make_yardstick(settings.device.cores)
+        self._fetch = Fetch(arena, program, settings)
         self.slots: list[list[_Bound]] = [
             [
                 _Bound(
@@ -241,7 +243,9 @@ class LoadedProgram:
                         os.eventfd_write(fd, 1)
             words[current] = 0
             if serial and not emulated:
-                words[self._arena.layout.yardstick(slot, self._settings.index)] = self._yardstick_ns()
+                word = self._arena.layout.yardstick(slot, self._settings.index)
+                words[word] = self._yardstick_ns()
+                words[word + 1] = self._fetch.measure_ns(request, waiter)
             self.num_requests = request
             report(request)
 

@@ -17,6 +17,7 @@ from functools import cache
 import numpy as np
 
 from hetsim.steady import STEADY
+from runtime.inference import Inference
 
 _SIDE = 64  # three matrices of 16 KiB, which the nearest caches hold; small enough that no library shares it out
 _PRODUCTS = 12  # some 50 microseconds
@@ -54,31 +55,42 @@ def make_yardstick(cores: tuple[int, ...] = ()) -> Callable[[], int]:
 
 
 class Steadiness:
-    """How much slower cores were than they are at their best, by all yardsticks read until now."""
+    """How much slower cores were than they are at their best, by all yardsticks and fetches until now."""
 
     def __init__(self) -> None:
-        self._sorted_s: dict[str, list[float]] = {}
+        self._sorted_s: dict[tuple[str, str], list[float]] = {}
 
-    def learn(self, yardsticks_s: Mapping[str, float]) -> None:
-        """Take in readings of some devices, in seconds."""
-        for device, seconds in yardsticks_s.items():
-            insort(self._sorted_s.setdefault(device, []), seconds)
+    def learn(self, walk: Inference) -> None:
+        """Take in what a serial walk says; other inferences say nothing."""
+        for kind, readings_s in _readings_s(walk):
+            for device, seconds in readings_s.items():
+                insort(self._sorted_s.setdefault((kind, device), []), seconds)
 
-    def slowness(self, *yardsticks_s: Mapping[str, float]) -> float:
-        """By how much the slowest core was slower than at its best in some readings, as a fraction.
+    def slowness(self, *walks: Inference) -> float:
+        """By how much the slowest core was slower than at its best after some walks, as a fraction.
 
-        It is 0 where there are no readings, and -1 of a core of which nothing is known yet.
+        A device's yardstick and its fetch, if there is one, count as one piece of work. It is 0 where there are no
+        readings, and -1 of a core of which nothing is known yet.
 
         A core's best is what a tenth of its readings are faster than: one that is slow for nine tenths of the time is
         still found out, and one lucky reading sets no mark.
         """
-        readings = (reading for each in yardsticks_s for reading in each.items())
-        return max((seconds / self._best_s(device) - 1 for device, seconds in readings), default=0.0)
+        found: list[float] = []
+        for walk in walks:
+            for device in walk.yardsticks_s:
+                read = [(kind, readings_s[device]) for kind, readings_s in _readings_s(walk) if device in readings_s]
+                best_s = sum(self._best_s(kind, device) for kind, _ in read)
+                found.append(sum(seconds for _, seconds in read) / best_s - 1)
+        return max(found, default=0.0)
 
-    def is_steady(self, yardsticks_s: Mapping[str, float]) -> bool:
+    def is_steady(self, walk: Inference) -> bool:
         """Whether no core was slower than at its best by more than :data:`~hetsim.steady.STEADY`."""
-        return self.slowness(yardsticks_s) <= STEADY
+        return self.slowness(walk) <= STEADY
 
-    def _best_s(self, device: str) -> float:
-        known_s = self._sorted_s.get(device)
+    def _best_s(self, kind: str, device: str) -> float:
+        known_s = self._sorted_s.get((kind, device))
         return known_s[len(known_s) // 10] if known_s else math.inf
+
+
+def _readings_s(walk: Inference) -> tuple[tuple[str, Mapping[str, float]], ...]:
+    return ("yardstick", walk.yardsticks_s), ("fetch", walk.fetches_s)

@@ -10,18 +10,34 @@ from typing import Any, Self, cast
 import numpy as np
 import pytest
 
-from hetsim.plan import resolve, whole_plan
+from hetsim.model import random_inputs
+from hetsim.plan import Plan, resolve, whole_plan
 from runtime import Runtime, Session
 from runtime.inference import Inference
 from runtime.profiler import MOST_TRIES, WARM_UPS, Effort, walk
-from runtime.yardstick import Steadiness, make_yardstick
-from tests.models import chain
 from runtime.turns import RUNS_PER_TURN, Turns, take_turn
+from runtime.yardstick import Steadiness, make_yardstick
+from tests.models import chain, fake_platform, make_plan
 
 MODEL = chain(3)
 PLAN = whole_plan(MODEL.graph, "npu")
 FLOW = resolve(MODEL.graph, PLAN)
 FREE_S, SHARED_S = 45e-6, 75e-6
+
+
+def walked(
+    yardsticks_s: Mapping[str, float], fetches_s: Mapping[str, float] | None = None, *, end_ns: int = 1
+) -> Inference:
+    return Inference(
+        outputs={},
+        taken_up_ns=0,
+        submitted_ns=0,
+        collected_ns=0,
+        stamps_ns=np.array([[0, end_ns]]),
+        flow=FLOW,
+        yardsticks_s=yardsticks_s,
+        fetches_s=fetches_s or {},
+    )
 
 
 class Scripted:
@@ -45,29 +61,31 @@ class Scripted:
 
     def run(self, _inputs: Mapping[str, Any], *, serial: bool = False) -> Inference:
         yardsticks_s = {"npu": self._coming.pop(0) if self._coming else FREE_S} if serial else {}
-        self.steadiness.learn(yardsticks_s)
         self.num_runs += 1
-        return Inference(
-            outputs={},
-            taken_up_ns=0,
-            submitted_ns=0,
-            collected_ns=0,
-            stamps_ns=np.array([[0, 1_000_000 + self.num_runs]]),
-            flow=FLOW,
-            yardsticks_s=yardsticks_s,
-        )
+        inference = walked(yardsticks_s, end_ns=1_000_000 + self.num_runs)
+        self.steadiness.learn(inference)
+        return inference
 
 
 def test_slowness_is_beside_what_a_tenth_of_readings_is_faster_than() -> None:
     steadiness = Steadiness()
-    assert steadiness.slowness({}) == 0.0
-    assert steadiness.slowness({"cpu": 1.0}) < 0  # nothing to go by
+    assert steadiness.slowness(walked({})) == 0.0
+    assert steadiness.slowness(walked({"cpu": 1.0})) < 0  # nothing to go by
     for reading in (0.5, *[1.0] * 4, *[1.6] * 15):  # one lucky reading, and a core that is shared most of the time
-        steadiness.learn({"cpu": reading, "npu": 1.0})
-    assert steadiness.slowness({"cpu": 1.6}) == pytest.approx(0.6)
-    assert steadiness.slowness({"cpu": 1.1, "npu": 1.3}) == pytest.approx(0.3)
-    assert steadiness.is_steady({"cpu": 1.05})
-    assert not steadiness.is_steady({"cpu": 1.1})
+        steadiness.learn(walked({"cpu": reading, "npu": 1.0}))
+    assert steadiness.slowness(walked({"cpu": 1.6})) == pytest.approx(0.6)
+    assert steadiness.slowness(walked({"cpu": 1.1, "npu": 1.3})) == pytest.approx(0.3)
+    assert steadiness.is_steady(walked({"cpu": 1.05}))
+    assert not steadiness.is_steady(walked({"cpu": 1.1}))
+
+
+def test_cores_that_lie_far_apart_are_slow_where_devices_hand_over() -> None:
+    steadiness = Steadiness()
+    for far in (False, True):
+        steadiness.learn(walked({"cpu": 1.0, "npu": 1.0}, {"cpu": 0.4 if far else 0.1, "npu": 0.1}))
+    assert steadiness.slowness(walked({"cpu": 1.0})) == 0.0  # alone
+    assert steadiness.slowness(walked({"cpu": 1.0, "npu": 1.0}, {"cpu": 0.1, "npu": 0.1})) == 0.0
+    assert steadiness.slowness(walked({"cpu": 1.0, "npu": 1.0}, {"cpu": 0.1, "npu": 0.4})) == pytest.approx(0.3 / 1.1)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +166,18 @@ def test_turns_end_on_a_core_that_stays_slow(monkeypatch: pytest.MonkeyPatch) ->
     counted = turns.counted(0)
     assert len(counted) == 2 * RUNS_PER_TURN
     assert [pair.slowness < 0.6 for pair in counted] == [True] * 3 + [False] * 3  # the least slow of each round
+
+
+@pytest.mark.parametrize("plan", [PLAN, make_plan(MODEL, cpu=["op0", "op2"], npu=["op1"])], ids=["alone", "both"])
+def test_each_device_of_a_serial_walk_reads_what_another_wrote(plan: Plan) -> None:
+    with Runtime(fake_platform()) as runtime, runtime.load(MODEL, plan) as session:
+        inputs = random_inputs(MODEL)
+        assert session.run(inputs).fetches_s == {}
+        for _ in range(3):
+            walk = session.run(inputs, serial=True)
+            assert set(walk.yardsticks_s) == set(plan.queues)
+            assert set(walk.fetches_s) == (set(plan.queues) if len(plan.queues) > 1 else set())
+            assert all(0 < seconds < 1 for seconds in walk.fetches_s.values())
 
 
 def test_a_yardstick_leaves_the_process_on_its_cores() -> None:
