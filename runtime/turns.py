@@ -1,7 +1,8 @@
 """Plans executed in turns of a few runs, while no core is slower than it can be.
 
 Each execution lies between two serial walks of the same plan, after which the devices' yardsticks say how fast their
-cores are (:mod:`runtime.yardstick`). So which executions count is settled before anybody looks at how long they took.
+cores are (:mod:`runtime.yardstick`), and fetches how far apart (:mod:`runtime.fetch`). So which executions count is
+settled before anybody looks at how long they took.
 """
 
 from __future__ import annotations
