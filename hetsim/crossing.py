@@ -15,7 +15,8 @@ common is expected to be near 0 until measurements say otherwise: a regression w
 
 Calibration measures reading and writing at once, as what a byte takes on a zero-copy link, since each device of its
 chain reads what another wrote and writes what another reads (:mod:`runtime.calibrate`). Half of it is expected of
-either figure, and the least that it may be: few plans have enough of their time in crossing to tell it from noise.
+either figure until measurements say otherwise. They often say less: calibration's tensor fits a core's own cache, and
+what does not comes from the cache that all cores share, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def find_border(graph: Graph, *segments: Iterable[str]) -> Border:
 def fit_crossings(
     profile: Profile, times: TypicalTimes, platform: Platform, graphs: Sequence[Graph]
 ) -> dict[str, Crossing]:
-    """By device of the profile, what crossing costs it: as the profile says, but no less than calibration.
+    """By device of the profile, what crossing costs it: as calibration says, until the profile says otherwise.
 
     Args:
         profile: Says how many bytes crossed.
@@ -114,10 +115,10 @@ def fit_crossings(
     all_tensors = find_border(graphs[0], *((op.name,) for op in graphs[0].ops))
     found: dict[str, Crossing] = {}
     for device in profile.header.engines:
-        least = calibrated_crossing(platform, device)
-        by_kind = _fit(_rows(profile, times, device, graphs), (least.read_s_per_byte, least.written_s_per_byte))
+        expected = calibrated_crossing(platform, device)
+        by_kind = _fit(_rows(profile, times, device, graphs), (expected.read_s_per_byte, expected.written_s_per_byte))
         if by_kind is None:
-            found[device] = least
+            found[device] = expected
             continue
         read, written = by_kind
         found[device] = Crossing(
@@ -184,7 +185,7 @@ def _rows(profile: Profile, times: TypicalTimes, device: str, graphs: Sequence[G
     return found
 
 
-def _fit(rows: Sequence[_Row], least: tuple[float, float]) -> tuple[dict[str, float], dict[str, float]] | None:
+def _fit(rows: Sequence[_Row], expected: tuple[float, float]) -> tuple[dict[str, float], dict[str, float]] | None:
     """Figures of reading and of writing by kind, under ``""`` those of kinds never met; None from too few rows."""
     if len(rows) < MIN_CONTEXTS:
         return None
@@ -204,13 +205,13 @@ def _fit(rows: Sequence[_Row], least: tuple[float, float]) -> tuple[dict[str, fl
     for i, place, value in entries:
         design[i, place] += value
     design[len(rows) :] = np.eye(len(column))
-    expected_s = [row.read_bytes * least[0] + row.written_bytes * least[1] for row in rows]
-    seen = [(row.seconds - by_least_s) / row.noise_s for row, by_least_s in zip(rows, expected_s, strict=True)]
+    expected_s = [row.read_bytes * expected[0] + row.written_bytes * expected[1] for row in rows]
+    seen = [(row.seconds - at_first_s) / row.noise_s for row, at_first_s in zip(rows, expected_s, strict=True)]
     found = np.linalg.lstsq(design, np.array([*seen, *[0.0] * len(column)]), rcond=None)[0]
     sides: tuple[dict[str, float], dict[str, float]] = ({}, {})
     more = {key: float(found[place]) * _sd(key[1]) for key, place in column.items()}
     for side, kind in column:
-        sides[side][kind] = least[side] + max(0.0, more[side, ""] + (more[side, kind] if kind else 0.0))
+        sides[side][kind] = max(0.0, expected[side] + more[side, ""] + (more[side, kind] if kind else 0.0))
     return sides
 
 
