@@ -22,6 +22,9 @@ RUNS_PER_TURN = 3
 """Few, as what counts when plans are compared is the number of turns: a disturbance hits a whole turn, and of six turns
 a single one widens the interval of their median to wherever it lies."""
 
+FEWEST_TURNS = 6
+"""So many turns a plan takes at least, if as many are wanted, however slow it or its cores are."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
@@ -48,14 +51,15 @@ class Turns:
 
     A round is one turn of each plan. A plan whose core is slow lets the others of the round go first, and the next
     round begins once all had their turn: so turns of one round lie close together, and what drifts meanwhile drops out
-    where plans are compared turn by turn. Once so much time was lost that patience is over, turns are taken whatever
-    the cores do. Of a turn's executions those count during which the cores were fastest.
+    where plans are compared turn by turn. Once so much time was lost that patience is over, there are no more turns than
+    :data:`FEWEST_TURNS`, and what is missing of those is taken whatever the cores do. Of a turn's executions those
+    count during which the cores were fastest.
 
     Args:
         sessions: The plans, loaded, under any numbers.
         inputs: The model's inputs.
         steadiness: Knows how fast cores are at their best.
-        num_turns: How many turns each plan takes, at least 1.
+        num_turns: How many turns each plan takes at most, at least 1.
         patience_s: How long to look for steady cores in vain, in seconds.
     """
 
@@ -79,7 +83,8 @@ class Turns:
     @property
     def done(self) -> float:
         """Which part of the rounds is done, from 0 to 1."""
-        return len(self._past) / self._num_turns
+        wanted = min(self._num_turns, max(FEWEST_TURNS, len(self._past))) if self._is_late else self._num_turns
+        return len(self._past) / wanted
 
     def advance(self) -> None:
         """A turn of each plan that lacks its turn in this round, unless its core is slow."""

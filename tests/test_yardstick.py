@@ -15,7 +15,7 @@ from hetsim.plan import Plan, resolve, whole_plan
 from runtime import Runtime, Session
 from runtime.inference import Inference
 from runtime.profiler import MOST_TRIES, WARM_UPS, Effort, walk
-from runtime.turns import RUNS_PER_TURN, Turns, take_turn
+from runtime.turns import FEWEST_TURNS, RUNS_PER_TURN, Turns, take_turn
 from runtime.yardstick import Steadiness, make_yardstick
 from tests.models import chain, fake_platform, make_plan
 
@@ -178,6 +178,21 @@ def test_each_device_of_a_serial_walk_reads_what_another_wrote(plan: Plan) -> No
             assert set(walk.yardsticks_s) == set(plan.queues)
             assert set(walk.fetches_s) == (set(plan.queues) if len(plan.queues) > 1 else set())
             assert all(0 < seconds < 1 for seconds in walk.fetches_s.values())
+
+
+def test_once_patience_is_over_a_few_turns_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(10**6))
+    monkeypatch.setattr("runtime.turns.time.monotonic", lambda: next(clock))
+    a_turn = 1 + WARM_UPS + RUNS_PER_TURN  # serial walks
+    for num_steady, num_turns in ((2, FEWEST_TURNS), (FEWEST_TURNS + 1, FEWEST_TURNS + 1)):
+        session = Scripted([FREE_S] * (20 + num_steady * a_turn) + [SHARED_S] * 1000)
+        turns = turns_of([session], num_turns=12)
+        for _ in range(20):
+            session.run({}, serial=True)
+        while turns.done < 1:
+            turns.advance()
+        assert turns.done == 1
+        assert len(turns.counted(0)) == num_turns * RUNS_PER_TURN
 
 
 def test_a_yardstick_leaves_the_process_on_its_cores() -> None:

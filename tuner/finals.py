@@ -22,7 +22,7 @@ from runtime.emulation import Emulation
 from runtime.profiler import record
 from tuner.progress import Report
 from tuner.truth import Truth, tolerance
-from runtime.turns import RUNS_PER_TURN, Turns
+from runtime.turns import FEWEST_TURNS, RUNS_PER_TURN, Turns
 
 SEARCH_ROUND = "search round "
 """How the plans of the search's rounds are called before the best of them is."""
@@ -40,7 +40,8 @@ class Pace:
     Attributes:
         num_runs: Counted executions of each plan, at least 3, and as many replays.
         budget_s: Plans so slow that this many seconds do not suffice are executed less often, but at least 18 times.
-        patience_s: For so long in all, executions are put off while something slows the cores down.
+        patience_s: For so long in all, executions are put off while something slows the cores down; after that a plan
+            is executed 18 times at most, or as often as it was until then.
     """
 
     num_runs: int = 60
@@ -49,7 +50,7 @@ class Pace:
 
     def turns(self, latency_s: float) -> int:
         """How many turns of a few runs each a plan of that latency gets."""
-        runs = max(min(18, self.num_runs), min(self.num_runs, round(self.budget_s / latency_s)))
+        runs = min(self.num_runs, max(FEWEST_TURNS * RUNS_PER_TURN, round(self.budget_s / latency_s)))
         return -(-runs // RUNS_PER_TURN)
 
 
@@ -146,8 +147,9 @@ def ties_with(one: Execution, fastest: Execution) -> bool:
 
     The two are compared turn by turn, since turns of one round lie close together and drift of the machine drops out
     (:mod:`runtime.turns`): they tie if the 95 % confidence interval of the median ratio of their turns reaches 1.
+    Where one took fewer turns than the other, as those may that were not loaded together, as many are compared.
     """
-    return summarize([mine / best for mine, best in zip(one.turns_s, fastest.turns_s, strict=True)]).low_s <= 1.0
+    return summarize([mine / best for mine, best in zip(one.turns_s, fastest.turns_s, strict=False)]).low_s <= 1.0
 
 
 def execute(
