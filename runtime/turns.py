@@ -51,8 +51,8 @@ class Turns:
 
     A round is one turn of each plan. A plan whose core is slow lets the others of the round go first, and the next
     round begins once all had their turn: so turns of one round lie close together, and what drifts meanwhile drops out
-    where plans are compared turn by turn. Once so much time was lost that patience is over, there are no more turns than
-    :data:`FEWEST_TURNS`, and what is missing of those is taken whatever the cores do. Of a turn's executions those
+    where plans are compared turn by turn. Once so much time was lost that patience is over, there are no more turns
+    than :data:`FEWEST_TURNS`, and what is missing of those is taken whatever the cores do. Of a turn's executions those
     count during which the cores were fastest.
 
     Args:

@@ -20,9 +20,9 @@ from runtime import Inference, RefusedError, Runtime, Session
 from runtime.backends.protocol import Array
 from runtime.emulation import Emulation
 from runtime.profiler import record
+from runtime.turns import FEWEST_TURNS, RUNS_PER_TURN, Turns
 from tuner.progress import Report
 from tuner.truth import Truth, tolerance
-from runtime.turns import FEWEST_TURNS, RUNS_PER_TURN, Turns
 
 SEARCH_ROUND = "search round "
 """How the plans of the search's rounds are called before the best of them is."""
@@ -168,10 +168,10 @@ def execute(
     The two alternate run by run, as requests to one session in the same buffers, so that nothing differs but what runs
     side by side. A turn begins with runs that are not counted, since they meet the caches of another plan: the first is
     up to a quarter slower, and only after about six do they get no faster. While a core is slow turns are put off, and
-    runs that met it count only where there are no others in the same round (:mod:`runtime.turns`). Plans take turns with
-    as many others as fit into memory; where not all fit, the whole round is gone through twice. The replays' samples go
-    to the profile in the context ``final:DIGEST``; those of the parallel runs go into the result alone. Emulated
-    devices go by ``emulation``.
+    runs that met it count only where there are no others in the same round (:mod:`runtime.turns`). Plans take turns
+    with as many others as fit into memory; where not all fit, the whole round is gone through twice. The replays'
+    samples go to the profile in the context ``final:DIGEST``; those of the parallel runs go into the result alone.
+    Emulated devices go by ``emulation``.
 
     Raises:
         DeviceError: If a device failed.
