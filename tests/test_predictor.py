@@ -148,7 +148,7 @@ def test_a_part_that_is_slow_makes_the_whole_slow() -> None:
     # An engine may choose a slow kernel: the third and the fourth take 20 ms together and 2 ms one by one.
     graph = chain(8)
     known = {(op.name,): 1e-3 for op in graph.ops} | {stretch(i, i + 2): 20e-3 for i in range(0, 6, 2)}
-    assert 10e-3 < Predictor(graph, known).seconds(stretch(1, 4)) <= 3e-3 + 18e-3
+    assert 6e-3 < Predictor(graph, known).seconds(stretch(1, 4)) <= 3e-3 + 18e-3
     assert Predictor(graph, known).seconds(stretch(5, 8)) == pytest.approx(3e-3)  # has none of them inside
 
 
@@ -168,7 +168,9 @@ def test_predictions_are_positive_and_do_not_depend_on_the_order_of_measurements
     ops = stretch(0, data.draw(st.integers(3, 8)))
     predictor = Predictor(graph, known, launch_s=data.draw(st.floats(0, 1e-3)))
     alone_s = sum(known[(op,)] for op in ops)
-    assert 0.1 * alone_s * (1 - 1e-9) <= predictor.seconds(ops) <= alone_s * (1 + 1e-9)
+    parts = [part for part in known if len(part) == 2 and set(part) < set(ops)]
+    more_s = max(known[part] - sum(known[(op,)] for op in part) for part in parts)
+    assert 0.1 * alone_s * (1 - 1e-9) <= predictor.seconds(ops) <= (alone_s + max(more_s, 0.0)) * (1 + 1e-9)
     assert 0 < predictor.error_s(ops) < np.inf
     shuffled = dict(data.draw(st.permutations(list(known.items()))))
     again = Predictor(graph, shuffled, launch_s=predictor._launch_s)
