@@ -162,7 +162,7 @@ def test_operators_that_were_never_measured_cannot_be_predicted() -> None:
 def test_predictions_are_positive_and_do_not_depend_on_the_order_of_measurements(data: st.DataObject) -> None:
     graph = chain(8)
     times = st.floats(1e-6, 10.0)
-    known = {(op.name,): data.draw(times) for op in graph.ops}
+    known: dict[tuple[str, ...], float] = {(op.name,): data.draw(times) for op in graph.ops}
     for start in range(0, 8, 2):
         known[stretch(start, start + 2)] = data.draw(times)
     ops = stretch(0, data.draw(st.integers(3, 8)))
