@@ -97,15 +97,16 @@ class Layout:
         return self.written(self.num_devices) + 2 * (slot * self.num_steps + step)
 
     def yardstick(self, slot: int, device: int) -> int:
-        """Index of the word that says what a device's yardstick took after a serial request, in nanoseconds.
+        """Index of the word that says what a device's yardstick took after a serial request, in nanoseconds."""
+        return self.stamp(self.num_slots, 0) + slot * self.num_devices + device
 
-        What its fetch took follows.
-        """
-        return self.stamp(self.num_slots, 0) + 2 * (slot * self.num_devices + device)
+    def fetch(self, slot: int, device: int) -> int:
+        """Index of the word that says what a device's fetch took after a serial request, in nanoseconds."""
+        return self.yardstick(self.num_slots, 0) + slot * self.num_devices + device
 
     def arrival(self, slot: int, hand_over: int) -> int:
         """Index of the word that says when an acted hand-over arrives: nanoseconds of the monotonic clock."""
-        return self.yardstick(self.num_slots, 0) + slot * self.num_hand_overs + hand_over
+        return self.fetch(self.num_slots, 0) + slot * self.num_hand_overs + hand_over
 
     @property
     def channel(self) -> int:

@@ -149,9 +149,8 @@ def _in_turns(
             i: stack.enter_context(runtime.load(model, _alternate(model, list(names)))) for i, names in enumerate(where)
         }
         turns = Turns(sessions, random_inputs(model), runtime.steadiness, num_turns=_TURNS, patience_s=_PATIENCE_S)
-        while turns.done < 1:
-            report(turns.done)
-            turns.advance()
+        for done in turns.take_all():
+            report(done)
         return {names: [pair.run for pair in turns.counted(i)] for i, names in enumerate(where)}
 
 

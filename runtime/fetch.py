@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runtime.arena import Arena
@@ -27,15 +26,11 @@ class Fetch:
         arena: The shared memory.
         program: The device's part of a plan.
         settings: Whose worker this is.
-        clock_ns: Time in nanoseconds; tests inject theirs.
     """
 
-    def __init__(
-        self, arena: Arena, program: Program, settings: Settings, *, clock_ns: Callable[[], int] = time.monotonic_ns
-    ) -> None:
+    def __init__(self, arena: Arena, program: Program, settings: Settings) -> None:
         layout = program.layout
         self._words = arena.words
-        self._clock_ns = clock_ns
         self._spin_s = settings.spin_s
         self._last_step = layout.done(layout.num_steps - 1)
         self._own_word, self._own = layout.written(settings.index), arena.block(settings.index)
@@ -62,9 +57,9 @@ class Fetch:
         longest_ns = 0
         for word, block in self._others:
             waiter.wait(word, request, self._spin_s, may_leave=False)
-            begin_ns = self._clock_ns()
+            begin_ns = time.monotonic_ns()
             block.max()
-            longest_ns = max(longest_ns, self._clock_ns() - begin_ns)
+            longest_ns = max(longest_ns, time.monotonic_ns() - begin_ns)
         return longest_ns
 
     def _wake(self) -> None:

@@ -273,18 +273,18 @@ class Session:
             collected_ns=time.monotonic_ns(),
             stamps_ns=stamps_ns,
             flow=self.flow,
-            yardsticks_s=self._speeds_s(slot, 0),
-            fetches_s=self._speeds_s(slot, 1),
+            yardsticks_s=self._read_s(slot, layout.yardstick),
+            fetches_s=self._read_s(slot, layout.fetch),
         )
         self._runtime.steadiness.learn(inference)
         return inference
 
-    def _speeds_s(self, slot: int, offset: int) -> dict[str, float]:
-        """What devices' yardsticks took after a serial request, or their fetches with an offset of 1."""
-        words, layout, devices = self.arena.words, self.arena.layout, self._runtime.platform.device_names
-        if not words[layout.serial(slot)]:
+    def _read_s(self, slot: int, word: Callable[[int, int], int]) -> dict[str, float]:
+        """By device, what it noted in a word of its own after a serial request; one that noted nothing is absent."""
+        words, devices = self.arena.words, self._runtime.platform.device_names
+        if not words[self.arena.layout.serial(slot)]:
             return {}
-        found_ns = {name: words[layout.yardstick(slot, devices.index(name)) + offset] for name in self.device_names}
+        found_ns = {name: words[word(slot, devices.index(name))] for name in self.device_names}
         return {name: ns * 1e-9 for name, ns in found_ns.items() if ns}
 
     def _take(self, request: int) -> Inference:

@@ -8,7 +8,7 @@ settled before anybody looks at how long they took.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hetsim.steady import STEADY
@@ -85,6 +85,12 @@ class Turns:
         """Which part of the rounds is done, from 0 to 1."""
         wanted = min(self._num_turns, max(FEWEST_TURNS, len(self._past))) if self._is_late else self._num_turns
         return len(self._past) / wanted
+
+    def take_all(self) -> Iterator[float]:
+        """Take turns until all rounds are done; gives :attr:`done` before each step."""
+        while self.done < 1:
+            yield self.done
+            self.advance()
 
     def advance(self) -> None:
         """A turn of each plan that lacks its turn in this round, unless its core is slow."""

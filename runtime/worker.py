@@ -243,9 +243,9 @@ class LoadedProgram:
                         os.eventfd_write(fd, 1)
             words[current] = 0
             if serial and not emulated:
-                word = self._arena.layout.yardstick(slot, self._settings.index)
-                words[word] = self._yardstick_ns()
-                words[word + 1] = self._fetch.measure_ns(request, waiter)
+                layout, index = self._arena.layout, self._settings.index
+                words[layout.yardstick(slot, index)] = self._yardstick_ns()
+                words[layout.fetch(slot, index)] = self._fetch.measure_ns(request, waiter)
             self.num_requests = request
             report(request)
 

@@ -193,9 +193,8 @@ def execute(
                 num_turns = -(-pace.turns(slowest_s) // passes)
             patience_s = pace.patience_s / (passes * len(batches))
             turns = Turns(sessions, inputs, runtime.steadiness, num_turns=num_turns, patience_s=patience_s)
-            while turns.done < 1:
-                report((number + turns.done) / (passes * len(batches)), "executing plans in turns")
-                turns.advance()
+            for done in turns.take_all():
+                report((number + done) / (passes * len(batches)), "executing plans in turns")
             for index in sessions:
                 for pair in turns.counted(index):
                     runs[index].append(pair.run)
@@ -265,6 +264,6 @@ def _single(platform: Platform, device: Device, model: Model, inputs: Mapping[st
         session.run(inputs, serial=True)
         num_turns = pace.turns(session.run(inputs, serial=True).latency_s)
         turns = Turns({0: session}, inputs, runtime.steadiness, num_turns=num_turns, patience_s=pace.patience_s)
-        while turns.done < 1:
-            turns.advance()
+        for _ in turns.take_all():
+            pass
         return summarize([pair.run.latency_s for pair in turns.counted(0)])
