@@ -1,9 +1,9 @@
 """Question: does the model know what a plan does under load, with several requests in flight?
 
 Each scheduler's plan serves requests, in turns with serial walks of it: whenever there is room, and on a schedule that
-keeps the devices partly idle. Those turns count during which no core was slower than at its best, by the walks before
-and after. From the walks the same load is simulated, with their noise. ``several_requests.csv`` has a line
-for each model, plan, load and figure (throughput, median and 99th percentile of latencies), and
+keeps the devices partly idle. Those turns count during which no core was slower than at its best, by a walk before and
+one after. From the walks between those two the same load is simulated, with their noise. ``several_requests.csv`` has a
+line for each model, plan, load and figure (throughput, median and 99th percentile of latencies), and
 ``several_requests.png`` is drawn from it alone.
 """
 
@@ -47,7 +47,7 @@ from tuner.progress import OnScreen, Stages
 COMMAND = "python -m experiments.several_requests"
 FIGURES = ("throughput_per_s", "p50_s", "p99_s")
 
-_WALKS_PER_TURN = 12
+_WALKS_PER_SIDE = 6  # before and after the requests of a turn
 _MOST_TRIES = 3  # so many times as many turns are tried at most, while something slows the cores down
 _SIMULATIONS_PER_TURN = 10  # so that a late percentile of the simulation rests on many requests
 _IDLE = 1.25  # requests on a schedule come this much more slowly than the devices could serve them
@@ -241,7 +241,11 @@ def measure(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Turn:
-    """Requests that were served between serial walks, and by how much a core was slower then than at its best."""
+    """Requests that were served between serial walks, and by how much a core was slower then than at its best.
+
+    That is told by a walk before and one after all of these: walks that decide which turns count would know of fewer
+    slow moments than the requests met.
+    """
 
     walks: list[Inference]
     served: Timeline
@@ -249,12 +253,15 @@ class _Turn:
 
 
 def _take_turn(session: Session, inputs: Mapping[str, Array], load: Load, steadiness: Steadiness) -> _Turn:
-    warm_up(session, inputs)
-    walks = [session.run(inputs, serial=True) for _ in range(_WALKS_PER_TURN)]
+    def walk() -> list[Inference]:
+        return [session.run(inputs, serial=True) for _ in range(_WALKS_PER_SIDE)]
+
+    before = warm_up(session, inputs)
+    walks = walk()
     served = serve(session, inputs, load).timeline
+    walks += walk()
     after = session.run(inputs, serial=True)
-    slowness = steadiness.slowness(walks[-1], after)
-    return _Turn(walks=walks, served=served, slowness=slowness)
+    return _Turn(walks=walks, served=served, slowness=steadiness.slowness(before, after))
 
 
 def _figures(timelines: Sequence[Timeline]) -> dict[str, float]:

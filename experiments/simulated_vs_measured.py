@@ -53,7 +53,7 @@ COMMAND = "python -m experiments.simulated_vs_measured"
 NUM_RANDOM = 16
 """Random plans of each model: with four schedulers' that differ, twenty are executed."""
 
-_PATIENCE_S = 90.0  # this long the executions wait for cores that nobody slows down
+_PATIENCE_S = 45.0  # this long the executions wait for cores that nobody slows down
 _NUM_DRAWN = 41
 _KINDS = {SEARCH_ROUND: "search", RANDOM: "random"}  # what begins so is one scheduler in the CSV
 

@@ -21,10 +21,13 @@ from hetsim.typical import typical_times
 def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int) -> DurationFunction:
     """For each request, what the plan's segments take in it: the problem's times, each by a factor drawn at random.
 
-    A factor is a sample over what the segment typically takes in that context. If the plan was replayed, each request
-    draws one of the serial walks, and all its segments take the factors that they had in that walk: a walk that the
-    machine slowed down was slow throughout. Otherwise each segment draws from all its samples on its own; one without
-    any keeps its time.
+    A factor is a sample over what the segment typically takes in that context. If the plan was replayed, the first
+    request draws one of the serial walks, the next takes the walk after it, and so on, after the last the first: what
+    slows the machine down lasts, so requests that are near in time meet what walks near in time met. All segments take
+    the factors that they had in that walk, as one that the machine slowed down was slow throughout. Otherwise each
+    segment draws from all its samples on its own; one without any keeps its time. Runs of samples that keep their
+    order are the circular block bootstrap of D. N. Politis, J. P. Romano, "A circular block-resampling procedure for
+    stationary data", in: Exploring the Limits of Bootstrap, Wiley 1992.
 
     Args:
         problem: Gives the times without noise.
@@ -43,14 +46,13 @@ def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int)
     numbers = {segment: i for i, segment in enumerate(plan.segments)}
     num_walks = {len(drawn) for drawn in factors.values()}
     walks_match = context is not None and len(num_walks) == 1
+    first = int(np.random.default_rng(seed).integers(min(num_walks))) if walks_match else 0
     rows: dict[int, Mapping[Segment, float]] = {}
 
     def row(request: int) -> Mapping[Segment, float]:
-        generator = np.random.default_rng((seed, request))
         if walks_match:
-            walk = int(generator.integers(min(num_walks)))
-            return {segment: float(drawn[walk]) for segment, drawn in factors.items()}
-        chosen = generator.random(len(numbers))
+            return {segment: float(drawn[(first + request) % len(drawn)]) for segment, drawn in factors.items()}
+        chosen = np.random.default_rng((seed, request)).random(len(numbers))
         return {segment: float(drawn[int(chosen[numbers[segment]] * len(drawn))]) for segment, drawn in factors.items()}
 
     def duration_s(request: int, segment: Segment) -> float:

@@ -28,7 +28,7 @@ from runtime.kept import MODEL_PRECISION
 from runtime.process import Worker, start_worker
 from runtime.program import Program, build_programs
 from runtime.session import Session
-from runtime.worker import Settings
+from runtime.settings import Settings
 from runtime.yardstick import Steadiness
 
 START_TIMEOUT_S = 60.0

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from runtime.arena import Arena
 from runtime.program import Program
-
-if TYPE_CHECKING:
-    from runtime.worker import Settings, Waiter
+from runtime.settings import Settings
+from runtime.waiter import Waiter
 
 
 class Fetch:

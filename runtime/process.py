@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from hetsim.machine.platform import Device
-from runtime.worker import Settings
+from runtime.settings import Settings
 
 _ENTRY = "from runtime.worker import main; main()"
 

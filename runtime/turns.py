@@ -25,6 +25,8 @@ a single one widens the interval of their median to wherever it lies."""
 FEWEST_TURNS = 6
 """So many turns a plan takes at least, if as many are wanted, however slow it or its cores are."""
 
+_IN_ONE_TURN = 0.1  # such a part of all patience may be lost in one turn, so that one plan does not take it all
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
@@ -47,13 +49,13 @@ class Pair:
 
 
 class Turns:
-    """Turns of several plans, put off while something slows a core down.
+    """Turns of several plans, which wait while something slows a core down.
 
-    A round is one turn of each plan. A plan whose core is slow lets the others of the round go first, and the next
-    round begins once all had their turn: so turns of one round lie close together, and what drifts meanwhile drops out
-    where plans are compared turn by turn. Once so much time was lost that patience is over, there are no more turns
-    than :data:`FEWEST_TURNS`, and what is missing of those is taken whatever the cores do. Of a turn's executions those
-    count during which the cores were fastest.
+    A round is one turn of each plan: turns of one round lie close together, and what drifts from round to round drops
+    out where plans are compared turn by turn. In a turn a plan is warmed up, then executed until a few executions were
+    steady. Meanwhile it is walked serially while a core is slow: so it stays warm, and the next moment in which no core
+    is slow finds it ready. A turn that lost patience counts the executions during which the cores were fastest. Once
+    all patience is lost, there are no more rounds than :data:`FEWEST_TURNS`.
 
     Args:
         sessions: The plans, loaded, under any numbers.
@@ -77,75 +79,54 @@ class Turns:
         self._steadiness = steadiness
         self._num_turns = num_turns
         self._patience_s = patience_s
-        self._past: list[Mapping[int, list[Pair]]] = []
-        self._round: dict[int, list[Pair]] = {index: [] for index in sessions}
-
-    @property
-    def done(self) -> float:
-        """Which part of the rounds is done, from 0 to 1."""
-        wanted = min(self._num_turns, max(FEWEST_TURNS, len(self._past))) if self._is_late else self._num_turns
-        return len(self._past) / wanted
+        self._in_one_turn_s = _IN_ONE_TURN * patience_s
+        self._rounds: list[Mapping[int, list[Pair]]] = []
 
     def take_all(self) -> Iterator[float]:
-        """Take turns until all rounds are done; gives :attr:`done` before each step."""
-        while self.done < 1:
-            yield self.done
-            self.advance()
-
-    def advance(self) -> None:
-        """A turn of each plan that lacks its turn in this round, unless its core is slow."""
-        for index, session in self._sessions.items():
-            pairs = self._round[index]
-            if self._is_enough(pairs):
-                continue
-            begin_s = time.monotonic()
-            if self._is_late:
-                pairs += take_turn(session, self._inputs, self._steadiness, at_any_rate=True)
-            elif self._steadiness.is_steady(session.run(self._inputs, serial=True)):
-                pairs += take_turn(session, self._inputs, self._steadiness)
-            if not self._is_enough(pairs):
-                self._patience_s -= time.monotonic() - begin_s
-        if all(map(self._is_enough, self._round.values())):
-            self._past.append({index: _fastest(pairs) for index, pairs in self._round.items()})
-            self._round = {index: [] for index in self._sessions}
+        """Take turns until all rounds are done; gives before each which part is, from 0 to 1."""
+        while (done := len(self._rounds)) < (wanted := self._num_wanted):
+            pairs: dict[int, list[Pair]] = {}
+            for index, session in self._sessions.items():
+                yield (done + len(pairs) / len(self._sessions)) / wanted
+                pairs[index] = self._take(session)
+            self._rounds.append(pairs)
 
     def counted(self, index: int) -> list[Pair]:
         """The executions of a plan that count, in order of time: as many of each round."""
-        return [pair for past in self._past for pair in past[index]]
-
-    def _is_enough(self, pairs: list[Pair]) -> bool:
-        num_counting = len(pairs) if self._is_late else sum(pair.is_steady for pair in pairs)
-        return num_counting >= RUNS_PER_TURN
+        return [pair for pairs in self._rounds for pair in pairs[index]]
 
     @property
-    def _is_late(self) -> bool:
-        return self._patience_s <= 0
+    def _num_wanted(self) -> int:
+        if self._patience_s > 0:
+            return self._num_turns
+        return min(self._num_turns, max(FEWEST_TURNS, len(self._rounds)))
+
+    def _take(self, session: Session) -> list[Pair]:
+        """A turn of one plan: its executions that count."""
+        pairs: list[Pair] = []
+        num_tries = 0
+        patience_s = min(self._patience_s, self._in_one_turn_s)
+        before = warm_up(session, self._inputs)
+        while _num_steady(pairs) < RUNS_PER_TURN and (patience_s > 0 or num_tries < MOST_TRIES * RUNS_PER_TURN):
+            begin_s, num_steady = time.monotonic(), _num_steady(pairs)
+            if patience_s > 0 and not self._steadiness.is_steady(before):
+                before = session.run(self._inputs, serial=True)
+            else:
+                run, replay = session.run(self._inputs), session.run(self._inputs, serial=True)
+                pairs.append(Pair(run=run, replay=replay, slowness=self._steadiness.slowness(before, replay)))
+                pairs, before, num_tries = _fastest(pairs), replay, num_tries + 1
+            if _num_steady(pairs) == num_steady:
+                lost_s = time.monotonic() - begin_s
+                patience_s -= lost_s
+                self._patience_s -= lost_s
+        return pairs
+
+
+def _num_steady(pairs: list[Pair]) -> int:
+    return sum(pair.is_steady for pair in pairs)
 
 
 def _fastest(pairs: list[Pair]) -> list[Pair]:
     """As many as make a turn, those during which the cores were fastest, in order of time."""
     steadiest = sorted(range(len(pairs)), key=lambda i: pairs[i].slowness)[:RUNS_PER_TURN]
     return [pairs[i] for i in sorted(steadiest)]
-
-
-def take_turn(
-    session: Session, inputs: Mapping[str, Array], steadiness: Steadiness, *, at_any_rate: bool = False
-) -> list[Pair]:
-    """A turn of one plan: it is warmed up, then executed until a few executions were steady.
-
-    Args:
-        session: The plan, loaded.
-        inputs: The model's inputs.
-        steadiness: Knows how fast cores are at their best.
-        at_any_rate: Go on while a core is slow, until there are twice as many; otherwise the turn ends then.
-    """
-    pairs: list[Pair] = []
-    before = warm_up(session, inputs)
-    while sum(pair.is_steady for pair in pairs) < RUNS_PER_TURN and len(pairs) < MOST_TRIES * RUNS_PER_TURN:
-        run, replay = session.run(inputs), session.run(inputs, serial=True)
-        slowness = steadiness.slowness(before, replay)
-        pairs.append(Pair(run=run, replay=replay, slowness=slowness))
-        before = replay
-        if not at_any_rate and not steadiness.is_steady(replay):
-            break
-    return pairs

@@ -21,8 +21,9 @@ from runtime.arena import SUBMITTED, Arena, plan_layout
 from runtime.backends.emulated import EmulatedBackend, write_segment
 from runtime.emulation import Emulation, with_emulated
 from runtime.extract import SegmentStore
+from runtime.loaded import LoadedProgram
 from runtime.program import build_programs
-from runtime.worker import LoadedProgram, Settings
+from runtime.settings import Settings
 from tests.models import fork_join, make_plan
 from tests.test_worker import Clock
 

@@ -23,12 +23,17 @@ def profile_of(context: str, a_s: tuple[float, ...], b_s: tuple[float, ...]) -> 
     return profile
 
 
-def test_noise_draws_whole_walks() -> None:
+def test_noise_draws_whole_walks_one_after_the_other() -> None:
     # In the second of three walks everything took twice its median, in the third a took half and b as much as usual.
     profile = profile_of(f"replay:{PLAN.digest}", (2.0, 4.0, 1.0), (3.0, 6.0, 3.0))
-    duration_s = measured_noise(PROBLEM, profile, PLAN, seed=0)
-    drawn = {(duration_s(request, A), duration_s(request, B)) for request in range(100)}
-    assert drawn == {(10.0, 100.0), (20.0, 200.0), (5.0, 100.0)}
+    walks = [(10.0, 100.0), (20.0, 200.0), (5.0, 100.0)]
+    firsts = set()
+    for seed in range(20):
+        duration_s = measured_noise(PROBLEM, profile, PLAN, seed=seed)
+        drawn = [(duration_s(request, A), duration_s(request, B)) for request in range(7)]
+        firsts.add(first := walks.index(drawn[0]))
+        assert drawn == [walks[(first + request) % 3] for request in range(7)]
+    assert firsts == {0, 1, 2}
 
 
 def test_noise_without_a_replay_draws_for_each_segment() -> None:

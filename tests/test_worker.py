@@ -13,9 +13,11 @@ from hetsim.plan import resolve
 from runtime.arena import ABORTED, SUBMITTED, Arena, plan_layout
 from runtime.backends.fake import FakeBackend
 from runtime.extract import SegmentStore
+from runtime.loaded import LoadedProgram, SegmentFailed
 from runtime.process import start_worker
 from runtime.program import build_programs
-from runtime.worker import Aborted, LoadedProgram, SegmentFailed, Settings, Waiter
+from runtime.settings import Settings
+from runtime.waiter import Aborted, Waiter
 from tests.models import fake_platform, fork_join, make_plan
 
 
