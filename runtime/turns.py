@@ -22,9 +22,6 @@ RUNS_PER_TURN = 3
 """Few, as what counts when plans are compared is the number of turns: a disturbance hits a whole turn, and of six turns
 a single one widens the interval of their median to wherever it lies."""
 
-FEWEST_TURNS = 6
-"""So many turns a plan takes at least, if as many are wanted, however slow it or its cores are."""
-
 _IN_ONE_TURN = 0.1  # such a part of all patience may be lost in one turn, so that one plan does not take it all
 
 
@@ -54,14 +51,14 @@ class Turns:
     A round is one turn of each plan: turns of one round lie close together, and what drifts from round to round drops
     out where plans are compared turn by turn. In a turn a plan is warmed up, then executed until a few executions were
     steady. Meanwhile it is walked serially while a core is slow: so it stays warm, and the next moment in which no core
-    is slow finds it ready. A turn that lost patience counts the executions during which the cores were fastest. Once
-    all patience is lost, there are no more rounds than :data:`FEWEST_TURNS`.
+    is slow finds it ready. Where patience is lost, twice as many executions are made as a turn needs, whatever the cores
+    do, and those count during which they were fastest.
 
     Args:
         sessions: The plans, loaded, under any numbers.
         inputs: The model's inputs.
         steadiness: Knows how fast cores are at their best.
-        num_turns: How many turns each plan takes at most, at least 1.
+        num_turns: How many turns each plan takes, at least 1.
         patience_s: How long to look for steady cores in vain, in seconds.
     """
 
@@ -84,22 +81,16 @@ class Turns:
 
     def take_all(self) -> Iterator[float]:
         """Take turns until all rounds are done; gives before each which part is, from 0 to 1."""
-        while (done := len(self._rounds)) < (wanted := self._num_wanted):
+        for number in range(self._num_turns):
             pairs: dict[int, list[Pair]] = {}
             for index, session in self._sessions.items():
-                yield (done + len(pairs) / len(self._sessions)) / wanted
+                yield (number + len(pairs) / len(self._sessions)) / self._num_turns
                 pairs[index] = self._take(session)
             self._rounds.append(pairs)
 
     def counted(self, index: int) -> list[Pair]:
         """The executions of a plan that count, in order of time: as many of each round."""
         return [pair for pairs in self._rounds for pair in pairs[index]]
-
-    @property
-    def _num_wanted(self) -> int:
-        if self._patience_s > 0:
-            return self._num_turns
-        return min(self._num_turns, max(FEWEST_TURNS, len(self._rounds)))
 
     def _take(self, session: Session) -> list[Pair]:
         """A turn of one plan: its executions that count."""

@@ -9,7 +9,7 @@ import pytest
 
 from runtime import Session
 from runtime.profiler import MOST_TRIES, WARM_UPS
-from runtime.turns import FEWEST_TURNS, RUNS_PER_TURN, Turns
+from runtime.turns import RUNS_PER_TURN, Turns
 from runtime.yardstick import Steadiness
 from tests.scripted import FREE_S, SHARED_S, Scripted
 
@@ -75,12 +75,3 @@ def test_one_plan_does_not_take_all_patience(monkeypatch: pytest.MonkeyPatch) ->
     assert slow.num_runs == 2 * (WARM_UPS + waiting + 2 * MOST_TRIES * RUNS_PER_TURN)
     assert len(counted(turns, 0)) == len(counted(turns, 1)) == 2 * RUNS_PER_TURN
     assert not any(pair.is_steady for pair in turns.counted(1))
-
-
-def test_once_patience_is_over_a_few_turns_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
-    a_second_a_look(monkeypatch)
-    a_turn = WARM_UPS + RUNS_PER_TURN  # serial walks
-    for num_steady, num_turns in ((2, FEWEST_TURNS), (FEWEST_TURNS + 1, FEWEST_TURNS + 2)):
-        session = Scripted([FREE_S] * (num_steady * a_turn) + [SHARED_S] * 1000)
-        turns, _ = taken([session], num_turns=12, patience_s=5.0)  # the first slow turn takes it all
-        assert len(counted(turns)) == num_turns * RUNS_PER_TURN

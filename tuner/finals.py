@@ -20,7 +20,7 @@ from runtime import Inference, RefusedError, Runtime, Session
 from runtime.backends.protocol import Array
 from runtime.emulation import Emulation
 from runtime.profiler import record
-from runtime.turns import FEWEST_TURNS, RUNS_PER_TURN, Turns
+from runtime.turns import RUNS_PER_TURN, Turns
 from tuner.progress import Report
 from tuner.truth import Truth, tolerance
 
@@ -30,6 +30,7 @@ SEARCH_ROUND = "search round "
 SPLITS = "splits"
 """How the best plan in which devices share operators is called; those after it are numbered from 2."""
 
+_FEWEST_TURNS = 6  # from so many on the median of turns has an interval of 95 %
 _WEIGHTS_AT_ONCE_BYTES = 1200 * 2**20
 
 
@@ -40,8 +41,7 @@ class Pace:
     Attributes:
         num_runs: Counted executions of each plan, at least 3, and as many replays.
         budget_s: Plans so slow that this many seconds do not suffice are executed less often, but at least 18 times.
-        patience_s: For so long in all, executions are put off while something slows the cores down; after that a plan
-            is executed 18 times at most, or as often as it was until then.
+        patience_s: For so long in all, executions are put off while something slows the cores down.
     """
 
     num_runs: int = 60
@@ -50,7 +50,7 @@ class Pace:
 
     def turns(self, latency_s: float) -> int:
         """How many turns of a few runs each a plan of that latency gets."""
-        runs = min(self.num_runs, max(FEWEST_TURNS * RUNS_PER_TURN, round(self.budget_s / latency_s)))
+        runs = min(self.num_runs, max(_FEWEST_TURNS * RUNS_PER_TURN, round(self.budget_s / latency_s)))
         return -(-runs // RUNS_PER_TURN)
 
 
