@@ -51,8 +51,8 @@ class Turns:
     A round is one turn of each plan: turns of one round lie close together, and what drifts from round to round drops
     out where plans are compared turn by turn. In a turn a plan is warmed up, then executed until a few executions were
     steady. Meanwhile it is walked serially while a core is slow: so it stays warm, and the next moment in which no core
-    is slow finds it ready. Where patience is lost, twice as many executions are made as a turn needs, whatever the cores
-    do, and those count during which they were fastest.
+    is slow finds it ready. Where patience is lost, twice as many executions are made as a turn needs, whatever the
+    cores do, and those count during which they were fastest.
 
     Args:
         sessions: The plans, loaded, under any numbers.
