@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hetsim.steady import STEADY
 from runtime.backends.protocol import Array
 from runtime.inference import Inference
-from runtime.profiler import MOST_TRIES, warm_up
+from runtime.profiler import warm_up
 from runtime.session import Session
 from runtime.yardstick import Steadiness
 
@@ -51,8 +51,7 @@ class Turns:
     A round is one turn of each plan: turns of one round lie close together, and what drifts from round to round drops
     out where plans are compared turn by turn. In a turn a plan is warmed up, then executed until a few executions were
     steady. Meanwhile it is walked serially while a core is slow: so it stays warm, and the next moment in which no core
-    is slow finds it ready. Where patience is lost, twice as many executions are made as a turn needs, whatever the
-    cores do, and those count during which they were fastest.
+    is slow finds it ready. Where patience is lost, executions count whatever the cores do.
 
     Args:
         sessions: The plans, loaded, under any numbers.
@@ -95,17 +94,16 @@ class Turns:
     def _take(self, session: Session) -> list[Pair]:
         """A turn of one plan: its executions that count."""
         pairs: list[Pair] = []
-        num_tries = 0
         patience_s = min(self._patience_s, self._in_one_turn_s)
         before = warm_up(session, self._inputs)
-        while _num_steady(pairs) < RUNS_PER_TURN and (patience_s > 0 or num_tries < MOST_TRIES * RUNS_PER_TURN):
-            begin_s, num_steady = time.monotonic(), _num_steady(pairs)
+        while (num_steady := _num_steady(pairs)) < RUNS_PER_TURN and (patience_s > 0 or len(pairs) < RUNS_PER_TURN):
+            begin_s = time.monotonic()
             if patience_s > 0 and not self._steadiness.is_steady(before):
                 before = session.run(self._inputs, serial=True)
             else:
                 run, replay = session.run(self._inputs), session.run(self._inputs, serial=True)
                 pairs.append(Pair(run=run, replay=replay, slowness=self._steadiness.slowness(before, replay)))
-                pairs, before, num_tries = _fastest(pairs), replay, num_tries + 1
+                pairs, before = _fastest(pairs), replay
             if _num_steady(pairs) == num_steady:
                 lost_s = time.monotonic() - begin_s
                 patience_s -= lost_s
