@@ -65,7 +65,7 @@ def test_without_patience_executions_count_whatever_the_cores_do() -> None:
 
 def test_of_what_was_executed_in_vain_the_fastest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     # Of 2 seconds of patience in this turn execution 7, whose replay 8 finds the core shared, takes one, and walk 9,
-    # which finds it free, the other. What follows counts, too: replay 11 finds it shared, though less, and 13 as before.
+    # which finds it free, the other. What follows counts: replay 11 finds it shared, though less, 13 as before.
     a_second_a_look(monkeypatch)
     session = Scripted([FREE_S] * WARM_UPS + [SHARED_S, FREE_S, 70e-6] + [SHARED_S] * 100)
     turns, _ = taken([session], num_turns=1, patience_s=20.0)
