@@ -22,6 +22,9 @@ from hetsim.split_costs import with_parts
 from hetsim.traffic import traffic_function
 from hetsim.typical import TypicalTimes, steady_times, typical_times
 
+_LEAST_OWN = 0.1
+"""So much of what a segment took is its own at least, whatever crossing is believed to have cost."""
+
 
 def make_problem(model: Model, platform: Platform, profile: Profile | None = None) -> Problem:
     """The planning problem that a profile gives, as it stands now: measured costs, and predictions for the rest.
@@ -260,15 +263,15 @@ class SegmentCosts:
     def _without_crossing_s(
         self, ops: tuple[str, ...], contexts: Mapping[str, Context], times: Mapping[str, float], crossing: Crossing
     ) -> float:
-        """What a segment takes where nothing crosses, in seconds; never below 0."""
+        """What a segment takes where nothing crosses, in seconds."""
         border = find_border(self._graph, ops)
         beside = {name: context for name, context in contexts.items() if name.startswith("final:")}
-        return max(
-            0.0,
-            median(
-                times[name] - crossing.seconds(border, context.read_bytes, context.written_bytes)
-                for name, context in (beside or contexts).items()
-            ),
+        return median(
+            max(
+                _LEAST_OWN * times[name],
+                times[name] - crossing.seconds(border, context.read_bytes, context.written_bytes),
+            )
+            for name, context in (beside or contexts).items()
         )
 
     def predictor(self, device: str) -> Predictor:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hetsim.costs import SegmentCosts
+from hetsim.crossing import Crossing
 from hetsim.model.graph import Graph, Op, Tensor
 from hetsim.problem import Latency
-from hetsim.profile import Profile, Unsupported
+from hetsim.profile import Profile, Samples, Unsupported
 from tests.test_profile import HEADER, names, samples
 
 CHAIN = Graph(
@@ -35,6 +36,21 @@ def test_walks_beside_executions_count_before_all_others() -> None:
     profile.add(samples("01", 5.0, context="final:2"))
     assert SegmentCosts(profile, CHAIN)("cpu", names("01")) == Latency(4.0, measured=True)
     assert SegmentCosts(profile.without("2"), CHAIN)("cpu", names("01")) == Latency(3.0, measured=True)
+
+
+def test_crossing_never_explains_all_that_a_segment_took() -> None:
+    profile = Profile(header=HEADER)
+    for op in "01234":
+        profile.add(samples(op, 1e-6))
+    profile.add(
+        Samples(device="cpu", ops=names("12"), context="replay:1", samples_s=(2e-6,), read_bytes=16, written_bytes=16)
+    )
+    costly = Crossing(read_s_per_byte=1e-6, written_s_per_byte=1e-6)  # 32 microseconds in all
+    costs = SegmentCosts(profile, CHAIN, crossings={"cpu": costly})
+    assert costs("cpu", names("12")) == Latency(2e-7, measured=True)
+    predicted = costs.leaning(1.0)("cpu", names("123"))  # typical errors are relative to what was measured
+    assert predicted is not None
+    assert predicted.seconds > 0.0
 
 
 def test_a_segment_that_was_not_measured_is_predicted() -> None:
