@@ -33,12 +33,19 @@ def test_drift_that_hits_both_alike_hides_no_difference() -> None:
 
 @pytest.mark.parametrize(
     ("faster_turns", "tie"),
-    [(0, False), (1, False), (2, True), (5, True)],  # of ten; with one or none below 1 the interval lies above it
+    [(0, False), (1, False), (2, True), (5, True)],  # of ten, all equally far apart: 1 + 10 of 1024 cases are 1.1 %
 )
 def test_a_plan_that_wins_some_turns_ties(faster_turns: int, tie: bool) -> None:
     fast = execution(*[1.0] * 10)
-    other = execution(*[0.99] * faster_turns, *[1.01] * (10 - faster_turns))
+    other = execution(*[1 / 1.01] * faster_turns, *[1.01] * (10 - faster_turns))
     assert ties_with(other, fast) is tie
+
+
+def test_turns_far_apart_count_for_more_than_turns_close_by() -> None:
+    # A sign test sees 7 of 10 turns slower, both times.
+    fast = execution(*[1.0] * 10)
+    assert not ties_with(execution(0.999, 0.998, 0.997, *[1.1 + i / 100 for i in range(7)]), fast)
+    assert ties_with(execution(0.7, 0.8, 0.9, *[1.001 + i / 1000 for i in range(7)]), fast)
 
 
 def test_a_disturbed_turn_in_a_short_comparison_hides_no_difference() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from itertools import combinations, product
 from math import comb
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.statistics import Slope, kendall_interval, kendall_tau, summarize, theil_sen
+from hetsim.statistics import Slope, kendall_interval, kendall_tau, signed_rank_p, summarize, theil_sen
 
 
 def test_median_quartiles_and_order_do_not_matter() -> None:
@@ -53,6 +53,36 @@ def test_interval_shrinks_with_more_samples() -> None:
 def test_no_sample_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one sample"):
         summarize([])
+
+
+# The largest sum of ranks below 0 that is still told from chance at 2.5 %, one-sided: any table of the test.
+@pytest.mark.parametrize(("count", "ranks"), [(6, 0), (7, 2), (8, 3), (10, 8), (12, 13), (20, 52)])
+def test_signed_ranks_are_told_from_chance_where_tables_say(count: int, ranks: int) -> None:
+    def p(sum_below: int) -> float:
+        sizes = list(range(1, count + 1))
+        below = set()
+        for size in reversed(sizes):
+            if size <= sum_below:
+                below.add(size)
+                sum_below -= size
+        return signed_rank_p([-size if size in below else size for size in sizes])
+
+    assert p(ranks) <= 0.025 < p(ranks + 1)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0]), max_size=8))
+def test_signed_ranks_by_brute_force_also_where_sizes_are_equal(differences: list[float]) -> None:
+    sizes = [abs(one) for one in differences if one]
+    ranks = [sum(other < size for other in sizes) + (sizes.count(size) + 1) / 2 for size in sizes]
+    seen = sum(rank for rank, one in zip(ranks, filter(None, differences), strict=True) if one > 0)
+    sums = [sum(rank for rank, up in zip(ranks, ups, strict=True) if up) for ups in product((0, 1), repeat=len(ranks))]
+    assert signed_rank_p(differences) == pytest.approx(sum(total >= seen for total in sums) / len(sums))
+
+
+def test_signed_ranks_of_what_is_not_finite_are_refused() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        signed_rank_p([1.0, math.nan])
 
 
 # Pairs in the same order, less those in opposite order, over the mean of the pairs that either side tells apart.

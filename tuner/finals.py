@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from hetsim.model import Model
 from hetsim.plan import Plan, whole_plan
 from hetsim.profile import ProfileFile
 from hetsim.simulate import simulate
-from hetsim.statistics import Summary, summarize
+from hetsim.statistics import Summary, signed_rank_p, summarize
 from hetsim.timeline import Timeline
 from runtime import Inference, RefusedError, Runtime, Session
 from runtime.backends.protocol import Array
@@ -146,10 +147,12 @@ def ties_with(one: Execution, fastest: Execution) -> bool:
     """Whether noise alone may have put a plan behind the fastest.
 
     The two are compared turn by turn, since turns of one round lie close together and drift of the machine drops out
-    (:mod:`runtime.turns`): they tie if the 95 % confidence interval of the median ratio of their turns reaches 1.
-    Where one took fewer turns than the other, as those may that were not loaded together, as many are compared.
+    (:mod:`runtime.turns`). They tie unless a signed-rank test of the ratios leaves chance less than one case in forty:
+    were both as fast, a turn's ratio would be as likely above 1 as below it by the same factor. Where one took fewer
+    turns than the other, as those may that were not loaded together, as many are compared.
     """
-    return summarize([mine / best for mine, best in zip(one.turns_s, fastest.turns_s, strict=False)]).low_s <= 1.0
+    ratios = [mine / best for mine, best in zip(one.turns_s, fastest.turns_s, strict=False)]
+    return signed_rank_p([math.log(ratio) for ratio in ratios]) > 1 / 40
 
 
 def execute(
