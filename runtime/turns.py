@@ -20,7 +20,7 @@ from runtime.yardstick import Steadiness
 
 RUNS_PER_TURN = 3
 """Few, as what counts when plans are compared is the number of turns: a disturbance hits a whole turn, and of six turns
-a single one widens the interval of their median to wherever it lies."""
+a single disturbed one makes a tie."""
 
 _IN_ONE_TURN = 0.1  # such a part of all patience may be lost in one turn, so that one plan does not take it all
 
