@@ -112,8 +112,12 @@ def test_plans(tmp_path: Path, num_rows: int) -> None:
     assert png_size(tmp_path / "plans.png")[1] > bare_height
 
 
-@pytest.mark.parametrize("models_s", [{}, {"tiny": 0.0}, {"tiny": 0.003}, {"tiny": 0.003, "big": 0.2}])
-def test_scatter_of_no_point_of_zero_time_and_of_wide_ranges(tmp_path: Path, models_s: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "models_s", [{}, {"tiny": 0.0}, {"tiny": 0.003}, {"tiny": 0.003, "big": 0.2}, {f"m{i}": i + 0.1 for i in range(12)}]
+)
+def test_scatter_of_no_point_of_zero_time_of_wide_ranges_and_of_more_models_than_colours(
+    tmp_path: Path, models_s: dict[str, float]
+) -> None:
     rows = [
         ScatterRow(model=model, scheduler="search", simulated_s=s, measured_s=s * 1.1, low_s=s, high_s=s * 1.2)
         for model, s in models_s.items()

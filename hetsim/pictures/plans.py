@@ -6,12 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from hetsim.pictures import style
+
+_BANDS = {0.10: "#F1F1F1", 0.05: "#DFDFDF"}
+"""Shades of how far off a simulated time is, as a fraction; the widest comes first, as it lies behind."""
+_BEHIND: dict[str, Any] = {"linewidth": 0, "zorder": 0.5}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,10 +170,11 @@ def _line_handle(line: Baseline, colour: str, dashes: tuple[float, tuple[float, 
 
 
 def draw_scatter(rows: Sequence[ScatterRow], path: Path, *, title: str) -> None:
-    """Draw measured over simulated time, one point for each plan, with bands of 5 and 10 %, as a PNG.
+    """Draw measured over simulated time, one point for each plan, and below it the error of each, as a PNG.
 
-    A colour stands for a model, a marker for a scheduler. Both axes are logarithmic where times differ by more than
-    a factor of 10.
+    A colour stands for a model, a marker for a scheduler; where there are more models than colours, markers of those
+    that come later are hollow. Bands are of 5 and 10 %. Axes of times are logarithmic where these differ by more than a
+    factor of 10.
 
     Raises:
         OSError: If the file cannot be written.
@@ -176,12 +182,13 @@ def draw_scatter(rows: Sequence[ScatterRow], path: Path, *, title: str) -> None:
     models = list(dict.fromkeys(row.model for row in rows))
     schedulers = list(dict.fromkeys(row.scheduler for row in rows))
     legend_in = 0.65 + max((style.text_width_in(name, style.SMALL_PT) for name in (*models, *schedulers)), default=0.4)
-    side_in, left_in, bottom_in = 5.6, 0.75, 0.62
-    width_in, height_in = left_in + side_in + 0.15 + max(legend_in, 1.5), bottom_in + side_in + 0.75
+    side_in, errors_in, between_in, left_in, bottom_in = 5.6, 1.7, 0.2, 0.75, 0.62
+    above_in = bottom_in + errors_in + between_in
+    width_in, height_in = left_in + side_in + 0.15 + max(legend_in, 1.5), above_in + side_in + 0.75
     figure = style.new_figure(width_in, height_in)
     style.title_figure(figure, title, left_in=left_in, subtitle=_agreement(rows))
-    axes = figure.add_axes((left_in / width_in, bottom_in / height_in, side_in / width_in, side_in / height_in))
-    style.style_axes(axes)
+    axes = figure.add_axes((left_in / width_in, above_in / height_in, side_in / width_in, side_in / height_in))
+    errors = figure.add_axes((left_in / width_in, bottom_in / height_in, side_in / width_in, errors_in / height_in))
     times_s = [time_s for row in rows for time_s in (row.simulated_s, row.low_s, row.high_s, row.measured_s)]
     positive_ms = [time_s * 1e3 for time_s in times_s if time_s > 0] or [0.1, 1.0]
     logarithmic = max(positive_ms) > 10 * min(positive_ms)
@@ -189,39 +196,54 @@ def draw_scatter(rows: Sequence[ScatterRow], path: Path, *, title: str) -> None:
     margin = (high - low) * 0.12 + high * 0.05
     low, high = (low * 0.8, high * 1.25) if logarithmic else (max(low - margin, 0.0), high + margin)
     line = [low, high]
-    for width, shade in ((0.10, "#F1F1F1"), (0.05, "#DFDFDF")):
-        below, above = [x * (1 - width) for x in line], [x * (1 + width) for x in line]
-        axes.fill_between(line, below, above, color=shade, linewidth=0, zorder=0.5)
-    axes.plot(line, line, color=style.MUTED, linewidth=1.0, zorder=1)
-    for row in rows:
-        axes.errorbar(
-            row.simulated_s * 1e3,
-            row.measured_s * 1e3,
-            yerr=[[max(row.measured_s - row.low_s, 0) * 1e3], [max(row.high_s - row.measured_s, 0) * 1e3]],
-            marker=style.MARKERS[schedulers.index(row.scheduler) % len(style.MARKERS)],
-            color=style.colour(models.index(row.model)),
-            markersize=7.5,
-            markeredgecolor="white",
-            markeredgewidth=0.7,
-            elinewidth=1.0,
-            linestyle="",
-            zorder=3,
+    style.style_axes(axes)
+    style.style_axes(errors)
+    for width, shade in _BANDS.items():
+        axes.fill_between(
+            line, [x * (1 - width) for x in line], [x * (1 + width) for x in line], color=shade, **_BEHIND
         )
+        errors.fill_between(line, -100 * width, 100 * width, color=shade, **_BEHIND)
+    axes.plot(line, line, color=style.MUTED, linewidth=1.0, zorder=1)
+    errors.axhline(0.0, color=style.MUTED, linewidth=1.0, zorder=1)
+    for row in rows:
+        index = models.index(row.model)
+        look = {
+            "marker": style.MARKERS[schedulers.index(row.scheduler) % len(style.MARKERS)],
+            "color": style.colour(index),
+            "elinewidth": 1.0,
+            "linestyle": "",
+            "zorder": 3,
+            **_marker_fill(index),
+        }
+        below_ms, above_ms = (
+            max(gap_s, 0.0) * 1e3 for gap_s in (row.measured_s - row.low_s, row.high_s - row.measured_s)
+        )
+        axes.errorbar(
+            row.simulated_s * 1e3, row.measured_s * 1e3, yerr=[[below_ms], [above_ms]], markersize=7.5, **look
+        )
+        if row.measured_s > 0:
+            errors.errorbar(row.simulated_s * 1e3, 100 * (row.simulated_s / row.measured_s - 1), markersize=5.0, **look)
     if logarithmic:
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        for axis in (axes.xaxis, axes.yaxis):
+        axes.set(xscale="log", yscale="log")
+        errors.set(xscale="log")
+    for axis in (axes.xaxis, axes.yaxis, errors.xaxis):
+        if logarithmic:
             style.log_axis(axis, low, high)
-    else:
-        for axis in (axes.xaxis, axes.yaxis):
+        else:
             axis.set_major_locator(MaxNLocator(7))
-    axes.set_xlim(low, high)
-    axes.set_ylim(low, high)
-    axes.set_xlabel("Simulated (ms)", size=style.TEXT_PT, color=style.INK)
-    axes.set_ylabel("Measured, median (ms)", size=style.TEXT_PT, color=style.INK)
+    axes.set(xlim=(low, high), ylim=(low, high))
+    reach = max(11.0, *(abs(bound) for bound in errors.get_ylim()))
+    errors.set(xlim=(low, high), ylim=(-reach, reach))
+    axes.tick_params(labelbottom=False)
+    for axis, words in (
+        (errors.xaxis, "Simulated (ms)"),
+        (errors.yaxis, "Simulated off by (%)"),
+        (axes.yaxis, "Measured, median (ms)"),
+    ):
+        axis.set_label_text(words, size=style.TEXT_PT, color=style.INK)
     handles = [_heading("Model")]
     handles += [
-        Line2D([], [], marker="o", linestyle="", color=style.colour(i), label=style.plain(name))
+        Line2D([], [], marker="o", linestyle="", color=style.colour(i), label=style.plain(name), **_marker_fill(i))
         for i, name in enumerate(models)
     ]
     handles += [_heading(""), _heading("Scheduler")]
@@ -236,14 +258,20 @@ def draw_scatter(rows: Sequence[ScatterRow], path: Path, *, title: str) -> None:
         )
         for i, name in enumerate(schedulers)
     ]
+    handles += [_heading(""), Line2D([], [], color=style.MUTED, linewidth=1.0, label="equal")]
     handles += [
-        _heading(""),
-        Line2D([], [], color=style.MUTED, linewidth=1.0, label="equal"),
-        Patch(facecolor="#DFDFDF", label="\N{PLUS-MINUS SIGN}5 %"),
-        Patch(facecolor="#F1F1F1", label="\N{PLUS-MINUS SIGN}10 %"),
+        Patch(facecolor=shade, label=f"\N{PLUS-MINUS SIGN}{width * 100:.0f} %")
+        for width, shade in sorted(_BANDS.items())
     ]
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=style.SMALL_PT)
     style.save_figure(figure, path)
+
+
+def _marker_fill(index: int) -> dict[str, Any]:
+    """How the markers of the model of that index are filled: with its colour, or not where colours begin again."""
+    if index < len(style.PALETTE):
+        return {"markeredgecolor": "white", "markeredgewidth": 0.7}
+    return {"markerfacecolor": "white", "markeredgecolor": style.colour(index), "markeredgewidth": 1.3}
 
 
 def _heading(words: str) -> Line2D | Patch:
