@@ -6,8 +6,9 @@ operator takes alone, and sums: neither what fusing saves nor that devices can r
 
 On a chain the least sum of operator and transfer times is found exactly, by a Viterbi pass over (operator, device).
 MOSAIC slices chains; our extension to branching graphs sweeps over the branches in topological order, solving each
-exactly given the devices of the neighbours that are known, until a sweep lowers the sum no further. From the second
-sweep on it can only fall.
+exactly given the devices of the neighbours that are known, until a sweep changes nothing. From the second sweep on the
+sum can only fall; one that leaves it as it is may still move operators to devices that cost as much and come first, next
+to which others do better.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from hetsim.plan import Plan
 from hetsim.problem import Problem
 from scheduler.segments import plan_from_labels
 
-MAX_SWEEPS = 20
+MAX_SWEEPS = 21
 
 
 def individual(problem: Problem) -> Plan:
@@ -29,15 +30,11 @@ def individual(problem: Problem) -> Plan:
     """
     device_of: dict[str, str] = {}
     parts = branches(problem.graph)
-    for branch in parts:
-        device_of.update(_place_branch(problem, branch, device_of))
-    total_s = sum_s(problem, device_of)
     for _ in range(MAX_SWEEPS):
-        before_s = total_s
+        before = dict(device_of)
         for branch in parts:
             device_of.update(_place_branch(problem, branch, device_of))
-        total_s = sum_s(problem, device_of)
-        if not total_s < before_s:
+        if device_of == before:
             break
     return plan_from_labels(problem, "individual", device_of, connected=True)
 

@@ -181,6 +181,17 @@ def test_individual_cannot_be_bettered_by_moving_one_operator(problem: Problem) 
             assert least_s <= sum_s(problem, {**device_of, op.name: device}) + 1e-9
 
 
+def test_individual_sweeps_on_where_operators_moved_though_the_sum_stayed() -> None:
+    graph = graph_of({"a": (), "b": ("a",), "c": ("a", "b")})
+    costs_s: Costs = {
+        "a": {"cpu": 0.5, "npu0": 2.0, "npu1": 0.0},
+        "b": {"cpu": 1.0, "npu0": 1.5, "npu1": 1.0},
+        "c": {"cpu": 2.0, "npu0": 2.0},
+    }
+    plan = individual(problem_of(graph, costs_s, platform_of("cpu", "npu0", "npu1", setup_s=1.0)))
+    assert {segment.device for segment in plan.segments} == {"cpu"}  # 3.5 s; with `a` on npu1 it is 5
+
+
 def test_partition_tuner_uses_a_group_where_it_beats_the_sum_of_its_members() -> None:
     graph = graph_of({"a": (), "b": ("a",), "c": ("b",)})
     costs_s = {op: {"cpu": 1.0, "npu": 1.25} for op in "abc"}
