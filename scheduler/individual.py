@@ -7,8 +7,8 @@ operator takes alone, and sums: neither what fusing saves nor that devices can r
 On a chain the least sum of operator and transfer times is found exactly, by a Viterbi pass over (operator, device).
 MOSAIC slices chains; our extension to branching graphs sweeps over the branches in topological order, solving each
 exactly given the devices of the neighbours that are known, until a sweep changes nothing. From the second sweep on the
-sum can only fall; one that leaves it as it is may still move operators to devices that cost as much and come first, next
-to which others do better.
+sum can only fall; one that leaves it as it is may still move operators to devices that cost as much and come first,
+next to which others do better.
 """
 
 from __future__ import annotations
