@@ -41,6 +41,14 @@ def test_a_plan_that_wins_some_turns_ties(faster_turns: int, tie: bool) -> None:
     assert ties_with(other, fast) is tie
 
 
+@pytest.mark.parametrize("num_turns", [1, 2, 5])
+def test_few_turns_tie_unless_all_are_slower(num_turns: int) -> None:
+    fast = execution(*[1.0] * num_turns)
+    assert not ties_with(execution(*[1.01] * num_turns), fast)
+    assert ties_with(execution(*[1.5] * (num_turns - 1), 1.0), fast)
+    assert ties_with(execution(*[1.5] * (num_turns - 1), 0.99), fast)
+
+
 def test_turns_far_apart_count_for_more_than_turns_close_by() -> None:
     # A sign test sees 7 of 10 turns slower, both times.
     fast = execution(*[1.0] * 10)
