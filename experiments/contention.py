@@ -22,22 +22,22 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from experiments.profiles import calibrated, profiled
-from experiments.records import Record, Settings, fill, model_names, read_rows
-from hetsim.costs import make_problem
-from hetsim.errors import ProblemError
-from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
-from hetsim.model import Model
-from hetsim.pictures import Bar, Group, draw_bars
-from hetsim.problem import Latency, Problem
-from hetsim.profile import Profile
-from hetsim.simulate import simulate
-from hetsim.statistics import summarize
-from hetsim.traffic import touched_bytes, traffic_function
-from runtime.corun import SideBySide, profile_traffic, run_side_by_side
-from runtime.profiler import Effort
-from tuner.exits import run_to_exit
-from tuner.progress import OnScreen, Stages
+from experiments.shared.profiles import calibrated, profiled
+from experiments.shared.records import Record, Settings, fill, model_names, read_rows
+from hetsim.analysis.plots.bars import Bar, Group, draw_bars
+from hetsim.core.errors import ProblemError
+from hetsim.core.platform import DEFAULT_PLATFORM, Platform, load_platform
+from hetsim.core.problem import Latency, Problem
+from hetsim.core.statistics import summarize
+from hetsim.costs.profile import Profile
+from hetsim.costs.segment_costs import make_problem
+from hetsim.costs.traffic import touched_bytes, traffic_function
+from hetsim.models.onnx_import import Model
+from hetsim.runtime.measure.corun import SideBySide, profile_traffic, run_side_by_side
+from hetsim.runtime.measure.profiler import Effort
+from hetsim.sim.simulate import simulate
+from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.progress import OnScreen, Stages
 
 COMMAND = "python -m experiments.contention"
 

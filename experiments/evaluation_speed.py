@@ -22,15 +22,15 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from experiments.records import Settings, write_rows, write_sidecar
-from hetsim.compiled import CompiledSimulator
-from hetsim.errors import HetsimError
-from hetsim.pictures import SpeedRow, draw_speeds
-from hetsim.plan import Segment
-from hetsim.random_graphs import layered_problem
-from hetsim.simulate import Queues, Simulator
-from hetsim.statistics import summarize
-from tuner.exits import run_to_exit
+from experiments.shared.random_graphs import layered_problem
+from experiments.shared.records import Settings, write_rows, write_sidecar
+from hetsim.analysis.plots.speeds import SpeedRow, draw_speeds
+from hetsim.core.errors import HetsimError
+from hetsim.core.plan import Segment
+from hetsim.core.statistics import summarize
+from hetsim.sim.compiled import CompiledSimulator
+from hetsim.sim.simulate import Queues, Simulator
+from hetsim.tuner.cli.exits import run_to_exit
 
 COMMAND = "python -m experiments.evaluation_speed"
 SIZES = "20,50,100,200,500,1000"

@@ -23,21 +23,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.board_assumptions import ASSUMPTIONS
-from experiments.published import PUBLISHED
-from experiments.records import Record, Settings, fill, model_names, read_rows
-from hetsim.costs import make_problem
-from hetsim.machine.platform import load_platform
-from hetsim.model import Model
-from hetsim.pictures import Bar, Group, draw_bars
-from hetsim.plan import Plan
-from hetsim.problem import Problem
-from hetsim.simulate import makespan_s
-from scheduler.registry import make_plan
-from scheduler.segments import plan_from_labels
-from scheduler.type_based import HEAVY_KINDS
-from tuner.exits import run_to_exit
-from tuner.progress import OnScreen, Silent, Stages
+from experiments.shared.board_assumptions import ASSUMPTIONS
+from experiments.shared.published import PUBLISHED
+from experiments.shared.records import Record, Settings, fill, model_names, read_rows
+from hetsim.analysis.plots.bars import Bar, Group, draw_bars
+from hetsim.core.plan import Plan
+from hetsim.core.platform import load_platform
+from hetsim.core.problem import Problem
+from hetsim.costs.segment_costs import make_problem
+from hetsim.models.onnx_import import Model
+from hetsim.scheduler.baselines.type_based import HEAVY_KINDS
+from hetsim.scheduler.registry import make_plan
+from hetsim.scheduler.segments import plan_from_labels
+from hetsim.sim.simulate import makespan_s
+from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.progress import OnScreen, Silent, Stages
 
 COMMAND = "python -m experiments.paper_board"
 NAME = "paper_board"

@@ -1,7 +1,7 @@
 """Question: what does the runtime cost beside the engine itself?
 
 Each model runs whole on each device, as a plan of one segment and by the engine called directly in a process of its
-own on the same core (:mod:`experiments.direct_engine`), in turns. The ratio is taken turn by turn, so that drift of
+own on the same core (:mod:`experiments.shared.direct_engine`), in turns. The ratio is taken turn by turn, so that drift of
 the machine hits both sides alike. ``runtime_overhead.csv`` has a line for each model and device.
 """
 
@@ -23,16 +23,16 @@ import onnx
 import typer
 from rich.console import Console
 
-from experiments.direct_engine import CALLS
-from experiments.records import Record, Settings, model_label, model_names
-from hetsim.errors import PlatformError
-from hetsim.machine.platform import DEFAULT_PLATFORM, Device, Platform, load_platform
-from hetsim.model import Model, load_model, random_inputs
-from hetsim.plan import whole_plan
-from hetsim.statistics import summarize
-from runtime import Runtime
-from tuner.exits import run_to_exit
-from tuner.progress import OnScreen, Stages
+from experiments.shared.direct_engine import CALLS
+from experiments.shared.records import Record, Settings, model_label, model_names
+from hetsim.core.errors import PlatformError
+from hetsim.core.plan import whole_plan
+from hetsim.core.platform import DEFAULT_PLATFORM, Device, Platform, load_platform
+from hetsim.core.statistics import summarize
+from hetsim.models.onnx_import import Model, load_model, random_inputs
+from hetsim.runtime import Runtime
+from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.progress import OnScreen, Stages
 
 COMMAND = "python -m experiments.runtime_overhead"
 _RUNS_PER_TURN = 3
@@ -131,7 +131,7 @@ class DirectEngine:
                 f"device {device.name!r} cannot be compared: only {', '.join(CALLS)} in f32, pinned to one core, "
                 "are called directly here"
             )
-        command = ["experiments.direct_engine", device.backend, model_path, inputs_path, device.cores[0]]
+        command = ["experiments.shared.direct_engine", device.backend, model_path, inputs_path, device.cores[0]]
         self._process = subprocess.Popen(
             [sys.executable, "-m", *map(str, command)],
             cwd=Path(__file__).parents[1],

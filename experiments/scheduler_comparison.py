@@ -1,9 +1,9 @@
 """Question: how good are the schedulers, and how long do they plan?
 
 Every scheduler plans networks of the zoo, and random layered graphs of growing size
-(:func:`hetsim.random_graphs.layered_problem`). A network's costs come from a profile where the folder of profiles has
+(:func:`experiments.shared.random_graphs.layered_problem`). A network's costs come from a profile where the folder of profiles has
 one (``MODEL/profile.jsonl`` beside ``platform.toml``, as other experiments leave them), else from
-:mod:`experiments.synthetic_costs`; the column ``costs`` says which. Schedulers that take too long are left out beyond
+:mod:`experiments.shared.synthetic_costs`; the column ``costs`` says which. Schedulers that take too long are left out beyond
 the sizes in ``LARGEST``, which is said, and seen in the CSV by their absence. ``--schedulers`` names others, among them
 the referees: ``cp_sat`` gets HEFT's plan as a hint. Numba compiles, or loads what it did, before anything is timed.
 
@@ -23,22 +23,23 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from experiments.records import Record, Settings, model_label, model_names, read_rows
-from experiments.synthetic_costs import synthetic_problem
-from hetsim.costs import make_problem
-from hetsim.errors import PlanError, ProblemError
-from hetsim.machine.platform import load_platform
-from hetsim.model import load_model, zoo_names
-from hetsim.pictures import Planned, draw_schedulers
-from hetsim.problem import Problem
-from hetsim.profile import load_profile
-from hetsim.random_graphs import layered_problem
-from scheduler.cp_sat import NUM_WORKERS, cp_sat
-from scheduler.heft import heft
-from scheduler.registry import Effort, algorithm_names, scheduler_names, solve
-from scheduler.solution import ROUNDING, Solution
-from tuner.exits import run_to_exit
-from tuner.progress import OnScreen, Silent, Stages
+from experiments.shared.random_graphs import layered_problem
+from experiments.shared.records import Record, Settings, model_label, model_names, read_rows
+from experiments.shared.synthetic_costs import synthetic_problem
+from hetsim.analysis.plots.schedulers import Planned, draw_schedulers
+from hetsim.core.errors import PlanError, ProblemError
+from hetsim.core.platform import load_platform
+from hetsim.core.problem import Problem
+from hetsim.costs.profile import load_profile
+from hetsim.costs.segment_costs import make_problem
+from hetsim.models.onnx_import import load_model
+from hetsim.models.zoo import zoo_names
+from hetsim.scheduler.exact.cp_sat import NUM_WORKERS, cp_sat
+from hetsim.scheduler.list_scheduling.heft import heft
+from hetsim.scheduler.registry import Effort, algorithm_names, scheduler_names, solve
+from hetsim.scheduler.solution import ROUNDING, Solution
+from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.progress import OnScreen, Silent, Stages
 
 COMMAND = "python -m experiments.scheduler_comparison"
 NAME = "scheduler_comparison"

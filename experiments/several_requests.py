@@ -20,29 +20,29 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from experiments.profiles import calibrated, profiled
-from experiments.records import Record, Settings, fill, model_names, read_rows
-from hetsim.costs import make_problem, plan_problem
-from hetsim.load import Load
-from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
-from hetsim.model import Model, random_inputs
-from hetsim.noise import measured_noise
-from hetsim.pictures import Bar, Group, draw_bars
-from hetsim.plan import Plan
-from hetsim.problem import Problem
-from hetsim.profile import ProfileFile
-from hetsim.simulate import simulate
-from hetsim.steady import STEADY
-from hetsim.timeline import Timeline
-from runtime import Inference, Runtime, Session
-from runtime.backends.protocol import Array
-from runtime.profiler import Effort, warm_up
-from runtime.profiler import record as record_walks
-from runtime.serving import serve
-from runtime.yardstick import Steadiness
-from scheduler.registry import make_plan
-from tuner.exits import run_to_exit
-from tuner.progress import OnScreen, Stages
+from experiments.shared.profiles import calibrated, profiled
+from experiments.shared.records import Record, Settings, fill, model_names, read_rows
+from hetsim.analysis.plots.bars import Bar, Group, draw_bars
+from hetsim.core.load import Load
+from hetsim.core.plan import Plan
+from hetsim.core.platform import DEFAULT_PLATFORM, Platform, load_platform
+from hetsim.core.problem import Problem
+from hetsim.core.timeline import Timeline
+from hetsim.costs.fitting.interference import STEADY
+from hetsim.costs.noise import measured_noise
+from hetsim.costs.profile import ProfileFile
+from hetsim.costs.segment_costs import make_problem, plan_problem
+from hetsim.models.onnx_import import Model, random_inputs
+from hetsim.runtime import Inference, Runtime, Session
+from hetsim.runtime.backends.protocol import Array
+from hetsim.runtime.measure.profiler import Effort, warm_up
+from hetsim.runtime.measure.profiler import record as record_walks
+from hetsim.runtime.serving import serve
+from hetsim.runtime.worker.speed_probe import Steadiness
+from hetsim.scheduler.registry import make_plan
+from hetsim.sim.simulate import simulate
+from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.progress import OnScreen, Stages
 
 COMMAND = "python -m experiments.several_requests"
 FIGURES = ("throughput_per_s", "p50_s", "p99_s")

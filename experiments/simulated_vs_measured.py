@@ -27,26 +27,26 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from experiments.profiles import calibrated, profiled, tuning_settings
-from experiments.records import Record, Settings, fill, model_label, model_names, read_rows, write_rows
-from hetsim.costs import make_problem, plan_problem
-from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
-from hetsim.model import Model
-from hetsim.noise import core_noise
-from hetsim.pictures import ScatterRow, draw_scatter
-from hetsim.plan import Plan, Segment
-from hetsim.problem import Problem
-from hetsim.profile import Profile
-from hetsim.simulate import DurationFunction, simulate
-from hetsim.statistics import kendall_interval, kendall_tau
-from runtime import RefusedError, Runtime
-from runtime.profiler import Effort, cover_plan, covers
-from scheduler.random_plans import RANDOM, random_plans
-from tuner.exits import run_to_exit
-from tuner.finals import SEARCH_ROUND, Pace, allowed_error, hold_finals
-from tuner.progress import OnScreen, Silent, Stages
-from tuner.truth import find_truth
-from tuner.tune import Options, plan_all
+from experiments.shared.profiles import calibrated, profiled, tuning_settings
+from experiments.shared.records import Record, Settings, fill, model_label, model_names, read_rows, write_rows
+from hetsim.analysis.plots.plans import ScatterRow, draw_scatter
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.platform import DEFAULT_PLATFORM, Platform, load_platform
+from hetsim.core.problem import Problem
+from hetsim.core.statistics import kendall_interval, kendall_tau
+from hetsim.costs.noise import core_noise
+from hetsim.costs.profile import Profile
+from hetsim.costs.segment_costs import make_problem, plan_problem
+from hetsim.models.onnx_import import Model
+from hetsim.runtime import RefusedError, Runtime
+from hetsim.runtime.measure.profiler import Effort, cover_plan, covers
+from hetsim.scheduler.random_plans import RANDOM, random_plans
+from hetsim.sim.simulate import DurationFunction, simulate
+from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.progress import OnScreen, Silent, Stages
+from hetsim.tuner.steps.final_measurement import SEARCH_ROUND, Pace, allowed_error, hold_finals
+from hetsim.tuner.steps.truth import find_truth
+from hetsim.tuner.tune import Options, plan_all
 
 COMMAND = "python -m experiments.simulated_vs_measured"
 

@@ -25,17 +25,18 @@ import psutil
 import typer
 from rich.console import Console
 
-from experiments.records import Settings, read_rows, write_rows, write_sidecar
-from experiments.soak_network import soak_network, soak_plan
-from hetsim.errors import HetsimError
-from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
-from hetsim.model import Model, evaluate, random_inputs
-from hetsim.pictures import Soaked, draw_soak
-from hetsim.statistics import theil_sen
-from runtime import Inference, Runtime, Session
-from runtime.backends.protocol import Array
-from tuner.exits import run_to_exit
-from tuner.progress import OnScreen, Stages
+from experiments.shared.records import Settings, read_rows, write_rows, write_sidecar
+from experiments.shared.soak_network import soak_network, soak_plan
+from hetsim.analysis.plots.soak import Soaked, draw_soak
+from hetsim.core.errors import HetsimError
+from hetsim.core.platform import DEFAULT_PLATFORM, Platform, load_platform
+from hetsim.core.statistics import theil_sen
+from hetsim.models.onnx_import import Model, random_inputs
+from hetsim.models.reference import evaluate
+from hetsim.runtime import Inference, Runtime, Session
+from hetsim.runtime.backends.protocol import Array
+from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.progress import OnScreen, Stages
 
 COMMAND = "python -m experiments.soak"
 NUM_INPUTS = 8

@@ -24,18 +24,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from experiments.profiles import calibrated, tuning_settings
-from experiments.published import PUBLISHED
-from experiments.records import Record, fill, model_label, model_names, read_rows, write_rows
-from hetsim.machine.platform import DEFAULT_PLATFORM, Platform, load_platform
-from hetsim.model import Model, zoo_names
-from hetsim.pictures import Bar, Group, draw_bars
-from runtime.profiler import Effort
-from tuner.exits import run_to_exit
-from tuner.finals import Pace
-from tuner.progress import OnScreen, Silent, Stages
-from tuner.report import Outcome
-from tuner.tune import BASELINES, Options, tune
+from experiments.shared.profiles import calibrated, tuning_settings
+from experiments.shared.published import PUBLISHED
+from experiments.shared.records import Record, fill, model_label, model_names, read_rows, write_rows
+from hetsim.analysis.plots.bars import Bar, Group, draw_bars
+from hetsim.core.platform import DEFAULT_PLATFORM, Platform, load_platform
+from hetsim.models.onnx_import import Model
+from hetsim.models.zoo import zoo_names
+from hetsim.runtime.measure.profiler import Effort
+from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.progress import OnScreen, Silent, Stages
+from hetsim.tuner.report.outcome import Outcome
+from hetsim.tuner.steps.final_measurement import Pace
+from hetsim.tuner.tune import BASELINES, Options, tune
 
 COMMAND = "python -m experiments.speedup"
 OURS, WHOLE, REFERENCE, SINGLE = "ours", "ours_without_splits", "reference:", "single:"

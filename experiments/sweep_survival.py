@@ -27,17 +27,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from experiments.records import write_rows, write_sidecar
-from hetsim.errors import SweepError
-from hetsim.machine.platform import Memory
-from hetsim.problem import Latency, Problem
-from hetsim.random_graphs import layered_problem
-from hetsim.simulate import makespan_s
-from scheduler.registry import make_plan
-from tuner.exits import run_to_exit
-from tuner.progress import OnScreen, Report, Silent, Stages
-from tuner.sweep import sweep
-from tuner.workers import on_dask
+from experiments.shared.random_graphs import layered_problem
+from experiments.shared.records import write_rows, write_sidecar
+from experiments.sweeps.sweep import sweep
+from experiments.sweeps.workers import on_dask
+from hetsim.core.errors import SweepError
+from hetsim.core.platform import Memory
+from hetsim.core.problem import Latency, Problem
+from hetsim.scheduler.registry import make_plan
+from hetsim.sim.simulate import makespan_s
+from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.progress import OnScreen, Report, Silent, Stages
 
 COMMAND = "python -m experiments.sweep_survival"
 NUM_OPS = 16

@@ -48,13 +48,13 @@ others; the NPU hands over in half a second:
 >>> [(span.device, span.start_s, span.end_s) for span in timeline.compute]
 [('cpu', 0.0, 3.0), ('npu', 0.0, 2.0), ('cpu', 3.0, 4.0)]
 
-The function :func:`simulate` shadows the module of its name as an attribute of this package; ``from hetsim.simulate
+The function :func:`simulate` shadows the module of its name as an attribute of this package; ``from hetsim.sim.simulate
 import ...`` still means the module. Pictures are left to ``hetsim.pictures``, as importing matplotlib takes long.
 """
 
-from hetsim.acted import acted_problem
-from hetsim.costs import make_problem, plan_problem
-from hetsim.errors import (
+from hetsim.analysis.emulated import acted_problem
+from hetsim.analysis.scenario import WhatIf, parse_what_if
+from hetsim.core.errors import (
     DeviceError,
     HetsimError,
     ModelError,
@@ -63,17 +63,20 @@ from hetsim.errors import (
     ProblemError,
     ProfileError,
 )
-from hetsim.load import Load
-from hetsim.machine.platform import Device, Host, Link, Memory, Platform, load_platform
-from hetsim.model import Graph, Model, Op, Tensor, evaluate, import_model, load_model, random_inputs, zoo_names
-from hetsim.plan import Plan, Segment, check_plan, load_plan, save_plan
-from hetsim.problem import Latency, LatencyFunction, Problem
-from hetsim.problem_file import load_problem, save_problem
-from hetsim.profile import Profile, ProfileFile, load_profile
-from hetsim.simulate import makespan_s, simulate
-from hetsim.timeline import Span, Timeline, check_timeline
-from hetsim.wfcommons import load_workflow
-from hetsim.what_if import WhatIf, parse_what_if
+from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.core.load import Load
+from hetsim.core.plan import Plan, Segment, check_plan, load_plan, save_plan
+from hetsim.core.platform import Device, Host, Link, Memory, Platform, load_platform
+from hetsim.core.problem import Latency, LatencyFunction, Problem
+from hetsim.core.timeline import Span, Timeline, check_timeline
+from hetsim.costs.profile import Profile, ProfileFile, load_profile
+from hetsim.costs.segment_costs import make_problem, plan_problem
+from hetsim.io.problem_file import load_problem, save_problem
+from hetsim.io.wfcommons import load_workflow
+from hetsim.models.onnx_import import Model, import_model, load_model, random_inputs
+from hetsim.models.reference import evaluate
+from hetsim.models.zoo import zoo_names
+from hetsim.sim.simulate import makespan_s, simulate
 
 __all__ = [
     "Device",

@@ -11,9 +11,9 @@ and what happened when.
 ...     result = session.run(random_inputs(model))
 """
 
-from runtime.devices import RefusedError, Runtime
-from runtime.inference import Inference
-from runtime.serving import Served, serve
-from runtime.session import Session
+from hetsim.runtime.devices import RefusedError, Runtime
+from hetsim.runtime.inference import Inference
+from hetsim.runtime.serving import Served, serve
+from hetsim.runtime.session import Session
 
 __all__ = ["Inference", "RefusedError", "Runtime", "Served", "Session", "serve"]

@@ -7,12 +7,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hetsim.errors import DeviceError
-from runtime.backends.protocol import Array
-from runtime.inference import Inference
+from hetsim.core.errors import DeviceError
+from hetsim.runtime.backends.protocol import Array
+from hetsim.runtime.inference import Inference
 
 if TYPE_CHECKING:
-    from runtime.session import Session
+    from hetsim.runtime.session import Session
 
 Answer = asyncio.Future[Inference]
 

@@ -16,20 +16,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hetsim.errors import DeviceError, PlatformError
-from hetsim.machine.fingerprint import available_cores
-from hetsim.machine.platform import Device, Platform
-from hetsim.model import Model
-from hetsim.plan import Plan, check_plan, planned_model
-from runtime.arena import ABORTED, Arena, plan_layout
-from runtime.emulation import EMULATED, Emulation
-from runtime.extract import SegmentStore
-from runtime.kept import MODEL_PRECISION
-from runtime.process import Worker, start_worker
-from runtime.program import Program, build_programs
-from runtime.session import Session
-from runtime.settings import Settings
-from runtime.yardstick import Steadiness
+from hetsim.core.errors import DeviceError, PlatformError
+from hetsim.core.plan import Plan, check_plan, planned_model
+from hetsim.core.platform import Device, Platform
+from hetsim.models.onnx_import import Model
+from hetsim.models.segment_files import SegmentStore
+from hetsim.runtime.emulation import EMULATED, Emulation
+from hetsim.runtime.machine.fingerprint import available_cores
+from hetsim.runtime.session import Session
+from hetsim.runtime.worker.arena import ABORTED, Arena, plan_layout
+from hetsim.runtime.worker.device_local import MODEL_PRECISION
+from hetsim.runtime.worker.process import Worker, start_worker
+from hetsim.runtime.worker.program import Program, build_programs
+from hetsim.runtime.worker.settings import Settings
+from hetsim.runtime.worker.speed_probe import Steadiness
 
 START_TIMEOUT_S = 60.0
 EXIT_TIMEOUT_S = 2.0
@@ -56,7 +56,7 @@ class Runtime:
         stall_s: A request that takes longer than this is given up, and the process that holds it up is ended; a
             message that nobody answers is given up likewise.
         slow_s: The least that a segment is given whose runs a session has seen; it is given up when it takes longer
-            than this and than fifty times the longest of them (:mod:`runtime.patience`).
+            than this and than fifty times the longest of them (:mod:`hetsim.runtime.hang_detector`).
 
     Raises:
         PlatformError: If an engine or core that the platform names is not here.

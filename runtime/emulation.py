@@ -18,14 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from hetsim.errors import DeviceError, ModelError, PlatformError
-from hetsim.machine.fingerprint import available_cores
-from hetsim.machine.platform import Platform
-from hetsim.model import Model, evaluate
-from hetsim.plan import Dataflow, Step
-from hetsim.problem import Problem
-from runtime.backends.emulated import write_segment
-from runtime.backends.protocol import Array
+from hetsim.core.errors import DeviceError, ModelError, PlatformError
+from hetsim.core.plan import Dataflow, Step
+from hetsim.core.platform import Platform
+from hetsim.core.problem import Problem
+from hetsim.models.onnx_import import Model
+from hetsim.models.reference import evaluate
+from hetsim.runtime.backends.emulated import write_segment
+from hetsim.runtime.backends.protocol import Array
+from hetsim.runtime.machine.fingerprint import available_cores
 
 EMULATED = "emulated"
 """The backend of emulated devices."""
@@ -57,7 +58,7 @@ class Emulation:
     Attributes:
         model: The model, rewritten as the plans to load rest on it.
         devices: Names of the emulated devices.
-        problem: How long segments take on them, and what the links are (:mod:`hetsim.acted`).
+        problem: How long segments take on them, and what the links are (:mod:`hetsim.analysis.emulated`).
         inputs: The model's inputs by tensor: what emulated devices hand out is right for these alone.
         links: Links that are acted out although no end of them is an emulated device.
     """

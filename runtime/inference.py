@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from hetsim.plan import Dataflow
-from hetsim.timeline import Span, Timeline
-from runtime.backends.protocol import Array
+from hetsim.core.plan import Dataflow
+from hetsim.core.timeline import Span, Timeline
+from hetsim.runtime.backends.protocol import Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Inference:
         yardsticks_s: By device of a serial walk, what its yardstick took right after its part, in seconds; emulated
             devices have none.
         fetches_s: By device of a serial walk on several, what it took afterwards to read a block that another device
-            had just written, in seconds (:mod:`runtime.fetch`).
+            had just written, in seconds (:mod:`hetsim.runtime.worker.transfer_probe`).
     """
 
     outputs: Mapping[str, Array]

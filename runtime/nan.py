@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hetsim.errors import DeviceError
-from hetsim.model import Model, evaluate
-from hetsim.plan import Plan
-from runtime.backends.protocol import Array
-from runtime.emulation import Emulation
-from runtime.inference import Inference
+from hetsim.core.errors import DeviceError
+from hetsim.core.plan import Plan
+from hetsim.models.onnx_import import Model
+from hetsim.models.reference import evaluate
+from hetsim.runtime.backends.protocol import Array
+from hetsim.runtime.emulation import Emulation
+from hetsim.runtime.inference import Inference
 
 if TYPE_CHECKING:
-    from runtime.devices import Runtime
+    from hetsim.runtime.devices import Runtime
 
 
 def check_numbers(

@@ -1,4 +1,4 @@
-"""Serve a load: many requests, one after another or several in flight, as :mod:`hetsim.simulate` simulates it."""
+"""Serve a load: many requests, one after another or several in flight, as :mod:`hetsim.sim.simulate` simulates it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hetsim.load import Load
-from hetsim.timeline import Timeline
-from runtime.backends.protocol import Array
-from runtime.inference import Inference
-from runtime.session import Session
+from hetsim.core.load import Load
+from hetsim.core.timeline import Timeline
+from hetsim.runtime.backends.protocol import Array
+from hetsim.runtime.inference import Inference
+from hetsim.runtime.session import Session
 
 _LONG_S = 1.0
 _NEAR_S = 2e-3  # waiting for workers rounds up to milliseconds, so the last ones before a request is due are slept

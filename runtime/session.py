@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from hetsim.errors import DeviceError, ModelError
-from hetsim.model import Tensor
-from hetsim.plan import Dataflow
-from runtime.arena import ABORTED, SUBMITTED, Arena
-from runtime.awaiting import Awaiting
-from runtime.backends.protocol import Array
-from runtime.emulation import Emulation
-from runtime.inference import Inference
-from runtime.patience import Patience, Run
+from hetsim.core.errors import DeviceError, ModelError
+from hetsim.core.graph import Tensor
+from hetsim.core.plan import Dataflow
+from hetsim.runtime.awaiting import Awaiting
+from hetsim.runtime.backends.protocol import Array
+from hetsim.runtime.emulation import Emulation
+from hetsim.runtime.hang_detector import Patience, Run
+from hetsim.runtime.inference import Inference
+from hetsim.runtime.worker.arena import ABORTED, SUBMITTED, Arena
 
 if TYPE_CHECKING:
-    from runtime.devices import Runtime
+    from hetsim.runtime.devices import Runtime
 
 _LOOK_S = 0.25  # how often a caller who waits looks for workers that are stuck
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hetsim.machine.platform import Platform
-from hetsim.model import Model
-from hetsim.plan import Plan, whole_plan
-from runtime.devices import Runtime
-from runtime.session import Session
+from hetsim.core.plan import Plan, whole_plan
+from hetsim.core.platform import Platform
+from hetsim.models.onnx_import import Model
+from hetsim.runtime.devices import Runtime
+from hetsim.runtime.session import Session
 
 
 def standby_plan(model: Model, device: str) -> Plan:

@@ -34,8 +34,8 @@ exact: 2.0 s
 search: 2.0 s
 """
 
-from scheduler.effort import Effort, Progress
-from scheduler.registry import make_plan, scheduler_names, solve
-from scheduler.solution import Solution
+from hetsim.scheduler.effort import Effort, Progress
+from hetsim.scheduler.registry import make_plan, scheduler_names, solve
+from hetsim.scheduler.solution import Solution
 
 __all__ = ["Effort", "Progress", "Solution", "make_plan", "scheduler_names", "solve"]

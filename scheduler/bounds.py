@@ -33,9 +33,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hetsim.model.structure import blocks
-from hetsim.plan import Segment
-from hetsim.problem import Problem
+from hetsim.core.plan import Segment
+from hetsim.core.problem import Problem
+from hetsim.models.structure import blocks
 
 Floats = npt.NDArray[np.float64]
 

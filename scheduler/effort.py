@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from hetsim.errors import PlanError
+from hetsim.core.errors import PlanError
 
 
 class Progress(Protocol):

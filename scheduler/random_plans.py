@@ -10,10 +10,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from hetsim.model.structure import Parts, blocks, branch_levels, branches, fused_chains, runs
-from hetsim.plan import Plan
-from hetsim.problem import Problem
-from scheduler.segments import plan_from_labels
+from hetsim.core.plan import Plan
+from hetsim.core.problem import Problem
+from hetsim.models.structure import Parts, blocks, branch_levels, branches, fused_chains, runs
+from hetsim.scheduler.segments import plan_from_labels
 
 RANDOM = "random:"
 """What names of random plans start with."""

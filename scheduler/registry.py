@@ -6,25 +6,25 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hetsim.errors import PlanError
-from hetsim.plan import Plan
-from hetsim.problem import Problem
-from hetsim.simulate import makespan_s
-from scheduler.bounds import lower_bound
-from scheduler.cp_sat import cp_sat
-from scheduler.cpop import cpop
-from scheduler.effort import Effort, Progress
-from scheduler.exact import exact, space_of
-from scheduler.genetic import genetic
-from scheduler.heft import heft
-from scheduler.individual import individual
-from scheduler.ios import ios
-from scheduler.partition_tuner import partition_tuner
-from scheduler.peft import peft
-from scheduler.search import search
-from scheduler.single_device import single_device, whole_model_devices
-from scheduler.solution import Solution
-from scheduler.type_based import type_based
+from hetsim.core.errors import PlanError
+from hetsim.core.plan import Plan
+from hetsim.core.problem import Problem
+from hetsim.scheduler.baselines.individual import individual
+from hetsim.scheduler.baselines.partition_tuner import partition_tuner
+from hetsim.scheduler.baselines.single_device import single_device, whole_model_devices
+from hetsim.scheduler.baselines.type_based import type_based
+from hetsim.scheduler.bounds import lower_bound
+from hetsim.scheduler.effort import Effort, Progress
+from hetsim.scheduler.exact.cp_sat import cp_sat
+from hetsim.scheduler.exact.exact import exact, space_of
+from hetsim.scheduler.list_scheduling.cpop import cpop
+from hetsim.scheduler.list_scheduling.genetic import genetic
+from hetsim.scheduler.list_scheduling.heft import heft
+from hetsim.scheduler.list_scheduling.ios import ios
+from hetsim.scheduler.list_scheduling.peft import peft
+from hetsim.scheduler.search.search import search
+from hetsim.scheduler.solution import Solution
+from hetsim.sim.simulate import makespan_s
 
 __all__ = ["REFEREES", "SINGLE", "Effort", "algorithm_names", "make_plan", "scheduler_names", "solve"]
 
@@ -70,7 +70,7 @@ def solve(name: str, problem: Problem, effort: Effort | None = None) -> Solution
     """What the scheduler of that name makes of a problem, with a bound.
 
     The same arguments give the same plan, as long as no time limit and nobody stops it. Algorithms that know no bound
-    get the one of :mod:`scheduler.bounds`.
+    get the one of :mod:`hetsim.scheduler.bounds`.
 
     Args:
         name: One of :func:`scheduler_names`, referees included.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hetsim.plan import Plan
+from hetsim.core.plan import Plan
 
 ROUNDING = 1e-9
 """A gap up to this is rounding: bound and makespan add the same numbers in another order."""
@@ -16,7 +16,7 @@ class Solution:
 
     Attributes:
         plan: The plan.
-        makespan_s: What the plan takes by the model (:func:`hetsim.simulate.makespan_s`).
+        makespan_s: What the plan takes by the model (:func:`hetsim.sim.simulate.makespan_s`).
         bound_s: No plan in ``space`` is faster; at most ``makespan_s``.
         space: Which plans the bound speaks of, in words, such as ``"segments from 240 candidates"``.
         num_evaluations: Candidates evaluated; what one candidate is, the scheduler says.

@@ -12,12 +12,14 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from hetsim.errors import PlanError
-from hetsim.model import Model
-from hetsim.model.split import Axis, Split, can_split, check_split, rewrite
-from hetsim.model.split.rules import rule_for
-from hetsim.model.structure import CHEAP_KINDS, Parts, blocks
-from hetsim.plan import Plan, Segment
+from hetsim.core.errors import PlanError
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.split import Axis, Split
+from hetsim.models.onnx_import import Model
+from hetsim.models.split import rewrite
+from hetsim.models.split.rewrite import check_split
+from hetsim.models.split.rules import can_split, rule_for
+from hetsim.models.structure import CHEAP_KINDS, Parts, blocks
 
 _LANES = 16
 """Channels are dealt out in multiples of this where there are enough: engines compute that many at once."""

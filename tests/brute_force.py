@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hetsim.plan import Segment
-from hetsim.problem import Problem
-from hetsim.simulate import Simulator
+from hetsim.core.plan import Segment
+from hetsim.core.problem import Problem
+from hetsim.sim.simulate import Simulator
 
 Queues = tuple[tuple[Segment, ...], ...]
 

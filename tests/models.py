@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from hetsim.machine.platform import Device, Platform
-from hetsim.model import Model, import_model
-from hetsim.plan import Plan, Segment
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.platform import Device, Platform
+from hetsim.models.onnx_import import Model, import_model
 
 
 def fork_join(num_features: int = 8, num_rows: int = 4) -> Model:

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from hetsim.machine.platform import Device, Host, Link, Memory, Platform
-from hetsim.model.graph import Graph, Op, Tensor
-from hetsim.plan import Plan, Segment
-from hetsim.problem import Latency, Problem
+from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.platform import Device, Host, Link, Memory, Platform
+from hetsim.core.problem import Latency, Problem
 
 Costs = Mapping[str, Mapping[str, float]]
 """By operator, seconds by device; a device that cannot run the operator is absent."""

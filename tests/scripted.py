@@ -8,9 +8,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from hetsim.plan import resolve, whole_plan
-from runtime.inference import Inference
-from runtime.yardstick import Steadiness
+from hetsim.core.plan import resolve, whole_plan
+from hetsim.runtime.inference import Inference
+from hetsim.runtime.worker.speed_probe import Steadiness
 from tests.models import chain
 
 MODEL = chain(3)

@@ -6,10 +6,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from hetsim.errors import ModelError, PlanError
-from hetsim.model import Model, import_model
-from hetsim.model.split import AXES, Split, can_split, rewrite
-from hetsim.model.split.rules import rule_for
+from hetsim.core.errors import ModelError, PlanError
+from hetsim.core.split import AXES, Split
+from hetsim.models.onnx_import import Model, import_model
+from hetsim.models.split import rewrite
+from hetsim.models.split.rules import can_split, rule_for
 
 _UNARY = ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "Elu", "Abs", "Softplus")
 

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from hetsim.errors import ProblemError
+from hetsim.core.errors import ProblemError
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from hetsim.problem import Problem
-from hetsim.problem_file import parse_problem
+from hetsim.core.problem import Problem
+from hetsim.io.problem_file import parse_problem
 
 
 def delay_problem(costs_s: Mapping[str, Sequence[float]], edges_s: Mapping[tuple[str, str], int]) -> Problem:

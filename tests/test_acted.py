@@ -7,12 +7,12 @@ from math import inf
 
 import pytest
 
-from hetsim.acted import acted_problem, replayed_problem
-from hetsim.crossing import Crossing
-from hetsim.errors import ProfileError
-from hetsim.machine.platform import Link, Memory
-from hetsim.problem import Problem
-from hetsim.profile import Header, Profile, Samples
+from hetsim.analysis.emulated import acted_problem, replayed_problem
+from hetsim.core.errors import ProfileError
+from hetsim.core.platform import Link, Memory
+from hetsim.core.problem import Problem
+from hetsim.costs.fitting.transfer_costs import Crossing
+from hetsim.costs.profile import Header, Profile, Samples
 from tests.problems import graph_of, plan_of, platform_of, problem_of
 
 
@@ -32,7 +32,7 @@ def test_links_act_out_what_real_devices_do_not_pay(monkeypatch: pytest.MonkeyPa
         "npu": Crossing(read_s_per_byte=1e-3, written_s_per_byte=2e-3),
         "gpu": Crossing(read_s_per_byte=2e-3),
     }
-    monkeypatch.setattr("hetsim.acted.fit_crossings", lambda *_: crossings)
+    monkeypatch.setattr("hetsim.analysis.emulated.fit_crossings", lambda *_: crossings)
     acted = acted_problem(base(), ["npu"], profile()).platform
     assert acted.link("cpu", "npu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 3e-3))
     assert acted.link("npu", "cpu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 1e-3))

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.errors import ProblemError
-from hetsim.plan import Plan, Segment, check_plan
-from hetsim.problem import Problem
-from hetsim.random_graphs import layered_problem
-from hetsim.simulate import Simulator, makespan_s, simulate
-from hetsim.timeline import check_timeline
-from scheduler.anneal import anneal
-from scheduler.effort import Effort
+from experiments.shared.random_graphs import layered_problem
+from hetsim.core.errors import ProblemError
+from hetsim.core.plan import Plan, Segment, check_plan
+from hetsim.core.problem import Problem
+from hetsim.core.timeline import check_timeline
+from hetsim.scheduler.effort import Effort
+from hetsim.scheduler.search.anneal import anneal
+from hetsim.sim.simulate import Simulator, makespan_s, simulate
 from tests.problems import graph_of, physical_problems, plan_of, platform_of, problem_of, problems
 
 

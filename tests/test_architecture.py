@@ -14,12 +14,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from hetsim.errors import PlatformError
-from hetsim.hypothetical.architecture import ArchitectureCosts
-from hetsim.hypothetical.zigzag import Cycles, cache_path
-from hetsim.machine.platform import Device
-from hetsim.machine.sources import Architecture
-from hetsim.model import Model, import_model
+from hetsim.core.errors import PlatformError
+from hetsim.core.platform import Device
+from hetsim.core.sources import Architecture
+from hetsim.costs.hypothetical.architecture import ArchitectureCosts
+from hetsim.costs.hypothetical.zigzag import Cycles, cache_path
+from hetsim.models.onnx_import import Model, import_model
 
 
 def images(*, size: int = 8, channels: int = 4) -> Model:
@@ -175,7 +175,7 @@ def test_without_zigzag_its_absence_is_one_line(architecture: Architecture, monk
         PlatformError, match=r"'npu' is worked out by ZigZag, which is not installed .*hetsim\[zigzag\]"
     ):
         cycles.cycles("first")
-    monkeypatch.setattr("hetsim.hypothetical.zigzag.find_spec", lambda _: None)
+    monkeypatch.setattr("hetsim.costs.hypothetical.zigzag.find_spec", lambda _: None)
     with pytest.raises(PlatformError, match=r"device.npu.architecture.hardware 'tpu_like' is one of ZigZag's own, wh"):
         Cycles("npu", replace(architecture, hardware="tpu_like"), images())
 

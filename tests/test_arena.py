@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.plan import Dataflow, resolve
-from runtime.arena import SUBMITTED, Arena, plan_layout
+from hetsim.core.plan import Dataflow, resolve
+from hetsim.runtime.worker.arena import SUBMITTED, Arena, plan_layout
 from tests.models import chain, fork_join, make_plan
 
 MODEL = chain(12)
@@ -99,7 +99,7 @@ def test_control_words_do_not_share_a_cache_line() -> None:
 
 
 def test_memory_that_cannot_be_had_is_said_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hetsim.errors import PlanError
+    from hetsim.core.errors import PlanError
 
     def full(*_: int) -> None:
         raise OSError(28, "No space left on device")

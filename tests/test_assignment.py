@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.compiled import CompiledSimulator
-from hetsim.plan import check_plan
-from hetsim.problem import Problem
-from hetsim.random_graphs import layered_problem
-from hetsim.simulate import Simulator, makespan_s, simulate
-from scheduler import walk
-from scheduler.anneal import _costs, _listed
-from scheduler.assignment import least_loaded
-from scheduler.bounds import prices
-from scheduler.dispatch import dispatched, narrowed
-from scheduler.effort import Effort
-from scheduler.ordering import Ordering
-from scheduler.search import search
+from experiments.shared.random_graphs import layered_problem
+from hetsim.core.plan import check_plan
+from hetsim.core.problem import Problem
+from hetsim.scheduler.bounds import prices
+from hetsim.scheduler.effort import Effort
+from hetsim.scheduler.search import moves as walk
+from hetsim.scheduler.search.anneal import _costs, _listed
+from hetsim.scheduler.search.assignment import least_loaded
+from hetsim.scheduler.search.dispatch import dispatched, narrowed
+from hetsim.scheduler.search.ordering import Ordering
+from hetsim.scheduler.search.search import search
+from hetsim.sim.compiled import CompiledSimulator
+from hetsim.sim.simulate import Simulator, makespan_s, simulate
 from tests.problems import graph_of, platform_of, problem_of, problems
 from tests.test_anneal import planned, topological_orders
 from tests.test_exact import zero_copy

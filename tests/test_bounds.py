@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.machine.platform import Memory
-from hetsim.model.graph import Graph
-from hetsim.plan import Segment, resolve
-from hetsim.problem import Problem
-from hetsim.simulate import makespan_s
-from scheduler.bounds import load_s, load_weights, lower_bound, prices, weighted
-from scheduler.segments import plan_from_labels
+from hetsim.core.graph import Graph
+from hetsim.core.plan import Segment, resolve
+from hetsim.core.platform import Memory
+from hetsim.core.problem import Problem
+from hetsim.scheduler.bounds import load_s, load_weights, lower_bound, prices, weighted
+from hetsim.scheduler.segments import plan_from_labels
+from hetsim.sim.simulate import makespan_s
 from tests.brute_force import fastest_s, single_operators
 from tests.problems import graph_of, labellings, platform_of, problem_of, problems
 

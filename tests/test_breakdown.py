@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hetsim.breakdown import DeviceTime, breakdown, who_runs_what
-from hetsim.machine.platform import Device, Platform
-from hetsim.model.graph import Graph, Op, Tensor
-from hetsim.plan import Plan, Segment
-from hetsim.timeline import Span, Timeline
+from hetsim.analysis.breakdown import DeviceTime, breakdown, who_runs_what
+from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.platform import Device, Platform
+from hetsim.core.timeline import Span, Timeline
 
 PLATFORM = Platform(
     name="pair",

@@ -9,9 +9,10 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from hetsim.errors import DeviceError, ModelError
-from hetsim.model import evaluate, random_inputs
-from runtime import Runtime, Session
+from hetsim.core.errors import DeviceError, ModelError
+from hetsim.models.onnx_import import random_inputs
+from hetsim.models.reference import evaluate
+from hetsim.runtime import Runtime, Session
 from tests.models import fake_platform, fork_join, make_plan
 
 AnyT = TypeVar("AnyT")

@@ -14,14 +14,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from hetsim.machine.platform import format_platform
+from hetsim.core.platform import format_platform
 from tests.models import fake_platform, fork_join
 from tests.test_wfcommons import NEW as WORKFLOW
 
 
 def hetsim(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from tuner.cli import main; main()", *map(str, args)],
+        [sys.executable, "-c", "from hetsim.tuner.cli.app import main; main()", *map(str, args)],
         cwd=cwd,
         capture_output=True,
         text=True,

@@ -12,20 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.compare import PARTS, Comparison, Part, compare
-from hetsim.errors import PlanError
-from hetsim.machine.platform import format_platform
-from hetsim.pictures import draw_comparison
-from hetsim.plan import Plan, resolve, save_plan
-from hetsim.problem import Latency, Problem
-from hetsim.simulate import simulate
-from hetsim.timeline import Span, Timeline
-from runtime import Inference
-from scheduler.segments import queues_from_labels
+from hetsim.analysis.comparison import PARTS, Comparison, Part, compare
+from hetsim.analysis.plots.comparison import draw_comparison
+from hetsim.core.errors import PlanError
+from hetsim.core.plan import Plan, resolve, save_plan
+from hetsim.core.platform import format_platform
+from hetsim.core.problem import Latency, Problem
+from hetsim.core.timeline import Span, Timeline
+from hetsim.runtime import Inference
+from hetsim.scheduler.segments import queues_from_labels
+from hetsim.sim.simulate import simulate
+from hetsim.tuner.steps.final_measurement import typical_run
 from tests.models import fake_platform, fork_join, make_plan
 from tests.problems import graph_of, labellings, plan_of, platform_of, problem_of, problems
 from tests.test_cli import hetsim
-from tuner.finals import typical_run
 
 DIAMOND = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})
 DIAMOND_S = {op: {"cpu": seconds, "npu": seconds} for op, seconds in zip("abcd", (1.0, 2.0, 3.0, 1.0), strict=True)}

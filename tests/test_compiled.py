@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.compiled import CompiledSimulator
-from hetsim.errors import PlanError
-from hetsim.load import Load
-from hetsim.plan import Plan, Segment, resolve
-from hetsim.problem import Problem
-from hetsim.random_graphs import layered_problem
-from hetsim.simulate import DurationFunction, Queues, Record, Simulator, makespan_s
-from hetsim.timeline import Timeline
+from experiments.shared.random_graphs import layered_problem
+from hetsim.core.errors import PlanError
+from hetsim.core.load import Load
+from hetsim.core.plan import Plan, Segment, resolve
+from hetsim.core.problem import Problem
+from hetsim.core.timeline import Timeline
+from hetsim.sim.compiled import CompiledSimulator
+from hetsim.sim.simulate import DurationFunction, Queues, Record, Simulator, makespan_s
 from tests.problems import graph_of, labellings, physical_problems, plan_of, platform_of, problem_of
 from tests.test_load import LOADS
 from tests.test_simulate import random_plan
@@ -94,7 +94,7 @@ def single_operators(data: st.DataObject, problem: Problem) -> Plan:
 
 
 def random_order(problem: Problem, device_of: dict[str, str], raised: dict[str, int]) -> Plan:
-    from scheduler.segments import queues_from_labels
+    from hetsim.scheduler.segments import queues_from_labels
 
     return Plan(model=problem.graph.name, queues=queues_from_labels(problem.graph, device_of, raised))
 
@@ -169,5 +169,7 @@ def test_the_twin_refuses_what_the_model_refuses() -> None:
 
 
 def test_numba_is_left_alone_until_a_twin_is_made() -> None:
-    check = "import sys, hetsim, hetsim.compiled, scheduler, tuner.cli; assert 'numba' not in sys.modules"
+    check = (
+        "import sys, hetsim, hetsim.sim.compiled, scheduler, hetsim.tuner.cli.app; assert 'numba' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", check], check=True)

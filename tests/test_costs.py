@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hetsim.costs import SegmentCosts
-from hetsim.crossing import Crossing
-from hetsim.model.graph import Graph, Op, Tensor
-from hetsim.problem import Latency
-from hetsim.profile import Profile, Samples, Unsupported
+from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.core.problem import Latency
+from hetsim.costs.fitting.transfer_costs import Crossing
+from hetsim.costs.profile import Profile, Samples, Unsupported
+from hetsim.costs.segment_costs import SegmentCosts
 from tests.test_profile import HEADER, names, samples
 
 CHAIN = Graph(

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given, settings
 
-from hetsim.errors import PlanError
-from hetsim.problem import Problem
-from hetsim.simulate import simulate
-from hetsim.timeline import check_timeline
-from scheduler.cp_sat import cp_sat
-from scheduler.effort import Effort
-from scheduler.exact import exact
-from scheduler.registry import solve
+from hetsim.core.errors import PlanError
+from hetsim.core.problem import Problem
+from hetsim.core.timeline import check_timeline
+from hetsim.scheduler.effort import Effort
+from hetsim.scheduler.exact.cp_sat import cp_sat
+from hetsim.scheduler.exact.exact import exact
+from hetsim.scheduler.registry import solve
+from hetsim.sim.simulate import simulate
 from tests.problems import LATTICE_S, inception_like, problems
 from tests.test_exact import ladders, zero_copy
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.critical_path import critical_path
-from hetsim.errors import PlanError
-from hetsim.load import Load
-from hetsim.plan import Plan
-from hetsim.problem import Latency, Problem
-from hetsim.simulate import makespan_s, simulate
-from hetsim.timeline import Span, Timeline
-from scheduler.segments import plan_from_labels
+from hetsim.analysis.critical_path import critical_path
+from hetsim.core.errors import PlanError
+from hetsim.core.load import Load
+from hetsim.core.plan import Plan
+from hetsim.core.problem import Latency, Problem
+from hetsim.core.timeline import Span, Timeline
+from hetsim.scheduler.segments import plan_from_labels
+from hetsim.sim.simulate import makespan_s, simulate
 from tests.problems import graph_of, labellings, physical_problems, plan_of, platform_of, problem_of, problems
 
 

@@ -10,15 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.costs import make_problem, plan_problem
-from hetsim.crossing import MIN_CONTEXTS, Border, Crossing, calibrated_crossing, find_border, fit_crossings
-from hetsim.machine.platform import Link
-from hetsim.model import Model
-from hetsim.model.graph import Graph
-from hetsim.plan import Plan, Segment, resolve
-from hetsim.profile import Profile, Samples
-from hetsim.simulate import makespan_s
-from hetsim.typical import typical_times
+from hetsim.core.graph import Graph
+from hetsim.core.plan import Plan, Segment, resolve
+from hetsim.core.platform import Link
+from hetsim.costs.fitting.additive_medians import typical_times
+from hetsim.costs.fitting.transfer_costs import (
+    MIN_CONTEXTS,
+    Border,
+    Crossing,
+    calibrated_crossing,
+    find_border,
+    fit_crossings,
+)
+from hetsim.costs.profile import Profile, Samples
+from hetsim.costs.segment_costs import make_problem, plan_problem
+from hetsim.models.onnx_import import Model
+from hetsim.sim.simulate import makespan_s
 from tests.models import fork_join
 from tests.problems import graph_of, plan_of, platform_of
 from tests.test_profile import HEADER

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from hetsim.machine.platform import Calibration, format_platform
+from hetsim.core.platform import Calibration, format_platform
 from tests.models import fake_platform, fork_join
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hetsim.machine.platform import parse_platform
-from hetsim.plan import load_plan
-from hetsim.problem_file import parse_problem
-from hetsim.profile import parse_profile
+from hetsim.core.plan import load_plan
+from hetsim.core.platform import parse_platform
+from hetsim.costs.profile import parse_profile
+from hetsim.io.problem_file import parse_problem
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in sorted(ROOT.glob("docs/*.md")))]

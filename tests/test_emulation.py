@@ -9,21 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hetsim.errors import DeviceError, ModelError, PlatformError
-from hetsim.machine.platform import Device, Link, Platform
-from hetsim.model import evaluate, random_inputs
-from hetsim.plan import resolve
-from hetsim.problem import Latency, Problem
-from hetsim.simulate import makespan_s
-from hetsim.timeline import check_timeline
-from runtime import Runtime
-from runtime.arena import SUBMITTED, Arena, plan_layout
-from runtime.backends.emulated import EmulatedBackend, write_segment
-from runtime.emulation import Emulation, with_emulated
-from runtime.extract import SegmentStore
-from runtime.loaded import LoadedProgram
-from runtime.program import build_programs
-from runtime.settings import Settings
+from hetsim.core.errors import DeviceError, ModelError, PlatformError
+from hetsim.core.plan import resolve
+from hetsim.core.platform import Device, Link, Platform
+from hetsim.core.problem import Latency, Problem
+from hetsim.core.timeline import check_timeline
+from hetsim.models.onnx_import import random_inputs
+from hetsim.models.reference import evaluate
+from hetsim.models.segment_files import SegmentStore
+from hetsim.runtime import Runtime
+from hetsim.runtime.backends.emulated import EmulatedBackend, write_segment
+from hetsim.runtime.emulation import Emulation, with_emulated
+from hetsim.runtime.worker.arena import SUBMITTED, Arena, plan_layout
+from hetsim.runtime.worker.loaded import LoadedProgram
+from hetsim.runtime.worker.program import build_programs
+from hetsim.runtime.worker.settings import Settings
+from hetsim.sim.simulate import makespan_s
 from tests.models import fork_join, make_plan
 from tests.test_worker import Clock
 

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hetsim.machine.platform import load_platform
-from hetsim.model import evaluate, fused_chains, load_model, random_inputs
-from hetsim.plan import Plan, Segment
-from hetsim.timeline import check_timeline
-from runtime import Runtime
-from runtime.calibrate import calibrate
-from scheduler.segments import queues_from_labels
-from tuner.truth import find_truth, tolerance
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.platform import load_platform
+from hetsim.core.timeline import check_timeline
+from hetsim.models.onnx_import import load_model, random_inputs
+from hetsim.models.reference import evaluate
+from hetsim.models.structure import fused_chains
+from hetsim.runtime import Runtime
+from hetsim.runtime.measure.calibrate import calibrate
+from hetsim.scheduler.segments import queues_from_labels
+from hetsim.tuner.steps.truth import find_truth, tolerance
 
 pytestmark = pytest.mark.engines
 PLATFORM = load_platform("cpu+npu")
@@ -75,7 +77,7 @@ def test_a_platform_is_calibrated_with_numbers_that_make_sense(runtime: Runtime)
 
 
 def test_weights_are_shared_as_a_file_and_not_copied_into_segments(tmp_path: Path) -> None:
-    from runtime.extract import SegmentStore
+    from hetsim.models.segment_files import SegmentStore
 
     model = load_model("squeezenet")
     store = SegmentStore(model, tmp_path)

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.errors import PlanError
-from hetsim.machine.platform import Link, Memory
-from hetsim.model.graph import Graph, Op, Tensor
-from hetsim.problem import Latency, Problem
-from hetsim.simulate import makespan_s, simulate
-from hetsim.timeline import check_timeline
-from scheduler import block
-from scheduler.candidates import parts, pieces
-from scheduler.effort import Effort
-from scheduler.exact import Decomposition, exact
-from scheduler.solution import Solution
+from hetsim.core.errors import PlanError
+from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.core.platform import Link, Memory
+from hetsim.core.problem import Latency, Problem
+from hetsim.core.timeline import check_timeline
+from hetsim.scheduler.effort import Effort
+from hetsim.scheduler.exact import block
+from hetsim.scheduler.exact.candidates import parts, pieces
+from hetsim.scheduler.exact.exact import Decomposition, exact
+from hetsim.scheduler.solution import Solution
+from hetsim.sim.simulate import makespan_s, simulate
 from tests.brute_force import fastest_s, single_operators
 from tests.problems import LATTICE_S, graph_of, inception_like, platform_of, problem_of, problems
 

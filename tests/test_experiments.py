@@ -13,19 +13,11 @@ import onnx
 import pytest
 from rich.console import Console
 
-from experiments import (
-    evaluation_speed,
-    npu_speed,
-    runtime_overhead,
-    scheduler_comparison,
-    simulated_vs_measured,
-    speedup,
-)
+from experiments import evaluation_speed, runtime_overhead, scheduler_comparison, simulated_vs_measured, speedup
 from experiments.contention import contend
-from experiments.npu_speed import log_speeds, vary
-from experiments.npu_speed_study import Variations
-from experiments.profiles import calibrated
-from experiments.records import model_names
+from experiments.npu_speed import __main__ as npu_speed
+from experiments.npu_speed.__main__ import log_speeds, vary
+from experiments.npu_speed.study import Variations
 from experiments.scheduler_comparison import (
     Limits,
     SchedulerLine,
@@ -35,24 +27,27 @@ from experiments.scheduler_comparison import (
     random_graphs,
 )
 from experiments.several_requests import serve_all
+from experiments.shared.profiles import calibrated
+from experiments.shared.records import model_names
+from experiments.shared.synthetic_costs import synthetic_problem
 from experiments.simulated_vs_measured import PlanLine, compare, draw_plans, predict_s, summarize_errors
-from experiments.synthetic_costs import synthetic_problem
-from hetsim.errors import HetsimError, ModelError, PlanError, PlatformError, ProfileError
-from hetsim.load import Load
-from hetsim.machine.platform import Platform, load_platform
-from hetsim.model import Model, load_model
-from hetsim.model.split import Split, rewrite
-from hetsim.plan import Plan, whole_plan
-from hetsim.profile import Header, Profile, Samples
-from runtime import RefusedError
-from runtime.profiler import Effort
-from scheduler.registry import REFEREES, algorithm_names
+from hetsim.core.errors import HetsimError, ModelError, PlanError, PlatformError, ProfileError
+from hetsim.core.load import Load
+from hetsim.core.plan import Plan, whole_plan
+from hetsim.core.platform import Platform, load_platform
+from hetsim.core.split import Split
+from hetsim.costs.profile import Header, Profile, Samples
+from hetsim.models.onnx_import import Model, load_model
+from hetsim.models.split import rewrite
+from hetsim.runtime import RefusedError
+from hetsim.runtime.measure.profiler import Effort
+from hetsim.scheduler.registry import REFEREES, algorithm_names
+from hetsim.tuner.progress import OnScreen, Silent
+from hetsim.tuner.steps.final_measurement import Pace
+from hetsim.tuner.tune import Options
 from tests.models import fake_platform, fork_join
 from tests.problems import inception_like
 from tests.test_split import stack
-from tuner.finals import Pace
-from tuner.progress import OnScreen, Silent
-from tuner.tune import Options
 
 PLATFORM = """
 name = "desk"
@@ -202,7 +197,7 @@ def test_what_is_there_is_not_measured_again(results: Path, monkeypatch: pytest.
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a device was woken")
 
-    monkeypatch.setattr("experiments.profiles.Runtime", refuse)
+    monkeypatch.setattr("experiments.shared.profiles.Runtime", refuse)
     before = (results / "out/plans.csv").read_bytes()
     (results / "out/scatter.png").unlink()
     models, platform = [str(results / "tiny.onnx")], platform_in(results)
@@ -519,8 +514,8 @@ def test_a_folder_is_calibrated_once_and_for_one_platform(
         calls.append(runtime)
         return measured.with_devices(replace(measured.device("npu"), launch_s=1e-5))
 
-    monkeypatch.setattr("experiments.profiles.Runtime", nullcontext)
-    monkeypatch.setattr("experiments.profiles.calibrate", calibrate)
+    monkeypatch.setattr("experiments.shared.profiles.Runtime", nullcontext)
+    monkeypatch.setattr("experiments.shared.profiles.calibrate", calibrate)
     assert calibrated(measured, tmp_path, stages=Silent()) is measured
     first = calibrated(raw, tmp_path, stages=Silent())
     assert calibrated(raw, tmp_path, stages=Silent()) == first

@@ -17,19 +17,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.records import Record
 from experiments.several_requests import LoadLine
-from hetsim.errors import DeviceError, HetsimError, PlanError, ProfileError
-from hetsim.files import write_atomically
-from hetsim.held_folder import hold_folder
-from hetsim.model import evaluate, random_inputs
-from hetsim.plan import save_plan
-from hetsim.profile import Header, ProfileFile, Samples, load_profile
-from runtime import Runtime, Session
-from runtime.nan import check_numbers
-from runtime.standby import standby
+from experiments.shared.records import Record
+from hetsim.core.errors import DeviceError, HetsimError, PlanError, ProfileError
+from hetsim.core.plan import save_plan
+from hetsim.costs.profile import Header, ProfileFile, Samples, load_profile
+from hetsim.io.files import write_atomically
+from hetsim.io.folder_lock import hold_folder
+from hetsim.models.onnx_import import random_inputs
+from hetsim.models.reference import evaluate
+from hetsim.runtime import Runtime, Session
+from hetsim.runtime.nan import check_numbers
+from hetsim.runtime.standby import standby
+from hetsim.tuner.tune import tune
 from tests.models import fake_platform, fork_join, make_plan
-from tuner.tune import tune
 
 MODEL = fork_join()
 PLAN = make_plan(MODEL, cpu=["stem", "left", "join"], npu=["right right2"])
@@ -141,7 +142,7 @@ def test_an_engine_that_raises_or_gives_other_shapes_is_named(fault: str, words:
 
 
 def test_numbers_that_are_none_are_an_infinite_error() -> None:
-    from tuner.truth import find_truth
+    from hetsim.tuner.steps.truth import find_truth
 
     with Runtime(fake_platform(nan="right2")) as runtime, runtime.load(MODEL, PLAN) as session:
         assert find_truth(MODEL).error(session.run(INPUTS).outputs) == float("inf")
@@ -310,7 +311,7 @@ def test_two_runs_do_not_fill_one_folder(tmp_path: Path) -> None:
 def test_run_finishes_on_the_standby_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import onnx
 
-    from tuner.cli import app
+    from hetsim.tuner.cli.app import app
 
     onnx.save(MODEL.proto, tmp_path / "fork_join.onnx")
     (tmp_path / "p.toml").write_text(

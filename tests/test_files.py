@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hetsim.files import write_atomically
+from hetsim.io.files import write_atomically
 
 
 def test_writes_into_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hetsim.plan import Plan
-from hetsim.statistics import summarize
-from hetsim.timeline import Timeline
-from tuner.finals import SEARCH_ROUND, Execution, Finalist, Pace, by_scheduler, ties_with
+from hetsim.core.plan import Plan
+from hetsim.core.statistics import summarize
+from hetsim.core.timeline import Timeline
+from hetsim.tuner.steps.final_measurement import SEARCH_ROUND, Execution, Finalist, Pace, by_scheduler, ties_with
 
 NOTHING = Timeline(origin="measured", spans=())
 

@@ -10,10 +10,10 @@ import simpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.fluid import FluidMemory, fair_shares
-from hetsim.machine.platform import Memory
-from hetsim.problem import Problem
-from hetsim.simulate import makespan_s, simulate
+from hetsim.core.platform import Memory
+from hetsim.core.problem import Problem
+from hetsim.sim.fluid import FluidMemory, fair_shares
+from hetsim.sim.simulate import makespan_s, simulate
 from tests.problems import graph_of, plan_of, platform_of, problem_of, problems
 from tests.test_simulate import random_plan
 

@@ -10,16 +10,16 @@ import onnx
 import onnx.parser
 import pytest
 
-from experiments.npu_speed import SpeedLine
-from experiments.records import read_rows
-from hetsim.errors import HetsimError, ModelError
-from hetsim.files import MAX_BYTES
-from hetsim.machine.platform import load_platform
-from hetsim.model import import_model, load_model
-from hetsim.plan import load_plan
-from hetsim.problem_file import load_problem
-from hetsim.profile import load_profile
-from hetsim.wfcommons import load_workflow
+from experiments.npu_speed.__main__ import SpeedLine
+from experiments.shared.records import read_rows
+from hetsim.core.errors import HetsimError, ModelError
+from hetsim.core.plan import load_plan
+from hetsim.core.platform import load_platform
+from hetsim.costs.profile import load_profile
+from hetsim.io.files import MAX_BYTES
+from hetsim.io.problem_file import load_problem
+from hetsim.io.wfcommons import load_workflow
+from hetsim.models.onnx_import import import_model, load_model
 from tests.fuzz.readers import prepare
 from tests.models import fork_join
 

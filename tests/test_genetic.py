@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.plan import Plan, Segment, resolve
-from hetsim.problem import Problem
-from hetsim.random_graphs import layered_problem
-from hetsim.simulate import Simulator, makespan_s
-from scheduler.effort import Effort
-from scheduler.genetic import _Breeder, genetic
-from scheduler.segments import Queues
-from scheduler.single_device import single_device
+from experiments.shared.random_graphs import layered_problem
+from hetsim.core.plan import Plan, Segment, resolve
+from hetsim.core.problem import Problem
+from hetsim.scheduler.baselines.single_device import single_device
+from hetsim.scheduler.effort import Effort
+from hetsim.scheduler.list_scheduling.genetic import _Breeder, genetic
+from hetsim.scheduler.segments import Queues
+from hetsim.sim.simulate import Simulator, makespan_s
 from tests.problems import inception_like, problems
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.errors import ModelError
-from hetsim.model.graph import Graph, Op, Tensor
+from hetsim.core.errors import ModelError
+from hetsim.core.graph import Graph, Op, Tensor
 
 
 def graph_of(preds: dict[str, tuple[str, ...]], *, kinds: dict[str, str] | None = None, outputs: str = "") -> Graph:

@@ -8,19 +8,19 @@ from pathlib import Path
 import onnx
 import pytest
 
-from hetsim.costs import make_problem, plan_problem
-from hetsim.errors import HetsimError, PlatformError, ProblemError, ProfileError
-from hetsim.hypothetical.times_file import FileCosts, read_times
-from hetsim.machine.platform import Device, Platform, format_platform, load_platform, parse_platform
-from hetsim.machine.sources import Sheet, Times
-from hetsim.model import Model
-from hetsim.profile import Header, Profile, Samples
-from hetsim.simulate import simulate
-from hetsim.timeline import check_timeline
-from runtime.backends import make_backend
-from scheduler.registry import make_plan
+from hetsim.core.errors import HetsimError, PlatformError, ProblemError, ProfileError
+from hetsim.core.platform import Device, Platform, format_platform, load_platform, parse_platform
+from hetsim.core.sources import Sheet, Times
+from hetsim.core.timeline import check_timeline
+from hetsim.costs.hypothetical.times_file import FileCosts, read_times
+from hetsim.costs.profile import Header, Profile, Samples
+from hetsim.costs.segment_costs import make_problem, plan_problem
+from hetsim.models.onnx_import import Model
+from hetsim.runtime.backends import make_backend
+from hetsim.scheduler.registry import make_plan
+from hetsim.sim.simulate import simulate
+from hetsim.tuner.cli.app import main
 from tests.models import chain, fork_join
-from tuner.cli import main
 
 SHEET = "[device.npu.sheet]\npeak_ops_per_s = { f32 = 1e9 }\nmemory_bytes_per_s = 1e9\n"
 PAIR = """name = "pair"

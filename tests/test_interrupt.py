@@ -16,16 +16,16 @@ from pathlib import Path
 import onnx
 import pytest
 
-from hetsim.machine.platform import Calibration, format_platform
-from hetsim.plan import load_plan
-from hetsim.profile import load_profile
-from runtime.profiler import Effort
+from hetsim.core.plan import load_plan
+from hetsim.core.platform import Calibration, format_platform
+from hetsim.costs.profile import load_profile
+from hetsim.runtime.measure.profiler import Effort
+from hetsim.tuner.progress import Report, Silent
+from hetsim.tuner.steps.budget import Budget
+from hetsim.tuner.steps.final_measurement import Pace
+from hetsim.tuner.tune import Options, tune
 from tests.models import fake_platform
 from tests.test_split import stack
-from tuner.budget import Budget
-from tuner.finals import Pace
-from tuner.progress import Report, Silent
-from tuner.tune import Options, tune
 
 CALIBRATED = Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1)
 MODEL = stack(3, 3, 3, rows=32)
@@ -96,7 +96,7 @@ def test_the_command_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "fake.toml").write_text(format_platform(PLATFORM))
     command = ["tune", "net.onnx", "--platform", "fake.toml", "--out", "out", "--repeats", "3"]
     with subprocess.Popen(
-        [sys.executable, "-u", "-c", "from tuner.cli import main; main()", *command],
+        [sys.executable, "-u", "-c", "from hetsim.tuner.cli.app import main; main()", *command],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import combinations, product
 
 import pytest
+import hetsim.scheduler.list_scheduling.ios
 from hypothesis import given, settings
 
-import scheduler.ios
-from hetsim.plan import Plan
-from hetsim.problem import Problem
-from hetsim.random_graphs import layered_problem
-from hetsim.simulate import makespan_s
-from scheduler.ios import ios
+from experiments.shared.random_graphs import layered_problem
+from hetsim.core.plan import Plan
+from hetsim.core.problem import Problem
+from hetsim.scheduler.list_scheduling.ios import ios
+from hetsim.sim.simulate import makespan_s
 from tests.problems import graph_of, platform_of, problem_of, problems
 
 
@@ -46,7 +46,7 @@ def test_a_stage_has_no_more_groups_and_units_than_allowed(monkeypatch: pytest.M
     names = tuple(f"npu{i}" for i in range(4))
     problem = problem_of(graph, {name: dict.fromkeys(names, 1.0) for name in "abcd"}, platform_of(*names))
     assert makespan_s(problem, ios(problem)) == 1.0
-    monkeypatch.setattr(scheduler.ios, "MAX_GROUPS", 2)
+    monkeypatch.setattr(hetsim.scheduler.list_scheduling.ios, "MAX_GROUPS", 2)
     assert makespan_s(problem, ios(problem)) == 2.0
 
 
@@ -113,7 +113,7 @@ def test_no_sequence_of_stages_is_shorter(problem: Problem) -> None:
         graph_of(reads, kinds=dict.fromkeys(reads, "Conv")), costs_s, platform_of(*problem.platform.device_names)
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scheduler.ios, "MAX_GROUP_SIZE", 5)
+        patch.setattr(hetsim.scheduler.list_scheduling.ios, "MAX_GROUP_SIZE", 5)
         assert makespan_s(free, ios(free)) <= least_stages_s(free) + 1e-9
 
 

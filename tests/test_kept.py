@@ -8,13 +8,13 @@ import numpy as np
 import openvino
 import pytest
 
-from hetsim.machine.platform import Device
-from hetsim.plan import resolve
-from runtime.arena import plan_layout
-from runtime.backends.openvino import OpenVinoBackend
-from runtime.extract import SegmentStore
-from runtime.kept import Kept, kept_tensors
-from runtime.program import build_programs
+from hetsim.core.plan import resolve
+from hetsim.core.platform import Device
+from hetsim.models.segment_files import SegmentStore
+from hetsim.runtime.backends.openvino import OpenVinoBackend
+from hetsim.runtime.worker.arena import plan_layout
+from hetsim.runtime.worker.device_local import Kept, kept_tensors
+from hetsim.runtime.worker.program import build_programs
 from tests.models import fork_join, make_plan
 from tests.test_split import stack
 

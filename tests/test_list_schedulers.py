@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from hetsim.plan import Plan, Segment
-from hetsim.problem import Problem
-from hetsim.simulate import makespan_s
-from scheduler.cpop import cpop
-from scheduler.heft import heft
-from scheduler.merging import fused_runs
-from scheduler.peft import optimistic_costs_s, peft
-from scheduler.timetable import CostTable, Timetable
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.problem import Problem
+from hetsim.scheduler.list_scheduling.cpop import cpop
+from hetsim.scheduler.list_scheduling.heft import heft
+from hetsim.scheduler.list_scheduling.merging import fused_runs
+from hetsim.scheduler.list_scheduling.peft import optimistic_costs_s, peft
+from hetsim.scheduler.list_scheduling.timetable import CostTable, Timetable
+from hetsim.sim.simulate import makespan_s
 from tests.problems import graph_of, platform_of, problem_of, problems
 from tests.task_graphs import delay_problem
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.load import Load
-from hetsim.machine.platform import Host
-from hetsim.plan import Plan
-from hetsim.problem import Problem
-from hetsim.simulate import simulate
-from hetsim.timeline import Timeline, check_timeline
+from hetsim.core.load import Load
+from hetsim.core.plan import Plan
+from hetsim.core.platform import Host
+from hetsim.core.problem import Problem
+from hetsim.core.timeline import Timeline, check_timeline
+from hetsim.sim.simulate import simulate
 from tests.problems import graph_of, plan_of, platform_of, problem_of, problems
 from tests.test_simulate import random_plan
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hetsim.noise import core_noise, measured_noise
-from hetsim.plan import Segment
-from hetsim.profile import Profile, Samples, Walk
+from hetsim.core.plan import Segment
+from hetsim.costs.noise import core_noise, measured_noise
+from hetsim.costs.profile import Profile, Samples, Walk
 from tests.problems import graph_of, plan_of, platform_of, problem_of
 from tests.test_profile import HEADER
 

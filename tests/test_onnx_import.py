@@ -12,11 +12,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hetsim.errors import ModelError
-from hetsim.model import onnx_import, reference
-from hetsim.model.graph import Tensor
-from hetsim.model.onnx_import import import_model, load_model, random_inputs
-from hetsim.model.reference import evaluate
+from hetsim.core.errors import ModelError
+from hetsim.core.graph import Tensor
+from hetsim.models import onnx_import, reference
+from hetsim.models.onnx_import import import_model, load_model, random_inputs
+from hetsim.models.reference import evaluate
 
 FLOAT = TensorProto.FLOAT
 
@@ -360,7 +360,7 @@ def test_the_hash_is_of_structure_and_weights_alone():
 
 def test_the_hash_does_not_depend_on_pythons(tmp_path):
     onnx.save(small_net(), tmp_path / "net.onnx")
-    script = "import sys; from hetsim.model.onnx_import import load_model; print(load_model(sys.argv[1]).hash)"
+    script = "import sys; from hetsim.models.onnx_import import load_model; print(load_model(sys.argv[1]).hash)"
     hashes = {
         subprocess.run(
             [sys.executable, "-c", script, str(tmp_path / "net.onnx")],

@@ -10,11 +10,11 @@ import onnx
 import pytest
 
 from experiments import paper_board
-from experiments.board_assumptions import ASSUMPTIONS
 from experiments.paper_board import BOARDS, PUBLISHED, compare, with_relu
-from hetsim.costs import make_problem
-from hetsim.machine.platform import load_platform
-from hetsim.model import zoo_names
+from experiments.shared.board_assumptions import ASSUMPTIONS
+from hetsim.core.platform import load_platform
+from hetsim.costs.segment_costs import make_problem
+from hetsim.models.zoo import zoo_names
 from tests.test_architecture import images
 
 PNG = b"\x89PNG"

@@ -7,23 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hetsim.machine.platform import load_platform
-from hetsim.pictures import (
-    Baseline,
-    Comparison,
-    Curve,
-    Mark,
-    Measurement,
-    PlanRow,
-    ScatterRow,
-    draw_curves,
-    draw_heat_map,
-    draw_plans,
-    draw_scatter,
-    draw_timelines,
-)
-from hetsim.pictures.curves import _spread
-from hetsim.timeline import Origin, Span, Timeline
+from hetsim.analysis.plots.curves import Curve, Mark, Measurement, _spread, draw_curves
+from hetsim.analysis.plots.heat import draw_heat_map
+from hetsim.analysis.plots.plans import Baseline, Comparison, PlanRow, ScatterRow, draw_plans, draw_scatter
+from hetsim.analysis.plots.timelines import draw_timelines
+from hetsim.core.platform import load_platform
+from hetsim.core.timeline import Origin, Span, Timeline
 
 PLATFORM = load_platform()
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.errors import PlanError
-from hetsim.model.graph import Graph
-from hetsim.plan import Plan, Segment, check_plan, load_plan, resolve, save_plan
-from hetsim.problem import Problem
-from scheduler.segments import queues_from_labels
+from hetsim.core.errors import PlanError
+from hetsim.core.graph import Graph
+from hetsim.core.plan import Plan, Segment, check_plan, load_plan, resolve, save_plan
+from hetsim.core.problem import Problem
+from hetsim.scheduler.segments import queues_from_labels
 from tests.problems import graph_of, labellings, plan_of, problems
 
 DIAMOND = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})

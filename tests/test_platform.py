@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hetsim.errors import PlatformError
-from hetsim.machine.platform import (
+from hetsim.core.errors import PlatformError
+from hetsim.core.platform import (
     Calibration,
     Device,
     Link,

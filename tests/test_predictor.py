@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.model.graph import Graph, Op, Tensor
-from hetsim.predictor import MIN_LEFT_OUT, Predictor
-from hetsim.surroundings import RADII, Surroundings
+from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.costs.fitting.neighbourhood import RADII, Surroundings
+from hetsim.costs.fitting.predictor import MIN_LEFT_OUT, Predictor
 
 KINDS = ("Conv", "Relu", "MaxPool", "Conv", "Relu", "Conv", "Relu", "Add")
 

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from hetsim.errors import ProblemError
-from hetsim.problem import Latency, Problem
+from hetsim.core.errors import ProblemError
+from hetsim.core.problem import Latency, Problem
 from tests.problems import graph_of, platform_of, problem_of
 
 CHAIN = graph_of({"a": (), "b": ("a",)}, num_bytes={"a": 500})

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.errors import ProblemError
-from hetsim.files import MAX_BYTES
-from hetsim.load import Load
-from hetsim.plan import Plan
-from hetsim.problem import Problem
-from hetsim.problem_file import load_problem, parse_problem, save_problem
-from hetsim.simulate import makespan_s, simulate
-from scheduler.segments import queues_from_labels
+from hetsim.core.errors import ProblemError
+from hetsim.core.load import Load
+from hetsim.core.plan import Plan
+from hetsim.core.problem import Problem
+from hetsim.io.files import MAX_BYTES
+from hetsim.io.problem_file import load_problem, parse_problem, save_problem
+from hetsim.scheduler.segments import queues_from_labels
+from hetsim.sim.simulate import makespan_s, simulate
 from tests.problems import graph_of, labellings, plan_of, platform_of, problem_of, problems
 
 FORK: dict[str, Any] = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hetsim.errors import ProfileError
-from hetsim.profile import Header, Profile, ProfileFile, Samples, Unsupported, Walk, load_profile, parse_profile
+from hetsim.core.errors import ProfileError
+from hetsim.costs.profile import Header, Profile, ProfileFile, Samples, Unsupported, Walk, load_profile, parse_profile
 
 HEADER = Header(
     model="chain",
@@ -205,7 +205,7 @@ def test_file_is_locked_against_other_processes_until_it_is_closed(tmp_path: Pat
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from hetsim.profile import ProfileFile, load_profile\n"
+        "from hetsim.costs.profile import ProfileFile, load_profile\n"
         "path = Path(sys.argv[1])\n"
         "with ProfileFile(path, load_profile(path).header):\n"
         "    print('locked', flush=True)\n"

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from hetsim.costs import make_problem, plan_problem
-from hetsim.errors import ProblemError, ProfileError
-from hetsim.plan import Plan
-from hetsim.profile import ProfileFile, load_profile
-from hetsim.simulate import makespan_s
-from hetsim.steady import find_steady
-from hetsim.typical import typical_times
-from runtime import Runtime
-from runtime.profiler import Effort, covers, make_header, profile_covers, replay
+from hetsim.core.errors import ProblemError, ProfileError
+from hetsim.core.plan import Plan
+from hetsim.costs.fitting.additive_medians import typical_times
+from hetsim.costs.fitting.interference import find_steady
+from hetsim.costs.profile import ProfileFile, load_profile
+from hetsim.costs.segment_costs import make_problem, plan_problem
+from hetsim.runtime import Runtime
+from hetsim.runtime.measure.profiler import Effort, covers, make_header, profile_covers, replay
+from hetsim.sim.simulate import makespan_s
 from tests.models import chain, fake_platform, fork_join, make_plan
 
 EFFORT = Effort(repeats=3, warm_ups=1, patience_s=0.0)

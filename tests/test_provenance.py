@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hetsim.errors import ProfileError
-from hetsim.machine.drift import moves
-from hetsim.machine.fingerprint import machine_fingerprint
-from hetsim.machine.platform import Host, Link, Memory
-from hetsim.profile import Header, ProfileFile
+from hetsim.core.errors import ProfileError
+from hetsim.core.platform import Host, Link, Memory
+from hetsim.costs.profile import Header, ProfileFile
+from hetsim.runtime.machine.drift import moves
+from hetsim.runtime.machine.fingerprint import machine_fingerprint
+from hetsim.tuner.steps.provenance import profile_for
 from tests.models import fake_platform, fork_join
 from tests.problems import platform_of
-from tuner.provenance import profile_for
 
 MODEL, PLATFORM = fork_join(), fake_platform()
 HEADER = Header(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.random_graphs import SETUP_S, layered_problem
+from experiments.shared.random_graphs import SETUP_S, layered_problem
 
 
 @given(num_ops=st.integers(1, 60), seed=st.integers(0, 99), num_devices=st.integers(1, 4))

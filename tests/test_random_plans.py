@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.model.structure import branch_levels
-from hetsim.plan import Plan, resolve
-from hetsim.problem import Problem
-from hetsim.simulate import simulate
-from hetsim.timeline import check_timeline
-from scheduler import scheduler_names
-from scheduler.random_plans import random_plans
+from hetsim.core.plan import Plan, resolve
+from hetsim.core.problem import Problem
+from hetsim.core.timeline import check_timeline
+from hetsim.models.structure import branch_levels
+from hetsim.scheduler import scheduler_names
+from hetsim.scheduler.random_plans import random_plans
+from hetsim.sim.simulate import simulate
 from tests.problems import graph_of, inception_like, platform_of, problem_of, problems
 
 

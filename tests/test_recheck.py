@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hetsim.profile import Profile, ProfileFile, Samples
-from hetsim.statistics import summarize
-from runtime import Runtime
-from runtime.profiler import Effort, make_header
-from runtime.recheck import contradict, recheck
+from hetsim.core.statistics import summarize
+from hetsim.costs.profile import Profile, ProfileFile, Samples
+from hetsim.runtime import Runtime
+from hetsim.runtime.measure.profiler import Effort, make_header
+from hetsim.runtime.measure.recheck import contradict, recheck
 from tests.models import fake_platform, fork_join
 
 MODEL, EFFORT = fork_join(), Effort(repeats=3, warm_ups=1, patience_s=0.0)

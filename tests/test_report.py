@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hetsim.breakdown import Assignment, Breakdown, DeviceTime
-from tuner.report import Outcome, PlanOutcome, print_outcome, summary, verdict, write_html
+from hetsim.analysis.breakdown import Assignment, Breakdown, DeviceTime
+from hetsim.tuner.report.outcome import Outcome, PlanOutcome, print_outcome, summary, verdict, write_html
 
 
 def plan(name: str, measured_s: float, *, half_width_s: float = 1e-4, num_devices: int = 2) -> PlanOutcome:

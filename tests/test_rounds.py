@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from hetsim.costs import lean, make_problem, plan_error_s
-from hetsim.errors import PlanError, ProblemError
-from hetsim.plan import Plan, Segment
-from hetsim.profile import ProfileFile
-from runtime import Runtime
-from runtime.profiler import Effort, make_header, profile_covers
+from hetsim.core.errors import PlanError, ProblemError
+from hetsim.core.plan import Plan, Segment
+from hetsim.costs.profile import ProfileFile
+from hetsim.costs.segment_costs import lean, make_problem, plan_error_s
+from hetsim.runtime import Runtime
+from hetsim.runtime.measure.profiler import Effort, make_header, profile_covers
+from hetsim.tuner.progress import Silent
+from hetsim.tuner.steps.budget import Budget
+from hetsim.tuner.steps.rounds import MOODS, Found, Propose, Round, Rounds, Try, no_more, round_words
+from hetsim.tuner.tune import Options
 from tests.models import fake_platform, fork_join
 from tests.problems import inception_like
-from tuner.budget import Budget
-from tuner.progress import Silent
-from tuner.rounds import MOODS, Found, Propose, Round, Rounds, Try, no_more, round_words
-from tuner.tune import Options
 
 MODEL = fork_join()
 QUICK = Effort(repeats=3, warm_ups=1, patience_s=0.0)

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hetsim.errors import DeviceError, ModelError, PlanError, PlatformError
-from hetsim.machine.platform import Device, Platform
-from hetsim.model import evaluate, random_inputs
-from hetsim.timeline import check_timeline
-from runtime import RefusedError, Runtime
+from hetsim.core.errors import DeviceError, ModelError, PlanError, PlatformError
+from hetsim.core.platform import Device, Platform
+from hetsim.core.timeline import check_timeline
+from hetsim.models.onnx_import import random_inputs
+from hetsim.models.reference import evaluate
+from hetsim.runtime import RefusedError, Runtime
 from tests.models import fake_platform, fork_join, make_plan
 
 MODEL = fork_join()

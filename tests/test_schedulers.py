@@ -12,21 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.errors import PlanError, ProblemError
-from hetsim.model.graph import Graph
-from hetsim.plan import Plan, Segment, resolve
-from hetsim.problem import Problem
-from hetsim.simulate import Simulator, makespan_s, simulate
-from hetsim.timeline import check_timeline
-from scheduler import Effort, make_plan, scheduler_names
-from scheduler.blockwise import blockwise
-from scheduler.individual import individual, sum_s
-from scheduler.partition_tuner import partition_tuner
-from scheduler.registry import REFEREES, algorithm_names
-from scheduler.search import search
-from scheduler.segments import labels_of, plan_from_labels, queues_from_labels
-from scheduler.single_device import single_device
-from scheduler.type_based import type_based
+from hetsim.core.errors import PlanError, ProblemError
+from hetsim.core.graph import Graph
+from hetsim.core.plan import Plan, Segment, resolve
+from hetsim.core.problem import Problem
+from hetsim.core.timeline import check_timeline
+from hetsim.scheduler import Effort, make_plan, scheduler_names
+from hetsim.scheduler.baselines.individual import individual, sum_s
+from hetsim.scheduler.baselines.partition_tuner import partition_tuner
+from hetsim.scheduler.baselines.single_device import single_device
+from hetsim.scheduler.baselines.type_based import type_based
+from hetsim.scheduler.registry import REFEREES, algorithm_names
+from hetsim.scheduler.search.blockwise import blockwise
+from hetsim.scheduler.search.search import search
+from hetsim.scheduler.segments import labels_of, plan_from_labels, queues_from_labels
+from hetsim.sim.simulate import Simulator, makespan_s, simulate
 from tests.problems import Costs, graph_of, graphs, inception_like, labellings, platform_of, problem_of, problems
 
 ON_PAPER = ("heft", "cpop", "peft", "ios", "genetic")

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from hetsim.machine.platform import load_platform
-from hetsim.machine.self_check import Readings, concerns, pinning, read_machine, self_check
+from hetsim.core.platform import load_platform
+from hetsim.runtime.machine.self_check import Readings, concerns, pinning, read_machine, self_check
 from tests.problems import platform_of
 
 

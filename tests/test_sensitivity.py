@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.critical_path import critical_path
-from hetsim.faster import op_share, with_faster_device, with_faster_link, with_faster_memory, with_faster_op
-from hetsim.machine.platform import Memory
-from hetsim.plan import Plan
-from hetsim.problem import Problem
-from hetsim.sensitivity import Effect, sensitivity
-from hetsim.simulate import simulate
-from scheduler.segments import plan_from_labels
+from hetsim.analysis.critical_path import critical_path
+from hetsim.analysis.faster import op_share, with_faster_device, with_faster_link, with_faster_memory, with_faster_op
+from hetsim.analysis.sensitivity import Effect, sensitivity
+from hetsim.core.plan import Plan
+from hetsim.core.platform import Memory
+from hetsim.core.problem import Problem
+from hetsim.scheduler.segments import plan_from_labels
+from hetsim.sim.simulate import simulate
+from hetsim.tuner.cli.explain import explain
+from hetsim.tuner.progress import Silent
 from tests.problems import graph_of, labellings, plan_of, platform_of, problem_of, problems
-from tuner.explain import explain
-from tuner.progress import Silent
 
 FORK = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})
 COSTS = {"a": {"cpu": 1.0}, "b": {"cpu": 2.0, "npu": 1.0}, "c": {"npu": 4.0}, "d": {"cpu": 1.0}}

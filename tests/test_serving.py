@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from hetsim.errors import DeviceError, ProblemError
-from hetsim.load import Load, parse_load
-from hetsim.model import random_inputs
-from hetsim.timeline import check_timeline
-from runtime import Runtime
-from runtime.serving import serve
+from hetsim.core.errors import DeviceError, ProblemError
+from hetsim.core.load import Load, parse_load
+from hetsim.core.timeline import check_timeline
+from hetsim.models.onnx_import import random_inputs
+from hetsim.runtime import Runtime
+from hetsim.runtime.serving import serve
 from tests.models import fake_platform, fork_join, make_plan
 
 MODEL = fork_join()

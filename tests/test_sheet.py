@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from hetsim.hypothetical.kernels import kernels
-from hetsim.hypothetical.layers import Layer, layers
-from hetsim.hypothetical.sheet import SheetCosts
-from hetsim.machine.platform import Device
-from hetsim.machine.sources import Sheet
-from hetsim.model import import_model
-from hetsim.model.graph import Graph, Op, Tensor
+from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.core.platform import Device
+from hetsim.core.sources import Sheet
+from hetsim.costs.hypothetical.kernels import kernels
+from hetsim.costs.hypothetical.layers import Layer, layers
+from hetsim.costs.hypothetical.sheet import SheetCosts
+from hetsim.models.onnx_import import import_model
 from tests.models import fork_join
 
 # Two convolutions and a ReLU between them, of 100 numbers each; the weights of a convolution are 250 numbers.

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.errors import PlanError
-from hetsim.machine.platform import Device, Link
-from hetsim.model.graph import Graph
-from hetsim.plan import Plan, Segment, resolve
-from hetsim.problem import Problem
-from hetsim.simulate import Simulator, makespan_s, simulate
-from hetsim.timeline import check_timeline
-from scheduler.segments import queues_from_labels
+from hetsim.core.errors import PlanError
+from hetsim.core.graph import Graph
+from hetsim.core.plan import Plan, Segment, resolve
+from hetsim.core.platform import Device, Link
+from hetsim.core.problem import Problem
+from hetsim.core.timeline import check_timeline
+from hetsim.scheduler.segments import queues_from_labels
+from hetsim.sim.simulate import Simulator, makespan_s, simulate
 from tests.problems import graph_of, labellings, plan_of, platform_of, problem_of, problems
 
 DIAMOND = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.shared.soak_network import soak_network, soak_plan
 from experiments.soak import Clients, SoakLine, Tally, first_answers, judge, soak
-from experiments.soak_network import soak_network, soak_plan
-from hetsim.errors import HetsimError
-from hetsim.machine.platform import load_platform
-from hetsim.pictures import Soaked, draw_soak
-from runtime import Runtime, Session
+from hetsim.analysis.plots.soak import Soaked, draw_soak
+from hetsim.core.errors import HetsimError
+from hetsim.core.platform import load_platform
+from hetsim.runtime import Runtime, Session
+from hetsim.tuner.progress import Silent
 from tests.models import fake_platform
-from tuner.progress import Silent
 
 MODEL = soak_network()
 PLAN = soak_plan(MODEL)

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
-from hetsim.problem import Problem
-from hetsim.simulate import makespan_s
-from scheduler.effort import Effort
-from scheduler.exact import ANY, exact
-from scheduler.registry import make_plan, scheduler_names, solve
-from scheduler.search import search
-from scheduler.solution import Solution
+from hetsim.core.problem import Problem
+from hetsim.scheduler.effort import Effort
+from hetsim.scheduler.exact.exact import ANY, exact
+from hetsim.scheduler.registry import make_plan, scheduler_names, solve
+from hetsim.scheduler.search.search import search
+from hetsim.scheduler.solution import Solution
+from hetsim.sim.simulate import makespan_s
 from tests.brute_force import fastest_s, single_operators
 from tests.problems import graph_of, inception_like, plan_of, platform_of, problem_of, problems
 

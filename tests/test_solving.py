@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from hetsim.errors import PlanError
+from hetsim.core.errors import PlanError
+from hetsim.tuner.cli.solving import solve_on_screen, stop_on_interrupt
+from hetsim.tuner.progress import Report, Silent
 from tests.problems import inception_like
-from tuner.progress import Report, Silent
-from tuner.solving import solve_on_screen, stop_on_interrupt
 
 
 class Listening(Silent):

@@ -10,10 +10,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hetsim.errors import PlanError
-from hetsim.model import Model, evaluate, import_model, random_inputs
-from hetsim.model.split import Axis, Split, can_split, first_difference, rewrite
-from runtime.extract import SegmentStore
+from hetsim.core.errors import PlanError
+from hetsim.core.split import Axis, Split
+from hetsim.models.onnx_import import Model, import_model, random_inputs
+from hetsim.models.reference import evaluate
+from hetsim.models.segment_files import SegmentStore
+from hetsim.models.split import rewrite
+from hetsim.models.split.check import first_difference
+from hetsim.models.split.rules import can_split
 from tests.split_networks import random_network, random_splits
 
 SEEDS = range(*map(int, os.environ.get("HETSIM_SPLITS", "0:300").split(":")))

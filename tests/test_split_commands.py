@@ -9,13 +9,13 @@ import numpy as np
 import onnx
 import pytest
 
-from hetsim.errors import HetsimError
-from hetsim.machine.platform import format_platform
-from hetsim.plan import save_plan
-from scheduler.stages import Stage, row_split, stage_plan
+from hetsim.core.errors import HetsimError
+from hetsim.core.plan import save_plan
+from hetsim.core.platform import format_platform
+from hetsim.scheduler.stages import Stage, row_split, stage_plan
+from hetsim.tuner.cli.app import app
 from tests.models import fake_platform
 from tests.test_split import stack
-from tuner.cli import app
 
 MODEL = stack(3, 3, rows=16)
 

@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.costs import make_problem, plan_problem
-from hetsim.errors import PlanError
-from hetsim.machine.platform import Calibration
-from hetsim.model import evaluate, random_inputs
-from hetsim.model.split import Split
-from hetsim.plan import check_plan, load_plan, planned_model, resolve, save_plan
-from hetsim.profile import ProfileFile
-from hetsim.simulate import simulate
-from hetsim.split_costs import COPY_BYTES_PER_S
-from hetsim.timeline import check_timeline
-from runtime import Runtime
-from runtime.profiler import Effort, make_header, profile_covers
-from scheduler.stages import (
+from hetsim.core.errors import PlanError
+from hetsim.core.plan import check_plan, load_plan, planned_model, resolve, save_plan
+from hetsim.core.platform import Calibration
+from hetsim.core.split import Split
+from hetsim.core.timeline import check_timeline
+from hetsim.costs.profile import ProfileFile
+from hetsim.costs.segment_costs import make_problem, plan_problem
+from hetsim.costs.split_costs import COPY_BYTES_PER_S
+from hetsim.models.onnx_import import random_inputs
+from hetsim.models.reference import evaluate
+from hetsim.runtime import Runtime
+from hetsim.runtime.measure.profiler import Effort, make_header, profile_covers
+from hetsim.scheduler.stages import (
     Option,
     Stage,
     balanced,
@@ -36,12 +36,13 @@ from scheduler.stages import (
     row_split,
     stage_plan,
 )
+from hetsim.sim.simulate import simulate
+from hetsim.tuner.progress import Silent
+from hetsim.tuner.steps.final_measurement import Pace
+from hetsim.tuner.steps.splitting import SplitEffort, split_plans
+from hetsim.tuner.tune import Options, tune
 from tests.models import fake_platform
 from tests.test_split import stack
-from tuner.finals import Pace
-from tuner.progress import Silent
-from tuner.splitting import SplitEffort, split_plans
-from tuner.tune import Options, tune
 
 MODEL = stack(3, 3, 1)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.statistics import Slope, kendall_interval, kendall_tau, signed_rank_p, summarize, theil_sen
+from hetsim.core.statistics import Slope, kendall_interval, kendall_tau, signed_rank_p, summarize, theil_sen
 
 
 def test_median_quartiles_and_order_do_not_matter() -> None:

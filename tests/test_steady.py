@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from hetsim.profile import Profile, Walk
-from hetsim.steady import Steady, around_s, find_steady
-from hetsim.typical import typical_times
+from hetsim.costs.fitting.additive_medians import typical_times
+from hetsim.costs.fitting.interference import Steady, around_s, find_steady
+from hetsim.costs.profile import Profile, Walk
 from tests.test_profile import HEADER, names, samples
 
 FREE_S, SHARED_S = 45e-6, 75e-6

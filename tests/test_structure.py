@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.model.graph import Graph, Op, Tensor
-from hetsim.model.structure import articulation_ops, blocks, branch_levels, branches, fused_chains, runs
+from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.models.structure import articulation_ops, blocks, branch_levels, branches, fused_chains, runs
 from tests.test_graph import DIAMOND, as_networkx, graph_of, random_graphs
 
 FIRE = graph_of(  # SqueezeNet's fire module between two pools

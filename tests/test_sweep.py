@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from experiments.sweep_survival import Machine, planned, survive
-from hetsim.errors import HetsimError, SweepError
+from experiments.sweeps.sweep import sweep
+from experiments.sweeps.workers import Job, Submit, Workers, in_processes, on_dask, on_executor, workers_for
+from hetsim.core.errors import HetsimError, SweepError
 from tests.sweep_points import Point, Value, called, deadly, endless, picky, product
-from tuner.sweep import sweep
-from tuner.workers import Job, Submit, Workers, in_processes, on_dask, on_executor, workers_for
 
 POINTS = [Point(row, column) for row in range(20) for column in range(20)]
 ROOT = Path(__file__).resolve().parents[1]
@@ -174,8 +174,8 @@ def test_a_sweep_that_is_killed_leaves_a_file_to_go_on_with_and_no_process(tmp_p
     code = (
         "import sys; from functools import partial; from pathlib import Path\n"
         "from tests.sweep_points import Point, Value, product\n"
-        "from tuner.sweep import sweep\n"
-        "from tuner.workers import in_processes\n"
+        "from experiments.sweeps.sweep import sweep\n"
+        "from experiments.sweeps.workers import in_processes\n"
         "if __name__ == '__main__':\n"
         "    calls, path = map(Path, sys.argv[1:])\n"
         "    points = [Point(row, column) for row in range(20) for column in range(20)]\n"
@@ -232,7 +232,7 @@ def something_else() -> Iterator[str]:
 
 def test_a_scheduler_that_does_not_answer_is_said_within_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    from tuner import workers
+    from experiments.sweeps import workers
 
     assert workers.ANSWER_S < 10
     monkeypatch.setattr(workers, "ANSWER_S", 0.3)

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.errors import PlanError
-from hetsim.plan import Plan
-from hetsim.problem import Problem
-from hetsim.simulate import simulate
-from hetsim.timeline import Span, Timeline, check_timeline
-from scheduler.segments import queues_from_labels
+from hetsim.core.errors import PlanError
+from hetsim.core.plan import Plan
+from hetsim.core.problem import Problem
+from hetsim.core.timeline import Span, Timeline, check_timeline
+from hetsim.scheduler.segments import queues_from_labels
+from hetsim.sim.simulate import simulate
 from tests.problems import graph_of, labellings, plan_of, platform_of, problem_of, problems
 
 GRAPH = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})

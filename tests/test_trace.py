@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from hetsim.machine.platform import load_platform
-from hetsim.timeline import Span, Timeline
-from hetsim.trace import save_trace, trace_events
+from hetsim.core.platform import load_platform
+from hetsim.core.timeline import Span, Timeline
+from hetsim.io.chrome_trace import save_trace, trace_events
 
 PLATFORM = load_platform()
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hetsim.costs import make_problem
-from hetsim.machine.platform import Memory, Platform
-from hetsim.model import evaluate, load_model, random_inputs
-from hetsim.profile import CoRun, Header, Profile, Samples
-from hetsim.traffic import memory_bound_ops, touched_bytes
-from runtime import Runtime
-from runtime.corun import co_run_speeds, run_side_by_side, side_by_side
+from hetsim.core.platform import Memory, Platform
+from hetsim.costs.profile import CoRun, Header, Profile, Samples
+from hetsim.costs.segment_costs import make_problem
+from hetsim.costs.traffic import memory_bound_ops, touched_bytes
+from hetsim.models.onnx_import import load_model, random_inputs
+from hetsim.models.reference import evaluate
+from hetsim.runtime import Runtime
+from hetsim.runtime.measure.corun import co_run_speeds, run_side_by_side, side_by_side
 from tests.models import fake_platform, fork_join
 from tests.problems import platform_of
 
@@ -90,7 +91,7 @@ def test_speeds_are_those_of_the_time_together() -> None:
 
 @pytest.mark.engines
 def test_real_operators_run_beside_themselves() -> None:
-    from hetsim.machine.platform import load_platform
+    from hetsim.core.platform import load_platform
 
     model = load_model("squeezenet")
     with Runtime(load_platform()) as runtime:

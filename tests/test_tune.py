@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hetsim.machine.platform import Calibration, Platform, load_platform
-from hetsim.model import evaluate
-from hetsim.plan import check_plan, load_plan
-from hetsim.profile import Header, ProfileFile, load_profile
-from hetsim.what_if import parse_what_if
-from runtime import Runtime
-from runtime.profiler import Effort
+from hetsim.analysis.scenario import parse_what_if
+from hetsim.core.plan import check_plan, load_plan
+from hetsim.core.platform import Calibration, Platform, load_platform
+from hetsim.costs.profile import Header, ProfileFile, load_profile
+from hetsim.models.reference import evaluate
+from hetsim.runtime import Runtime
+from hetsim.runtime.measure.profiler import Effort
+from hetsim.tuner.steps.final_measurement import Finalist, Pace, execute, hold_finals
+from hetsim.tuner.steps.truth import find_truth, relative_error, tolerance
+from hetsim.tuner.tune import Options, tune
+from hetsim.tuner.tune_hypothetical import tune_hypothetical
 from tests.models import fake_platform, fork_join, make_plan
-from tuner.finals import Finalist, Pace, execute, hold_finals
-from tuner.truth import find_truth, relative_error, tolerance
-from tuner.tune import Options, tune
-from tuner.tune_hypothetical import tune_hypothetical
 
 MODEL = fork_join()
 QUICK = Options(
@@ -124,7 +124,7 @@ def test_wrong_outputs_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def other(*args: Any, **kwargs: Any) -> dict[str, np.ndarray]:
         return {name: array + 1e-3 for name, array in evaluate(*args, **kwargs).items()}
 
-    monkeypatch.setattr("tuner.truth.evaluate", other)
+    monkeypatch.setattr("hetsim.tuner.steps.truth.evaluate", other)
     outcome = tune(MODEL, platform(), tmp_path, options=QUICK)
     assert not outcome.outputs_match
     assert json.loads((tmp_path / "summary.json").read_text())["outputs_match"] is False
@@ -139,7 +139,9 @@ def test_a_plan_with_wrong_outputs_does_not_win_however_fast(tmp_path: Path, mon
             for name, one in hold_finals(*args, **kwargs).items()
         }
 
-    monkeypatch.setattr(import_module("tuner.tune"), "hold_finals", spoilt)  # its package has a function of that name
+    monkeypatch.setattr(
+        import_module("hetsim.tuner.tune"), "hold_finals", spoilt
+    )  # its package has a function of that name
     outcome = tune(MODEL, platform(op_s="0.01"), tmp_path, options=QUICK)
     assert outcome.winner.startswith("single:")  # 50 ms, where two devices take 40
     assert outcome.rejected["search"] == 0.5
@@ -149,7 +151,9 @@ def test_a_plan_with_wrong_outputs_does_not_win_however_fast(tmp_path: Path, mon
 def test_plans_that_do_not_fit_into_memory_together_have_as_many_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuner.finals._WEIGHTS_AT_ONCE_BYTES", 1)  # so each plan is loaded alone, twice
+    monkeypatch.setattr(
+        "hetsim.tuner.steps.final_measurement._WEIGHTS_AT_ONCE_BYTES", 1
+    )  # so each plan is loaded alone, twice
     turns = iter(range(2, 50, 2))
     monkeypatch.setattr(Pace, "turns", lambda *_: next(turns))
     plans = [make_plan(MODEL, **{device: ["stem left right right2 join"]}) for device in ("cpu", "npu")]

@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 
-from runtime import Session
-from runtime.profiler import WARM_UPS
-from runtime.turns import RUNS_PER_TURN, Turns
-from runtime.yardstick import Steadiness
+from hetsim.runtime import Session
+from hetsim.runtime.measure.interleaved import RUNS_PER_TURN, Turns
+from hetsim.runtime.measure.profiler import WARM_UPS
+from hetsim.runtime.worker.speed_probe import Steadiness
 from tests.scripted import FREE_S, SHARED_S, Scripted
 
 
@@ -31,7 +31,7 @@ def counted(turns: Turns, index: int = 0) -> list[int]:
 
 def a_second_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10**6))
-    monkeypatch.setattr("runtime.turns.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("hetsim.runtime.measure.interleaved.time.monotonic", lambda: float(next(clock)))
 
 
 def test_turns_of_one_round_lie_side_by_side() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.profile import Profile
-from hetsim.typical import typical_times
+from hetsim.costs.fitting.additive_medians import typical_times
+from hetsim.costs.profile import Profile
 from tests.test_profile import HEADER, names, samples
 
 

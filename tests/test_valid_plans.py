@@ -12,13 +12,13 @@ import random
 
 import pytest
 
-from hetsim.machine.platform import Device, Link, Memory, Platform
-from hetsim.model.graph import Graph, Op, Tensor
-from hetsim.plan import check_plan
-from hetsim.problem import Latency, Problem
-from hetsim.simulate import simulate
-from hetsim.timeline import check_timeline
-from scheduler import make_plan, scheduler_names
+from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.core.plan import check_plan
+from hetsim.core.platform import Device, Link, Memory, Platform
+from hetsim.core.problem import Latency, Problem
+from hetsim.core.timeline import check_timeline
+from hetsim.scheduler import make_plan, scheduler_names
+from hetsim.sim.simulate import simulate
 
 FIRST, LAST = map(int, os.environ.get("HETSIM_PROBLEMS", "0:120").split(":"))
 BATCH = 40

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from hetsim.errors import ProblemError
-from hetsim.machine.platform import Link
-from hetsim.problem import Problem
-from hetsim.simulate import makespan_s
-from hetsim.wfcommons import load_workflow
+from hetsim.core.errors import ProblemError
+from hetsim.core.platform import Link
+from hetsim.core.problem import Problem
+from hetsim.io.wfcommons import load_workflow
+from hetsim.sim.simulate import makespan_s
 from tests.problems import plan_of
 
 # split writes two parts for two counts, whose numbers sum adds up; report waits for sum without reading of it.

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.errors import PlatformError, ProblemError
-from hetsim.machine.change import parse_change
-from hetsim.machine.platform import Link, Memory
-from hetsim.problem import Problem
-from hetsim.simulate import makespan_s, simulate
-from hetsim.timeline import check_timeline
-from hetsim.what_if import WhatIf, parse_what_if
-from scheduler.registry import make_plan
+from hetsim.analysis.change import parse_change
+from hetsim.analysis.scenario import WhatIf, parse_what_if
+from hetsim.core.errors import PlatformError, ProblemError
+from hetsim.core.platform import Link, Memory
+from hetsim.core.problem import Problem
+from hetsim.core.timeline import check_timeline
+from hetsim.scheduler.registry import make_plan
+from hetsim.sim.simulate import makespan_s, simulate
 from tests.problems import graph_of, plan_of, platform_of, problem_of, problems
 
 LAUNCH_S = 0.5

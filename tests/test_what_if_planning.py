@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.problem import Problem
-from hetsim.random_graphs import layered_problem
-from hetsim.simulate import makespan_s
-from hetsim.what_if import parse_what_if
-from scheduler.bounds import lower_bound
-from scheduler.exact import Decomposition
-from scheduler.registry import solve
+from experiments.shared.random_graphs import layered_problem
+from hetsim.analysis.scenario import parse_what_if
+from hetsim.core.problem import Problem
+from hetsim.scheduler.bounds import lower_bound
+from hetsim.scheduler.exact.exact import Decomposition
+from hetsim.scheduler.registry import solve
+from hetsim.sim.simulate import makespan_s
 from tests.problems import Costs, graph_of, platform_of, problem_of
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 16.0)

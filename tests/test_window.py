@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.compiled import CompiledSimulator
-from hetsim.problem import Problem
-from hetsim.random_graphs import layered_problem
-from hetsim.simulate import Simulator
-from scheduler import window
-from scheduler.anneal import _costs, _listed
-from scheduler.bounds import load_weights
-from scheduler.walk import Costs
+from experiments.shared.random_graphs import layered_problem
+from hetsim.core.problem import Problem
+from hetsim.scheduler.bounds import load_weights
+from hetsim.scheduler.search import window
+from hetsim.scheduler.search.anneal import _costs, _listed
+from hetsim.scheduler.search.moves import Costs
+from hetsim.sim.compiled import CompiledSimulator
+from hetsim.sim.simulate import Simulator
 from tests.problems import graph_of, platform_of, problem_of, problems
 from tests.test_anneal import planned, topological_orders
 from tests.test_exact import zero_copy

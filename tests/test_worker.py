@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hetsim.machine.platform import Device
-from hetsim.plan import resolve
-from runtime.arena import ABORTED, SUBMITTED, Arena, plan_layout
-from runtime.backends.fake import FakeBackend
-from runtime.extract import SegmentStore
-from runtime.loaded import LoadedProgram, SegmentFailed
-from runtime.process import start_worker
-from runtime.program import build_programs
-from runtime.settings import Settings
-from runtime.waiter import Aborted, Waiter
+from hetsim.core.plan import resolve
+from hetsim.core.platform import Device
+from hetsim.models.segment_files import SegmentStore
+from hetsim.runtime.backends.fake import FakeBackend
+from hetsim.runtime.worker.arena import ABORTED, SUBMITTED, Arena, plan_layout
+from hetsim.runtime.worker.loaded import LoadedProgram, SegmentFailed
+from hetsim.runtime.worker.process import start_worker
+from hetsim.runtime.worker.program import build_programs
+from hetsim.runtime.worker.settings import Settings
+from hetsim.runtime.worker.waiter import Aborted, Waiter
 from tests.models import fake_platform, fork_join, make_plan
 
 

@@ -7,11 +7,11 @@ from typing import cast
 
 import pytest
 
-from hetsim.model import random_inputs
-from hetsim.plan import Plan
-from runtime import Runtime
-from runtime.profiler import MOST_TRIES, WARM_UPS, Effort, walk
-from runtime.yardstick import Steadiness, make_yardstick
+from hetsim.core.plan import Plan
+from hetsim.models.onnx_import import random_inputs
+from hetsim.runtime import Runtime
+from hetsim.runtime.measure.profiler import MOST_TRIES, WARM_UPS, Effort, walk
+from hetsim.runtime.worker.speed_probe import Steadiness, make_yardstick
 from tests.models import fake_platform, make_plan
 from tests.scripted import FREE_S, MODEL, PLAN, SHARED_S, Scripted, walked
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hetsim.errors import ModelError
-from hetsim.model.onnx_import import Model, import_model, load_model, random_inputs
-from hetsim.model.reference import evaluate
-from hetsim.model.structure import branch_levels
-from hetsim.model.zoo import build, zoo_names
+from hetsim.core.errors import ModelError
+from hetsim.models.onnx_import import Model, import_model, load_model, random_inputs
+from hetsim.models.reference import evaluate
+from hetsim.models.structure import branch_levels
+from hetsim.models.zoo import build, zoo_names
 
 SMALL = ("squeezenet", "shufflenet", "resnet18", "mobilenet_v2", "transformer")
 

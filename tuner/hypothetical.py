@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hetsim.acted import acted_problem, replayed_problem
-from hetsim.costs import make_problem, plan_context
-from hetsim.errors import PlatformError
-from hetsim.machine.platform import Platform
-from hetsim.model import Model
-from hetsim.plan import Plan
-from hetsim.problem import Problem
-from hetsim.profile import Profile
-from hetsim.what_if import WhatIf
-from runtime.backends.protocol import Array
-from runtime.emulation import Emulation, with_emulated
+from hetsim.analysis.emulated import acted_problem, replayed_problem
+from hetsim.analysis.scenario import WhatIf
+from hetsim.core.errors import PlatformError
+from hetsim.core.plan import Plan
+from hetsim.core.platform import Platform
+from hetsim.core.problem import Problem
+from hetsim.costs.profile import Profile
+from hetsim.costs.segment_costs import make_problem, plan_context
+from hetsim.models.onnx_import import Model
+from hetsim.runtime.backends.protocol import Array
+from hetsim.runtime.emulation import Emulation, with_emulated
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,26 +12,30 @@ from pathlib import Path
 
 import msgspec
 
-from hetsim.breakdown import breakdown, who_runs_what
-from hetsim.costs import make_problem
-from hetsim.errors import PlanError
-from hetsim.files import write_atomically
-from hetsim.held_folder import hold_folder
-from hetsim.machine.fingerprint import machine_fingerprint
-from hetsim.machine.platform import Platform, format_platform
-from hetsim.model import Model
-from hetsim.pictures import Baseline, Comparison, PlanRow, draw_plans, draw_timelines
-from hetsim.plan import Plan, planned_model, save_plan
-from hetsim.problem import Problem
-from hetsim.profile import ProfileFile
-from hetsim.statistics import Summary, summarize
-from hetsim.trace import save_trace
-from runtime import Runtime
-from runtime.calibrate import calibrate
-from runtime.profiler import Effort, make_header, profile_covers
-from scheduler.registry import SINGLE, algorithm_names, make_plan, scheduler_names
-from tuner.budget import Budget
-from tuner.finals import (
+from hetsim.analysis.breakdown import breakdown, who_runs_what
+from hetsim.analysis.plots.plans import Baseline, Comparison, PlanRow, draw_plans
+from hetsim.analysis.plots.timelines import draw_timelines
+from hetsim.core.errors import PlanError
+from hetsim.core.plan import Plan, planned_model, save_plan
+from hetsim.core.platform import Platform, format_platform
+from hetsim.core.problem import Problem
+from hetsim.core.statistics import Summary, summarize
+from hetsim.costs.profile import ProfileFile
+from hetsim.costs.segment_costs import make_problem
+from hetsim.io.chrome_trace import save_trace
+from hetsim.io.files import write_atomically
+from hetsim.io.folder_lock import hold_folder
+from hetsim.models.onnx_import import Model
+from hetsim.runtime import Runtime
+from hetsim.runtime.machine.fingerprint import machine_fingerprint
+from hetsim.runtime.measure.calibrate import calibrate
+from hetsim.runtime.measure.profiler import Effort, make_header, profile_covers
+from hetsim.scheduler.registry import SINGLE, algorithm_names, make_plan, scheduler_names
+from hetsim.tuner.cli.solving import stop_on_interrupt
+from hetsim.tuner.progress import Silent, Stages
+from hetsim.tuner.report.outcome import Outcome, PlanOutcome, summary, write_html
+from hetsim.tuner.steps.budget import Budget
+from hetsim.tuner.steps.final_measurement import (
     Finalist,
     Pace,
     allowed_error,
@@ -40,14 +44,11 @@ from tuner.finals import (
     hold_finals,
     ties_with,
 )
-from tuner.progress import Silent, Stages
-from tuner.readiness import check_machine, check_profile
-from tuner.report import Outcome, PlanOutcome, summary, write_html
-from tuner.rounds import Found, Rounds, accepted
-from tuner.sharing import shared_runs
-from tuner.solving import stop_on_interrupt
-from tuner.splitting import split_plans
-from tuner.truth import find_truth
+from hetsim.tuner.steps.readiness import check_machine, check_profile
+from hetsim.tuner.steps.rounds import Found, Rounds, accepted
+from hetsim.tuner.steps.sharing import shared_runs
+from hetsim.tuner.steps.splitting import split_plans
+from hetsim.tuner.steps.truth import find_truth
 
 BASELINES = ("type_based", "individual", "partition_tuner")
 """Baselines whose plans are executed beside those of all single devices and of the search. The others there are exist
@@ -178,8 +179,8 @@ def plan_all(
 ) -> tuple[dict[str, Plan], Found]:
     """The plans to execute, by their schedulers' names, and how the search came to its own.
 
-    The search's plans are those of the closed loop that measured best (:mod:`tuner.rounds`); their names begin with
-    ``search round``. Plans in which devices share operators come after them (:mod:`tuner.splitting`). Ctrl-C ends both,
+    The search's plans are those of the closed loop that measured best (:mod:`hetsim.tuner.steps.rounds`); their names begin with
+    ``search round``. Plans in which devices share operators come after them (:mod:`hetsim.tuner.steps.splitting`). Ctrl-C ends both,
     and what has been found by then is the answer. Of what a time limit leaves, the rounds get a part and the search of
     splits all that they do not need.
 

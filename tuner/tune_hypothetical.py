@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from hetsim.held_folder import hold_folder
-from hetsim.machine.platform import Platform
-from hetsim.model import Model
-from hetsim.plan import Plan
-from hetsim.profile import ProfileFile
-from hetsim.simulate import simulate
-from hetsim.what_if import WhatIf
-from runtime import RefusedError, Runtime
-from runtime.profiler import make_header
-from scheduler.registry import make_plan
-from tuner.finals import Finalist, execute
-from tuner.hypothetical import Hypothetical, check_executable, hypothetical
-from tuner.progress import Silent, Stages
-from tuner.readiness import check_machine
-from tuner.report import Outcome
-from tuner.rounds import Found
-from tuner.truth import find_truth
-from tuner.tune import Options, executed_names, judge, leave, measure_covers, with_calibration
+from hetsim.analysis.scenario import WhatIf
+from hetsim.core.plan import Plan
+from hetsim.core.platform import Platform
+from hetsim.costs.profile import ProfileFile
+from hetsim.io.folder_lock import hold_folder
+from hetsim.models.onnx_import import Model
+from hetsim.runtime import RefusedError, Runtime
+from hetsim.runtime.measure.profiler import make_header
+from hetsim.scheduler.registry import make_plan
+from hetsim.sim.simulate import simulate
+from hetsim.tuner.hypothetical import Hypothetical, check_executable, hypothetical
+from hetsim.tuner.progress import Silent, Stages
+from hetsim.tuner.report.outcome import Outcome
+from hetsim.tuner.steps.final_measurement import Finalist, execute
+from hetsim.tuner.steps.readiness import check_machine
+from hetsim.tuner.steps.rounds import Found
+from hetsim.tuner.steps.truth import find_truth
+from hetsim.tuner.tune import Options, executed_names, judge, leave, measure_covers, with_calibration
 
 
 def tune_hypothetical(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from hetsim.errors import PlatformError
-from hetsim.machine.platform import Device
-from runtime.backends.protocol import Backend
+from hetsim.core.errors import PlatformError
+from hetsim.core.platform import Device
+from hetsim.runtime.backends.protocol import Backend
 
 BACKENDS = ("onnxruntime", "openvino", "emulated", "fake")
 
@@ -19,19 +19,19 @@ def make_backend(device: Device) -> Backend:
     """
     try:
         if device.backend == "onnxruntime":
-            from runtime.backends.onnxruntime import OnnxRuntimeBackend
+            from hetsim.runtime.backends.onnxruntime import OnnxRuntimeBackend
 
             return OnnxRuntimeBackend(device)
         if device.backend == "openvino":
-            from runtime.backends.openvino import OpenVinoBackend
+            from hetsim.runtime.backends.openvino import OpenVinoBackend
 
             return OpenVinoBackend(device)
         if device.backend == "emulated":
-            from runtime.backends.emulated import EmulatedBackend
+            from hetsim.runtime.backends.emulated import EmulatedBackend
 
             return EmulatedBackend(device)
         if device.backend == "fake":
-            from runtime.backends.fake import FakeBackend
+            from hetsim.runtime.backends.fake import FakeBackend
 
             return FakeBackend(device)
     except ImportError as error:
@@ -54,7 +54,7 @@ def available_engines() -> dict[str, str]:
 
 def _targets(name: str) -> str:
     try:
-        targets: tuple[str, ...] = import_module(f"runtime.backends.{name}").targets()
+        targets: tuple[str, ...] = import_module(f"hetsim.runtime.backends.{name}").targets()
     except ImportError as error:
         return f"not installed ({error}); pip install {name}"
     return ", ".join(targets)

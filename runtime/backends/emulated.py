@@ -1,6 +1,6 @@
 """A device that nobody has, in real time: takes the time that it would take, and hands out the right tensors.
 
-Its segments are not ONNX but files of :mod:`runtime.emulation`: how long the segment takes, and the tensors that it
+Its segments are not ONNX but files of :mod:`hetsim.runtime.emulation`: how long the segment takes, and the tensors that it
 makes for devices that really compute, worked out beforehand. Writing them is part of that time, as it is for a real
 engine. What is left of it is waited for by looking at the clock: sleeping would end up to 50 microseconds late.
 """
@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from hetsim.machine.platform import Device
-from runtime.backends.protocol import Array
-from runtime.kept import Kept
+from hetsim.core.platform import Device
+from hetsim.runtime.backends.protocol import Array
+from hetsim.runtime.worker.device_local import Kept
 
 _SECONDS = "seconds"
 _LAST_NS = 30_000
@@ -54,7 +54,7 @@ class EmulatedSegment:
         self._clock_ns = clock_ns
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[..., object]:  # noqa: ARG002
-        """As :class:`~runtime.backends.protocol.Compiled`; the call may be told when the segment has started.
+        """As :class:`~hetsim.runtime.backends.protocol.Compiled`; the call may be told when the segment has started.
 
         Outputs that the segment's file does not have are read by emulated devices alone, which read nothing.
         """

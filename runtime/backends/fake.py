@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from hetsim.machine.platform import Device
-from runtime.backends.protocol import Array, Refused
-from runtime.kept import Kept
+from hetsim.core.platform import Device
+from hetsim.runtime.backends.protocol import Array, Refused
+from hetsim.runtime.worker.device_local import Kept
 
 
 class FakeBackend:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import onnxruntime
 
-from hetsim.errors import PlatformError
-from hetsim.machine.platform import Device
-from runtime.backends.protocol import Array, Refused
-from runtime.kept import Kept
+from hetsim.core.errors import PlatformError
+from hetsim.core.platform import Device
+from hetsim.runtime.backends.protocol import Array, Refused
+from hetsim.runtime.worker.device_local import Kept
 
 _CPU = "CPUExecutionProvider"
 

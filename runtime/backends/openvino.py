@@ -11,11 +11,11 @@ import onnx
 import openvino
 from openvino.preprocess import PrePostProcessor
 
-from hetsim.errors import PlatformError
-from hetsim.machine.platform import Device
-from runtime.backends.openvino_limits import deviation
-from runtime.backends.protocol import Array, Refused
-from runtime.kept import Kept
+from hetsim.core.errors import PlatformError
+from hetsim.core.platform import Device
+from hetsim.runtime.backends.openvino_limits import deviation
+from hetsim.runtime.backends.protocol import Array, Refused
+from hetsim.runtime.worker.device_local import Kept
 
 _STRICT = "strict"
 _PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}

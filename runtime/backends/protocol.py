@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from runtime.kept import Kept
+from hetsim.runtime.worker.device_local import Kept
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

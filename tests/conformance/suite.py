@@ -19,11 +19,11 @@ import onnx
 from onnx.backend.base import Backend, BackendRep
 from onnx.backend.test.runner import Runner
 
-from hetsim.errors import DeviceError, HetsimError
-from hetsim.machine.platform import Platform
-from hetsim.model import evaluate
-from runtime import RefusedError, Runtime
-from tuner.backend import SpreadModel, backend_on
+from hetsim.core.errors import DeviceError, HetsimError
+from hetsim.core.platform import Platform
+from hetsim.models.reference import evaluate
+from hetsim.runtime import RefusedError, Runtime
+from hetsim.tuner.onnx_backend import SpreadModel, backend_on
 
 _CASES_PER_RUNTIME = 250  # a runtime keeps every model that it has seen
 

@@ -12,18 +12,18 @@ from random import Random
 
 import onnx
 
-from experiments.npu_speed import SpeedLine
-from experiments.records import columns, read_rows
-from hetsim.costs import make_problem
-from hetsim.errors import HetsimError, ProblemError
-from hetsim.machine.platform import format_platform, load_platform, parse_platform
-from hetsim.model import load_model
-from hetsim.plan import check_plan, load_plan
-from hetsim.problem_file import load_problem
-from hetsim.profile import Header, Samples, Unsupported, load_profile
-from hetsim.simulate import simulate
-from hetsim.wfcommons import load_workflow
-from scheduler import make_plan as plan_by
+from experiments.npu_speed.__main__ import SpeedLine
+from experiments.shared.records import columns, read_rows
+from hetsim.core.errors import HetsimError, ProblemError
+from hetsim.core.plan import check_plan, load_plan
+from hetsim.core.platform import format_platform, load_platform, parse_platform
+from hetsim.costs.profile import Header, Samples, Unsupported, load_profile
+from hetsim.costs.segment_costs import make_problem
+from hetsim.io.problem_file import load_problem
+from hetsim.io.wfcommons import load_workflow
+from hetsim.models.onnx_import import load_model
+from hetsim.scheduler import make_plan as plan_by
+from hetsim.sim.simulate import simulate
 from tests.fuzz import mutations
 from tests.models import fake_platform, fork_join, make_plan
 from tests.test_wfcommons import NEW, older

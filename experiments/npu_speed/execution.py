@@ -1,0 +1,90 @@
+"""Plans for hypothetical speeds of a device, executed: the real devices beside the emulated one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hetsim.analysis.emulated import acted_problem, replayed_problem
+from hetsim.core.plan import Plan
+from hetsim.core.platform import Platform
+from hetsim.core.problem import Problem
+from hetsim.costs.profile import Profile, ProfileFile
+from hetsim.models.onnx_import import Model
+from hetsim.runtime import Runtime
+from hetsim.runtime.emulation import Emulation, with_emulated
+from hetsim.runtime.measure.profiler import make_header
+from hetsim.sim.simulate import makespan_s
+from hetsim.tuner.progress import Stages
+from hetsim.tuner.steps.final_measurement import Execution, Pace, execute
+from hetsim.tuner.steps.truth import Truth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executed:
+    """A plan that was executed at one speed.
+
+    Attributes:
+        simulated_s: From its own serial replays, and for the emulated device from the problem.
+        execution: What its executions gave.
+    """
+
+    simulated_s: float
+    execution: Execution
+
+
+def execute_speeds(
+    model: Model,
+    platform: Platform,
+    device: str,
+    contests: Mapping[float, tuple[Problem, Sequence[Plan]]],
+    folder: Path,
+    *,
+    truth: Truth,
+    profile: Profile,
+    pace: Pace,
+    stages: Stages,
+) -> dict[tuple[float, str], Executed]:
+    """What plans take at each speed, the plans of one speed in turns; by speed and plan.
+
+    Args:
+        model: The model.
+        platform: The devices as measured.
+        device: The one that is emulated.
+        contests: By speed, the problem there and the plans to execute; at least one.
+        folder: Gets a profile for each speed, which holds the serial replays.
+        truth: Inputs and right outputs.
+        profile: Of the devices as measured; says what crossing costs.
+        pace: How often plans are executed.
+        stages: Where progress is shown.
+
+    Raises:
+        DeviceError: If a device failed.
+        PlatformError: If there is no core for the emulated device.
+    """
+    found: dict[tuple[float, str], Executed] = {}
+    some, _ = next(iter(contests.values()))
+    emulation = Emulation(model=model, devices=(device,), problem=some, inputs=truth.inputs)
+    with (
+        Runtime(with_emulated(platform, [device])) as runtime,
+        stages.stage(f"execute {model.name} beside {device} (emulated)") as report,
+    ):
+        for number, (speed, (problem, plans)) in enumerate(contests.items()):
+            start = number / len(contests)
+
+            def part(done: float, words: str, start: float = start, speed: float = speed) -> None:
+                report(start + done / len(contests), f"speed {speed:g}, {words}")
+
+            acted = acted_problem(problem, [device], profile, platform)
+            emulation = replace(emulation, problem=acted)  # what was worked out for one speed is right at all
+            path = folder / f"speed-{speed:g}.jsonl"
+            path.unlink(missing_ok=True)  # replays belong to executions of the same run
+            with ProfileFile(path, make_header(runtime, model)) as file:
+                executions = execute(
+                    runtime, model, plans, truth, file=file, pace=pace, report=part, emulation=emulation
+                )
+                for plan, execution in zip(plans, executions, strict=True):
+                    replayed = replayed_problem(acted, [device], file.profile, plan)
+                    found[speed, plan.digest] = Executed(simulated_s=makespan_s(replayed, plan), execution=execution)
+    return found

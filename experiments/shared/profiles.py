@@ -1,0 +1,98 @@
+"""Devices awake and models measured, for experiments: what a folder holds already is not measured again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.shared.records import Settings
+from hetsim.core.errors import PlatformError
+from hetsim.core.platform import Host, Memory, Platform, format_platform, load_platform
+from hetsim.costs.profile import Profile, ProfileFile, load_profile
+from hetsim.io.files import write_atomically
+from hetsim.models.onnx_import import Model
+from hetsim.runtime import Runtime
+from hetsim.runtime.measure.calibrate import calibrate
+from hetsim.runtime.measure.profiler import Effort, covers_are_there, make_header, profile_covers
+from hetsim.tuner.progress import Stages
+from hetsim.tuner.steps.readiness import check_machine, check_profile
+from hetsim.tuner.tune import Options
+
+
+def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
+    """The platform with measured numbers: its own, those in ``out/platform.toml``, or new ones, which are put there.
+
+    Raises:
+        PlatformError: If the file was made of another platform, or an engine or core is not here.
+        DeviceError: If a device failed.
+    """
+    if platform.calibration is not None:
+        return platform
+    path = out / "platform.toml"
+    if path.exists():
+        kept = load_platform(path)
+        if _uncalibrated(kept) != _uncalibrated(platform):
+            raise PlatformError(
+                f"{path} was calibrated for another platform ({kept.name!r}) than {platform.name!r} as it is now; "
+                "choose another folder"
+            )
+        return kept
+    check_machine(platform, stages)
+    with Runtime(platform) as runtime, stages.stage("calibrate") as report:
+        found = calibrate(runtime, progress=report)
+    write_atomically(path, format_platform(found).encode())
+    return found
+
+
+@contextmanager
+def profiled(
+    model: Model, platform: Platform, folder: Path, *, effort: Effort, stages: Stages
+) -> Iterator[tuple[Runtime, ProfileFile]]:
+    """The platform's devices awake, and the model's profile in ``folder/profile.jsonl`` with all covers measured.
+
+    Raises:
+        HetsimError: If the profile was taken of something else, or a device cannot do what is asked.
+    """
+    check_machine(platform, stages)
+    with Runtime(platform) as runtime, ProfileFile(folder / "profile.jsonl", make_header(runtime, model)) as file:
+        check_profile(runtime, model, file.profile, effort=effort, stages=stages)
+        with stages.stage(f"profile {model.name}") as report:
+            profile_covers(runtime, model, file, effort=effort, progress=report)
+        yield runtime, file
+
+
+def profile_of(model: Model, platform: Platform, folder: Path, *, effort: Effort, stages: Stages) -> Profile:
+    """The profile in ``folder/profile.jsonl``; where it is not complete, the devices are woken and it is measured.
+
+    A complete one may come from another machine: nothing but the model has to be the same.
+
+    Raises:
+        HetsimError: If the profile was taken of something else, or a device cannot do what is asked.
+    """
+    path = folder / "profile.jsonl"
+    if path.exists():
+        found = load_profile(path)
+        if found.header.model_hash == model.hash and covers_are_there(found, model.graph, platform.device_names):
+            return found
+    with profiled(model, platform, folder, effort=effort, stages=stages) as (_, file):
+        return file.profile
+
+
+def tuning_settings(platform: Platform, options: Options) -> Settings:
+    """What results rest on that come of tuning networks: they are not mixed with others."""
+    return {
+        "platform": platform.name,
+        "seed": options.seed,
+        "rounds": options.rounds,
+        "max_evaluations": options.max_evaluations,
+        "repeats": options.effort.repeats,
+        "runs": options.pace.num_runs,
+    }
+
+
+def _uncalibrated(platform: Platform) -> Platform:
+    """The platform without the numbers that a calibration replaces."""
+    devices = tuple(replace(device, launch_s=0.0) for device in platform.devices)
+    return replace(platform, devices=devices, links={}, memory=Memory(), host=Host(), calibration=None)

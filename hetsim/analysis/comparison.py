@@ -1,0 +1,285 @@
+"""Why a measured inference took another time than the simulated one, in parts that add up to the difference.
+
+Both timelines are read along one chain of segments, the *path*: what the measured inference waited for. It ends with
+the segment that ended last; before each segment on it comes the one that let it start, which is whichever came last of
+its predecessor on the device and the makers of its inputs (with their hand-over). As each segment of the path waits
+for the one before it in any execution of the plan, both makespans are sums along it. With ``c[1] ... c[n]`` the path,
+``d`` durations, ``gap[i] = start(c[i]) - end(c[i-1])`` (from 0 for the first) and ``tail`` what a timeline still takes
+after ``c[n]`` ended::
+
+    makespan = sum over i of (d[i] + gap[i])  +  tail               in each timeline; the measured tail is 0
+    gap[i]   = hand_over[i] + wait[i]                               hand_over: c[i-1] is on another device
+
+and, with ``D`` for measured minus simulated, the parts are::
+
+    D makespan = launch + contention + compute + hand-over + waiting
+    launch     = sum over i of  share[i] * D d[i]                   share   = min(1, launch_s / simulated d[i])
+    contention = sum over i of  overlap[i] * (1 - share[i]) * D d[i]
+    compute    = sum over i of  (1 - overlap[i]) * (1 - share[i]) * D d[i]
+    hand-over  = sum over i of  D hand_over[i]
+    waiting    = sum over i of  D wait[i]  +  D tail
+
+``overlap[i]`` is the part of ``c[i]``'s measured duration in which another device ran a segment too. Where the platform
+gives no ``launch_s`` launches count as compute. Contention may be negative: a simulation can slow things down too much.
+Waiting is negative where the simulation took another chain to be the longest, so that this one had time to spare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from hetsim.core.errors import PlanError
+from hetsim.core.graph import Graph
+from hetsim.core.plan import Dataflow, Plan, Segment, resolve
+from hetsim.core.platform import Platform
+from hetsim.core.timeline import Span, SpanKind, Timeline
+
+Part = Literal["compute", "contention", "hand-over", "launch", "waiting"]
+PARTS: tuple[Part, ...] = ("compute", "contention", "hand-over", "launch", "waiting")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanDifference:
+    """The same stretch of work in both timelines.
+
+    Attributes:
+        kind: ``"compute"``: the segment runs. ``"hand-over"`` and ``"wait"``: what comes before it on the path.
+        device: The segment's device.
+        ops: The segment's operators.
+        simulated_s: How long it takes in the simulated timeline.
+        measured_s: How long it took in the measured one.
+        launch_s: The part of the difference that is put down to the launch; 0 unless ``kind`` is ``"compute"``.
+        contention_s: The part that is put down to devices at work at the same time; 0 likewise.
+    """
+
+    kind: SpanKind
+    device: str
+    ops: tuple[str, ...]
+    simulated_s: float
+    measured_s: float
+    launch_s: float = 0.0
+    contention_s: float = 0.0
+
+    @property
+    def difference_s(self) -> float:
+        """Measured minus simulated, in seconds."""
+        return self.measured_s - self.simulated_s
+
+    @property
+    def parts_s(self) -> dict[Part, float]:
+        """The difference by part, in seconds."""
+        if self.kind == "hand-over":
+            return {"hand-over": self.difference_s}
+        if self.kind == "wait":
+            return {"waiting": self.difference_s}
+        return {
+            "compute": self.difference_s - self.launch_s - self.contention_s,
+            "contention": self.contention_s,
+            "launch": self.launch_s,
+        }
+
+    @property
+    def part(self) -> Part:
+        """The part that most of the difference belongs to; ties go to the earlier in the order of ``PARTS``."""
+        parts_s = self.parts_s
+        return max(parts_s, key=lambda part: abs(parts_s[part]))
+
+    @property
+    def label(self) -> str:
+        """The segment's short name for people."""
+        return Segment(self.device, self.ops).label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The difference of two makespans, explained.
+
+    Attributes:
+        simulated_s: The simulated makespan.
+        measured_s: The measured one.
+        path: What the measured inference waited for, from first to last: each segment on the path, before it the
+            hand-over and the wait that either timeline has there, and at the end the simulation's tail, if any, under
+            the segment that is its last.
+        others: The segments beside the path, in model order. Their differences have no part in the makespan's.
+    """
+
+    simulated_s: float
+    measured_s: float
+    path: tuple[SpanDifference, ...]
+    others: tuple[SpanDifference, ...]
+
+    @property
+    def difference_s(self) -> float:
+        """Measured minus simulated, in seconds."""
+        return self.measured_s - self.simulated_s
+
+    @property
+    def parts_s(self) -> dict[Part, float]:
+        """The difference by part, in seconds, in the order of ``PARTS``; they add up to it but for rounding."""
+        return {part: sum(span.parts_s.get(part, 0.0) for span in self.path) for part in PARTS}
+
+    def worst(self, n: int = 5) -> tuple[SpanDifference, ...]:
+        """At most ``n`` spans of the path that differ at all, the largest difference first, ties by place in it."""
+        differing = [span for span in self.path if span.difference_s]
+        return tuple(sorted(differing, key=lambda span: -abs(span.difference_s))[:n])
+
+
+def compare(graph: Graph, plan: Plan, simulated: Timeline, measured: Timeline, platform: Platform) -> Comparison:
+    """The difference of the makespans of two timelines of one inference by the same plan; see the module.
+
+    Args:
+        graph: The graph the plan is for.
+        plan: The plan that was simulated and executed.
+        simulated: What the model says.
+        measured: What the clock said; its path is the one followed.
+        platform: Gives the launch costs of the devices.
+
+    Raises:
+        PlanError: If the plan is not valid, or a timeline does not run each of its segments exactly once.
+    """
+    flow = resolve(graph, plan)
+    paper, clock = _Lookup(flow, simulated), _Lookup(flow, measured)
+    path = _path(flow, clock)
+    spans: list[SpanDifference] = []
+    before: int | None = None
+    for step in path:
+        spans += _before(flow, paper, clock, before, step)
+        spans.append(_compute(flow, paper, clock, step, platform))
+        before = step
+    if path:
+        last = max(range(len(flow.steps)), key=lambda i: paper.runs[i].end_s)
+        tail_s = simulated.makespan_s - paper.runs[path[-1]].end_s
+        if tail_s > 0:
+            spans.append(_difference(flow, last, "wait", tail_s, 0.0))
+    on_path = set(path)
+    return Comparison(
+        simulated_s=simulated.makespan_s,
+        measured_s=measured.makespan_s,
+        path=tuple(spans),
+        others=tuple(_compute(flow, paper, clock, i, platform) for i in range(len(flow.steps)) if i not in on_path),
+    )
+
+
+class _Lookup:
+    """A timeline by the steps of a plan.
+
+    Attributes:
+        runs: By step, the span in which it ran.
+        arriving: By receiving device and tensor, the first hand-over.
+    """
+
+    def __init__(self, flow: Dataflow, timeline: Timeline) -> None:
+        ran = {(span.device, span.ops): span for span in timeline.compute}
+        wanted = [(step.segment.device, step.segment.ops) for step in flow.steps]
+        if len(timeline.compute) != len(wanted) or ran.keys() != set(wanted):
+            raise PlanError(
+                f"the {timeline.origin} timeline has {len(timeline.compute)} compute spans, {len(ran)} of them "
+                f"distinct, and the plan {len(wanted)} segments; compare timelines of one inference by this plan"
+            )
+        self.runs: Sequence[Span] = [ran[key] for key in wanted]
+        self.arriving: Mapping[tuple[str, str], Span] = {
+            (span.device, span.tensor): span for span in reversed(timeline.spans) if span.kind == "hand-over"
+        }
+
+    def arrival_s(self, device: str, tensor: str, maker: int) -> float:
+        """When a tensor was there for a device, as far as the timeline tells."""
+        if self.runs[maker].device != device and (device, tensor) in self.arriving:
+            return self.arriving[device, tensor].end_s
+        return self.runs[maker].end_s
+
+
+def _path(flow: Dataflow, clock: _Lookup) -> list[int]:
+    """Steps that the end waited for, first to last; ties go to the device's own queue, then to the first maker."""
+    path: list[int] = []
+    step: int | None = max(range(len(flow.steps)), key=lambda i: clock.runs[i].end_s, default=None)
+    while step is not None:
+        path.append(step)
+        found = flow.steps[step]
+        came = [] if found.before is None else [(clock.runs[found.before].end_s, found.before)]
+        came += [
+            (clock.arrival_s(found.segment.device, tensor, maker), maker)
+            for tensor, maker in found.inputs
+            if maker is not None
+        ]
+        step = max(came, key=lambda one: one[0])[1] if came else None
+    return path[::-1]
+
+
+def _before(flow: Dataflow, paper: _Lookup, clock: _Lookup, before: int | None, step: int) -> list[SpanDifference]:
+    """The gap before a segment of the path: hand-over, then wait, each only if either timeline has any."""
+    (simulated_s, simulated_wait_s), (measured_s, measured_wait_s) = (
+        _gap_s(flow, timeline, before, step) for timeline in (paper, clock)
+    )
+    spans = (
+        _difference(flow, step, "hand-over", simulated_s, measured_s),
+        _difference(flow, step, "wait", simulated_wait_s, measured_wait_s),
+    )
+    return [span for span in spans if span.simulated_s or span.measured_s]
+
+
+def _gap_s(flow: Dataflow, timeline: _Lookup, before: int | None, step: int) -> tuple[float, float]:
+    """Seconds of hand-over and of waiting between two neighbours on the path."""
+    run = timeline.runs[step]
+    if before is None:
+        return 0.0, run.start_s
+    gap_s = run.start_s - timeline.runs[before].end_s
+    if timeline.runs[before].device == run.device:
+        return 0.0, gap_s
+    under_way = [
+        timeline.arriving[run.device, tensor].duration_s
+        for tensor, maker in flow.steps[step].inputs
+        if maker == before and (run.device, tensor) in timeline.arriving
+    ]
+    hand_over_s = min(max(under_way, default=0.0), gap_s)
+    return hand_over_s, gap_s - hand_over_s
+
+
+def _compute(flow: Dataflow, paper: _Lookup, clock: _Lookup, step: int, platform: Platform) -> SpanDifference:
+    simulated_s, run = paper.runs[step].duration_s, clock.runs[step]
+    launch_s = platform.device(run.device).launch_s
+    share = launch_s / simulated_s if simulated_s > launch_s else float(launch_s > 0)
+    difference_s = run.duration_s - simulated_s
+    return _difference(
+        flow,
+        step,
+        "compute",
+        simulated_s,
+        run.duration_s,
+        launch_s=share * difference_s,
+        contention_s=_overlap(run, clock.runs) * (1 - share) * difference_s,
+    )
+
+
+def _overlap(run: Span, runs: Sequence[Span]) -> float:
+    """The part of a segment's duration in which at least one other device ran a segment, from 0 to 1."""
+    covered_s, reached_s = 0.0, run.start_s
+    for other in sorted(runs, key=lambda span: span.start_s):
+        if other.device != run.device:
+            end_s = min(other.end_s, run.end_s)
+            covered_s += max(end_s - max(other.start_s, reached_s), 0.0)
+            reached_s = max(reached_s, end_s)
+    return min(covered_s / run.duration_s, 1.0) if run.duration_s > 0 else 0.0
+
+
+def _difference(
+    flow: Dataflow,
+    step: int,
+    kind: SpanKind,
+    simulated_s: float,
+    measured_s: float,
+    *,
+    launch_s: float = 0.0,
+    contention_s: float = 0.0,
+) -> SpanDifference:
+    segment = flow.steps[step].segment
+    return SpanDifference(
+        kind=kind,
+        device=segment.device,
+        ops=segment.ops,
+        simulated_s=simulated_s,
+        measured_s=measured_s,
+        launch_s=launch_s,
+        contention_s=contention_s,
+    )

@@ -1,0 +1,198 @@
+"""A network as hetsim sees it: operators, tensors, and who feeds whom. Immutable, and free of ONNX."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+
+from hetsim.core.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A value that flows between operators (weights are not tensors here; they stay with their operator).
+
+    Attributes:
+        name: Unique within the graph.
+        shape: Static shape; every dimension is at least 0.
+        dtype: NumPy's name of the element type, such as ``"float32"``.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the dense tensor in bytes."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Op:
+    """One operator of the network.
+
+    Attributes:
+        name: Unique within the graph.
+        kind: Operator type, such as ``"Conv"``.
+        inputs: Names of the tensors it reads, each once, in the operator's own order; weights left out.
+        outputs: Names of the tensors it makes.
+        weight_bytes: Bytes of constants it reads.
+        num_macs: Multiply-accumulate operations, 0 where the kind has none worth counting.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    weight_bytes: int = 0
+    num_macs: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """Operators in topological order and the tensors between them.
+
+    Attributes:
+        name: What people call the network.
+        ops: Every operator, each after all operators it reads from.
+        tensors: Every tensor by name: the graph's inputs and all that operators make.
+        inputs: Names of the tensors that the caller provides.
+        outputs: Names of the tensors that the caller gets.
+
+    Raises:
+        ModelError: If names repeat, a tensor has no source, or ``ops`` is not topologically ordered.
+    """
+
+    name: str
+    ops: tuple[Op, ...]
+    tensors: Mapping[str, Tensor]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
+        known = set(self.inputs)
+        names: set[str] = set()
+        for op in self.ops:
+            if op.name in names:
+                raise ModelError(f"graph {self.name!r} has two operators named {op.name!r}; names must be unique")
+            names.add(op.name)
+            for tensor in op.inputs:
+                if tensor not in known:
+                    raise ModelError(f"operator {op.name!r} reads {tensor!r} before anything makes it")
+            for tensor in op.outputs:
+                if tensor in known:
+                    raise ModelError(f"tensor {tensor!r} is made twice, the second time by {op.name!r}")
+                known.add(tensor)
+        for tensor in (*known, *self.outputs):
+            if tensor not in known or tensor not in self.tensors:
+                raise ModelError(f"graph {self.name!r} says nothing about tensor {tensor!r}")
+
+    @cached_property
+    def input_bytes(self) -> int:
+        """Size of all tensors that the caller provides."""
+        return sum(self.tensors[name].num_bytes for name in self.inputs)
+
+    @cached_property
+    def output_bytes(self) -> int:
+        """Size of all tensors that the caller gets."""
+        return sum(self.tensors[name].num_bytes for name in self.outputs)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Op]:
+        """Operators by name."""
+        return MappingProxyType({op.name: op for op in self.ops})
+
+    @cached_property
+    def position(self) -> Mapping[str, int]:
+        """Each operator's place in the topological order, from 0."""
+        return MappingProxyType({op.name: i for i, op in enumerate(self.ops)})
+
+    @cached_property
+    def producer(self) -> Mapping[str, str]:
+        """The operator that makes each tensor; the graph's inputs are absent."""
+        return MappingProxyType({tensor: op.name for op in self.ops for tensor in op.outputs})
+
+    @cached_property
+    def consumers(self) -> Mapping[str, tuple[str, ...]]:
+        """The operators that read each tensor, in topological order; empty where none does."""
+        readers: dict[str, list[str]] = {tensor: [] for tensor in self.tensors}
+        for op in self.ops:
+            for tensor in op.inputs:
+                readers[tensor].append(op.name)
+        return MappingProxyType({tensor: tuple(ops) for tensor, ops in readers.items()})
+
+    @cached_property
+    def predecessors(self) -> Mapping[str, tuple[str, ...]]:
+        """The operators that each operator reads from, each once, in the order of its inputs."""
+        return MappingProxyType(
+            {
+                op.name: tuple(dict.fromkeys(self.producer[t] for t in op.inputs if t in self.producer))
+                for op in self.ops
+            }
+        )
+
+    @cached_property
+    def successors(self) -> Mapping[str, tuple[str, ...]]:
+        """The operators that read from each operator, each once, in topological order."""
+        following: dict[str, list[str]] = {op.name: [] for op in self.ops}
+        for op in self.ops:
+            for before in self.predecessors[op.name]:
+                following[before].append(op.name)
+        return MappingProxyType({name: tuple(ops) for name, ops in following.items()})
+
+    def ordered(self, ops: Iterable[str]) -> tuple[str, ...]:
+        """``ops`` in topological order, each once."""
+        return tuple(sorted(set(ops), key=self.position.__getitem__))
+
+    def mask(self, ops: Iterable[str]) -> int:
+        """The set of operators as a bit mask: bit ``i`` stands for ``self.ops[i]``."""
+        result = 0
+        for op in ops:
+            result |= 1 << self.position[op]
+        return result
+
+    def inputs_of(self, ops: Iterable[str]) -> tuple[str, ...]:
+        """Tensors that the set reads but does not make, in the order in which they are first read."""
+        inside = set(ops)
+        return tuple(
+            dict.fromkeys(
+                t for op in self.ordered(inside) for t in self.by_name[op].inputs if self.producer.get(t) not in inside
+            )
+        )
+
+    def outputs_of(self, ops: Iterable[str]) -> tuple[str, ...]:
+        """Tensors that the set makes and that someone outside reads, or that the caller gets."""
+        inside = set(ops)
+        return tuple(
+            t
+            for op in self.ordered(inside)
+            for t in self.by_name[op].outputs
+            if t in self._output_set or any(reader not in inside for reader in self.consumers[t])
+        )
+
+    def is_convex(self, ops: Iterable[str]) -> bool:
+        """Whether no path leaves the set and comes back, so that it can run as one unit."""
+        inside = set(ops)
+        if not inside:
+            return True
+        last = max(self.position[op] for op in inside)
+        left: set[str] = set()  # operators outside the set that read, however indirectly, from inside it
+        for op in self.ops[min(self.position[op] for op in inside) : last + 1]:
+            from_left = any(before in left for before in self.predecessors[op.name])
+            if op.name in inside:
+                if from_left:
+                    return False
+            elif from_left or any(before in inside for before in self.predecessors[op.name]):
+                left.add(op.name)
+        return True
+
+    @cached_property
+    def _output_set(self) -> frozenset[str]:
+        return frozenset(self.outputs)

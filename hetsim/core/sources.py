@@ -1,0 +1,173 @@
+"""Where the times of a device come from that nobody measured here: a data sheet, an architecture, or a file.
+
+In a platform file they are tables below the device's own: ``[device.NAME.sheet]``, ``[device.NAME.architecture]``,
+``[device.NAME.times]``. What they mean for a segment is worked out in :mod:`hetsim.costs.hypothetical`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from hetsim.core.errors import PlatformError
+
+Precision = Literal["f32", "bf16", "f16", "i8"]
+
+ITEM_BYTES: Mapping[Precision, int] = {"f32": 4, "bf16": 2, "f16": 2, "i8": 1}
+"""Size of an element inside a device that computes in that precision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """A processor as its data sheet has it: a roofline.
+
+    Attributes:
+        peak_ops_per_s: By precision, what all its multipliers do together; a multiply-accumulate counts as two.
+        memory_bytes_per_s: What it reads and writes of the memory with nothing else running.
+        on_chip_bytes: How much of what operators of one segment hand to each other stays on the chip.
+        efficiency: The part of the peak that an operator reaches which fills all lanes; above 0, at most 1.
+        elements_per_s: At which operators without multiplications go through the larger of their input and output.
+        input_lanes: Input channels are worked on so many at a time; lanes that a layer leaves over are lost.
+        output_lanes: The same of output channels.
+        folded_ops: Kinds that its compiler works into the operator before them, where nobody else reads that.
+    """
+
+    peak_ops_per_s: Mapping[Precision, float]
+    memory_bytes_per_s: float
+    on_chip_bytes: int = 0
+    efficiency: float = 1.0
+    elements_per_s: float = math.inf
+    input_lanes: int = 1
+    output_lanes: int = 1
+    folded_ops: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        return "times by its data sheet"
+
+    def check(self, path: str, precision: Precision, supported_ops: tuple[str, ...]) -> None:
+        """Find what contradicts itself, or the device that it is for.
+
+        Raises:
+            PlatformError: With the field's path below ``path``.
+        """
+        for name, peak in self.peak_ops_per_s.items():
+            require(0 < peak < math.inf, f"{path}.peak_ops_per_s.{name}", "a finite number above 0", peak)
+        if precision not in self.peak_ops_per_s:
+            raise PlatformError(
+                f"{path}.peak_ops_per_s says nothing of {precision}, in which the device computes; it has "
+                f"{', '.join(self.peak_ops_per_s) or 'nothing'}; add a figure, or set the device's precision"
+            )
+        bandwidth = self.memory_bytes_per_s
+        require(0 < bandwidth < math.inf, f"{path}.memory_bytes_per_s", "a finite number above 0", bandwidth)
+        require(self.on_chip_bytes >= 0, f"{path}.on_chip_bytes", "0 or more", self.on_chip_bytes)
+        require(0 < self.efficiency <= 1, f"{path}.efficiency", "above 0 and at most 1", self.efficiency)
+        require(self.elements_per_s > 0, f"{path}.elements_per_s", "above 0", self.elements_per_s)
+        require(self.input_lanes >= 1, f"{path}.input_lanes", "at least 1", self.input_lanes)
+        require(self.output_lanes >= 1, f"{path}.output_lanes", "at least 1", self.output_lanes)
+        _check_folded(self.folded_ops, supported_ops, path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """A processor as an array of processing elements with a memory hierarchy, whose cycles ZigZag works out.
+
+    Attributes:
+        hardware: A file in ZigZag's format of accelerators (.yaml), or the name of one that ZigZag ships.
+        mapping: A file in its format of mappings, or such a name.
+        clock_hz: What a cycle takes.
+        memory_bytes_per_s: At which operators run that ZigZag has no model of; absent: the device refuses them.
+        folded_ops: Kinds that are worked into the operator before them, where nobody else reads that.
+        cache: The file of cycles worked out before; empty for one in the user's cache folder.
+    """
+
+    hardware: str
+    mapping: str
+    clock_hz: float
+    memory_bytes_per_s: float | None = None
+    folded_ops: tuple[str, ...] = ()
+    cache: str = ""
+
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        return f"times by ZigZag, for {Path(self.hardware).stem}"
+
+    def check(self, path: str, precision: Precision, supported_ops: tuple[str, ...]) -> None:
+        """Find what contradicts itself, or the device that it is for.
+
+        Raises:
+            PlatformError: With the field's path below ``path``.
+        """
+        if precision != "i8":
+            raise PlatformError(
+                f'{path} is worked out for i8 alone, but the device\'s precision is {precision}; set precision = "i8"'
+            )
+        require(0 < self.clock_hz < math.inf, f"{path}.clock_hz", "a finite number above 0", self.clock_hz)
+        if self.memory_bytes_per_s is not None:
+            bandwidth = self.memory_bytes_per_s
+            require(0 < bandwidth < math.inf, f"{path}.memory_bytes_per_s", "a finite number above 0", bandwidth)
+        _check_folded(self.folded_ops, supported_ops, path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """Times that somebody else measured, in a CSV or JSON file.
+
+    Attributes:
+        file: The file.
+        device: Which of the devices in it this one is; empty: the name that the platform gives it.
+    """
+
+    file: str
+    device: str = ""
+
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        return f"times from {self.file}"
+
+
+Source = Sheet | Architecture | Times
+
+
+def beside(folder: Path, source: Source) -> Source:
+    """The same source, with files that a platform file in ``folder`` names by their place beside it."""
+    match source:
+        case Times():
+            return replace(source, file=str(folder / source.file))
+        case Architecture():
+            return replace(
+                source,
+                hardware=_file_beside(folder, source.hardware),
+                mapping=_file_beside(folder, source.mapping),
+                cache=str(folder / source.cache) if source.cache else "",
+            )
+    return source
+
+
+def _file_beside(folder: Path, name: str) -> str:
+    return str(folder / name) if name.endswith((".yaml", ".yml")) else name
+
+
+def _check_folded(folded_ops: tuple[str, ...], supported_ops: tuple[str, ...], path: str) -> None:
+    for kind in folded_ops:
+        if supported_ops and kind not in supported_ops:
+            raise PlatformError(
+                f"{path}.folded_ops has {kind}, which is not among the device's supported_ops "
+                f"({', '.join(supported_ops)}); add it there, or remove it here"
+            )
+
+
+def require(holds: bool, path: str, wanted: str, found: object) -> None:
+    """Raise with the field's path; ``holds`` is written so that NaN fails it.
+
+    Raises:
+        PlatformError: Unless ``holds``.
+    """
+    if not holds:
+        raise PlatformError(f"{path} must be {wanted}, got {found}")

@@ -1,0 +1,66 @@
+"""How long a segment takes on a processor of which only the architecture is known."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from hetsim.core.platform import Device
+from hetsim.core.problem import Latency
+from hetsim.core.sources import Architecture
+from hetsim.costs.hypothetical.kernels import Kernel, kernels
+from hetsim.costs.hypothetical.sheet import num_bytes_in
+from hetsim.costs.hypothetical.zigzag import Cycles
+from hetsim.models.onnx_import import Model
+
+
+class ArchitectureCosts:
+    """What segments of a model take and move on a device whose architecture ZigZag models.
+
+    Every kernel goes from the memory to the memory: what stays on the chip from one to the next is not credited. An
+    operator that ZigZag has no model of takes what it moves at the device's bandwidth; without one it is refused.
+
+    Args:
+        device: The device.
+        architecture: Its architecture.
+        model: The model.
+
+    Raises:
+        PlatformError: If the architecture's files cannot be read.
+    """
+
+    def __init__(self, device: Device, architecture: Architecture, model: Model) -> None:
+        self._device = device
+        self._architecture = architecture
+        self._graph = model.graph
+        self._cycles = Cycles(device.name, architecture, model)
+        self._kernel_s = cache(self._work_out)
+
+    def latency(self, ops: tuple[str, ...]) -> Latency | None:
+        """How long the operators take as one segment; None where the device refuses one of them."""
+        supported = self._device.supported_ops
+        if supported and any(self._graph.by_name[op].kind not in supported for op in ops):
+            return None
+        total_s = self._device.launch_s
+        for kernel in kernels(self._graph, ops, self._architecture.folded_ops):
+            kernel_s = self._kernel_s(kernel)
+            if kernel_s is None:
+                return None
+            total_s += kernel_s
+        return Latency(total_s, stated=True)
+
+    def traffic_bytes(self, ops: tuple[str, ...]) -> int:
+        """What the operators move to and from the memory as one segment."""
+        return sum(self._moved(kernel) for kernel in kernels(self._graph, ops, self._architecture.folded_ops))
+
+    def _work_out(self, kernel: Kernel) -> float | None:
+        """What a kernel takes; None where the device refuses it."""
+        if self._cycles.has_model(kernel[0]):
+            return self._cycles.cycles(kernel[0]) / self._architecture.clock_hz
+        bandwidth = self._architecture.memory_bytes_per_s
+        return None if bandwidth is None else self._moved(kernel) / bandwidth
+
+    def _moved(self, kernel: Kernel) -> int:
+        tensors = dict.fromkeys((*self._graph.inputs_of(kernel), *self._graph.outputs_of(kernel)))
+        sizes = [(self._graph.tensors[name].num_bytes, self._graph.tensors[name].dtype) for name in tensors]
+        sizes += [(self._graph.by_name[op].weight_bytes, "float32") for op in kernel]
+        return sum(num_bytes_in(self._device, num_bytes, dtype) for num_bytes, dtype in sizes)

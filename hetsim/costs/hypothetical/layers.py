@@ -1,0 +1,68 @@
+"""What a convolution or a matrix product looks like to an array of multipliers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx
+
+from hetsim.models.onnx_import import Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """Channels of an operator that multiplies and adds.
+
+    Attributes:
+        groups: Sets of channels that have nothing to do with each other; a depthwise convolution has one per channel.
+        in_channels: That each group reads; at least 1.
+        out_channels: That each group makes; at least 1.
+    """
+
+    groups: int
+    in_channels: int
+    out_channels: int
+
+    def utilisation(self, input_lanes: int, output_lanes: int) -> float:
+        """The part of an array's multipliers that has work, above 0 and at most 1.
+
+        The array takes a tile of ``input_lanes`` by ``output_lanes`` channels at a time. Small groups share a tile,
+        along its diagonal; what is off the diagonal, and what the last tile leaves over, is lost.
+
+        >>> Layer(groups=1, in_channels=3, out_channels=64).utilisation(16, 16)  # 3 of 16 lanes
+        0.1875
+        >>> Layer(groups=32, in_channels=1, out_channels=1).utilisation(16, 16)  # 16 of 256 in each tile
+        0.0625
+        """
+        shared = max(1, min(self.groups, input_lanes // self.in_channels, output_lanes // self.out_channels))
+        across, down = _tiles(shared * self.in_channels, input_lanes), _tiles(shared * self.out_channels, output_lanes)
+        num_tiles = _tiles(self.groups, shared) * across * down
+        return self.groups * self.in_channels * self.out_channels / (num_tiles * input_lanes * output_lanes)
+
+
+def layers(model: Model) -> Mapping[str, Layer]:
+    """The layers of a model, by operator; operators that do not multiply and add are absent."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.proto.graph.initializer}
+    shapes |= {tensor.name: tensor.shape for tensor in model.graph.tensors.values()}
+    found = ((node.name, _layer(node, shapes)) for node in model.proto.graph.node)
+    return {name: layer for name, layer in found if layer is not None}
+
+
+def _layer(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> Layer | None:
+    settings = {attribute.name: attribute.i for attribute in node.attribute}
+    if node.op_type in ("Conv", "ConvTranspose"):
+        groups, weights = settings.get("group", 1), shapes[node.input[1]]
+        if node.op_type == "Conv":  # [out, in of a group, ...]
+            return Layer(groups=groups, in_channels=weights[1], out_channels=weights[0] // groups)
+        return Layer(groups=groups, in_channels=weights[0] // groups, out_channels=weights[1])  # [in, out of a group]
+    if node.op_type in ("Gemm", "MatMul"):
+        left, made = shapes[node.input[0]], shapes[node.output[0]]
+        inner = left[0 if node.op_type == "Gemm" and settings.get("transA", 0) else -1]
+        vector = len(shapes[node.input[1]]) == 1  # a vector makes one number of each row
+        return Layer(groups=1, in_channels=max(inner, 1), out_channels=1 if vector else max(made[-1], 1))
+    return None
+
+
+def _tiles(channels: int, lanes: int) -> int:
+    return -(-channels // lanes)

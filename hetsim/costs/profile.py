@@ -1,0 +1,399 @@
+"""How long segments took on devices: raw samples with where they come from, in a file that survives being killed.
+
+A profile is a JSON-lines file. Its first line is the header, which says for which model, machine and engines the
+rest holds; every further line is one record, appended whole. A line cut short by a crash is dropped on reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from hetsim.core.errors import ProfileError
+from hetsim.core.statistics import Summary, summarize
+from hetsim.io.files import read_bounded
+from hetsim.io.json_lines import LinesFile
+
+_MAX_BYTES = 1 << 30
+FORMAT = 2
+
+
+class Header(msgspec.Struct, tag_field="record", tag="header", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a profile was measured on.
+
+    Attributes:
+        model: Name of the model.
+        model_hash: Its hash.
+        machine: The machine's fingerprint.
+        engines: By device, the engine, its version and its settings.
+        date: When the profile was begun, ISO 8601, UTC.
+        format: Version of the file format.
+    """
+
+    model: str
+    model_hash: str
+    machine: str
+    engines: dict[str, str]
+    date: str
+    format: int = FORMAT
+
+
+class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Durations of one segment on one device, measured in one context.
+
+    Attributes:
+        device: Name of the device.
+        ops: The segment's operators in topological order.
+        context: In which cache state the segment was met: ``"cover:NAME"`` for a walk over the whole model on one
+            device at one granularity, ``"replay:DIGEST"`` for the serial replay of a plan, ``"final:DIGEST"`` for
+            its serial replay in turns with its parallel execution.
+        samples_s: Raw durations in seconds, in the order in which they were taken; at least one, all positive.
+        read_bytes: How much of what the segment read in that context another device had written.
+        written_bytes: How much of what it wrote another device read.
+
+    Raises:
+        ValueError: If an operator or a duration is missing, or a duration is not positive.
+    """
+
+    device: str
+    ops: tuple[str, ...]
+    context: str
+    samples_s: tuple[float, ...]
+    read_bytes: int = 0
+    written_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.ops or not self.samples_s:
+            raise ValueError("a record of samples needs at least one operator and one duration")
+        if self.read_bytes < 0 or self.written_bytes < 0:
+            raise ValueError("bytes that cross between devices cannot be negative")
+        if not all(0 < sample < 1e6 for sample in self.samples_s):  # NaN fails too
+            raise ValueError("a duration is not a positive number of seconds")
+
+
+class Walk(msgspec.Struct, tag_field="record", tag="walk", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How fast a device's core was in the walks of one context, whose samples follow.
+
+    Attributes:
+        device: Name of the device.
+        context: As that of the samples.
+        yardstick_s: After each walk, how long its core took for the same piece of arithmetic, in seconds; as many as
+            there are samples, all positive.
+
+    Raises:
+        ValueError: If a duration is not positive.
+    """
+
+    device: str
+    context: str
+    yardstick_s: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not all(0 < seconds < 1e6 for seconds in self.yardstick_s):  # NaN fails too
+            raise ValueError("a duration is not a positive number of seconds")
+
+
+class Unsupported(
+    msgspec.Struct, tag_field="record", tag="unsupported", frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """Operators that a device's engine refused.
+
+    Attributes:
+        device: Name of the device.
+        ops: The operators.
+        reason: What the engine said, in one line.
+    """
+
+    device: str
+    ops: tuple[str, ...]
+    reason: str
+
+
+class CoRun(msgspec.Struct, tag_field="record", tag="co-run", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How fast a segment proceeded while every device ran it at once.
+
+    Attributes:
+        device: Name of the device.
+        ops: The segment's operators in topological order.
+        num_devices: How many devices ran it.
+        speeds: By run, the part of its speed alone at which it proceeded meanwhile; above 0, at most 1.
+
+    Raises:
+        ValueError: If there is no run, or a speed is out of range.
+    """
+
+    device: str
+    ops: tuple[str, ...]
+    num_devices: int
+    speeds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.ops or not self.speeds or self.num_devices < 1:
+            raise ValueError("a co-run needs at least one operator, one device and one speed")
+        if not all(0 < speed <= 1 for speed in self.speeds):  # NaN fails too
+            raise ValueError("a speed is not above 0 and at most 1")
+
+
+Measured = Samples | Walk | Unsupported | CoRun
+Record = Header | Measured
+Key = tuple[str, tuple[str, ...]]
+
+
+@dataclass(slots=True)
+class Context:
+    """What was measured of one segment in one context.
+
+    Attributes:
+        samples_s: Raw durations in seconds, in the order in which they were taken.
+        read_bytes: How much of what the segment read there another device had written.
+        written_bytes: How much of what it wrote there another device read.
+    """
+
+    samples_s: list[float]
+    read_bytes: int
+    written_bytes: int
+
+
+@dataclass(kw_only=True)
+class Profile:
+    """Samples by (device, operators) and context, all from one model on one machine.
+
+    Attributes:
+        header: What was measured on.
+    """
+
+    header: Header
+    _contexts: dict[Key, dict[str, Context]] = field(default_factory=dict, repr=False)
+    _unsupported: dict[Key, str] = field(default_factory=dict, repr=False)
+    _co_runs: dict[Key, CoRun] = field(default_factory=dict, repr=False)
+    _yardsticks_s: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict, repr=False)
+
+    def add(self, record: Measured) -> None:
+        """Take in one record.
+
+        Of co-runs of one segment the last counts. Samples of a known segment and context come on top of what is there;
+        those of a ``final`` replace it, since they belong to one set of executions. A record of walks says that a
+        cover or a final begins anew.
+        """
+        if isinstance(record, Walk):
+            key = (record.device, record.context)
+            if not record.context.startswith("replay:"):
+                self._drop(*key)
+            self._yardsticks_s[key] = (*self._yardsticks_s.get(key, ()), *record.yardstick_s)
+            return
+        segment = (record.device, record.ops)
+        if isinstance(record, Unsupported):
+            self._unsupported[segment] = record.reason
+        elif isinstance(record, CoRun):
+            self._co_runs[segment] = record
+        else:
+            contexts = self._contexts.setdefault(segment, {})
+            if record.context not in contexts or record.context.startswith("final:"):
+                contexts[record.context] = Context([], record.read_bytes, record.written_bytes)
+            contexts[record.context].samples_s.extend(record.samples_s)
+
+    def samples_s(self, device: str, ops: tuple[str, ...], context: str | None = None) -> tuple[float, ...]:
+        """Raw durations of a segment in seconds: of one context, or of all of them together."""
+        contexts = self.contexts(device, ops)
+        if context is not None:
+            return tuple(contexts[context].samples_s) if context in contexts else ()
+        return tuple(sample for one in contexts.values() for sample in one.samples_s)
+
+    def contexts(self, device: str, ops: tuple[str, ...]) -> Mapping[str, Context]:
+        """What was measured of a segment, by context; empty where nothing was."""
+        return self._contexts.get((device, ops), {})
+
+    def co_run(self, device: str, ops: tuple[str, ...]) -> CoRun | None:
+        """How a segment fared while every device ran it, or None where that was not measured."""
+        return self._co_runs.get((device, ops))
+
+    def yardsticks_s(self, device: str) -> Mapping[str, tuple[float, ...]]:
+        """By context, what the device's yardstick took after each walk, in seconds; contexts may have none."""
+        return {context: found for (name, context), found in self._yardsticks_s.items() if name == device}
+
+    def without(self, plan_digest: str) -> Profile:
+        """What the profile would be had nothing been measured on that plan."""
+        dropped = {f"replay:{plan_digest}", f"final:{plan_digest}"}
+        return self._only(lambda context: context not in dropped)
+
+    def beside_executions(self) -> Profile:
+        """What the profile would be had nothing been walked but in turns with executions."""
+        return self._only(lambda context: context.startswith("final:"))
+
+    def _only(self, wanted: Callable[[str], bool]) -> Profile:
+        kept = {
+            key: {name: context for name, context in contexts.items() if wanted(name)}
+            for key, contexts in self._contexts.items()
+        }
+        return Profile(
+            header=self.header,
+            _contexts={key: contexts for key, contexts in kept.items() if contexts},
+            _unsupported=dict(self._unsupported),
+            _co_runs=dict(self._co_runs),
+            _yardsticks_s={key: found for key, found in self._yardsticks_s.items() if wanted(key[1])},
+        )
+
+    def summary(self, device: str, ops: tuple[str, ...], context: str | None = None) -> Summary | None:
+        """Median and interval of a segment, or None where it was not measured."""
+        samples = self.samples_s(device, ops, context)
+        return summarize(samples) if samples else None
+
+    def segments(self) -> tuple[Key, ...]:
+        """Device and operators of every segment that was measured, in the order in which they came."""
+        return tuple(self._contexts)
+
+    def measured(self, device: str) -> tuple[tuple[str, ...], ...]:
+        """The segments measured on a device, in the order in which they came."""
+        return tuple(ops for name, ops in self._contexts if name == device)
+
+    def unsupported(self, device: str) -> Mapping[tuple[str, ...], str]:
+        """What the device's engine refused, with its reason."""
+        return {ops: reason for (name, ops), reason in self._unsupported.items() if name == device}
+
+    def _drop(self, device: str, context: str) -> None:
+        """Forget the samples of one context on one device, and segments that have no others."""
+        self._yardsticks_s.pop((device, context), None)
+        for key in [key for key, contexts in self._contexts.items() if key[0] == device and context in contexts]:
+            del self._contexts[key][context]
+            if not self._contexts[key]:
+                del self._contexts[key]
+
+    @property
+    def num_samples(self) -> int:
+        """Raw durations in all."""
+        return sum(len(one.samples_s) for contexts in self._contexts.values() for one in contexts.values())
+
+    @property
+    def num_segments(self) -> int:
+        """Segments with at least one sample, on each device counted apart."""
+        return len(self._contexts)
+
+
+class ProfileFile:
+    """A profile together with the file that it grows in; a context manager that holds the file's lock.
+
+    Every :meth:`add` is on disk, whole, when it returns. Opening an existing file resumes it.
+
+    Args:
+        path: The file; it is created with its folder if it is not there.
+        header: What is being measured. An existing file must have been begun on the same.
+
+    Raises:
+        ProfileError: If the file cannot be opened, is malformed, was taken on something else, or is in use by another
+            process.
+    """
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self._file = LinesFile(path, what=f"profile {path}", error=ProfileError)
+        try:
+            if self._file.whole:
+                self.profile = parse_profile(self._file.whole, source=str(path))
+                check_header(self.profile.header, header, source=str(path))
+            self._file.drop_rest()
+            if not self._file.whole:
+                self.profile = Profile(header=header)
+                self._append(header)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, record: Measured) -> None:
+        """Append one record to the file, then to the profile."""
+        self._append(record)
+        self.profile.add(record)
+
+    def _append(self, record: Record) -> None:
+        self._file.append(msgspec.json.encode(record) + b"\n")
+
+
+def parse_profile(content: bytes, *, source: str) -> Profile:
+    """The profile in a JSON-lines text; ``source`` is named in errors. A last line without its end is dropped.
+
+    Raises:
+        ProfileError: If the header is missing, or a whole line is malformed.
+    """
+    decoder = msgspec.json.Decoder(Record)
+    profile: Profile | None = None
+    lines = content.split(b"\n")[:-1]
+    for number, line in enumerate(lines, 1):
+        try:
+            record = decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ProfileError(
+                f"profile {source}, line {number} is malformed: {error}; measure anew, or remove the line"
+            ) from None
+        if isinstance(record, Header):
+            if profile is not None:
+                raise ProfileError(f"profile {source} has a second header in line {number}; keep profiles apart")
+            if record.format != FORMAT:
+                raise ProfileError(f"profile {source} has format {record.format}; this version reads format {FORMAT}")
+            profile = Profile(header=record)
+        elif profile is None:
+            raise ProfileError(
+                f"profile {source} does not begin with a header; measure anew with: hetsim profile MODEL"
+            )
+        else:
+            profile.add(record)
+    if profile is None:
+        raise ProfileError(f"profile {source} is empty; measure anew with: hetsim profile MODEL")
+    return profile
+
+
+def load_profile(path: Path | str) -> Profile:
+    """Read a profile.
+
+    Raises:
+        ProfileError: If the file is missing or malformed.
+    """
+    try:
+        content = read_bounded(Path(path), max_bytes=_MAX_BYTES)
+    except OSError as error:
+        raise ProfileError(
+            f"cannot read profile {path}: {error.strerror}; make one with: hetsim profile MODEL --out {path}"
+        ) from None
+    return parse_profile(content, source=str(path))
+
+
+def check_header(found: Header, wanted: Header, *, source: str) -> None:
+    """Refuse a profile that holds for something else.
+
+    Raises:
+        ProfileError: With both sides of the first difference; dates and names do not count.
+    """
+    differences = origin_differences(found, machine=wanted.machine, engines=wanted.engines)
+    if found.model_hash != wanted.model_hash:
+        differences = (("model hash", found.model_hash, wanted.model_hash), *differences)
+    if differences:
+        what, have, need = differences[0]
+        raise ProfileError(
+            f"profile {source} was taken with another {what}: it has {have!r}, this run needs {need!r}; "
+            "measure anew into another file"
+        )
+
+
+def origin_differences(found: Header, *, machine: str, engines: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
+    """Where a profile was taken with something else than what is here: what, as it was, as it is.
+
+    Args:
+        found: The profile's header.
+        machine: The fingerprint of this machine.
+        engines: By device, the engine here, its version and its settings; the profile's other devices do not count.
+    """
+    pairs = [
+        ("machine", found.machine, machine),
+        *((f"engine of {name}", found.engines.get(name, "none"), engine) for name, engine in engines.items()),
+    ]
+    return tuple(pair for pair in pairs if pair[1] != pair[2])

@@ -1,5 +1,0 @@
-"""Devices that nobody measured here: what segments take on them by a data sheet, an architecture, or a file."""
-
-from hetsim.hypothetical.costs import HypotheticalCosts, hypothetical_costs
-
-__all__ = ["HypotheticalCosts", "hypothetical_costs"]

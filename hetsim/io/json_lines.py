@@ -1,0 +1,69 @@
+"""A file that grows line by line, by one process at a time, and of which a crash costs no more than the last line."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from hetsim.core.errors import HetsimError
+
+
+class LinesFile:
+    """The file, open and locked until it is closed.
+
+    Args:
+        path: The file; it is created with its folder if it is not there.
+        what: How errors call it, such as ``profile runs/p.jsonl``.
+        error: The class of errors.
+        sync_s: Lines reach the disk at the latest when so many seconds have gone by since they last did, on the next
+            :meth:`append`; a killed process loses nothing that was appended, a loss of power may.
+
+    Attributes:
+        whole: What was there when it was opened, in whole lines.
+        rest: What was there behind the last of them: a line cut short.
+
+    Raises:
+        HetsimError: Of the given class: if the file cannot be opened, or is in use by another process.
+    """
+
+    def __init__(self, path: Path, *, what: str, error: type[HetsimError], sync_s: float = 0.0) -> None:
+        self._sync_s, self._synced_s = sync_s, time.monotonic()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(path, "a+b")  # noqa: SIM115  (closed by close)
+        except OSError as problem:
+            raise error(f"cannot write {what}: {problem.strerror}; choose another place") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise error(f"{what} is being written by another process; wait for it or choose another place") from None
+        self._file.seek(0)
+        content = self._file.read()
+        end = content.rfind(b"\n") + 1
+        self.whole, self.rest = content[:end], content[end:]
+
+    def drop_rest(self) -> None:
+        """Remove the line that was cut short, if there is one."""
+        if self.rest:
+            self._file.truncate(len(self.whole))
+            self.rest = b""
+
+    def append(self, lines: bytes) -> None:
+        """Put whole lines at the end; they are in the file when this returns."""
+        self._file.write(lines)
+        self._file.flush()
+        if time.monotonic() - self._synced_s >= self._sync_s:
+            self._sync()
+
+    def close(self) -> None:
+        """Let others have it, with all that was appended on the disk."""
+        if not self._file.closed:
+            self._sync()
+            self._file.close()
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._synced_s = time.monotonic()

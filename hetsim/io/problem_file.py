@@ -1,0 +1,338 @@
+"""Problems without ONNX: a task graph, what its operators cost and what hand-overs take, as a JSON file.
+
+The format, by example; docs/model.md has every key::
+
+    {"devices": ["cpu", "npu"],
+     "ops": {"a": {"cpu": 1.0, "npu": 0.5}, "b": {"cpu": 2.0}},
+     "edges": [["a", "b", 4096]],
+     "links": {"npu->cpu": {"setup_s": 1e-6, "bandwidth_bytes_per_s": 1e9}}}
+
+Seconds and bytes. An edge is a tensor of its own, handed over once to a device that needs it; edges of one producer
+that end with the same name are one tensor with several readers. A segment of several operators costs what ``groups``
+says of it, else the sum of its operators.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import networkx as nx
+
+from hetsim.core.errors import HetsimError, ProblemError
+from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.core.platform import Device, Host, Kind, Link, Memory, Platform
+from hetsim.core.problem import Latency, Problem
+from hetsim.io.files import write_atomically
+from hetsim.io.json_file import convert, decode_json, read_json
+
+OP_KIND = "Task"
+"""The kind of every operator of a problem file."""
+
+MAX_TENSOR_BYTES = 1 << 53
+"""The largest tensor: up to here, floats hold every whole number."""
+
+
+class EdgeEntry(msgspec.Struct, array_like=True, forbid_unknown_fields=True, omit_defaults=True):
+    """``["producer", "reader", bytes]``, or with the name of the tensor behind."""
+
+    producer: str
+    reader: str
+    num_bytes: int | float
+    tensor: str = ""
+
+
+class LinkEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """A one-way path between devices; see :class:`~hetsim.core.platform.Link`."""
+
+    setup_s: float = 0.0
+    bandwidth_bytes_per_s: float = math.inf
+    mode: Literal["zero-copy", "copy"] = "zero-copy"
+
+
+class GroupEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Operators that cost something else together; a device with null refuses them as one segment."""
+
+    ops: tuple[str, ...]
+    cost_s: dict[str, float | None]
+
+
+class MemoryEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What the memory sustains for all devices together."""
+
+    shared_bytes_per_s: float = math.inf
+
+
+class HostEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What a request costs whoever sends it."""
+
+    submit_setup_s: float = 0.0
+    collect_setup_s: float = 0.0
+
+
+class ProblemFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """The file's own shape; docs/model.md has every key."""
+
+    name: str = ""
+    devices: tuple[str, ...]
+    ops: dict[str, Any]  # by operator a table by device; converted one by one, so that errors can name the operator
+    edges: tuple[EdgeEntry, ...] = ()
+    links: dict[str, Any] = {}
+    groups: tuple[GroupEntry, ...] = ()
+    traffic_bytes: dict[str, Any] = {}
+    memory: MemoryEntry | None = None
+    host: HostEntry | None = None
+
+
+def load_problem(path: Path | str) -> Problem:
+    """The problem in a JSON file.
+
+    Raises:
+        ProblemError: If the file cannot be read, or anything in it is wrong; the message names the item.
+    """
+    return parse_problem(read_json(Path(path), what="problem"), source=str(path))
+
+
+def parse_problem(content: bytes, *, source: str) -> Problem:
+    """The problem in a JSON text; ``source`` is named in errors.
+
+    Raises:
+        ProblemError: As :func:`load_problem` does.
+    """
+    try:
+        return make_table_problem(decode_json(content, ProblemFile), name=Path(source).stem)
+    except HetsimError as error:
+        raise ProblemError(f"problem {source}: {error}") from None
+
+
+def make_table_problem(file: ProblemFile, *, name: str) -> Problem:
+    """The problem that a file's content stands for, called ``name`` unless it has a name of its own.
+
+    Operators come in the file's order as far as edges allow.
+
+    Raises:
+        HetsimError: If anything in it is wrong.
+    """
+    platform = _platform(file)
+    graph = _graph(file, file.name or name)
+    costs_s: dict[str, dict[str, float]] = {}
+    for op, entry in file.ops.items():
+        costs_s[op] = convert(entry, dict[str, float], f"costs of operator {op!r}")
+        _check_costs(f"operator {op!r}", costs_s[op], file)
+    if not sum(max(table.values(), default=0.0) for table in costs_s.values()) < math.inf:
+        raise ProblemError("the costs of all operators sum to more than a number can hold; give smaller ones")
+    groups_s: dict[tuple[str, tuple[str, ...]], float | None] = {}
+    for group in file.groups:
+        where = f"group {', '.join(group.ops)}"
+        _check_ops(where, group.ops, file)
+        _check_costs(where, group.cost_s, file)
+        for device, seconds in group.cost_s.items():
+            key = (device, graph.ordered(group.ops))
+            if key in groups_s:
+                raise ProblemError(f"{where} is there twice for {device!r}; remove one")
+            groups_s[key] = seconds
+    moved: dict[str, dict[str, int]] = {}
+    for op, entry in file.traffic_bytes.items():
+        _check_ops("traffic_bytes", (op,), file)
+        moved[op] = convert(entry, dict[str, int], f"traffic_bytes of {op!r}")
+        for device, num_bytes in moved[op].items():
+            _check_device(f"traffic_bytes of {op!r}", device, file)
+            _check_bytes(f"traffic_bytes of {op!r} on {device!r}", num_bytes)
+
+    largest_bytes = max((tensor.num_bytes for tensor in graph.tensors.values()), default=0)
+    for (source, target), link in platform.links.items():
+        if not link.transfer_s(largest_bytes) < math.inf:
+            raise ProblemError(
+                f"link '{source}->{target}' takes {link.transfer_s(largest_bytes)} s for {largest_bytes} bytes; "
+                "give it more bandwidth"
+            )
+
+    def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
+        if (device, ops) in groups_s:
+            seconds = groups_s[device, ops]
+            return None if seconds is None else Latency(seconds, measured=True)
+        if any(device not in costs_s[op] for op in ops):
+            return None
+        return Latency(sum(costs_s[op][device] for op in ops), measured=len(ops) == 1)
+
+    def traffic(device: str, ops: tuple[str, ...]) -> int:
+        return sum(moved.get(op, {}).get(device, 0) for op in ops)
+
+    return Problem(
+        graph=graph,
+        platform=platform,
+        latency_function=latency,
+        traffic_function=traffic if moved else None,
+        additive=not groups_s,
+    )
+
+
+def save_problem(problem: Problem, path: Path, *, groups: Iterable[tuple[str, tuple[str, ...]]] = ()) -> None:
+    """Write a problem as JSON; the file appears whole or not at all.
+
+    It holds what single operators cost, and nothing of other segments but what is asked for. What the caller provides,
+    kinds and weights of operators, engines and launch costs are not part of a problem file.
+
+    Args:
+        problem: The problem.
+        path: The file.
+        groups: By device and operators in topological order, segments whose costs are written as well.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    content = msgspec.json.encode(_as_file(problem, groups))
+    write_atomically(path, msgspec.json.format(content, indent=1) + b"\n")
+
+
+def _as_file(problem: Problem, groups: Iterable[tuple[str, tuple[str, ...]]]) -> ProblemFile:
+    graph, platform = problem.graph, problem.platform
+    names = platform.device_names
+    edges: list[EdgeEntry] = []
+    for op in graph.ops:
+        times = Counter(reader for tensor in op.outputs for reader in graph.consumers[tensor])
+        for tensor in op.outputs:
+            readers = graph.consumers[tensor]
+            named = len(readers) > 1 or any(times[reader] > 1 for reader in readers)
+            num_bytes = graph.tensors[tensor].num_bytes
+            edges += [EdgeEntry(op.name, reader, num_bytes, tensor if named else "") for reader in readers]
+    tables: dict[tuple[str, ...], dict[str, float | None]] = {}
+    for device, ops in groups:
+        found = problem.latency(device, ops)
+        tables.setdefault(ops, {})[device] = None if found is None else found.seconds
+    moved = {op.name: {name: problem.traffic_bytes(name, (op.name,)) for name in names} for op in graph.ops}
+    shared = platform.memory.shared_bytes_per_s
+    host = HostEntry(submit_setup_s=platform.host.submit_setup_s, collect_setup_s=platform.host.collect_setup_s)
+    return ProblemFile(
+        name=graph.name,
+        devices=names,
+        ops={
+            op.name: {name: problem.cost_s(name, (op.name,)) for name in problem.devices_for((op.name,))}
+            for op in graph.ops
+        },
+        edges=tuple(edges),
+        links={
+            f"{a}->{b}": LinkEntry(
+                setup_s=link.setup_s, bandwidth_bytes_per_s=link.bandwidth_bytes_per_s, mode=link.mode
+            )
+            for (a, b), link in platform.links.items()
+        },
+        groups=tuple(GroupEntry(ops=ops, cost_s=table) for ops, table in tables.items()),
+        traffic_bytes={op: table for op, table in moved.items() if any(table.values())},
+        memory=None if shared == math.inf else MemoryEntry(shared_bytes_per_s=shared),
+        host=None if host == HostEntry() else host,
+    )
+
+
+def _platform(file: ProblemFile) -> Platform:
+    if not file.devices:
+        raise ProblemError("devices is empty; name at least one")
+    for name in file.devices:
+        if not name or "->" in name:
+            raise ProblemError(f"device {name!r} must have a name, without '->' in it")
+    links: dict[tuple[str, str], Link] = {}
+    for key, value in file.links.items():
+        entry = convert(value, LinkEntry, f"link {key!r}")
+        source, arrow, target = key.partition("->")
+        if not arrow:
+            raise ProblemError(f"link {key!r} must be named FROM->TO, such as 'cpu->npu'")
+        for end in (source, target):
+            _check_device(f"link {key!r}", end, file)
+        links[source, target] = Link(
+            setup_s=entry.setup_s, bandwidth_bytes_per_s=entry.bandwidth_bytes_per_s, mode=entry.mode
+        )
+    return Platform(
+        name="problem file",
+        devices=tuple(
+            Device(name=name, kind=_kind(name), backend="none", nature="hypothetical") for name in file.devices
+        ),
+        links=links,
+        memory=Memory() if file.memory is None else Memory(shared_bytes_per_s=file.memory.shared_bytes_per_s),
+        host=Host()
+        if file.host is None
+        else Host(submit_setup_s=file.host.submit_setup_s, collect_setup_s=file.host.collect_setup_s),
+    )
+
+
+def _kind(device: str) -> Kind:
+    """By its name, as ``type_based`` wants to know: ``cpu...``, ``gpu...``, and anything else an NPU."""
+    return "cpu" if device.lower().startswith("cpu") else "gpu" if device.lower().startswith("gpu") else "npu"
+
+
+def _graph(file: ProblemFile, name: str) -> Graph:
+    """The graph with a tensor for each edge, or for edges of one producer that have the same name."""
+    if not file.ops:
+        raise ProblemError("ops is empty; there is nothing to plan")
+    tensors: dict[str, Tensor] = {}
+    reads: dict[str, list[str]] = {op: [] for op in file.ops}
+    makes: dict[str, list[str]] = {op: [] for op in file.ops}
+    for edge in file.edges:
+        source, target, num_bytes = edge.producer, edge.reader, edge.num_bytes
+        where = f"edge {source!r} -> {target!r}"
+        _check_ops(where, (source, target), file)
+        if source == target:
+            raise ProblemError(f"{where} leads back to its own operator; remove it")
+        _check_bytes(where, num_bytes)
+        tensor = edge.tensor or f"{source}->{target}"
+        if tensor in reads[target]:
+            raise ProblemError(f"{where} is there twice; keep one, or end each with a tensor's name of its own")
+        if tensor not in tensors:
+            tensors[tensor] = Tensor(tensor, (int(num_bytes),), "uint8")
+            makes[source].append(tensor)
+        elif tensor not in makes[source]:
+            raise ProblemError(f"{where} is tensor {tensor!r}, which another operator makes; rename one of them")
+        elif tensors[tensor].num_bytes != num_bytes:
+            raise ProblemError(
+                f"{where} gives tensor {tensor!r} {num_bytes} bytes, another edge {tensors[tensor].num_bytes}; "
+                "a tensor has one size"
+            )
+        reads[target].append(tensor)
+    ops = tuple(
+        Op(name=op, kind=OP_KIND, inputs=tuple(reads[op]), outputs=tuple(makes[op]))
+        for op in _in_order(file, makes, reads)
+    )
+    return Graph(name=name, ops=ops, tensors=tensors, inputs=(), outputs=())
+
+
+def _in_order(file: ProblemFile, makes: Mapping[str, list[str]], reads: Mapping[str, list[str]]) -> list[str]:
+    """Operators in topological order, otherwise as in the file."""
+    maker = {tensor: op for op, made in makes.items() for tensor in made}
+    follows: nx.DiGraph[str] = nx.DiGraph()
+    follows.add_nodes_from(file.ops)
+    follows.add_edges_from((maker[tensor], op) for op, read in reads.items() for tensor in read)
+    place = {op: i for i, op in enumerate(file.ops)}
+    try:
+        return list(nx.lexicographical_topological_sort(follows, key=place.__getitem__))
+    except nx.NetworkXUnfeasible:
+        circle = [op for op, _ in nx.find_cycle(follows)]
+        words = " -> ".join(repr(op) for op in (*circle, circle[0]))
+        raise ProblemError(f"the edges lead in a circle: {words}; remove one of them") from None
+
+
+def _check_costs(where: str, table: Mapping[str, float | None], file: ProblemFile) -> None:
+    for device, seconds in table.items():
+        _check_device(where, device, file)
+        if seconds is not None and not 0 <= seconds < math.inf:  # NaN fails too
+            raise ProblemError(f"{where} costs {seconds} s on {device!r}; costs are finite and not negative")
+
+
+def _check_bytes(where: str, num_bytes: float) -> None:
+    if not 0 <= num_bytes <= MAX_TENSOR_BYTES or num_bytes != int(num_bytes):
+        raise ProblemError(f"{where} has {num_bytes} bytes; they are whole, not negative, and at most 2**53")
+
+
+def _check_device(where: str, device: str, file: ProblemFile) -> None:
+    if device not in file.devices:
+        raise ProblemError(f"{where} names device {device!r}; devices are {', '.join(file.devices)}")
+
+
+def _check_ops(where: str, ops: tuple[str, ...], file: ProblemFile) -> None:
+    if not ops:
+        raise ProblemError(f"{where} has no operators; remove it")
+    for op in ops:
+        if op not in file.ops:
+            raise ProblemError(f"{where} names operator {op!r}, which ops does not have")

@@ -1,0 +1,236 @@
+"""Scientific workflows as problems: instances in the JSON format of WfCommons, the common one of that field.
+
+T. Coleman, H. Casanova, L. Pottier, M. Kaushik, E. Deelman, R. Ferreira da Silva, "WfCommons: A framework for enabling
+scientific workflow research and development", Future Generation Computer Systems 128, 2022, doi
+10.1016/j.future.2021.09.043; the schema is at https://github.com/wfcommons/WfFormat. Read are versions 1.5 and 1.6
+(``workflow.specification`` and ``workflow.execution``), and 1.3 and 1.4 (``workflow.tasks``).
+
+A task becomes an operator that takes its recorded runtime, divided by a device's speed; how many cores it had, and on
+which machine, is left out. A file becomes a tensor from the task that writes it to those that read it. A dependency
+without a file in common becomes an edge of no bytes. Files that no task writes are there from the start.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hetsim.core.errors import HetsimError, ProblemError
+from hetsim.core.platform import Link
+from hetsim.core.problem import Problem
+from hetsim.io.json_file import convert, decode_json, read_json
+from hetsim.io.problem_file import EdgeEntry, LinkEntry, ProblemFile, make_table_problem
+
+VERSIONS = ("1.3", "1.4", "1.5", "1.6")
+
+
+class _Instance(msgspec.Struct, rename="camel"):
+    schema_version: str
+    workflow: dict[str, Any]
+    name: str = ""
+
+
+class _SpecifiedTask(msgspec.Struct, rename="camel"):
+    id: str
+    parents: list[str] = []
+    children: list[str] = []
+    input_files: list[str] = []
+    output_files: list[str] = []
+
+
+class _SpecifiedFile(msgspec.Struct, rename="camel"):
+    id: str
+    size_in_bytes: int | float
+
+
+class _Specification(msgspec.Struct):
+    tasks: list[_SpecifiedTask]
+    files: list[_SpecifiedFile] = []
+
+
+class _ExecutedTask(msgspec.Struct, rename="camel"):
+    id: str
+    runtime_in_seconds: float
+
+
+class _Execution(msgspec.Struct):
+    tasks: list[_ExecutedTask]
+
+
+class _OldFile(msgspec.Struct, rename="camel"):
+    name: str
+    link: str
+    size: int | float | None = None
+    size_in_bytes: int | float | None = None
+    path: str = ""
+
+
+class _OldTask(msgspec.Struct, rename="camel"):
+    name: str
+    id: str = ""
+    runtime: float | None = None
+    runtime_in_seconds: float | None = None
+    parents: list[str] = []
+    children: list[str] = []
+    files: list[_OldFile] = []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """A task, whatever version it was written in.
+
+    Attributes:
+        parents: Names of tasks that it waits for.
+        children: Names of tasks that wait for it.
+        reads: Names of files.
+        writes: Names of files.
+        runtime_s: As recorded.
+    """
+
+    parents: list[str]
+    children: list[str]
+    reads: list[str]
+    writes: list[str]
+    runtime_s: float
+
+
+def load_workflow(path: Path | str, *, speeds: Mapping[str, float], link: Link | None = None) -> Problem:
+    """The problem of running a recorded workflow on some devices.
+
+    Args:
+        path: The instance.
+        speeds: By device, how many times faster than recorded it runs any task; positive.
+        link: Between any two devices, or None where files travel for nothing.
+
+    Raises:
+        ProblemError: If the file cannot be read or is not understood, or a speed is not positive.
+    """
+    for device, speed in speeds.items():
+        if not 0 < speed < math.inf:
+            raise ProblemError(f"device {device!r} has speed {speed}; speeds are finite and more than 0")
+    try:
+        instance = decode_json(read_json(Path(path), what="workflow"), _Instance)
+        if instance.schema_version not in VERSIONS:
+            raise ProblemError(f"schema version {instance.schema_version!r} is not known; {', '.join(VERSIONS)} are")
+        if "specification" in instance.workflow:
+            tasks, sizes_bytes = _specified(instance.workflow)
+        else:
+            tasks, sizes_bytes = _old(instance.workflow)
+        between = (
+            LinkEntry() if link is None else LinkEntry(**{f: getattr(link, f) for f in LinkEntry.__struct_fields__})
+        )
+        file = ProblemFile(
+            devices=tuple(speeds),
+            ops={
+                name: {device: task.runtime_s / speed for device, speed in speeds.items()}
+                for name, task in tasks.items()
+            },
+            edges=tuple(_edges(tasks, sizes_bytes)),
+            links={f"{a}->{b}": msgspec.to_builtins(between) for a in speeds for b in speeds if a != b},
+        )
+        return make_table_problem(file, name=instance.name or Path(path).stem)
+    except HetsimError as error:
+        raise ProblemError(f"workflow {path}: {error}") from None
+
+
+def _specified(workflow: Mapping[str, Any]) -> tuple[dict[str, _Task], dict[str, float]]:
+    """Tasks and file sizes of version 1.5 and later."""
+    if "execution" not in workflow:
+        raise ProblemError("workflow.execution is missing, so nothing says how long tasks take")
+    specification = convert(workflow["specification"], _Specification, "workflow.specification")
+    execution = convert(workflow["execution"], _Execution, "workflow.execution")
+    runtimes_s = {task.id: task.runtime_in_seconds for task in execution.tasks}
+    tasks: dict[str, _Task] = {}
+    for task in specification.tasks:
+        if task.id not in runtimes_s:
+            raise ProblemError(f"workflow.execution has no task {task.id!r}, so nothing says how long it takes")
+        _add(
+            tasks,
+            task.id,
+            _Task(
+                parents=task.parents,
+                children=task.children,
+                reads=task.input_files,
+                writes=task.output_files,
+                runtime_s=runtimes_s[task.id],
+            ),
+        )
+    return tasks, {file.id: file.size_in_bytes for file in specification.files}
+
+
+def _old(workflow: Mapping[str, Any]) -> tuple[dict[str, _Task], dict[str, float]]:
+    """Tasks and file sizes of versions before 1.5, where tasks refer to each other by name."""
+    entries = workflow.get("tasks", workflow.get("jobs"))
+    if entries is None:
+        raise ProblemError("workflow has neither a specification nor tasks")
+    tasks: dict[str, _Task] = {}
+    sizes_bytes: dict[str, float] = {}
+    for task in convert(entries, list[_OldTask], "workflow.tasks"):
+        runtime_s = task.runtime if task.runtime_in_seconds is None else task.runtime_in_seconds
+        if runtime_s is None:
+            raise ProblemError(f"task {task.name!r} has no runtime")
+        reads: list[str] = []
+        writes: list[str] = []
+        for file in task.files:
+            num_bytes = file.size if file.size_in_bytes is None else file.size_in_bytes
+            if num_bytes is None:
+                raise ProblemError(f"file {file.name!r} of task {task.name!r} has no size")
+            if file.link not in ("input", "output"):
+                raise ProblemError(
+                    f"file {file.name!r} of task {task.name!r} has link {file.link!r}, not input or output"
+                )
+            sizes_bytes[file.path + file.name] = num_bytes
+            (reads if file.link == "input" else writes).append(file.path + file.name)
+        _add(
+            tasks,
+            task.name,
+            _Task(parents=task.parents, children=task.children, reads=reads, writes=writes, runtime_s=runtime_s),
+        )
+    return tasks, sizes_bytes
+
+
+def _add(tasks: dict[str, _Task], name: str, task: _Task) -> None:
+    if name in tasks:
+        raise ProblemError(f"task {name!r} is there twice")
+    if not 0 <= task.runtime_s < math.inf:  # NaN fails too
+        raise ProblemError(f"task {name!r} took {task.runtime_s} s; runtimes are finite and not negative")
+    tasks[name] = task
+
+
+def _edges(tasks: Mapping[str, _Task], sizes_bytes: Mapping[str, float]) -> list[EdgeEntry]:
+    """By reader in the file's order: the files that it reads, then the dependencies that have none."""
+    parents: dict[str, dict[str, None]] = {name: dict.fromkeys(task.parents) for name, task in tasks.items()}
+    writers: dict[str, list[str]] = {}
+    for name, task in tasks.items():
+        for other in (*task.parents, *task.children):
+            if other not in tasks:
+                raise ProblemError(f"task {name!r} names {other!r} as parent or child, which is no task")
+        for child in task.children:  # declared at either end
+            parents[child][name] = None
+        for file in dict.fromkeys((*task.reads, *task.writes)):
+            if file not in sizes_bytes:
+                raise ProblemError(f"task {name!r} names file {file!r}, whose size nothing says")
+        for file in dict.fromkeys(task.writes):
+            writers.setdefault(file, []).append(name)
+    edges: list[EdgeEntry] = []
+    for name, task in tasks.items():
+        served: set[str] = set()
+        for file in dict.fromkeys(task.reads):
+            sources = [other for other in writers.get(file, ()) if other != name]
+            if len(sources) > 1:  # a file that is written again and again: the parents' version is meant
+                sources = [other for other in sources if other in parents[name]]
+                if not sources:
+                    raise ProblemError(
+                        f"task {name!r} reads {file!r}, which several tasks write, none of them its parent"
+                    )
+            for other in sources:
+                tensor = file if len(writers[file]) == 1 else f"{other}:{file}"
+                edges.append(EdgeEntry(other, name, sizes_bytes[file], tensor))
+                served.add(other)
+        edges += [EdgeEntry(other, name, 0) for other in parents[name] if other not in served]
+    return edges

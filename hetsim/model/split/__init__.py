@@ -1,8 +1,0 @@
-"""Runs of operators computed in parts, so that several devices work on one operator at once."""
-
-from hetsim.model.split.check import first_difference
-from hetsim.model.split.description import AXES, Axis, Split
-from hetsim.model.split.rewrite import Rewrite, check_split, rewrite
-from hetsim.model.split.rules import can_split, split_axis
-
-__all__ = ["AXES", "Axis", "Rewrite", "Split", "can_split", "check_split", "first_difference", "rewrite", "split_axis"]

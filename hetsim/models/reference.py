@@ -1,0 +1,118 @@
+"""The reference engine: plain ONNX Runtime on one thread says what the right answer is, and folds constants.
+
+The only file of hetsim that imports ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from hetsim.core.errors import ModelError
+
+MAX_PROTO_BYTES = 2**31 - 1  # protobuf serialises no larger message
+_SILENT = 4  # ONNX Runtime's severity "fatal": everything else reaches us as an exception
+
+
+def fold(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with its constants computed and its batch normalisations folded into convolutions.
+
+    This is what ONNX Runtime's level BASIC leaves of it: standard operators only, same inputs and outputs.
+
+    Raises:
+        ModelError: If the model is too large, or ONNX Runtime cannot load it.
+    """
+    with tempfile.TemporaryDirectory(prefix="hetsim-") as folder:
+        path = Path(folder) / "folded.onnx"
+        options = _options()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(path)
+        options.add_session_config_entry("session.disable_prepacking", "1")  # the session itself never runs
+        # That fusion would wrap each matrix product of more than two dimensions into a pair of Reshapes.
+        _session(serialized(proto), options, disabled_optimizers=["MatMulAddFusion"])
+        folded = onnx.load(path)
+    used = {node.domain for node in folded.graph.node} | {""}
+    imports = [entry for entry in folded.opset_import if entry.domain in used]
+    del folded.opset_import[:]
+    folded.opset_import.extend(imports)
+    return folded
+
+
+def evaluate(
+    proto: onnx.ModelProto,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
+    """The tensors ``outputs`` of the model, by name: the right answer that other engines are held against.
+
+    Args:
+        proto: The model, in the precision it is to be computed in.
+        inputs: A value for each of the model's inputs.
+        outputs: Names of any tensors that operators make; None stands for the model's outputs.
+
+    Raises:
+        ModelError: If the model cannot be loaded or run, an input is missing, or nothing makes an output.
+    """
+    content = serialized(proto)
+    declared = {value.name for value in proto.graph.output}
+    wanted = [value.name for value in proto.graph.output] if outputs is None else list(outputs)
+    inner = [name for name in dict.fromkeys(wanted) if name not in declared]
+    if inner:
+        # Serialised messages that are joined merge, repeated fields one after the other: no copy of the weights.
+        values = [onnx.ValueInfoProto(name=name) for name in inner]
+        content += onnx.ModelProto(graph=onnx.GraphProto(output=values)).SerializeToString()
+    session = _session(content, _options())
+    try:
+        return dict(zip(wanted, session.run(wanted, dict(inputs)), strict=True))
+    except Exception as error:  # ONNX Runtime has no common base class for what it raises
+        raise ModelError(f"ONNX Runtime cannot run the model: {one_line(error)}") from None
+
+
+def serialized(proto: onnx.ModelProto) -> bytes:
+    """The model as bytes, the same ones for equal models.
+
+    Raises:
+        ModelError: If it exceeds the 2 GB that protobuf can hold.
+    """
+    num_bytes = sum(len(tensor.raw_data) for tensor in proto.graph.initializer)
+    if num_bytes <= MAX_PROTO_BYTES:
+        try:
+            content: bytes = proto.SerializeToString(deterministic=True)
+            return content
+        except Exception:  # the class differs between protobuf's implementations
+            pass
+    raise ModelError(
+        f"the model with its weights exceeds the {MAX_PROTO_BYTES / 1e9:.1f} GB that a protobuf message can hold "
+        f"(weights kept as raw data: {num_bytes / 1e9:.1f} GB); split the model, or store its weights in float16"
+    )
+
+
+def one_line(error: Exception, *, max_chars: int = 300) -> str:
+    """What an engine has to say, fit for one line: without the place in its source code that it tells first."""
+    text = re.sub(r"/onnxruntime_src/.*\) (?=[A-Z])", "", " ".join(str(error).split()))
+    return text if len(text) <= max_chars else f"{text[: max_chars - 3]}..."
+
+
+def _options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _SILENT
+    return options
+
+
+def _session(
+    content: bytes, options: ort.SessionOptions, *, disabled_optimizers: Sequence[str] = ()
+) -> ort.InferenceSession:
+    try:
+        return ort.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(disabled_optimizers)
+        )
+    except Exception as error:  # ONNX Runtime has no common base class for what it raises
+        raise ModelError(f"ONNX Runtime cannot load the model: {one_line(error)}") from None

@@ -1,0 +1,126 @@
+"""From a model and a set of operators to a small ONNX file that an engine can compile on its own.
+
+All weights lie once in one file beside the segments, which refer to them as external data. So a segment's file is a
+few kilobytes, engines map the weights instead of copying them, and cutting a model into hundreds of segments costs
+neither time nor memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from hetsim.core.graph import Tensor
+from hetsim.models.onnx_import import Model
+from hetsim.models.weights import WeightSlice
+
+_INLINE_BYTES = 1024  # shapes, axes and scalars stay inside the segment: engines read them while compiling
+_ALIGNMENT_BYTES = 4096
+_WEIGHTS_FILE = "weights.bin"
+
+
+class SegmentStore:
+    """Writes segments of one model, and of whatever was rewritten from it, into a folder, each once.
+
+    Args:
+        model: The model to cut, as it was imported.
+        folder: An existing folder, which belongs to the store.
+    """
+
+    def __init__(self, model: Model, folder: Path) -> None:
+        self.folder = folder
+        self._weights: dict[str, onnx.TensorProto] = {}
+        self._large: dict[str, tuple[int, int]] = {}  # where in the file a weight begins, and how long it is
+        with open(folder / _WEIGHTS_FILE, "wb") as file:
+            for name, tensor in model.weights.items():
+                raw = _raw(tensor)
+                if len(raw) <= _INLINE_BYTES:
+                    self._weights[name] = tensor
+                else:
+                    self._large[name] = _append(file, raw), len(raw)
+                    self._weights[name] = _reference(name, tensor.dims, tensor.data_type, *self._large[name])
+
+    def path(self, model: Model, ops: tuple[str, ...]) -> Path:
+        """The file of one segment, written if it is not there yet; equal segments have one file.
+
+        Args:
+            model: The model, or one rewritten from it.
+            ops: Operators in topological order; a convex set.
+        """
+        content = self._cut(model, ops).SerializeToString(deterministic=True)
+        path = self.folder / f"{hashlib.sha256(content).hexdigest()[:24]}.onnx"
+        if not path.exists():
+            path.write_bytes(content)
+        return path
+
+    def _cut(self, model: Model, ops: tuple[str, ...]) -> onnx.ModelProto:
+        graph = model.graph
+        nodes = [model.nodes[op] for op in ops]
+        weights = dict.fromkeys(name for node in nodes for name in node.input if name and name not in graph.tensors)
+        proto = helper.make_graph(
+            nodes,
+            f"segment of {graph.name}",
+            [_value(graph.tensors[tensor]) for tensor in graph.inputs_of(ops)],
+            [_value(graph.tensors[tensor]) for tensor in graph.outputs_of(ops)],
+            [self._weight(model, name) for name in weights],
+        )
+        return helper.make_model(
+            proto, opset_imports=model.proto.opset_import, ir_version=model.proto.ir_version, producer_name=""
+        )
+
+    def _weight(self, model: Model, name: str) -> onnx.TensorProto:
+        """What a segment says to refer to a weight."""
+        if name not in self._weights:
+            part = model.weight_slices.get(name)
+            if part is None:
+                return model.weights[name]  # a rewritten model's own are few and small
+            self._weights[name] = self._part(model, name, part)
+        return self._weights[name]
+
+    def _part(self, model: Model, name: str, part: WeightSlice) -> onnx.TensorProto:
+        """A reference into the weight that it is a part of, or a copy where its bytes do not lie in one piece there."""
+        source = model.weights[part.source]
+        tensor = part.tensor(name, source)
+        raw = _raw(tensor)
+        if len(raw) <= _INLINE_BYTES:
+            return tensor
+        offset, num_bytes = self._large[part.source]
+        within = part.byte_range(source, num_bytes)
+        if within is not None:
+            start = offset + within[0]
+        else:
+            with open(self.folder / _WEIGHTS_FILE, "ab") as file:
+                start = _append(file, raw)
+        return _reference(name, tensor.dims, tensor.data_type, start, len(raw))
+
+
+def _raw(tensor: onnx.TensorProto) -> bytes:
+    raw: bytes = tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
+    return raw
+
+
+def _append(file: BinaryIO, raw: bytes) -> int:
+    """Where the bytes begin in the file, at whose end they are written."""
+    offset = -(-file.tell() // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+    file.write(bytes(offset - file.tell()))
+    file.write(raw)
+    return offset
+
+
+def _reference(name: str, dims: Sequence[int], data_type: int, offset: int, num_bytes: int) -> onnx.TensorProto:
+    reference = onnx.TensorProto(name=name, dims=dims, data_type=data_type, data_location=onnx.TensorProto.EXTERNAL)
+    for key, value in (("location", _WEIGHTS_FILE), ("offset", offset), ("length", num_bytes)):
+        reference.external_data.add(key=key, value=str(value))
+    return reference
+
+
+def _value(tensor: Tensor) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(
+        tensor.name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), tensor.shape
+    )

@@ -1,0 +1,119 @@
+"""How a graph falls apart: partitions of its operators into parts that can each run as one unit.
+
+Every partition lists all operators once; parts are convex, keep the topological order inside, and come in the order
+of their first operators. Branch extraction follows PartitionTuner (Yu et al., ETRI Journal 45(2), 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hetsim.core.graph import Graph
+
+Parts = tuple[tuple[str, ...], ...]
+
+# fmt: off
+CHEAP_KINDS = frozenset((
+    "Abs", "Add", "BatchNormalization", "Cast", "Celu", "Clip", "Div", "Dropout",
+    "Elu", "Erf", "Exp", "Flatten", "Gelu", "HardSigmoid", "HardSwish", "Identity",
+    "LeakyRelu", "Log", "Mish", "Mul", "Neg", "Not", "PRelu", "Pow",
+    "Reciprocal", "Relu", "Reshape", "Round", "Selu", "Sigmoid", "Softplus", "Sqrt",
+    "Squeeze", "Sub", "Sum", "Tanh", "ThresholdedRelu", "Unsqueeze",
+))
+# fmt: on
+"""Operators that cost little beside the one before them: element by element, or no arithmetic at all."""
+
+
+def articulation_ops(graph: Graph) -> tuple[str, ...]:
+    """Operators through which every path from the graph's inputs to its outputs passes, in topological order.
+
+    Everything else comes either before such an operator or after it, so in a topological order no edge jumps over
+    it; and where no edge jumps over an operator, no path gets past. So one sweep finds them all. A path starts at an
+    operator that reads an input of the graph, or nothing; it ends at one that makes an output, or that nobody reads.
+    """
+    inputs, outputs = frozenset(graph.inputs), frozenset(graph.outputs)
+    starts = (
+        i for i, op in enumerate(graph.ops) if not graph.predecessors[op.name] or not inputs.isdisjoint(op.inputs)
+    )
+    reach = max(starts, default=0)  # the furthest position to which an edge leads from before the current operator
+    found: list[str] = []
+    for i, op in enumerate(graph.ops):
+        if reach <= i:
+            found.append(op.name)
+        after = graph.successors[op.name]
+        ends = not after or not outputs.isdisjoint(op.outputs)
+        reach = max(reach, len(graph.ops) if ends else graph.position[after[-1]])
+    return tuple(found)
+
+
+def fused_chains(graph: Graph) -> Parts:
+    """Each operator with the cheap ones that alone follow it, the way engines fuse a convolution and its rectifier.
+
+    An operator of :data:`CHEAP_KINDS` joins the chain of its only predecessor where that has no other successor.
+    """
+    return _chains(graph, lambda op: graph.by_name[op].kind in CHEAP_KINDS)
+
+
+def branches(graph: Graph) -> Parts:
+    """Maximal chains between forks and joins.
+
+    An operator joins the branch of its predecessor if and only if it has no other and is that one's only successor.
+    """
+    return _chains(graph, lambda _: True)
+
+
+def blocks(graph: Graph) -> Parts:
+    """The operators after one articulation operator up to and including the next; what is left makes a last block.
+
+    Blocks run one after the other whatever the devices do: each starts only when the one before has ended.
+    """
+    ends = [graph.position[op] + 1 for op in articulation_ops(graph)]
+    names = tuple(op.name for op in graph.ops)
+    parts = (names[start:end] for start, end in zip([0, *ends], [*ends, len(names)], strict=True))
+    return tuple(part for part in parts if part)
+
+
+def branch_levels(graph: Graph) -> tuple[Parts, ...]:
+    """Branches grouped by their depth in the graph of branches, the longest path to them from its sources.
+
+    Branches of one level do not depend on each other, so they may run in parallel. Within a level they are in the
+    order of :func:`branches`.
+    """
+    depth: dict[str, int] = {}
+    levels: list[list[tuple[str, ...]]] = []
+    for branch in branches(graph):
+        level = max((depth[before] + 1 for before in graph.predecessors[branch[0]]), default=0)
+        depth.update(dict.fromkeys(branch, level))
+        levels.extend([] for _ in range(level + 1 - len(levels)))
+        levels[level].append(branch)
+    return tuple(tuple(level) for level in levels)
+
+
+def runs(parts: Sequence[tuple[str, ...]], length: int) -> Parts:
+    """Consecutive parts joined ``length`` at a time; the last run may be shorter.
+
+    Runs of blocks are convex. Those of other partitions need not be.
+
+    Raises:
+        ValueError: If ``length`` is below 1.
+    """
+    if length < 1:
+        raise ValueError(f"length must be >= 1, got {length}")
+    return tuple(
+        tuple(op for part in parts[start : start + length] for op in part) for start in range(0, len(parts), length)
+    )
+
+
+def _chains(graph: Graph, may_join: Callable[[str], bool]) -> Parts:
+    """Chains of operators in which each but the first may join and is tied to its predecessor alone."""
+    chain_of: dict[str, list[str]] = {}
+    chains: list[list[str]] = []
+    for op in graph.ops:
+        before = graph.predecessors[op.name]
+        if len(before) == 1 and len(graph.successors[before[0]]) == 1 and may_join(op.name):
+            chain_of[op.name] = chain_of[before[0]]
+        else:
+            chain_of[op.name] = []
+            chains.append(chain_of[op.name])
+        chain_of[op.name].append(op.name)
+    return tuple(tuple(chain) for chain in chains)

@@ -1,0 +1,227 @@
+"""Measure the numbers of a platform: hand-overs, launches, memory. Each probe is a small model run as a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from hetsim.core.load import Load
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.platform import Calibration, Host, Link, Memory, Platform
+from hetsim.models.onnx_import import Model, import_model, random_inputs
+from hetsim.runtime.devices import Runtime
+from hetsim.runtime.inference import Inference
+from hetsim.runtime.machine.fingerprint import machine_fingerprint
+from hetsim.runtime.measure.interleaved import RUNS_PER_TURN, Turns
+from hetsim.runtime.serving import Served, serve
+
+_CHAIN_OPS = 24
+_SMALL_ELEMENTS = 16
+_LARGE_ELEMENTS = 2**17  # 512 KiB: what tensors of networks have, and what a core's own cache holds
+_HOST_ELEMENTS = 2**20  # 4 MiB in and out, in requests that take milliseconds
+_HOST_PASSES = 20
+_MATRIX = (8192, 4096)  # 128 MiB of weights: more than a share of a large server's last cache
+_WARM_UPS = 5
+_TURNS = 30  # of the chains; they take a second in all, as cores are seen to be slow for some tenths of one
+_PATIENCE_S = 5.0
+_MEMORY_PASSES = 8
+
+
+def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None = None) -> Platform:
+    """The runtime's platform with its numbers measured here.
+
+    - ``launch_s``: median duration of a segment that does next to nothing.
+    - ``setup_s`` of each ordered pair: from the end of a tiny segment on one device to the start of its consumer on
+      the other, which is idle and waiting; median.
+    - ``bandwidth_bytes_per_s`` of each pair: what a large tensor costs more if it changes hands. Infinite where no
+      difference can be measured. Chains on one device and on two take turns (:mod:`hetsim.runtime.measure.interleaved`).
+    - ``host``: from taking up a request until its first segment could start, and from the end of its last until its
+      outputs are the caller's, with inputs and outputs of two sizes.
+    - ``alone_bytes_per_s`` and ``shared_bytes_per_s``: weights streamed by a large matrix-vector product, on one
+      device and on all of them at once.
+
+    Args:
+        runtime: The devices, awake.
+        progress: Told the share done and what comes next.
+
+    Raises:
+        DeviceError: If a device failed or does not support the probes (Neg, Abs, MatMul, Add).
+    """
+    report = progress or (lambda _done, _text: None)
+    platform = runtime.platform
+    names = platform.device_names
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    small = _in_turns(runtime, _chain(_SMALL_ELEMENTS), pairs, lambda done: report(0.3 * done, "launching"))
+    large = _in_turns(runtime, _chain(_LARGE_ELEMENTS), pairs, lambda done: report(0.3 + 0.3 * done, "handing over"))
+    launch_s = {name: _median_step_s(small[name,], name) for name in names}
+    links: dict[tuple[str, str], Link] = {}
+    for pair in pairs:
+        for source, target in (pair, pair[::-1]):
+            extra_s = _median_step_s(large[pair], target) - _median_step_s(large[target,], target)
+            num_bytes = _LARGE_ELEMENTS * 4
+            links[source, target] = replace(
+                platform.link(source, target),
+                setup_s=_median_gap_s(small[pair], source, target),
+                bandwidth_bytes_per_s=num_bytes / extra_s if extra_s > 0 else float("inf"),
+            )
+    report(0.6, "submitting and collecting")
+    matrices = _matrices(len(names))
+    host = _measure_host(runtime, matrices)
+    report(0.7, "memory bandwidth")
+    memory = _measure_memory(runtime, matrices)
+    devices = [replace(device, launch_s=launch_s[device.name]) for device in platform.devices]
+    calibration = Calibration(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine_fingerprint(),
+        num_samples=_TURNS * RUNS_PER_TURN,
+    )
+    report(1.0, "calibrated")
+    return replace(platform.with_devices(*devices), links=links, memory=memory, host=host, calibration=calibration)
+
+
+def _chain(num_elements: int) -> Model:
+    """Neg and Abs in turn, which no engine can shorten."""
+    nodes = [
+        helper.make_node("Neg" if i % 2 == 0 else "Abs", [f"t{i}"], [f"t{i + 1}"], name=f"op{i}")
+        for i in range(_CHAIN_OPS)
+    ]
+    shape = [1, num_elements]
+    return _import("chain", nodes, ["t0"], [f"t{_CHAIN_OPS}"], shape)
+
+
+def _matrices(count: int) -> Model:
+    """``count`` large matrix-vector products side by side on one input, summed up in the end."""
+    rows, columns = _MATRIX
+    nodes = [helper.make_node("MatMul", ["x", f"w{i}"], [f"y{i}"], name=f"product{i}") for i in range(count)]
+    total = "y0"
+    for i in range(1, count):
+        nodes.append(helper.make_node("Add", [total, f"y{i}"], [f"sum{i}"], name=f"sum{i}"))
+        total = f"sum{i}"
+    generator = np.random.default_rng(0)
+    weights = [
+        numpy_helper.from_array(generator.random((rows, columns), dtype=np.float32), f"w{i}") for i in range(count)
+    ]
+    return _import("matrices", nodes, ["x"], [total], [1, rows], weights, [1, columns])
+
+
+def _import(
+    name: str,
+    nodes: list[onnx.NodeProto],
+    inputs: list[str],
+    outputs: list[str],
+    shape: list[int],
+    weights: list[onnx.TensorProto] | None = None,
+    output_shape: list[int] | None = None,
+) -> Model:
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info(tensor, TensorProto.FLOAT, shape) for tensor in inputs],
+        [helper.make_tensor_value_info(tensor, TensorProto.FLOAT, output_shape or shape) for tensor in outputs],
+        weights or [],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return import_model(proto, name=f"probe {name}")
+
+
+def _alternate(model: Model, names: list[str]) -> Plan:
+    """Every operator a segment of its own, on the devices in turn."""
+    queues: dict[str, list[Segment]] = {name: [] for name in names}
+    for i, op in enumerate(model.graph.ops):
+        name = names[i % len(names)]
+        queues[name].append(Segment(name, (op.name,)))
+    return Plan(model=model.graph.name, queues={name: tuple(queue) for name, queue in queues.items()})
+
+
+def _in_turns(
+    runtime: Runtime, model: Model, pairs: Sequence[tuple[str, str]], report: Callable[[float], None]
+) -> Mapping[tuple[str, ...], list[Inference]]:
+    """Executions of a chain on each device and on each pair of them, in turns, so that all meet the same machine."""
+    where = [*((name,) for name in runtime.platform.device_names), *pairs]
+    with ExitStack() as stack:
+        sessions = {
+            i: stack.enter_context(runtime.load(model, _alternate(model, list(names)))) for i, names in enumerate(where)
+        }
+        turns = Turns(sessions, random_inputs(model), runtime.steadiness, num_turns=_TURNS, patience_s=_PATIENCE_S)
+        for done in turns.take_all():
+            report(done)
+        return {names: [pair.run for pair in turns.counted(i)] for i, names in enumerate(where)}
+
+
+def _passes(runtime: Runtime, model: Model, plan: Plan, count: int) -> list[Inference]:
+    inputs = random_inputs(model)
+    with runtime.load(model, plan) as session:
+        for _ in range(_WARM_UPS):
+            session.run(inputs)
+        return [session.run(inputs) for _ in range(count)]
+
+
+def _median_step_s(passes: list[Inference], device: str) -> float:
+    """Median duration of a device's segments; the first two, which meet colder caches, left out."""
+    steps = [i for i, step in enumerate(passes[0].flow.steps) if step.segment.device == device and i > 1]
+    return float(np.median([one.durations_s[steps] for one in passes]))
+
+
+def _median_gap_s(passes: list[Inference], source: str, target: str) -> float:
+    """Median time between the end of a segment on one device and the start of its consumer on the other."""
+    steps = passes[0].flow.steps
+    into = [
+        i for i, step in enumerate(steps) if i > 1 and step.segment.device == target and step.inputs[0][1] is not None
+    ]
+    crossing = [i for i in into if steps[i - 1].segment.device == source]
+    gaps = [(one.stamps_ns[i, 0] - one.stamps_ns[i - 1, 1]) * 1e-9 for one in passes for i in crossing]
+    return max(float(np.median(gaps)), 0.0)
+
+
+def _measure_host(runtime: Runtime, small: Model) -> Host:
+    """Costs of requests under load: every device works for milliseconds while the host submits and collects."""
+    names = list(runtime.platform.device_names)
+    large = _chain(_HOST_ELEMENTS)
+
+    def served(model: Model) -> Served:
+        with runtime.load(model, _alternate(model, names), num_slots=2) as session:
+            return serve(session, random_inputs(model), Load(num_requests=_HOST_PASSES, num_slots=2))
+
+    few, many = served(small), served(large)
+    submit_s, collect_s = float(np.median(few.submit_s)), float(np.median(few.collect_s))
+    extra_s = float(np.median(many.submit_s)) - submit_s + float(np.median(many.collect_s)) - collect_s
+    extra_bytes = (
+        large.graph.input_bytes + large.graph.output_bytes - small.graph.input_bytes - small.graph.output_bytes
+    )
+    return Host(
+        submit_setup_s=submit_s,
+        collect_setup_s=collect_s,
+        bandwidth_bytes_per_s=extra_bytes / extra_s if extra_s > 0 else float("inf"),
+    )
+
+
+def _measure_memory(runtime: Runtime, together: Model) -> Memory:
+    names = runtime.platform.device_names
+    num_bytes = 4 * _MATRIX[0] * _MATRIX[1]
+    single = _matrices(1)
+    alone: dict[str, float] = {}
+    for name in names:
+        plan = _alternate(single, [name])
+        passes = _passes(runtime, single, plan, _MEMORY_PASSES)
+        alone[name] = num_bytes / float(np.median([one.durations_s[0] for one in passes]))
+    if len(names) == 1:
+        return Memory(alone_bytes_per_s=alone, shared_bytes_per_s=alone[names[0]])
+    queues: dict[str, tuple[Segment, ...]] = {name: (Segment(name, (f"product{i}",)),) for i, name in enumerate(names)}
+    sums = tuple(op.name for op in together.graph.ops if op.kind == "Add")
+    queues[names[0]] = (*queues[names[0]], Segment(names[0], sums))
+    passes = _passes(runtime, together, Plan(model=together.graph.name, queues=queues), _MEMORY_PASSES)
+    rates = [
+        sum(
+            num_bytes / duration_s
+            for step, duration_s in zip(one.flow.steps, one.durations_s, strict=True)
+            if step.segment.ops != sums
+        )
+        for one in passes
+    ]
+    return Memory(alone_bytes_per_s=alone, shared_bytes_per_s=float(np.median(rates)))

@@ -1,0 +1,291 @@
+"""Measure operators and groups of operators on the real devices.
+
+Everything that is measured is a *plan*: the profiler walks the whole model from its inputs to its outputs, one device
+at a time, one segment after the other in model order. So a segment is never repeated alone; it meets the caches as a
+plan would leave them. Two sorts of plans are walked:
+
+- *covers*: the whole model on one device, cut at one granularity: single operators, fused pairs, branches, blocks
+  between articulation operators, runs of 2, 4, 8, ... blocks, the whole;
+- *replays* of plans that a scheduler made, which also carry tensors from one device to the other.
+
+Beside each walk it is noted how fast the devices' cores were meanwhile (:mod:`hetsim.runtime.worker.speed_probe`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from hetsim.core.errors import ProblemError
+from hetsim.core.graph import Graph
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.platform import Device
+from hetsim.costs.profile import Header, Profile, ProfileFile, Samples, Unsupported, Walk
+from hetsim.models.onnx_import import Model, random_inputs
+from hetsim.models.structure import blocks, branches, fused_chains, runs
+from hetsim.runtime.backends.protocol import Array
+from hetsim.runtime.devices import RefusedError, Runtime
+from hetsim.runtime.inference import Inference
+from hetsim.runtime.machine.fingerprint import machine_fingerprint
+from hetsim.runtime.session import Session
+
+WARM_UPS = 6
+"""Runs of a plan that are not counted: the first is up to a quarter slower, after six none gets faster any more."""
+WARM_UP_S = 1.5
+"""No more of them begin after so many seconds: what takes that long reads more than caches keep."""
+
+MOST_TRIES = 2
+"""While something slows the cores down, at most so many times as many walks as are wanted are made, or kept."""
+
+Parts = tuple[tuple[str, ...], ...]
+Progress = Callable[[float, str], None]
+"""Told how much of the work is done, from 0 to 1, and what comes next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How often each walk is repeated.
+
+    Attributes:
+        repeats: Samples of each segment, at least 1.
+        warm_ups: Walks before them that are not counted, at least 1.
+        budget_s: A walk so slow that its repeats would take longer than this is repeated less often, but at least
+            three times.
+        patience_s: For so long at least, walks go on until enough of them met steady cores.
+    """
+
+    repeats: int = 12
+    warm_ups: int = WARM_UPS
+    budget_s: float = 6.0
+    patience_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (self.repeats >= 1 and self.warm_ups >= 1):
+            raise ValueError(f"repeats and warm_ups must be at least 1, got {self.repeats} and {self.warm_ups}")
+
+
+def make_header(runtime: Runtime, model: Model) -> Header:
+    """What a profile of this model on these devices holds for."""
+    return Header(
+        model=model.graph.name,
+        model_hash=model.hash,
+        machine=machine_fingerprint(),
+        engines={
+            device.name: engine_words(runtime.engines[device.name], device) for device in runtime.platform.devices
+        },
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def engine_words(engine: str, device: Device) -> str:
+    """An engine as profiles name it: what it says of itself, and what else about the device changes its times."""
+    cores = f"cores {', '.join(map(str, device.cores))}" if device.cores else "any core"
+    return "; ".join([f"{engine}, {cores}", *(f"{key}={value}" for key, value in sorted(device.options.items()))])
+
+
+def covers(graph: Graph) -> Mapping[str, Parts]:
+    """The granularities at which a device is profiled, finest first; those that equal a finer one are left out."""
+    in_blocks = blocks(graph)
+    found: dict[str, Parts] = {"operators": tuple((op.name,) for op in graph.ops)}
+    candidates = {"fused pairs": fused_chains(graph), "branches": branches(graph), "blocks": in_blocks}
+    length = 2
+    while length < len(in_blocks):
+        candidates[f"runs of {length} blocks"] = runs(in_blocks, length)
+        length *= 2
+    candidates["whole"] = (tuple(op.name for op in graph.ops),)
+    for name, parts in candidates.items():
+        if parts not in found.values():
+            found[name] = parts
+    return found
+
+
+def profile_covers(
+    runtime: Runtime, model: Model, file: ProfileFile, *, effort: Effort, progress: Progress | None = None
+) -> None:
+    """Walk every cover on every device; what the file already has enough of is not measured again.
+
+    Interrupt it whenever you like: each finished walk is in the file.
+
+    Raises:
+        ProblemError: If an operator runs on no device.
+        DeviceError: If a device failed.
+    """
+    report = progress or (lambda _done, _text: None)
+    inputs = random_inputs(model)
+    _note_unsupported(runtime, model, file)
+    found = covers(model.graph)
+    weights = {name: 2.0 * effort.repeats + len(parts) for name, parts in found.items()}
+    total = sum(weights.values()) * len(runtime.platform.devices)
+    done = 0.0
+    for device in runtime.platform.device_names:
+        for name, parts in found.items():
+            report(done / total, f"{device}: {name}")
+            if not _is_there(file.profile, device, parts, f"cover:{name}"):
+                _walk_cover(runtime, model, file, device, name, parts, inputs, effort)
+            done += weights[name]
+    report(1.0, "profiled")
+
+
+def replay(
+    runtime: Runtime,
+    model: Model,
+    plan: Plan,
+    file: ProfileFile,
+    *,
+    effort: Effort,
+    inputs: Mapping[str, Array] | None = None,
+    anew: bool = False,
+) -> str:
+    """Walk a plan serially, one device active at a time, and record its segments; returns the context's name.
+
+    A plan whose replay the file already has is not measured again, unless ``anew`` asks for more samples.
+
+    Raises:
+        DeviceError: If a device failed or refuses a segment.
+    """
+    context = f"replay:{plan.digest}"
+    if anew or not all(file.profile.samples_s(segment.device, segment.ops, context) for segment in plan.segments):
+        record(file, walk(runtime, model, plan, inputs or random_inputs(model), effort), context)
+    return context
+
+
+def covers_are_there(profile: Profile, graph: Graph, device_names: Iterable[str]) -> bool:
+    """Whether every segment of every cover was measured or refused, on every device."""
+    return all(
+        _is_there(profile, device, parts, f"cover:{name}")
+        for device in device_names
+        for name, parts in covers(graph).items()
+    )
+
+
+def _note_unsupported(runtime: Runtime, model: Model, file: ProfileFile) -> None:
+    """Record the operators that the platform's file says a device does not run."""
+    for device in runtime.platform.devices:
+        known = file.profile.unsupported(device.name)
+        for op in model.graph.ops:
+            if device.supported_ops and op.kind not in device.supported_ops and (op.name,) not in known:
+                reason = f"the platform has {device.name!r} run only {', '.join(device.supported_ops)}, not {op.kind}"
+                file.add(Unsupported(device=device.name, ops=(op.name,), reason=reason))
+
+
+def _is_there(profile: Profile, device: str, parts: Parts, context: str) -> bool:
+    refused = [set(ops) for ops in profile.unsupported(device)]
+    return all(any(bad <= set(ops) for bad in refused) or profile.samples_s(device, ops, context) for ops in parts)
+
+
+def _walk_cover(
+    runtime: Runtime,
+    model: Model,
+    file: ProfileFile,
+    device: str,
+    name: str,
+    parts: Parts,
+    inputs: Mapping[str, Array],
+    effort: Effort,
+) -> None:
+    """Walk one cover; segments that the engine refuses are recorded as such and their operators run elsewhere."""
+    while True:
+        plan = cover_plan(model, file.profile, runtime.platform.device_names, device, parts)
+        try:
+            walks = walk(runtime, model, plan, inputs, effort)
+        except RefusedError as refusal:
+            file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
+        else:
+            record(file, walks, f"cover:{name}", only=device)
+            return
+
+
+def cover_plan(model: Model, profile: Profile, device_names: tuple[str, ...], device: str, parts: Parts) -> Plan:
+    """The parts on one device; a part with operators that it refused falls apart, and those go to another device.
+
+    Raises:
+        ProblemError: If an operator runs on no device.
+    """
+    refused = {name: {frozenset(ops) for ops in profile.unsupported(name)} for name in device_names}
+    queues: dict[str, list[Segment]] = {name: [] for name in device_names}
+    for part in parts:
+        whole = any(ops <= set(part) for ops in refused[device])
+        for ops in [(op,) for op in part] if whole else [part]:
+            order = (device, *(name for name in device_names if name != device))
+            home = next((name for name in order if not any(bad <= set(ops) for bad in refused[name])), None)
+            if home is None:
+                reasons = "; ".join(profile.unsupported(name)[ops] for name in device_names)
+                raise ProblemError(
+                    f"operator {ops[0]!r} ({model.graph.by_name[ops[0]].kind}) runs on no device: {reasons}"
+                )
+            queues[home].append(Segment(home, ops))
+    return Plan(model=model.graph.name, queues={name: tuple(queue) for name, queue in queues.items()})
+
+
+def walk(runtime: Runtime, model: Model, plan: Plan, inputs: Mapping[str, Array], effort: Effort) -> list[Inference]:
+    """Run a plan serially until it was walked as often as the effort says, warm; at least three times.
+
+    Walks while another program slowed a core down count for that only once there are as many again.
+
+    Raises:
+        RefusedError: If an engine does not support a segment.
+        DeviceError: If a device failed.
+    """
+    with runtime.load(model, plan) as session:
+        latency_s = warm_up(session, inputs, effort.warm_ups).latency_s
+        repeats = max(3, min(effort.repeats, round(effort.budget_s / latency_s)))
+        walks: list[Inference] = []
+        steady: list[bool] = []
+        end_s = time.monotonic() + effort.patience_s
+        while sum(steady) < repeats and (len(walks) < MOST_TRIES * repeats or time.monotonic() < end_s):
+            walks.append(session.run(inputs, serial=True))
+            steady.append(runtime.steadiness.is_steady(walks[-1]))
+        surplus = len(walks) - MOST_TRIES * repeats  # so much more was walked in vain
+        dropped = [i for i, one in enumerate(steady) if not one][: max(0, surplus)]
+        return [one for i, one in enumerate(walks) if i not in dropped]
+
+
+def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_UPS) -> Inference:
+    """Walk a plan without counting, and return the last walk.
+
+    Args:
+        session: The plan, loaded.
+        inputs: The model's inputs.
+        num_runs: How often, at least once; no walk begins after :data:`WARM_UP_S`.
+    """
+    spent_s = 0.0
+    for _ in range(num_runs):
+        last = session.run(inputs, serial=True)
+        spent_s += last.latency_s
+        if spent_s > WARM_UP_S:
+            break
+    return last
+
+
+def record(file: ProfileFile, walks: Sequence[Inference], context: str, *, only: str | None = None) -> None:
+    """Put what serial walks of a plan took into a profile.
+
+    Args:
+        file: The profile.
+        walks: At least one, all of the same plan.
+        context: How they are called there.
+        only: The one device whose segments are wanted, or None for all.
+    """
+    flow = walks[0].flow
+    occupied_s = np.array([walk.occupied_s for walk in walks])
+    for device in walks[0].yardsticks_s:
+        if only in (None, device):
+            file.add(
+                Walk(device=device, context=context, yardstick_s=tuple(walk.yardsticks_s[device] for walk in walks))
+            )
+    for i, step in enumerate(flow.steps):
+        if only in (None, step.segment.device):
+            file.add(
+                Samples(
+                    device=step.segment.device,
+                    ops=step.segment.ops,
+                    context=context,
+                    samples_s=tuple(occupied_s[:, i].tolist()),
+                    read_bytes=flow.read_bytes[i],
+                    written_bytes=flow.written_bytes[i],
+                )
+            )

@@ -1,0 +1,82 @@
+"""Whether a profile still holds: each device walks the whole model again, and the times are held against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hetsim.core.plan import whole_plan
+from hetsim.core.statistics import Summary, summarize
+from hetsim.costs.profile import Profile
+from hetsim.models.onnx_import import Model, random_inputs
+from hetsim.runtime.devices import RefusedError, Runtime
+from hetsim.runtime.measure.profiler import Effort, Progress, walk
+
+WHOLE = "cover:whole"
+_STEADY = 0.02
+"""Two sessions differ by so much on a quiet machine (docs/accuracy.md); less is no contradiction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contradiction:
+    """A device that takes another time than its profile says.
+
+    Attributes:
+        device: Its name.
+        before: What the profile has of the whole model on it.
+        now: What it takes now.
+    """
+
+    device: str
+    before: Summary
+    now: Summary
+
+    def __str__(self) -> str:
+        before, now = self.before, self.now
+        return (
+            f"{self.device} now takes {now.median_s / before.median_s:.2f} times as long for the whole model as in the "
+            f"profile: {_interval(now)} against {_interval(before)}; measure anew into another folder, or find out "
+            "what has changed"
+        )
+
+
+def recheck(
+    runtime: Runtime, model: Model, profile: Profile, *, effort: Effort, progress: Progress | None = None
+) -> tuple[Contradiction, ...]:
+    """The devices whose whole-model walks, taken again, lie outside the profile's interval; in the platform's order.
+
+    Medians contradict each other if their 95 % intervals have nothing in common and they differ by more than 2 %.
+    Devices that never walked the whole model are passed over. Nothing is recorded.
+
+    Raises:
+        DeviceError: If a device failed.
+    """
+    report = progress or (lambda _done, _text: None)
+    ops = tuple(op.name for op in model.graph.ops)
+    found = []
+    for number, device in enumerate(runtime.platform.device_names):
+        before = profile.summary(device, ops, WHOLE)
+        if before is None:
+            continue
+        report(number / len(runtime.platform.devices), f"{device}: whole, again")
+        try:
+            walks = walk(runtime, model, whole_plan(model.graph, device), random_inputs(model), effort)
+        except RefusedError:
+            continue
+        now = summarize([float(one.occupied_s[0]) for one in walks])
+        if contradict(before, now):
+            found.append(Contradiction(device=device, before=before, now=now))
+    return tuple(found)
+
+
+def contradict(before: Summary, now: Summary) -> bool:
+    """Whether two medians of one thing cannot both be right.
+
+    >>> contradict(summarize([1.0] * 9), summarize([1.5] * 9))
+    True
+    """
+    apart = now.low_s > before.high_s or now.high_s < before.low_s
+    return apart and abs(now.median_s / before.median_s - 1) > _STEADY
+
+
+def _interval(found: Summary) -> str:
+    return f"{found.median_s * 1e3:.2f} ms ({found.low_s * 1e3:.2f} - {found.high_s * 1e3:.2f})"

@@ -1,0 +1,179 @@
+"""One device's part of a plan, bound to its buffers: runs its list for each request without asking anyone.
+
+On the path of a request there is neither a lock nor a message: it waits for counters in shared memory, runs, and bumps
+its own.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hetsim.runtime.backends.protocol import Compiled
+from hetsim.runtime.emulation import EMULATED
+from hetsim.runtime.nan import first_nan
+from hetsim.runtime.worker.arena import ABORTED, SUBMITTED, Arena
+from hetsim.runtime.worker.pacing import Pace
+from hetsim.runtime.worker.program import Program, Task
+from hetsim.runtime.worker.settings import Settings
+from hetsim.runtime.worker.speed_probe import make_yardstick
+from hetsim.runtime.worker.transfer_probe import Fetch
+from hetsim.runtime.worker.waiter import Waiter
+
+
+@dataclass(kw_only=True)
+class _Bound:
+    """A step tied to its buffers, with everything that the loop touches looked up beforehand."""
+
+    step: int
+    waits: tuple[tuple[int, ...], tuple[int, ...]]  # words to wait for: as planned, and one segment at a time
+    run: Callable[..., object]
+    pace: Pace | None
+    stamp: int
+    done: int
+    wakes: tuple[tuple[int, int], ...]  # (parked word, event descriptor) of those who may sleep for it
+
+
+class LoadedProgram:
+    """One device's part of a plan, compiled and bound, ready to serve requests.
+
+    Args:
+        program: What to run.
+        arena: The shared memory.
+        compiled: The compiled segment of each task, in order.
+        settings: Whose worker this is.
+        clock_ns: Time in nanoseconds; tests inject theirs.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        arena: Arena,
+        compiled: list[Compiled],
+        settings: Settings,
+        *,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._arena = arena
+        self._settings = settings
+        layout = program.layout
+        self.num_requests = 0
+        self._clock_ns = clock_ns
+        self._emulated = settings.device.backend == EMULATED
+        self._yardstick_ns = make_yardstick(settings.device.cores)
+        self._fetch = Fetch(arena, program, settings)
+        self.slots: list[list[_Bound]] = [
+            [
+                _Bound(
+                    step=task.step,
+                    waits=(
+                        tuple(layout.done(step) for step in task.waits_for),
+                        tuple(layout.done(step) for step in task.waits_serially),
+                    ),
+                    run=_bind(segment, arena, slot, task, check_numbers=program.check_numbers),
+                    pace=(
+                        Pace(arena, task, slot, emulated=self._emulated, clock_ns=clock_ns)
+                        if self._emulated or task.arrivals or task.sends
+                        else None
+                    ),
+                    stamp=layout.stamp(slot, task.step),
+                    done=layout.done(task.step),
+                    wakes=tuple((layout.parked(device), settings.wake_fds[device]) for device in task.wakes),
+                )
+                for task, segment in zip(program.tasks, compiled, strict=True)
+            ]
+            for slot in range(layout.num_slots)
+        ]
+
+    def serve(self, waiter: Waiter, report: Callable[[int], None]) -> None:
+        """Run requests as they are submitted, until the caller has another message.
+
+        Args:
+            waiter: Waits for the caller and for other devices.
+            report: Told the number of each request that is done here.
+
+        Raises:
+            Aborted: If another worker gave up.
+            SegmentFailed: If a segment raised; whoever waits for it has been told to stop waiting.
+        """
+        words, clock_ns = self._arena.words, self._clock_ns
+        current = self._arena.layout.current(self._settings.index)
+        spin_s, emulated = self._settings.spin_s, self._emulated
+        free_ns = 0
+        while waiter.wait(SUBMITTED, self.num_requests + 1, self._settings.idle_spin_s, may_leave=True):
+            request = self.num_requests + 1
+            slot = self.num_requests % len(self.slots)
+            serial = words[self._arena.layout.serial(slot)]
+            free_ns = max(free_ns, words[self._arena.layout.submitted(slot)])
+            for bound in self.slots[slot]:
+                # From the end stamp to the count that others wait for, and from seeing it to the start stamp: that is
+                # the hand-over. Nothing else is done there, and what it takes is at hand.
+                run, done, pace = bound.run, bound.done, None if serial else bound.pace
+                for word in bound.waits[serial]:
+                    if words[word] < request:
+                        waiter.wait(word, request, spin_s, may_leave=False)
+                start_ns = clock_ns() if pace is None else pace.start_ns(free_ns)
+                words[current] = bound.step + 1
+                try:
+                    if emulated:
+                        run(start_ns)
+                    else:
+                        run()
+                except Exception as error:
+                    words[ABORTED] = 1
+                    for fd in self._settings.wake_fds:
+                        os.eventfd_write(fd, 1)
+                    raise SegmentFailed(bound.step, error) from error
+                end_ns = free_ns = clock_ns()
+                if pace is not None:
+                    pace.send(end_ns)
+                words[done] = request
+                words[bound.stamp] = start_ns
+                words[bound.stamp + 1] = end_ns
+                for parked, fd in bound.wakes:
+                    if words[parked]:
+                        os.eventfd_write(fd, 1)
+            words[current] = 0
+            if serial and not emulated:
+                layout, index = self._arena.layout, self._settings.index
+                words[layout.yardstick(slot, index)] = self._yardstick_ns()
+                words[layout.fetch(slot, index)] = self._fetch.measure_ns(request, waiter)
+            self.num_requests = request
+            report(request)
+
+
+def _bind(segment: Compiled, arena: Arena, slot: int, task: Task, *, check_numbers: bool) -> Callable[..., object]:
+    inputs = {tensor.name: arena.array(slot, tensor) for tensor in task.inputs}
+    outputs = {tensor.name: arena.array(slot, tensor) for tensor in task.outputs}
+    run = segment.bind(inputs, outputs)
+    if not check_numbers:
+        return run
+
+    def checked(*at: int) -> None:
+        run(*at)
+        name = first_nan(outputs)
+        if name:
+            raise FloatingPointError(f"it makes values of {name!r} that are no numbers (NaN)")
+
+    return checked
+
+
+class SegmentFailed(Exception):  # noqa: N818  (turned into a message at once)
+    """A segment raised while running.
+
+    Attributes:
+        step: Its index in the plan's dataflow.
+        reason: What it raised, in one line.
+    """
+
+    def __init__(self, step: int, error: Exception) -> None:
+        super().__init__(step, error)
+        self.step = step
+        self.reason = one_line(error)
+
+
+def one_line(error: Exception) -> str:
+    """What was raised, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

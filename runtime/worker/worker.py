@@ -1,0 +1,147 @@
+"""The process behind one device: compiles segments and lets what it loaded serve requests, as it is told.
+
+Started as a fresh interpreter with the descriptors it needs, so a caller's script needs no main guard.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import select
+import signal
+import sys
+from collections import OrderedDict
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from pathlib import Path
+
+from hetsim.core.errors import HetsimError
+from hetsim.runtime.backends import make_backend
+from hetsim.runtime.backends.protocol import Backend, Compiled, Refused
+from hetsim.runtime.worker.arena import Arena
+from hetsim.runtime.worker.device_local import Kept
+from hetsim.runtime.worker.loaded import LoadedProgram, SegmentFailed, one_line
+from hetsim.runtime.worker.program import Program
+from hetsim.runtime.worker.settings import Settings
+from hetsim.runtime.worker.waiter import Aborted, Waiter
+
+
+class _Cache:
+    """Compiled segments by file and by what is kept of it; those not used for longest go first when space is short."""
+
+    def __init__(self, backend: Backend, limit_bytes: int) -> None:
+        self._backend = backend
+        self._limit_bytes = limit_bytes
+        self._entries: OrderedDict[tuple[Path, tuple[Kept, ...]], tuple[Compiled, int]] = OrderedDict()
+
+    def compile(self, path: Path, kept: tuple[Kept, ...], weight_bytes: int) -> Compiled:
+        key = path, kept
+        if key not in self._entries:
+            self._entries[key] = (self._backend.compile(path, kept), weight_bytes)
+        self._entries.move_to_end(key)
+        return self._entries[key][0]
+
+    def trim(self) -> None:
+        total = sum(weight_bytes for _, weight_bytes in self._entries.values())
+        while self._entries and total > self._limit_bytes:
+            _, (_, weight_bytes) = self._entries.popitem(last=False)
+            total -= weight_bytes
+
+
+_Entry = tuple[LoadedProgram, Waiter, Arena]
+
+
+class Abandoned(Exception):  # noqa: N818  (a signal, not an error of its own)
+    """The caller was interrupted between a message and what belongs to it; what follows cannot be told apart."""
+
+
+def _load(control: Connection, settings: Settings, cache: _Cache, session: int, program: Program) -> _Entry | None:
+    """Compile and bind a program, reporting each segment; None where the engine refuses one."""
+    try:
+        descriptor = recv_handle(control)
+    except (RuntimeError, EOFError, OSError):  # there is another message, or nothing, where it should be
+        raise Abandoned from None
+    arena = Arena(program.layout, descriptor)
+    compiled: list[Compiled] = []
+    ops: tuple[str, ...] = ()
+    try:
+        for task in program.tasks:
+            ops = task.ops
+            compiled.append(cache.compile(task.path, task.kept, task.weight_bytes))
+            control.send(("compiled", session, ops))
+        loaded = LoadedProgram(program, arena, compiled, settings)
+    except Exception as error:  # an engine may raise anything; the process lives on for other segments
+        arena.close()
+        reason = str(error) if isinstance(error, Refused) else one_line(error)
+        control.send(("refused", session, ops, reason))
+        return None
+    cache.trim()
+    control.send(("loaded", session))
+    return loaded, Waiter(arena, settings, control.fileno()), arena
+
+
+def _command_loop(control: Connection, settings: Settings) -> None:
+    """Answer the caller's messages until it hangs up. Messages are tuples whose first element says what they are."""
+    try:
+        backend = make_backend(settings.device)
+    except HetsimError as error:
+        control.send(("unusable", str(error)))
+        return
+    control.send(("ready", backend.describe()))
+    cache = _Cache(backend, settings.cache_bytes)
+    programs: dict[int, _Entry] = {}
+    while True:
+        match control.recv():
+            case ("load", session, program):
+                entry = _load(control, settings, cache, session, program)
+                if entry is not None:
+                    programs[session] = entry
+                del entry
+            case ("serve", session):
+                loaded, waiter, _ = programs[session]
+                gc.collect()
+                gc.disable()  # a collection in the middle of a request would look like a slow segment
+                try:
+                    loaded.serve(waiter, lambda request, session=session: control.send(("done", session, request)))  # type: ignore[misc]
+                except Aborted:
+                    control.send(("aborted", session))
+                except SegmentFailed as failure:
+                    control.send(("failed", session, failure.step, failure.reason))
+                finally:
+                    gc.enable()
+                    del loaded, waiter
+            case ("unload", session):
+                unloaded = programs.pop(session, None)
+                if unloaded is not None:
+                    unloaded[2].close()
+                del unloaded
+                gc.collect()
+                control.send(("unloaded", session))
+            case ("pause",):  # what ended the loop above, if it was running
+                control.send(("paused",))
+            case ("exit",):
+                return
+
+
+def main() -> None:
+    """Entry point of the process: descriptor of the control connection first, then the pickled settings in hex."""
+    control = Connection(int(sys.argv[1]))
+    settings: Settings = pickle.loads(bytes.fromhex(sys.argv[2]))
+    if settings.device.cores:  # before any engine looks at what it may use
+        os.sched_setaffinity(0, settings.device.cores)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle; it closes the connection
+    try:
+        _command_loop(control, settings)
+    except Abandoned:
+        return
+    except Exception:
+        if not _is_gone(control):  # a caller that was interrupted leaves half a message, or half a load
+            raise
+
+
+def _is_gone(control: Connection) -> bool:
+    """Whether the caller has closed its end of the connection."""
+    poll = select.poll()
+    poll.register(control.fileno(), 0)
+    return any(events & (select.POLLHUP | select.POLLERR) for _, events in poll.poll(0))

@@ -1,0 +1,30 @@
+"""The whole model on one device: what every other plan has to beat."""
+
+from __future__ import annotations
+
+from hetsim.core.errors import ProblemError
+from hetsim.core.plan import Plan
+from hetsim.core.problem import Problem
+from hetsim.scheduler.segments import plan_from_labels
+
+
+def whole_model_devices(problem: Problem) -> tuple[str, ...]:
+    """Names of the devices that can run every operator, in the platform's order."""
+    names = problem.platform.device_names
+    return tuple(
+        name for name in names if all(problem.latency(name, (op.name,)) is not None for op in problem.graph.ops)
+    )
+
+
+def single_device(problem: Problem, device: str) -> Plan:
+    """The plan that runs the whole graph on ``device`` as one segment, or operator by operator if it refuses that.
+
+    Raises:
+        ProblemError: If there is no such device, or it cannot run some operator.
+    """
+    able = whole_model_devices(problem)
+    if device not in able:
+        raise ProblemError(
+            f"{device!r} cannot run all of {problem.graph.name!r}; these can: {', '.join(able) or 'none alone'}"
+        )
+    return plan_from_labels(problem, f"single:{device}", {op.name: device for op in problem.graph.ops})

@@ -1,0 +1,374 @@
+"""The fastest plan of a stated space, with a proof: a shortest path over blocks that are each solved exactly.
+
+Everything before an articulation operator ends before it starts, and everything after it starts after it ended. So at
+its end all devices are free and nothing is under way, and what follows depends on its device alone. The fastest plan is
+a shortest path over (articulation operator, its device). A step of the path crosses the block up to the next one, whose
+ways through are found by :mod:`hetsim.scheduler.exact.block`, and runs the segment that the articulation operator is in. Where
+fusing may pay (:class:`~hetsim.core.problem.Problem`) segments come from the family in :mod:`hetsim.scheduler.exact.candidates`: then
+that segment may stay open and take whole blocks that follow, or a step may take whole blocks as one segment.
+
+Blocks are solved only where it matters. Each crossing has a lower and an upper bound; the shortest path by lower bounds
+is looked up, what is not proven on it is tried harder, and so on until all of it is proven, as no path can be shorter
+then: after C. Dellin, S. Srinivasa, "A unifying formalism for shortest path problems with expensive edge evaluations
+via lazy best-first search over paths with edge selectors", ICAPS 2016. Blocks that are alike are solved once. At any
+time the path by upper bounds is a plan, and the length of the one by lower bounds bounds all plans of the space.
+
+Copies that queue for the memory channel, and contention, are left out of the search: they only make plans slower, so
+the bound holds; the plan is what the model says it is, and where that is more than the bound, the gap says so.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.problem import Problem
+from hetsim.scheduler.bounds import Floats, alone_s, lower_bound, shares
+from hetsim.scheduler.effort import Effort
+from hetsim.scheduler.exact.block import Costs, Crossing, Lattice, Passage, Shape, lattice
+from hetsim.scheduler.exact.candidates import Part, parts, pieces
+from hetsim.scheduler.solution import ROUNDING, Solution
+from hetsim.sim.simulate import makespan_s
+
+MAX_STATES = 20_000_000
+"""States made in all, unless the effort says otherwise."""
+MAX_STATES_AT_ONCE = 4_000_000
+"""States made in one attempt at one block; beyond, the block stays unproven."""
+
+SINGLE = "single operators"
+ANY = "segments of any operators, as fusing gains nothing here"
+
+
+def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None = None) -> Solution:
+    """The fastest plan of the space, or the best found within the effort; evaluations are states of blocks.
+
+    Args:
+        problem: The problem.
+        effort: Limits and progress. At least one plan is found whatever they are; a round that was begun is ended,
+            unless time is up.
+        fused: Whether segments come from the family of :mod:`hetsim.scheduler.exact.candidates`, or are single operators. None
+            stands for whether fusing may pay.
+    """
+    effort = effort or Effort()
+    started_s = time.perf_counter()
+    until = effort.until()
+    limit = MAX_STATES if effort.max_evaluations is None else effort.max_evaluations
+    path = Decomposition(problem, fused=not problem.additive if fused is None else fused)
+    # Otherwise copies that queue, or a memory that is short, make a plan slower than the path says.
+    as_modelled = problem.traffic_function is None and not any(
+        link.mode == "copy" for link in problem.platform.links.values()
+    )
+    best, best_s, bound_s, upper_s = None, math.inf, 0.0, math.inf
+    while True:
+        length_s, steps = path.shortest(lambda passage: passage.upper_s)
+        if best is None or length_s < upper_s:
+            upper_s = length_s
+            plan = path.plan(steps)
+            plan_s = length_s if as_modelled else makespan_s(problem, plan)
+            if plan_s < best_s:
+                best, best_s = plan, plan_s
+        length_s, steps = path.shortest(lambda passage: passage.lower_s)
+        bound_s = max(bound_s, length_s)
+        num_states = path.num_states
+        if effort.progress is not None:
+            effort.progress(min(num_states, limit), limit, best_s, min(bound_s, best_s))
+        open_ones = [step.crossing for step in steps if step.crossing is not None and step.crossing.can_widen]
+        if not open_ones or bound_s >= best_s * (1 - ROUNDING) or num_states >= limit or until():
+            break
+        for crossing in dict.fromkeys(open_ones):
+            crossing.widen(MAX_STATES_AT_ONCE)
+            if until():
+                break
+    assert best is not None
+    best_s = makespan_s(problem, best)
+    if bound_s < best_s * (1 - ROUNDING):
+        bound_s = max(bound_s, lower_bound(problem, path.segments()))
+    return Solution(
+        plan=best,
+        makespan_s=best_s,
+        bound_s=min(bound_s, best_s),
+        space=path.space,
+        num_evaluations=path.num_states,
+        planning_s=time.perf_counter() - started_s,
+    )
+
+
+def space_of(problem: Problem, num_fused: int) -> str:
+    """The space of single operators and so many fused segments, in words."""
+    if problem.additive:
+        return ANY
+    return f"{SINGLE} and the {num_fused} fused segments of this plan" if num_fused else SINGLE
+
+
+def bound_beside(problem: Problem, plan: Plan, proof: Solution) -> tuple[float, str]:
+    """A bound for a plan and its space in words: that of exact planning, if the plan has only segments that it knows.
+
+    Args:
+        problem: The problem.
+        plan: A plan.
+        proof: What :func:`exact` said of the problem.
+    """
+    if problem.additive:
+        return proof.bound_s, proof.space
+    known = dict.fromkeys(Decomposition(problem, fused=True).segments())
+    others = [segment for segment in plan.segments if segment not in known]
+    if not others:
+        return proof.bound_s, proof.space
+    return lower_bound(problem, [*known, *others]), f"{proof.space} and {len(others)} more of this plan"
+
+
+class Step(NamedTuple):
+    """A step of the path: a way through a block, a segment, or one after the other.
+
+    Attributes:
+        part: Number of the block that the step begins with.
+        crossing: That block's crossing; None where the segment takes the block whole.
+        segment: What runs then; None after a last block that no articulation operator ends.
+    """
+
+    part: int
+    crossing: Crossing | None
+    segment: Segment | None
+
+
+class Decomposition:
+    """A problem as blocks in a row.
+
+    Args:
+        problem: The problem.
+        fused: Whether segments come from the family of :mod:`hetsim.scheduler.exact.candidates`.
+    """
+
+    def __init__(self, problem: Problem, *, fused: bool) -> None:
+        self._problem = problem
+        self._names = problem.platform.device_names
+        self._fused = fused
+        self._parts = parts(problem.graph)
+        self._shapes, self._tables = zip(*map(self._shape_and_table, self._parts), strict=True)
+        self._runs = [
+            {(opened, d): self._runs_from(i, opened, d) for opened in (False, True) for d in range(len(self._names))}
+            for i in range(len(self._parts))
+        ]
+        self._lattices: dict[Shape, Lattice | None] = {}
+        self._alike: dict[tuple[object, ...], Crossing] = {}
+        self._crossings: dict[tuple[int, int, int], Crossing] = {}
+
+    @property
+    def num_states(self) -> int:
+        """States made so far."""
+        return sum(crossing.passage.num_states for crossing in self._alike.values())
+
+    @property
+    def space(self) -> str:
+        """The space in words."""
+        if self._fused:
+            return f"segments from {len({segment.ops for segment in self.segments()})} candidates"
+        return ANY if self._problem.additive else SINGLE
+
+    def segments(self) -> list[Segment]:
+        """Every segment that plans may have."""
+        inside = [
+            Segment(name, ops)
+            for part, shape in zip(self._parts, self._shapes, strict=True)
+            for ops in (tuple(part.inside[op] for op in piece) for piece in shape.pieces)
+            for name in self._problem.devices_for(ops)
+        ]
+        return inside + [run.segment for runs in self._runs for some in runs.values() for run in some]
+
+    def shortest(self, seconds: Callable[[Passage], float]) -> tuple[float, list[Step]]:
+        """Length of the shortest path in seconds, passages counting as told, and its steps.
+
+        Ties go to the step that begins first, so to longer segments; then to whole runs; then to the first device.
+        """
+        reached: list[dict[int, _Reached]] = [{} for _ in range(len(self._parts) + 1)]
+        reached[0][-1] = _Reached(0.0, -1, None)
+        for i, part in enumerate(self._parts):
+            for (opened, y), runs in self._runs[i].items():
+                if not runs:
+                    continue
+                enter_s, x = math.inf, -1
+                for source, so_far in reached[i].items():
+                    if opened:
+                        way_s = seconds(self._crossing(i, source, y).passage)
+                    else:
+                        way_s = float(self._tables[i].past[source, y])
+                    if so_far.seconds + way_s < enter_s:
+                        enter_s, x = so_far.seconds + way_s, source
+                for run in runs:
+                    known = reached[run.end].get(y)
+                    if enter_s < math.inf and (known is None or enter_s + run.seconds < known.seconds):
+                        crossing = self._crossing(i, x, y) if opened else None
+                        reached[run.end][y] = _Reached(enter_s + run.seconds, x, Step(i, crossing, run.segment))
+            if not part.join:  # it ends with all of it, on no device in particular
+                for x, so_far in reached[i].items():
+                    crossing = self._crossing(i, x, -1)
+                    end_s = so_far.seconds + seconds(crossing.passage)
+                    if -1 not in reached[i + 1] or end_s < reached[i + 1][-1].seconds:
+                        reached[i + 1][-1] = _Reached(end_s, x, Step(i, crossing, None))
+        y = min(reached[-1], key=lambda device: (reached[-1][device].seconds, device))
+        length_s, steps, end = reached[-1][y].seconds, [], len(self._parts)
+        while end:
+            _, x, step = reached[end][y]
+            assert step is not None
+            steps.append(step)
+            end, y = step.part, x
+        return length_s, steps[::-1]
+
+    def plan(self, steps: list[Step]) -> Plan:
+        """The plan that takes these steps."""
+        queues: dict[str, list[Segment]] = {name: [] for name in self._names}
+        for step in steps:
+            if step.crossing is not None:
+                inside = self._parts[step.part].inside
+                for piece, d in step.crossing.passage.way:
+                    ops = tuple(inside[op] for op in self._shapes[step.part].pieces[piece])
+                    queues[self._names[d]].append(Segment(self._names[d], ops))
+            if step.segment is not None:
+                queues[step.segment.device].append(step.segment)
+        return Plan(
+            model=self._problem.graph.name,
+            model_hash=self._problem.model_hash,
+            scheduler="exact" if self._fused or self._problem.additive else "exact_operators",
+            queues={name: tuple(queue) for name, queue in queues.items()},
+        )
+
+    def _runs_from(self, i: int, opened: bool, d: int) -> list[_Run]:
+        """Segments on a device that begin with a block, or with its join once the rest of it has been crossed."""
+        first, name = self._parts[i], self._names[d]
+        if opened and not (first.inside and first.join):
+            return []
+        found: list[_Run] = []
+        ops: tuple[str, ...] = ()
+        for end, part in enumerate(self._parts[i:], i + 1):
+            ops = (*ops, *(part.ops if ops or not opened else (part.join,)))
+            if not self._fused and len(ops) > 1:
+                break
+            seconds = alone_s(self._problem, name, ops)
+            if seconds < math.inf:
+                found.append(_Run(end, Segment(name, ops), seconds))
+        return found
+
+    def _shape_and_table(self, part: Part) -> tuple[Shape, _Table]:
+        """Who feeds whom in a block, and what it costs on whichever devices it begins and ends."""
+        problem, names, graph = self._problem, self._names, self._problem.graph
+        place = {op: i for i, op in enumerate(part.inside)}
+        values: dict[tuple[str, bytes], int] = {}
+        delays: list[Floats] = []
+        reads: list[tuple[int, ...]] = []
+        for op in part.inside:
+            read: set[int] = set()
+            for tensor in graph.by_name[op].inputs:
+                maker = graph.producer.get(tensor)
+                if maker in place:
+                    delay = self._delay((tensor,))
+                    value = values.setdefault((maker, delay.tobytes()), len(delays))
+                    if value == len(delays):
+                        delays.append(delay)
+                    read.add(value)
+            reads.append(tuple(sorted(read)))
+        shape = Shape(
+            makers=tuple(place[maker] for maker, _ in values),
+            reads=tuple(reads),
+            enters=tuple(part.before in graph.predecessors[op] for op in part.inside),
+            leaves=tuple(any(reader not in place for reader in graph.successors[op]) for op in part.inside),
+            pieces=pieces(graph, part.inside, fused=self._fused),
+        )
+        members = [tuple(part.inside[op] for op in piece) for piece in shape.pieces]
+        piece = np.array([[alone_s(problem, name, ops) for name in names] for ops in members])
+        piece = piece.reshape(len(members), len(names))
+        price = piece[: len(part.inside)].copy()
+        for at, seconds in zip(map(list, shape.pieces), piece, strict=True):
+            for d in range(len(names)):
+                if len(at) > 1 and seconds[d] < math.inf:
+                    price[at, d] = np.minimum(price[at, d], shares(seconds[d], piece[at, d]))
+        square = (-1, len(names), len(names))
+        return shape, _Table(
+            piece=piece,
+            price=price,
+            delay=np.array(delays).reshape(square),
+            leave=np.array([self._hop(op, (part.join,)) for op in part.inside]).reshape(square),
+            entry=np.array([self._hop(part.before, (op,)) for op in part.inside]).reshape(square),
+            past=self._hop(part.before, part.ops),
+            exit=self._hop(part.before, (part.join,)),
+        )
+
+    def _hop(self, maker: str, readers: Sequence[str]) -> Floats:
+        """By device and receiving device, from an operator's end to the arrival of all that these read from it."""
+        graph = self._problem.graph
+        tensors = graph.by_name[maker].outputs if maker else ()
+        return self._delay([t for t in tensors if any(reader in graph.consumers[t] for reader in readers)])
+
+    def _delay(self, tensors: Sequence[str]) -> Floats:
+        """By device and receiving device, how long all of these tensors take if none waits for another."""
+        seconds = self._problem.transfer_s
+        return np.array(
+            [[max((seconds(a, b, t) for t in tensors), default=0.0) for b in self._names] for a in self._names]
+        )
+
+    def _crossing(self, i: int, x: int, y: int) -> Crossing:
+        """The crossing of a block from one device to another, with at least one way known."""
+        if (i, x, y) not in self._crossings:
+            shape, table = self._shapes[i], self._tables[i]
+            if shape not in self._lattices:
+                self._lattices[shape] = lattice(shape)
+            costs = Costs(  # with no block before, x is -1, and nothing is read from there
+                piece=table.piece,
+                price=table.price,
+                delay=table.delay,
+                leave=table.leave[:, :, y] if y >= 0 else np.zeros(table.price.shape),
+                entry=table.entry[:, x],
+                exit=float(table.exit[x, y]) if y >= 0 else 0.0,
+                last=y,
+            )
+            tables = (costs.piece, costs.delay, costs.leave, costs.entry)
+            key = (shape, *(table.tobytes() for table in tables), costs.exit, y)
+            if key not in self._alike:
+                self._alike[key] = Crossing(shape, self._lattices[shape], costs)
+                self._alike[key].widen()
+            self._crossings[i, x, y] = self._alike[key]
+        return self._crossings[i, x, y]
+
+
+class _Reached(NamedTuple):
+    """How soon an articulation operator can end on a device, where the one before ended, and the step from there."""
+
+    seconds: float
+    source: int
+    step: Step | None
+
+
+class _Run(NamedTuple):
+    """A segment up to the block before ``end``, and its time."""
+
+    end: int
+    segment: Segment
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    """What a block costs in seconds, as in :class:`~hetsim.scheduler.exact.block.Costs`, for any devices before and after it.
+
+    Attributes:
+        piece: By piece and device.
+        price: By operator and device.
+        delay: By value, device and receiving device.
+        leave: By operator, device and the device of the join, for what the join reads.
+        entry: By operator, device of the articulation operator before and device, for what the operator reads from it.
+        past: By the same two devices, for what the block as one segment reads from it.
+        exit: By the same two devices, for what the join reads from it.
+    """
+
+    piece: Floats
+    price: Floats
+    delay: Floats
+    leave: Floats
+    entry: Floats
+    past: Floats
+    exit: Floats

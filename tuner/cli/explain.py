@@ -1,0 +1,254 @@
+"""Why a plan takes as long as it does: its critical path, and what would shorten it, as it stands and planned anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hetsim.analysis.critical_path import CriticalPath, critical_path
+from hetsim.analysis.plots.bars import Bar, Group, draw_bars
+from hetsim.analysis.sensitivity import Change, Effect, sensitivity
+from hetsim.core.plan import Plan
+from hetsim.core.platform import Platform
+from hetsim.core.problem import Problem
+from hetsim.core.timeline import Timeline
+from hetsim.scheduler.effort import Effort
+from hetsim.scheduler.registry import solve
+from hetsim.sim.simulate import makespan_s, simulate
+from hetsim.tuner.progress import Stages
+
+MAX_SHOWN = 15
+"""Changes in the table and in the chart; the JSON has all."""
+SAME, ANEW = "the same plan", "planned anew"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replanned:
+    """What the best plan known gains by a change.
+
+    Attributes:
+        change: The change.
+        makespan_s: Of the best plan after it.
+        saved_s: By how much that is shorter than the best plan without it.
+        is_other_plan: Whether another plan is best then.
+    """
+
+    change: Change
+    makespan_s: float
+    saved_s: float
+    is_other_plan: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """What a plan's latency is made of.
+
+    Attributes:
+        platform: The devices.
+        timeline: The plan, simulated.
+        path: Its critical path.
+        factor: How many times as fast things were made.
+        effects: What that does to the plan, most saved first.
+        best_s: Latency of the best plan known as things are; None if nothing was planned anew.
+        replanned: What it does to the best plan, in the order of ``effects``.
+    """
+
+    platform: Platform
+    timeline: Timeline
+    path: CriticalPath
+    factor: float
+    effects: tuple[Effect, ...]
+    best_s: float | None = None
+    replanned: tuple[Replanned, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Effect, ...]:
+        """The effects worth showing: those that change anything, and those that were planned anew, at most 15."""
+        again = {entry.change for entry in self.replanned}
+        worth = [effect for effect in self.effects if effect.saved_s != 0 or effect.change in again]
+        return tuple(worth[:MAX_SHOWN])
+
+
+def explain(
+    problem: Problem,
+    plan: Plan,
+    *,
+    factor: float,
+    stages: Stages,
+    replan: int = 0,
+    planning_problem: Problem | None = None,
+    scheduler: str = "search",
+    effort: Effort | None = None,
+) -> Explanation:
+    """Why the plan takes as long as it does.
+
+    Args:
+        problem: Costs as the plan meets them.
+        plan: The plan.
+        factor: How many times as fast each thing is made, more than 0.
+        stages: Where progress is shown.
+        replan: For how many of the changes that save most it is also planned anew.
+        planning_problem: Costs as any plan may meet them; None stands for ``problem``.
+        scheduler: Who plans anew.
+        effort: How hard.
+
+    Raises:
+        PlanError: If the plan is not valid for the problem, or there is no such scheduler.
+    """
+    timeline = simulate(problem, plan)
+    path = critical_path(problem.graph, plan, timeline, problem.platform)
+    with stages.stage("simulate changes") as report:
+        effects = sensitivity(
+            problem, plan, path, factor=factor, progress=lambda done, total: report(done / total, f"{done} of {total}")
+        )
+    found = Explanation(platform=problem.platform, timeline=timeline, path=path, factor=factor, effects=effects)
+    if not replan:
+        return found
+    listed = [effect.change for effect in effects[:replan]]
+    best_s, replanned = _replanned(planning_problem or problem, plan, listed, factor, scheduler, effort, stages)
+    return replace(found, best_s=best_s, replanned=replanned)
+
+
+def _replanned(
+    problem: Problem,
+    plan: Plan,
+    listed: Sequence[Change],
+    factor: float,
+    scheduler: str,
+    effort: Effort | None,
+    stages: Stages,
+) -> tuple[float, tuple[Replanned, ...]]:
+    """The best latency as things are, and after each change.
+
+    What is best is chosen among the given plan and all that were made for any of the changes, so that no change looks
+    worse than another because a search was unlucky.
+    """
+    changed = [problem, *(change.applied(problem, factor) for change in listed)]
+    plans = {plan.digest: plan}
+    with stages.stage(f"plan anew with {scheduler}") as report:
+        for number, one in enumerate(changed):
+            report(number / len(changed), listed[number - 1].label(problem.platform) if number else "as it is")
+            made = solve(scheduler, one, effort).plan
+            plans.setdefault(made.digest, made)
+    best = [min((makespan_s(one, p), i) for i, p in enumerate(plans.values())) for one in changed]
+    (best_s, first), *rest = best
+    return best_s, tuple(
+        Replanned(change=change, makespan_s=after_s, saved_s=best_s - after_s, is_other_plan=which != first)
+        for change, (after_s, which) in zip(listed, rest, strict=True)
+    )
+
+
+def print_explanation(found: Explanation, screen: Console) -> None:
+    """The table, and in words what the path is made of."""
+    before_s = found.timeline.makespan_s
+    again = {entry.change: entry for entry in found.replanned}
+    table = Table(f"{_faster(found)} faster", "path ms", "saves ms", "", box=None)
+    if found.best_s is not None:
+        table.add_column("anew ms")
+        table.add_column("")
+    table.columns[0].overflow = "fold"
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    for effect in found.shown:
+        on_path = "" if effect.change.kind == "memory" else f"{effect.on_path_s * 1e3:.3f}"
+        cells = [on_path, f"{effect.saved_s * 1e3:.3f}", _percent(effect.saved_s, before_s)]
+        entry = again.get(effect.change)
+        if entry is not None and found.best_s is not None:
+            cells += [f"{entry.saved_s * 1e3:.3f}", _percent(entry.saved_s, found.best_s)]
+        table.add_row(Text(effect.change.label(found.platform)), *cells)  # operators may have any name, brackets too
+    screen.print(table)
+
+
+def summary_lines(found: Explanation) -> tuple[str, ...]:
+    """What is above and below the table."""
+    path, before_s = found.path, found.timeline.makespan_s
+    num_segments = len(path.segments)
+    devices = dict.fromkeys(segment.device for segment in path.segments)
+    parts = [f"{path.on_device_s(name) * 1e3:.2f} ms on {name}" for name in devices]
+    handed_s = sum(span.duration_s for span in path.spans if span.kind == "hand-over")
+    if handed_s:
+        parts.append(f"{handed_s * 1e3:.2f} ms handing over")
+    num_idle = sum(effect.saved_s == 0 for effect in found.effects)
+    num_others = sum(entry.is_other_plan for entry in found.replanned)
+    lines = [
+        f"{before_s * 1e3:.2f} ms simulated; the critical path has {num_segments} of "
+        f"{len(found.timeline.compute)} segments: {', '.join(parts)}",
+        f"{len(found.effects)} changes tried one by one; {num_idle} of them save nothing",
+    ]
+    if found.best_s is not None:
+        lines.append(
+            f"the best plan known as things are takes {found.best_s * 1e3:.2f} ms; what is saved anew is counted from "
+            f"there, and is another plan's in {num_others} of {len(found.replanned)} cases"
+        )
+    return tuple(lines)
+
+
+def explanation_json(found: Explanation, warnings: Sequence[str] = ()) -> str:
+    """Everything, in seconds, as a JSON text."""
+    again = {entry.change: entry for entry in found.replanned}
+    content: dict[str, object] = {
+        "makespan_s": found.timeline.makespan_s,
+        "factor": found.factor,
+        "critical_path": [
+            {
+                "kind": span.kind,
+                "device": span.device,
+                "ops": span.ops,
+                **({"source": span.source, "tensor": span.tensor} if span.kind == "hand-over" else {}),
+                "start_s": span.start_s,
+                "end_s": span.end_s,
+            }
+            for span in found.path.spans
+        ],
+        "changes": [_entry(effect, again.get(effect.change)) for effect in found.effects],
+    }
+    if found.best_s is not None:
+        content["replanned_makespan_s"] = found.best_s
+    if warnings:
+        content["warnings"] = list(warnings)
+    return msgspec.json.encode(content).decode()
+
+
+def _entry(effect: Effect, again: Replanned | None) -> dict[str, object]:
+    change = effect.change
+    given = {name: getattr(change, name) for name in ("op", "source", "device") if getattr(change, name)}
+    entry: dict[str, object] = {
+        "kind": change.kind,
+        **given,
+        "makespan_s": effect.makespan_s,
+        "saved_s": effect.saved_s,
+        "on_path_s": effect.on_path_s,
+    }
+    if again is not None:
+        entry |= {"replanned_makespan_s": again.makespan_s, "replanned_saved_s": again.saved_s}
+    return entry
+
+
+def draw_sensitivity(found: Explanation, path: Path, *, title: str, subtitle: str = "") -> None:
+    """A bar for each change in the table, what it saves of the same plan, and beside it what planning anew saves.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    again = {entry.change: entry for entry in found.replanned}
+    groups = []
+    for effect in found.shown:
+        bars = [Bar(label=SAME, value=effect.saved_s * 1e3)]
+        if effect.change in again:
+            bars.append(Bar(label=ANEW, value=again[effect.change].saved_s * 1e3))
+        groups.append(Group(label=effect.change.label(found.platform), bars=tuple(bars)))
+    draw_bars(groups, path, title=title, subtitle=subtitle, axis=f"Latency saved if {_faster(found)} faster (ms)")
+
+
+def _faster(found: Explanation) -> str:
+    return f"{(found.factor - 1) * 100:g} %"
+
+
+def _percent(saved_s: float, before_s: float) -> str:
+    return f"{saved_s / before_s:.2%}".replace("%", " %") if before_s > 0 else ""

@@ -1,0 +1,61 @@
+"""Which runs of operators a plan has computed in parts, and how large a part each device computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hetsim.core.plan import Plan
+from hetsim.core.split import Axis
+from hetsim.models.onnx_import import Model
+from hetsim.models.split import rewrite
+from hetsim.models.split.rules import rule_for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedRun:
+    """A run of operators that is computed in parts.
+
+    Attributes:
+        ops: The operators of the original model, in topological order.
+        axis: Along what the run is divided.
+        parts: Who computes each part, and how many rows or channels of what the run hands on that is. A part that a
+            person divided between devices names them all.
+    """
+
+    ops: tuple[str, ...]
+    axis: Axis
+    parts: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        """One line for people.
+
+        >>> print(SharedRun(ops=("conv1", "pool1"), axis="rows", parts=(("cpu", 30), ("npu", 25))))
+        conv1 to pool1 (2 operators), 55 rows: cpu 30, npu 25
+        """
+        where = self.ops[0] if len(self.ops) == 1 else f"{self.ops[0]} to {self.ops[-1]} ({len(self.ops)} operators)"
+        total = sum(width for _, width in self.parts)
+        return f"{where}, {total} {self.axis}: {', '.join(f'{device} {width}' for device, width in self.parts)}"
+
+
+def shared_runs(model: Model, plan: Plan) -> tuple[SharedRun, ...]:
+    """The runs that a plan shares, in the order of its rewrites; none for a plan without any.
+
+    Args:
+        model: The model that the plan was made for, original or rewritten.
+        plan: A valid plan for it.
+
+    Raises:
+        PlanError: If a rewrite is impossible.
+    """
+    base = model.base or model
+    home = {op: segment.device for segment in plan.segments for op in segment.ops}
+    found = []
+    for split, each in zip(plan.rewrites, rewrite(base, plan.rewrites).parts, strict=True):
+        ops = base.graph.ordered(split.ops)
+        ends = (*split.at, rule_for(base, ops[-1], split.axis).size)
+        parts = tuple(
+            (" and ".join(dict.fromkeys(home[op] for op in part)), high - low)
+            for part, low, high in zip(each, (0, *split.at), ends, strict=True)
+        )
+        found.append(SharedRun(ops=ops, axis=split.axis, parts=parts))
+    return tuple(found)
