@@ -1,6 +1,6 @@
 """Question: what does PartitionTuner gain on the board of its paper, with one VTA unit and with four?
 
-The board is hypothetical: its devices take what their data sheets say (hetsim/machine/platforms/paper-board.toml has
+The board is hypothetical: its devices take what their data sheets say (hetsim/io/platforms/paper-board.toml has
 the figures and their sources), so every time here is simulated and nothing is measured. Beside the gains stand those
 that the paper publishes, as far as its abstract names them (Yu et al., ETRI Journal 45(2), 2023, doi
 10.4218/etrij.2021-0446). docs/hypothetical.md discusses why they differ.
@@ -28,9 +28,9 @@ from experiments.shared.published import PUBLISHED
 from experiments.shared.records import Record, Settings, fill, model_names, read_rows
 from hetsim.analysis.plots.bars import Bar, Group, draw_bars
 from hetsim.core.plan import Plan
-from hetsim.core.platform import load_platform
 from hetsim.core.problem import Problem
-from hetsim.costs.segment_costs import make_problem
+from hetsim.costs.problems import make_problem
+from hetsim.io.platform_file import load_platform
 from hetsim.models.onnx_import import Model
 from hetsim.scheduler.baselines.type_based import HEAVY_KINDS
 from hetsim.scheduler.registry import make_plan

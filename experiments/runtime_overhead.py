@@ -1,8 +1,8 @@
 """Question: what does the runtime cost beside the engine itself?
 
 Each model runs whole on each device, as a plan of one segment and by the engine called directly in a process of its
-own on the same core (:mod:`experiments.shared.direct_engine`), in turns. The ratio is taken turn by turn, so that drift of
-the machine hits both sides alike. ``runtime_overhead.csv`` has a line for each model and device.
+own on the same core (:mod:`experiments.shared.direct_engine`), in turns. The ratio is taken turn by turn, so that drift
+of the machine hits both sides alike. ``runtime_overhead.csv`` has a line for each model and device.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from experiments.shared.direct_engine import CALLS
 from experiments.shared.records import Record, Settings, model_label, model_names
 from hetsim.core.errors import PlatformError
 from hetsim.core.plan import whole_plan
-from hetsim.core.platform import DEFAULT_PLATFORM, Device, Platform, load_platform
+from hetsim.core.platform import Device, Platform
 from hetsim.core.statistics import summarize
+from hetsim.io.platform_file import DEFAULT_PLATFORM, load_platform
 from hetsim.models.onnx_import import Model, load_model, random_inputs
 from hetsim.runtime import Runtime
 from hetsim.tuner.cli.exits import run_to_exit

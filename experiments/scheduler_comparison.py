@@ -1,11 +1,12 @@
 """Question: how good are the schedulers, and how long do they plan?
 
 Every scheduler plans networks of the zoo, and random layered graphs of growing size
-(:func:`experiments.shared.random_graphs.layered_problem`). A network's costs come from a profile where the folder of profiles has
-one (``MODEL/profile.jsonl`` beside ``platform.toml``, as other experiments leave them), else from
-:mod:`experiments.shared.synthetic_costs`; the column ``costs`` says which. Schedulers that take too long are left out beyond
-the sizes in ``LARGEST``, which is said, and seen in the CSV by their absence. ``--schedulers`` names others, among them
-the referees: ``cp_sat`` gets HEFT's plan as a hint. Numba compiles, or loads what it did, before anything is timed.
+(:func:`experiments.shared.random_graphs.layered_problem`). A network's costs come from a profile where the folder of
+profiles has one (``MODEL/profile.jsonl`` beside ``platform.toml``, as other experiments leave them), else from
+:mod:`experiments.shared.synthetic_costs`; the column ``costs`` says which. Schedulers that take too long are left out
+beyond the sizes in ``LARGEST``, which is said, and seen in the CSV by their absence. ``--schedulers`` names others,
+among them the referees: ``cp_sat`` gets HEFT's plan as a hint. Numba compiles, or loads what it did, before anything is
+timed.
 
 ``scheduler_comparison.csv`` has the numbers, ``scheduler_comparison.json`` says where they come from, and
 ``scheduler_comparison.png`` is drawn from the CSV alone.
@@ -28,10 +29,10 @@ from experiments.shared.records import Record, Settings, model_label, model_name
 from experiments.shared.synthetic_costs import synthetic_problem
 from hetsim.analysis.plots.schedulers import Planned, draw_schedulers
 from hetsim.core.errors import PlanError, ProblemError
-from hetsim.core.platform import load_platform
 from hetsim.core.problem import Problem
-from hetsim.costs.profile import load_profile
-from hetsim.costs.segment_costs import make_problem
+from hetsim.costs.problems import make_problem
+from hetsim.costs.profile_file import load_profile
+from hetsim.io.platform_file import load_platform
 from hetsim.models.onnx_import import load_model
 from hetsim.models.zoo import zoo_names
 from hetsim.scheduler.exact.cp_sat import NUM_WORKERS, cp_sat

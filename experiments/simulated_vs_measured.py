@@ -31,12 +31,13 @@ from experiments.shared.profiles import calibrated, profiled, tuning_settings
 from experiments.shared.records import Record, Settings, fill, model_label, model_names, read_rows, write_rows
 from hetsim.analysis.plots.plans import ScatterRow, draw_scatter
 from hetsim.core.plan import Plan, Segment
-from hetsim.core.platform import DEFAULT_PLATFORM, Platform, load_platform
+from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
 from hetsim.core.statistics import kendall_interval, kendall_tau
 from hetsim.costs.noise import core_noise
+from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Profile
-from hetsim.costs.segment_costs import make_problem, plan_problem
+from hetsim.io.platform_file import DEFAULT_PLATFORM, load_platform
 from hetsim.models.onnx_import import Model
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.measure.profiler import Effort, cover_plan, covers

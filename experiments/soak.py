@@ -29,8 +29,9 @@ from experiments.shared.records import Settings, read_rows, write_rows, write_si
 from experiments.shared.soak_network import soak_network, soak_plan
 from hetsim.analysis.plots.soak import Soaked, draw_soak
 from hetsim.core.errors import HetsimError
-from hetsim.core.platform import DEFAULT_PLATFORM, Platform, load_platform
+from hetsim.core.platform import Platform
 from hetsim.core.statistics import theil_sen
+from hetsim.io.platform_file import DEFAULT_PLATFORM, load_platform
 from hetsim.models.onnx_import import Model, random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.runtime import Inference, Runtime, Session

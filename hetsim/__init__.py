@@ -54,6 +54,7 @@ import ...`` still means the module. Pictures are left to ``hetsim.pictures``, a
 
 from hetsim.analysis.emulated import acted_problem
 from hetsim.analysis.scenario import WhatIf, parse_what_if
+from hetsim.core.dataflow import check_plan
 from hetsim.core.errors import (
     DeviceError,
     HetsimError,
@@ -65,17 +66,21 @@ from hetsim.core.errors import (
 )
 from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.load import Load
-from hetsim.core.plan import Plan, Segment, check_plan, load_plan, save_plan
-from hetsim.core.platform import Device, Host, Link, Memory, Platform, load_platform
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.platform import Device, Host, Link, Memory, Platform
 from hetsim.core.problem import Latency, LatencyFunction, Problem
-from hetsim.core.timeline import Span, Timeline, check_timeline
-from hetsim.costs.profile import Profile, ProfileFile, load_profile
-from hetsim.costs.segment_costs import make_problem, plan_problem
+from hetsim.core.timeline import Span, Timeline
+from hetsim.costs.problems import make_problem, plan_problem
+from hetsim.costs.profile import Profile
+from hetsim.costs.profile_file import ProfileFile, load_profile
+from hetsim.io.plan_file import load_plan, save_plan
+from hetsim.io.platform_file import load_platform
 from hetsim.io.problem_file import load_problem, save_problem
 from hetsim.io.wfcommons import load_workflow
 from hetsim.models.onnx_import import Model, import_model, load_model, random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.models.zoo import zoo_names
+from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import makespan_s, simulate
 
 __all__ = [

@@ -16,11 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from hetsim.core.dataflow import check_plan
 from hetsim.core.errors import DeviceError, PlatformError
-from hetsim.core.plan import Plan, check_plan, planned_model
+from hetsim.core.plan import Plan
 from hetsim.core.platform import Device, Platform
 from hetsim.models.onnx_import import Model
 from hetsim.models.segment_files import SegmentStore
+from hetsim.models.split.planned import planned_model
 from hetsim.runtime.emulation import EMULATED, Emulation
 from hetsim.runtime.machine.fingerprint import available_cores
 from hetsim.runtime.session import Session

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hetsim.core.dataflow import Dataflow, Step
 from hetsim.core.errors import DeviceError, ModelError, PlatformError
-from hetsim.core.plan import Dataflow, Step
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
 from hetsim.models.onnx_import import Model

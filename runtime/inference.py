@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from hetsim.core.plan import Dataflow
+from hetsim.core.dataflow import Dataflow
 from hetsim.core.timeline import Span, Timeline
 from hetsim.runtime.backends.protocol import Array
 

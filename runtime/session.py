@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from hetsim.core.dataflow import Dataflow
 from hetsim.core.errors import DeviceError, ModelError
 from hetsim.core.graph import Tensor
-from hetsim.core.plan import Dataflow
 from hetsim.runtime.awaiting import Awaiting
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation

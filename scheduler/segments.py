@@ -26,9 +26,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from hetsim.core.dataflow import Dataflow
 from hetsim.core.errors import ProblemError
 from hetsim.core.graph import Graph
-from hetsim.core.plan import Dataflow, Plan, Segment
+from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
 
 Queues = dict[str, tuple[Segment, ...]]

@@ -11,8 +11,8 @@ from hetsim.core.errors import PlatformError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
+from hetsim.costs.problems import make_problem, plan_context
 from hetsim.costs.profile import Profile
-from hetsim.costs.segment_costs import make_problem, plan_context
 from hetsim.models.onnx_import import Model
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation, with_emulated

@@ -16,16 +16,19 @@ from hetsim.analysis.breakdown import breakdown, who_runs_what
 from hetsim.analysis.plots.plans import Baseline, Comparison, PlanRow, draw_plans
 from hetsim.analysis.plots.timelines import draw_timelines
 from hetsim.core.errors import PlanError
-from hetsim.core.plan import Plan, planned_model, save_plan
-from hetsim.core.platform import Platform, format_platform
+from hetsim.core.plan import Plan
+from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
 from hetsim.core.statistics import Summary, summarize
-from hetsim.costs.profile import ProfileFile
-from hetsim.costs.segment_costs import make_problem
+from hetsim.costs.problems import make_problem
+from hetsim.costs.profile_file import ProfileFile
 from hetsim.io.chrome_trace import save_trace
 from hetsim.io.files import write_atomically
 from hetsim.io.folder_lock import hold_folder
+from hetsim.io.plan_file import save_plan
+from hetsim.io.platform_file import format_platform
 from hetsim.models.onnx_import import Model
+from hetsim.models.split.planned import planned_model
 from hetsim.runtime import Runtime
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.runtime.measure.calibrate import calibrate
@@ -179,10 +182,10 @@ def plan_all(
 ) -> tuple[dict[str, Plan], Found]:
     """The plans to execute, by their schedulers' names, and how the search came to its own.
 
-    The search's plans are those of the closed loop that measured best (:mod:`hetsim.tuner.steps.rounds`); their names begin with
-    ``search round``. Plans in which devices share operators come after them (:mod:`hetsim.tuner.steps.splitting`). Ctrl-C ends both,
-    and what has been found by then is the answer. Of what a time limit leaves, the rounds get a part and the search of
-    splits all that they do not need.
+    The search's plans are those of the closed loop that measured best (:mod:`hetsim.tuner.steps.rounds`); their names
+    begin with ``search round``. Plans in which devices share operators come after them
+    (:mod:`hetsim.tuner.steps.splitting`). Ctrl-C ends both, and what has been found by then is the answer. Of what a
+    time limit leaves, the rounds get a part and the search of splits all that they do not need.
 
     Args:
         runtime: The devices, awake.

@@ -8,7 +8,7 @@ from pathlib import Path
 from hetsim.analysis.scenario import WhatIf
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
-from hetsim.costs.profile import ProfileFile
+from hetsim.costs.profile_file import ProfileFile
 from hetsim.io.folder_lock import hold_folder
 from hetsim.models.onnx_import import Model
 from hetsim.runtime import RefusedError, Runtime

@@ -10,7 +10,8 @@ from hetsim.analysis.emulated import acted_problem, replayed_problem
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
-from hetsim.costs.profile import Profile, ProfileFile
+from hetsim.costs.profile import Profile
+from hetsim.costs.profile_file import ProfileFile
 from hetsim.models.onnx_import import Model
 from hetsim.runtime import Runtime
 from hetsim.runtime.emulation import Emulation, with_emulated

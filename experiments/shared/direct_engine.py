@@ -1,7 +1,7 @@
 """An engine called directly, without anything of hetsim: the baseline of :mod:`experiments.runtime_overhead`.
 
-A process of its own: ``python -m experiments.shared.direct_engine ENGINE MODEL.onnx INPUTS.npz CORE``. It reads numbers from
-its standard input and, for each, runs the model that many times and prints the seconds of each run as a JSON list.
+A process of its own: ``python -m experiments.shared.direct_engine ENGINE MODEL.onnx INPUTS.npz CORE``. It reads numbers
+from its standard input and, for each, runs the model that many times and prints the seconds of each run as a JSON list.
 Each engine is called as its own tutorial does it, on one thread and one core.
 """
 

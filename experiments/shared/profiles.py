@@ -9,9 +9,11 @@ from pathlib import Path
 
 from experiments.shared.records import Settings
 from hetsim.core.errors import PlatformError
-from hetsim.core.platform import Host, Memory, Platform, format_platform, load_platform
-from hetsim.costs.profile import Profile, ProfileFile, load_profile
+from hetsim.core.platform import Host, Memory, Platform
+from hetsim.costs.profile import Profile
+from hetsim.costs.profile_file import ProfileFile, load_profile
 from hetsim.io.files import write_atomically
+from hetsim.io.platform_file import format_platform, load_platform
 from hetsim.models.onnx_import import Model
 from hetsim.runtime import Runtime
 from hetsim.runtime.measure.calibrate import calibrate

@@ -14,10 +14,10 @@ from pathlib import Path
 from hetsim.analysis.scenario import parse_what_if
 from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan, Segment
-from hetsim.core.platform import parse_platform
 from hetsim.core.problem import Problem
-from hetsim.costs.profile import load_profile
-from hetsim.costs.segment_costs import make_problem
+from hetsim.costs.problems import make_problem
+from hetsim.costs.profile_file import load_profile
+from hetsim.io.platform_file import parse_platform
 from hetsim.models.onnx_import import load_model
 from hetsim.scheduler.bounds import lower_bound
 from hetsim.scheduler.exact.exact import Decomposition, bound_beside

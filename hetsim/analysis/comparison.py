@@ -30,9 +30,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hetsim.core.dataflow import Dataflow, resolve
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Graph
-from hetsim.core.plan import Dataflow, Plan, Segment, resolve
+from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Platform
 from hetsim.core.timeline import Span, SpanKind, Timeline
 

@@ -21,9 +21,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hetsim.core.dataflow import Dataflow, Step, resolve
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Graph
-from hetsim.core.plan import Dataflow, Plan, Segment, Step, resolve
+from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Platform
 from hetsim.core.timeline import Span, Timeline
 

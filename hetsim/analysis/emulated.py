@@ -1,9 +1,9 @@
 """What emulated devices act out: a hypothetical problem without what real devices do by themselves.
 
 Where a device that nobody has is executed in real time beside real ones, some of the model happens of its own accord:
-a real device takes what it takes, crossing included (:mod:`hetsim.costs.fitting.transfer_costs`). The rest has to be acted out: what
-segments take on emulated devices, and of hand-overs what the emulated side pays. Both the runtime and the simulation
-that it is compared with go by the problem that is left:
+a real device takes what it takes, crossing included (:mod:`hetsim.costs.fitting.transfer_costs`). The rest has to be
+acted out: what segments take on emulated devices, and of hand-overs what the emulated side pays. Both the runtime and
+the simulation that it is compared with go by the problem that is left:
 
 - a zero-copy link charges for a byte what the problem says, less what its real end pays while it writes or reads it;
 - a segment on an emulated device takes what it would take with the memory to itself;
@@ -22,8 +22,8 @@ from hetsim.core.platform import Link, Platform
 from hetsim.core.problem import Latency, Problem
 from hetsim.costs.fitting.additive_medians import steady_times, typical_times
 from hetsim.costs.fitting.transfer_costs import Crossing, fit_crossings
+from hetsim.costs.problems import plan_context
 from hetsim.costs.profile import Profile
-from hetsim.costs.segment_costs import plan_context
 
 _ROUNDING = 1e-9
 

@@ -12,7 +12,8 @@ from typing import Literal
 
 from hetsim.analysis.critical_path import CriticalPath
 from hetsim.analysis.faster import op_share, with_faster_device, with_faster_link, with_faster_memory, with_faster_op
-from hetsim.core.plan import Plan, resolve
+from hetsim.core.dataflow import resolve
+from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
 from hetsim.sim.simulate import makespan_s

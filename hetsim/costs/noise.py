@@ -13,8 +13,8 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
 from hetsim.costs.fitting.additive_medians import typical_times
 from hetsim.costs.fitting.interference import around_s, find_steady
+from hetsim.costs.problems import plan_context
 from hetsim.costs.profile import Profile
-from hetsim.costs.segment_costs import plan_context
 from hetsim.sim.simulate import DurationFunction
 
 

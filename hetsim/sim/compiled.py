@@ -1,8 +1,8 @@
 """The compiled twin of the SimPy model: the same rules, the same bits, hundreds of times as fast.
 
-:class:`CompiledSimulator` stands in for :class:`hetsim.sim.simulate.Simulator`. It keeps a problem as arrays, to which it
-adds each segment that it meets, and leaves the rest to :mod:`hetsim.sim.kernel`. Whoever evaluates very many plans of
-single operators encodes them in the same way and calls the kernel, or :meth:`CompiledSimulator.makespans_s`.
+:class:`CompiledSimulator` stands in for :class:`hetsim.sim.simulate.Simulator`. It keeps a problem as arrays, to which
+it adds each segment that it meets, and leaves the rest to :mod:`hetsim.sim.kernel`. Whoever evaluates very many plans
+of single operators encodes them in the same way and calls the kernel, or :meth:`CompiledSimulator.makespans_s`.
 
 Importing this module does not import numba; making a simulator does.
 """

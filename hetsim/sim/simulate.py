@@ -9,12 +9,12 @@
    come first served: :meth:`_Run._copy`. Copies that are asked for at the same time go by request, then in plan order:
    that of the producing segments' first operators in the graph, then of the producer's outputs, then of the receiving
    devices on the platform.
-3. Running segments and copies share the memory's bandwidth: :class:`hetsim.sim.fluid.FluidMemory`. What a segment moves is
-   ``problem.traffic_bytes``; nothing, unless the problem says otherwise.
-4. Under a load (:class:`hetsim.core.load.Load`) a host submits each request, once it is due and a slot is free, and collects
-   it after its last segment, which frees its slot. It does one thing at a time, first come first served; at the same
-   time collecting goes first, then the earlier request: :meth:`_Run._request`. Without a load one request is with the
-   devices at time 0, and there is no host.
+3. Running segments and copies share the memory's bandwidth: :class:`hetsim.sim.fluid.FluidMemory`. What a segment moves
+   is ``problem.traffic_bytes``; nothing, unless the problem says otherwise.
+4. Under a load (:class:`hetsim.core.load.Load`) a host submits each request, once it is due and a slot is free, and
+   collects it after its last segment, which frees its slot. It does one thing at a time, first come first served; at
+   the same time collecting goes first, then the earlier request: :meth:`_Run._request`. Without a load one request is
+   with the devices at time 0, and there is no host.
 
 Whatever can happen at one time has happened before the host picks its next job; then the memory channel picks one; and
 when neither has more to start, bandwidth is shared out. So no outcome hangs on the order in which SimPy gets round to
@@ -33,9 +33,10 @@ from dataclasses import dataclass, field
 import simpy
 from simpy.events import NORMAL, EventPriority
 
+from hetsim.core.dataflow import check_plan
 from hetsim.core.errors import PlanError
 from hetsim.core.load import Load
-from hetsim.core.plan import Plan, Segment, check_plan
+from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
 from hetsim.core.timeline import Span, Timeline
 from hetsim.sim.fluid import FluidMemory, Signal

@@ -1,7 +1,7 @@
 """A device that nobody has, in real time: takes the time that it would take, and hands out the right tensors.
 
-Its segments are not ONNX but files of :mod:`hetsim.runtime.emulation`: how long the segment takes, and the tensors that it
-makes for devices that really compute, worked out beforehand. Writing them is part of that time, as it is for a real
+Its segments are not ONNX but files of :mod:`hetsim.runtime.emulation`: how long the segment takes, and the tensors that
+it makes for devices that really compute, worked out beforehand. Writing them is part of that time, as it is for a real
 engine. What is left of it is waited for by looking at the clock: sleeping would end up to 50 microseconds late.
 """
 

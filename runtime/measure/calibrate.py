@@ -40,7 +40,8 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
     - ``setup_s`` of each ordered pair: from the end of a tiny segment on one device to the start of its consumer on
       the other, which is idle and waiting; median.
     - ``bandwidth_bytes_per_s`` of each pair: what a large tensor costs more if it changes hands. Infinite where no
-      difference can be measured. Chains on one device and on two take turns (:mod:`hetsim.runtime.measure.interleaved`).
+      difference can be measured. Chains on one device and on two take turns
+      (:mod:`hetsim.runtime.measure.interleaved`).
     - ``host``: from taking up a request until its first segment could start, and from the end of its last until its
       outputs are the caller's, with inputs and outputs of two sizes.
     - ``alone_bytes_per_s`` and ``shared_bytes_per_s``: weights streamed by a large matrix-vector product, on one

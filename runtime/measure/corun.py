@@ -10,7 +10,8 @@ import onnx
 from onnx import helper
 
 from hetsim.core.plan import Plan, Segment
-from hetsim.costs.profile import CoRun, ProfileFile
+from hetsim.costs.profile import CoRun
+from hetsim.costs.profile_file import ProfileFile
 from hetsim.costs.traffic import memory_bound_ops
 from hetsim.models.onnx_import import Model, import_model, random_inputs
 from hetsim.runtime.devices import RefusedError, Runtime

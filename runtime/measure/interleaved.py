@@ -1,8 +1,9 @@
 """Plans executed in turns of a few runs, while no core is slower than it can be.
 
 Each execution lies between two serial walks of the same plan, after which the devices' yardsticks say how fast their
-cores are (:mod:`hetsim.runtime.worker.speed_probe`), and fetches how far apart (:mod:`hetsim.runtime.worker.transfer_probe`). So which executions count is
-settled before anybody looks at how long they took.
+cores are (:mod:`hetsim.runtime.worker.speed_probe`), and fetches how far apart
+(:mod:`hetsim.runtime.worker.transfer_probe`). So which executions count is settled before anybody looks at how long
+they took.
 """
 
 from __future__ import annotations

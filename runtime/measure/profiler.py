@@ -24,7 +24,8 @@ from hetsim.core.errors import ProblemError
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device
-from hetsim.costs.profile import Header, Profile, ProfileFile, Samples, Unsupported, Walk
+from hetsim.costs.profile import Header, Profile, Samples, Unsupported, Walk
+from hetsim.costs.profile_file import ProfileFile
 from hetsim.models.onnx_import import Model, random_inputs
 from hetsim.models.structure import blocks, branches, fused_chains, runs
 from hetsim.runtime.backends.protocol import Array

@@ -15,9 +15,9 @@ Control words are 64-bit integers, each on a cache line of its own::
     written[d]      newest serial request after which device d has written its block
 
 Behind them and the stamps come what devices' yardsticks and fetches took (:mod:`hetsim.runtime.worker.speed_probe`,
-:mod:`hetsim.runtime.worker.transfer_probe`), and words for hand-overs that are acted out (:mod:`hetsim.runtime.emulation`): when each arrives,
-written by the producer before it counts up ``done``, and when the memory channel is free, written under a lock. A block
-for each device to fetch lies between the words and the tensors.
+:mod:`hetsim.runtime.worker.transfer_probe`), and words for hand-overs that are acted out
+(:mod:`hetsim.runtime.emulation`): when each arrives, written by the producer before it counts up ``done``, and when the
+memory channel is free, written under a lock. A block for each device to fetch lies between the words and the tensors.
 
 A word has one writer at any time. Aligned 64-bit loads and stores are single instructions on the processors this runs
 on; a store that is seen late costs a spin or, at worst, one park time-out, never a wrong answer, because a consumer
@@ -34,9 +34,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hetsim.core.dataflow import Dataflow
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Tensor
-from hetsim.core.plan import Dataflow
 from hetsim.runtime.backends.protocol import Array
 
 _LINE_WORDS = 8

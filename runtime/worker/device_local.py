@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hetsim.core.plan import Dataflow
+from hetsim.core.dataflow import Dataflow
 
 _BY_POSITION = frozenset({"Reshape", "Transpose", "MatMul", "Softmax"})
 """Operators that take axes by their place: a tensor of four axes beside one of them is hardly an image's channels."""

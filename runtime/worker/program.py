@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hetsim.core.dataflow import Dataflow
 from hetsim.core.graph import Tensor
-from hetsim.core.plan import Dataflow
 from hetsim.models.onnx_import import Model
 from hetsim.models.segment_files import SegmentStore
 from hetsim.runtime.emulation import HandOver

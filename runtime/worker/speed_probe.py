@@ -2,7 +2,8 @@
 
 A core's speed changes with what else runs: another machine's work on the same physical core, or a clock that the
 temperature holds down. Here it has been seen to take half as long again for a tenth of a second or for minutes. What
-is fixed takes longer then as everything else does, and says so beside each measurement (:mod:`hetsim.costs.fitting.interference`).
+is fixed takes longer then as everything else does, and says so beside each measurement
+(:mod:`hetsim.costs.fitting.interference`).
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Steadiness:
         return max(found, default=0.0)
 
     def is_steady(self, walk: Inference) -> bool:
-        """Whether no core was slower than at its best by more than :data:`~hetsim.costs.fitting.interference.STEADY`."""
+        """Whether no core was slower than at its best by more than the limit of ``interference.STEADY``."""
         return self.slowness(walk) <= STEADY
 
     def _best_s(self, kind: str, device: str) -> float:

@@ -3,9 +3,9 @@
 A block begins when the articulation operator before it has ended, on a given device, with all devices free; it ends
 when everything that the next one reads has arrived on a given device and that device is free. What happens in between
 is a small problem of its own: which device runs each operator, in which order, fused into which segments. The states,
-and why some can be dropped, are in :mod:`hetsim.scheduler.exact.block_kernel`. That downsets are enough to go by is due to L.
-Schrage, K. R. Baker, "Dynamic programming solution of sequencing problems with precedence constraints", Operations
-Research 26(3), 1978, doi 10.1287/opre.26.3.444.
+and why some can be dropped, are in :mod:`hetsim.scheduler.exact.block_kernel`. That downsets are enough to go by is due
+to L. Schrage, K. R. Baker, "Dynamic programming solution of sequencing problems with precedence constraints",
+Operations Research 26(3), 1978, doi 10.1287/opre.26.3.444.
 
 Few states are kept at first, then ever more. What was dropped gives a lower bound, so each attempt narrows the answer
 from both sides, and the attempt that drops nothing worth keeping proves it.
@@ -172,7 +172,8 @@ class Costs:
 
     Attributes:
         piece: By piece of the shape and device; infinite where it cannot run.
-        price: By operator and device, the least that it adds to any segment: see :func:`hetsim.scheduler.bounds.prices`.
+        price: By operator and device, the least that it adds to any segment: see
+            :func:`hetsim.scheduler.bounds.prices`.
         delay: By value, device and receiving device, from the end of its maker to its arrival.
         leave: By operator and device, from its end to the arrival, where the block ends, of what leaves the block;
             0 where nothing does.

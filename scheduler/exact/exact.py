@@ -3,9 +3,10 @@
 Everything before an articulation operator ends before it starts, and everything after it starts after it ended. So at
 its end all devices are free and nothing is under way, and what follows depends on its device alone. The fastest plan is
 a shortest path over (articulation operator, its device). A step of the path crosses the block up to the next one, whose
-ways through are found by :mod:`hetsim.scheduler.exact.block`, and runs the segment that the articulation operator is in. Where
-fusing may pay (:class:`~hetsim.core.problem.Problem`) segments come from the family in :mod:`hetsim.scheduler.exact.candidates`: then
-that segment may stay open and take whole blocks that follow, or a step may take whole blocks as one segment.
+ways through are found by :mod:`hetsim.scheduler.exact.block`, and runs the segment that the articulation operator is
+in. Where fusing may pay (:class:`~hetsim.core.problem.Problem`) segments come from the family in
+:mod:`hetsim.scheduler.exact.candidates`: then that segment may stay open and take whole blocks that follow, or a step
+may take whole blocks as one segment.
 
 Blocks are solved only where it matters. Each crossing has a lower and an upper bound; the shortest path by lower bounds
 is looked up, what is not proven on it is tried harder, and so on until all of it is proven, as no path can be shorter
@@ -52,8 +53,8 @@ def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None 
         problem: The problem.
         effort: Limits and progress. At least one plan is found whatever they are; a round that was begun is ended,
             unless time is up.
-        fused: Whether segments come from the family of :mod:`hetsim.scheduler.exact.candidates`, or are single operators. None
-            stands for whether fusing may pay.
+        fused: Whether segments come from the family of :mod:`hetsim.scheduler.exact.candidates`, or are single
+            operators. None stands for whether fusing may pay.
     """
     effort = effort or Effort()
     started_s = time.perf_counter()
@@ -353,7 +354,8 @@ class _Run(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Table:
-    """What a block costs in seconds, as in :class:`~hetsim.scheduler.exact.block.Costs`, for any devices before and after it.
+    """What a block costs in seconds, as in :class:`~hetsim.scheduler.exact.block.Costs`, for any devices before and
+    after it.
 
     Attributes:
         piece: By piece and device.

@@ -3,8 +3,8 @@
 H. Topcuoglu, S. Hariri, M.-Y. Wu, "Performance-effective and low-complexity task scheduling for heterogeneous
 computing", IEEE Transactions on Parallel and Distributed Systems 13(3), 2002, doi 10.1109/71.993206. Operators go by
 descending upward rank, the longest path from their start to the end of all, costs and hand-overs averaged; each goes
-where it ends first, into a gap if it fits (:mod:`hetsim.scheduler.list_scheduling.timetable`). Averages are over the devices that can run an
-operator, and over the pairs of different ones.
+where it ends first, into a gap if it fits (:mod:`hetsim.scheduler.list_scheduling.timetable`). Averages are over the
+devices that can run an operator, and over the pairs of different ones.
 """
 
 from __future__ import annotations

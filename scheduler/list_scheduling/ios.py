@@ -61,8 +61,8 @@ class _Way:
 def ios(problem: Problem) -> Plan:
     """The plan with the least sum of stage times found, in which groups are segments, or runs of neighbours fused.
 
-    Whichever the model says is fastest (:mod:`hetsim.scheduler.list_scheduling.merging`); ties go to the groups. Ties between stages go to
-    those with fewer units, then to the first devices.
+    Whichever the model says is fastest (:mod:`hetsim.scheduler.list_scheduling.merging`); ties go to the groups. Ties
+    between stages go to those with fewer units, then to the first devices.
     """
     ways = {"": _Way()}
     for block in _pieces(problem):

@@ -138,7 +138,8 @@ class Timetable:
         self.place(op, min(self._costs.seconds[op], key=lambda device: self.earliest_s(op, device)[1]))
 
     def plan(self, scheduler: str) -> Plan:
-        """The plan that runs each device's operators in the order of their times (:mod:`hetsim.scheduler.list_scheduling.merging`).
+        """The plan that runs each device's operators in the order of their times
+        (:mod:`hetsim.scheduler.list_scheduling.merging`).
 
         No device waits for another in a circle: along every wait, the triple of start, end and place in the order of
         placing grows.

@@ -1,19 +1,19 @@
 """Simulated annealing over the device and the order of single operators, for graphs that do not fall apart.
 
 S. Kirkpatrick, C. D. Gelatt, M. P. Vecchi, "Optimization by simulated annealing", Science 220(4598), 1983, doi
-10.1126/science.220.4598.671. A candidate is a topological order and a device for each operator (:mod:`hetsim.scheduler.search.moves`),
-so that every move leads to a valid plan. Moves take an operator to another place or device, mostly in exchange for
-another one, since good plans leave no device time for one more. They are evaluated from the first place that they
-change, given up as soon as they are sure to be rejected, and cut short where all is again as it was; what is said of a
-plan is the makespan of the model to the last bit. Rounds of annealing start from the best plan so far; they grow longer
-up to a limit.
+10.1126/science.220.4598.671. A candidate is a topological order and a device for each operator
+(:mod:`hetsim.scheduler.search.moves`), so that every move leads to a valid plan. Moves take an operator to another
+place or device, mostly in exchange for another one, since good plans leave no device time for one more. They are
+evaluated from the first place that they change, given up as soon as they are sure to be rejected, and cut short where
+all is again as it was; what is said of a plan is the makespan of the model to the last bit. Rounds of annealing start
+from the best plan so far; they grow longer up to a limit.
 
 Where no hand-over is a copy and nothing slows anything down, assignments of low load come first, each with an order
-made by dispatching (:mod:`hetsim.scheduler.search.ordering`). Up to some hundred operators, each round of annealing is followed by
-annealing the order alone for such assignments, and by planning stretches of the plan anew (:mod:`hetsim.scheduler.search.window`).
-Few operators leave time to go on from there for as long as the round took, by iterated local search: shorter rounds,
-each followed by the same; H. R. Lourenço, O. C. Martin, T. Stützle, "Iterated local search", in Handbook of
-Metaheuristics, 2003, doi 10.1007/0-306-48056-5_11.
+made by dispatching (:mod:`hetsim.scheduler.search.ordering`). Up to some hundred operators, each round of annealing is
+followed by annealing the order alone for such assignments, and by planning stretches of the plan anew
+(:mod:`hetsim.scheduler.search.window`). Few operators leave time to go on from there for as long as the round took, by
+iterated local search: shorter rounds, each followed by the same; H. R. Lourenço, O. C. Martin, T. Stützle, "Iterated
+local search", in Handbook of Metaheuristics, 2003, doi 10.1007/0-306-48056-5_11.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hetsim.core.dataflow import resolve
 from hetsim.core.errors import ProblemError
 from hetsim.core.graph import Graph
-from hetsim.core.plan import Plan, Segment, resolve
+from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
 from hetsim.scheduler.bounds import load_weights
 from hetsim.scheduler.effort import Effort

@@ -4,8 +4,8 @@ module imports numba.
 No plan is faster than its busiest device is busy. Where operators leave each other room, good plans hardly keep that
 device waiting, so the assignments of low load are few and the best plan has one of them. To share operators out among
 unrelated machines is R||Cmax; they are enumerated depth first. A weighting of the devices bounds what any completion
-takes, as in :mod:`hetsim.scheduler.bounds`, and an operator that adds more to it on some device than is left up to the best
-known is never put there: H. Crowder, E. L. Johnson, M. Padberg, "Solving large-scale zero-one linear programming
+takes, as in :mod:`hetsim.scheduler.bounds`, and an operator that adds more to it on some device than is left up to the
+best known is never put there: H. Crowder, E. L. Johnson, M. Padberg, "Solving large-scale zero-one linear programming
 problems", Operations Research 31(5), 1983, doi 10.1287/opre.31.5.803.
 """
 

@@ -3,10 +3,10 @@
 To find the devices and the order of a good plan at once is hard where hardly any plan is good: all operators but a few
 have to be where they are in the best one, and those few are scattered over it. But assignments of low load can be
 listed without any order, and an order for one of them is soon found if there is one. In large graphs dispatching finds
-it (:mod:`hetsim.scheduler.search.dispatch`). In small ones the order alone is annealed, from the best plan so far: short rounds for
-each assignment whose load is less than the makespan, the least loaded first; longer ones once none of those led on,
-which start hotter, as an order that hardly leaves its devices idle is far from all others. What each round ends with is
-polished (:mod:`hetsim.scheduler.search.window`).
+it (:mod:`hetsim.scheduler.search.dispatch`). In small ones the order alone is annealed, from the best plan so far:
+short rounds for each assignment whose load is less than the makespan, the least loaded first; longer ones once none of
+those led on, which start hotter, as an order that hardly leaves its devices idle is far from all others. What each
+round ends with is polished (:mod:`hetsim.scheduler.search.window`).
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """The best that is known here: exact where a problem falls apart, a seeded local search where it does not.
 
-Where fusing gains nothing, plans of single operators are all that matters: if exact planning (:mod:`hetsim.scheduler.exact.exact`)
-does not prove its plan, annealing (:mod:`hetsim.scheduler.search.anneal`) goes on from the best of it and the list schedulers. A plan
-that takes no longer than the least that any assignment gives its busiest device to do is proven the fastest of all.
+Where fusing gains nothing, plans of single operators are all that matters: if exact planning
+(:mod:`hetsim.scheduler.exact.exact`) does not prove its plan, annealing (:mod:`hetsim.scheduler.search.anneal`) goes on
+from the best of it and the list schedulers. A plan that takes no longer than the least that any assignment gives its
+busiest device to do is proven the fastest of all.
 
 Where fusing may pay, a walk over the device of every branch and where segments begin starts from the best of exact
-planning, of every baseline and of a shortest path over blocks (:mod:`hetsim.scheduler.search.blockwise`), and goes by late acceptance
-hill climbing: E. K. Burke, Y. Bykov, "The late acceptance Hill-Climbing heuristic", European Journal of Operational
-Research 258(1), 2017. A candidate is a pair of labels, a device and a raise for each operator
+planning, of every baseline and of a shortest path over blocks (:mod:`hetsim.scheduler.search.blockwise`), and goes by
+late acceptance hill climbing: E. K. Burke, Y. Bykov, "The late acceptance Hill-Climbing heuristic", European Journal of
+Operational Research 258(1), 2017. A candidate is a pair of labels, a device and a raise for each operator
 (:mod:`hetsim.scheduler.segments`): every candidate is a valid plan, and every valid plan is one.
 """
 
@@ -19,8 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from hetsim.core.dataflow import resolve
 from hetsim.core.errors import PlanError
-from hetsim.core.plan import Plan, resolve
+from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
 from hetsim.models.structure import branches, fused_chains
 from hetsim.scheduler.baselines.individual import individual
@@ -68,8 +70,8 @@ class _Candidate:
 def search(problem: Problem, effort: Effort | None = None) -> Solution:
     """The fastest plan found by the model; ties go to fewer segments, then to fewer devices, then to the first found.
 
-    Never slower than any single device or baseline that it starts from, nor than the plan of :mod:`hetsim.scheduler.exact.exact`.
-    Where that is proven to be the fastest of all plans, it is the answer.
+    Never slower than any single device or baseline that it starts from, nor than the plan of
+    :mod:`hetsim.scheduler.exact.exact`. Where that is proven to be the fastest of all plans, it is the answer.
 
     Args:
         problem: The problem.

@@ -13,7 +13,7 @@ from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 
-from hetsim.core.platform import load_platform
+from hetsim.io.platform_file import load_platform
 from tests.conformance.suite import KINDS, Outcome, Suite, kind_of
 
 _COLUMNS = [field.name for field in fields(Outcome)]

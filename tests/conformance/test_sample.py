@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hetsim.core.platform import load_platform
+from hetsim.io.platform_file import load_platform
 from tests.conformance.suite import Suite, kind_of
 
 _EVERY = 41  # a case in so many, by name: all letters of the alphabet, all groups but the large networks

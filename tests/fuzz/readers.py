@@ -12,21 +12,23 @@ from random import Random
 
 import onnx
 
-from experiments.npu_speed.__main__ import SpeedLine
+from experiments.npu_speed.rows import SpeedLine
 from experiments.shared.records import columns, read_rows
+from hetsim.core.dataflow import check_plan
 from hetsim.core.errors import HetsimError, ProblemError
-from hetsim.core.plan import check_plan, load_plan
-from hetsim.core.platform import format_platform, load_platform, parse_platform
-from hetsim.costs.profile import Header, Samples, Unsupported, load_profile
-from hetsim.costs.segment_costs import make_problem
+from hetsim.costs.problems import make_problem
+from hetsim.costs.profile import Header, Samples, Unsupported
+from hetsim.costs.profile_file import load_profile
+from hetsim.io.plan_file import load_plan
+from hetsim.io.platform_file import format_platform, load_platform, parse_platform
 from hetsim.io.problem_file import load_problem
 from hetsim.io.wfcommons import load_workflow
 from hetsim.models.onnx_import import load_model
 from hetsim.scheduler import make_plan as plan_by
 from hetsim.sim.simulate import simulate
 from tests.fuzz import mutations
-from tests.models import fake_platform, fork_join, make_plan
-from tests.test_wfcommons import NEW, older
+from tests.io.test_wfcommons import NEW, older
+from tests.support.models import fake_platform, fork_join, make_plan
 
 _MODEL, _PLATFORM = fork_join(), fake_platform()
 _SECRET = b"hetsim must not read this. " * 3
@@ -141,7 +143,7 @@ def readers() -> dict[str, Reader]:
 
 
 def _models() -> tuple[bytes, ...]:
-    from tests.test_onnx_import import small_net
+    from tests.models.test_onnx_import import small_net
 
     outside = small_net()
     for tensor in outside.graph.initializer[:1]:

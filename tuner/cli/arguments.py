@@ -13,9 +13,11 @@ from rich.console import Console
 from hetsim.analysis.scenario import WhatIf
 from hetsim.core.errors import ModelError
 from hetsim.core.load import Load
-from hetsim.core.plan import Plan, load_plan, planned_model
+from hetsim.core.plan import Plan
 from hetsim.core.timeline import Timeline
+from hetsim.io.plan_file import load_plan
 from hetsim.models.onnx_import import Model, load_model
+from hetsim.models.split.planned import planned_model
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="An .onnx file, or a name from `hetsim zoo`.")]
 PlatformOption = Annotated[

@@ -13,8 +13,8 @@ from hetsim.core.plan import Plan, whole_plan
 from hetsim.core.platform import Device, Platform
 from hetsim.core.statistics import Summary, signed_rank_p, summarize
 from hetsim.core.timeline import Timeline
-from hetsim.costs.profile import ProfileFile
-from hetsim.costs.segment_costs import plan_problem
+from hetsim.costs.problems import plan_problem
+from hetsim.costs.profile_file import ProfileFile
 from hetsim.models.onnx_import import Model
 from hetsim.runtime import Inference, RefusedError, Runtime, Session
 from hetsim.runtime.backends.protocol import Array
@@ -147,10 +147,10 @@ def ties_with(one: Execution, fastest: Execution) -> bool:
     """Whether noise alone may have put a plan behind the fastest.
 
     The two are compared turn by turn, since turns of one round lie close together and drift of the machine drops out
-    (:mod:`hetsim.runtime.measure.interleaved`). They tie unless a signed-rank test of the ratios leaves chance less than one case in forty:
-    were both as fast, a turn's ratio would be as likely above 1 as below it by the same factor. Fewer than six turns
-    cannot show that, and tie unless the plan was slower in each. Where one took fewer turns than the other, as those
-    may that were not loaded together, as many are compared.
+    (:mod:`hetsim.runtime.measure.interleaved`). They tie unless a signed-rank test of the ratios leaves chance less
+    than one case in forty: were both as fast, a turn's ratio would be as likely above 1 as below it by the same factor.
+    Fewer than six turns cannot show that, and tie unless the plan was slower in each. Where one took fewer turns than
+    the other, as those may that were not loaded together, as many are compared.
     """
     ratios = [mine / best for mine, best in zip(one.turns_s, fastest.turns_s, strict=False)]
     least_p = 0.5 ** len(ratios)  # what the test gives where all are above 1
@@ -173,10 +173,10 @@ def execute(
     The two alternate run by run, as requests to one session in the same buffers, so that nothing differs but what runs
     side by side. A turn begins with runs that are not counted, since they meet the caches of another plan: the first is
     up to a quarter slower, and only after about six do they get no faster. While a core is slow turns are put off, and
-    runs that met it count only where there are no others in the same round (:mod:`hetsim.runtime.measure.interleaved`). Plans take turns
-    with as many others as fit into memory; where not all fit, the whole round is gone through twice. The replays'
-    samples go to the profile in the context ``final:DIGEST``; those of the parallel runs go into the result alone.
-    Emulated devices go by ``emulation``.
+    runs that met it count only where there are no others in the same round (:mod:`hetsim.runtime.measure.interleaved`).
+    Plans take turns with as many others as fit into memory; where not all fit, the whole round is gone through twice.
+    The replays' samples go to the profile in the context ``final:DIGEST``; those of the parallel runs go into the
+    result alone. Emulated devices go by ``emulation``.
 
     Raises:
         DeviceError: If a device failed.

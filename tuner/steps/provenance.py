@@ -6,7 +6,8 @@ from pathlib import Path
 
 from hetsim.core.errors import HetsimError, ProfileError
 from hetsim.core.platform import Platform
-from hetsim.costs.profile import Profile, load_profile, origin_differences
+from hetsim.costs.profile import Profile
+from hetsim.costs.profile_file import load_profile, origin_differences
 from hetsim.models.onnx_import import Model
 from hetsim.runtime.backends import make_backend
 from hetsim.runtime.machine.fingerprint import machine_fingerprint

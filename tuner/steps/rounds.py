@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
-from hetsim.costs.profile import ProfileFile, Unsupported
-from hetsim.costs.segment_costs import lean, make_problem, plan_error_s, plan_problem
+from hetsim.costs.problems import lean, make_problem, plan_error_s, plan_problem
+from hetsim.costs.profile import Unsupported
+from hetsim.costs.profile_file import ProfileFile
 from hetsim.models.onnx_import import Model
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.measure.profiler import Effort, replay

@@ -2,8 +2,8 @@
 
 Each walk is a replay of a plan that shares every run of some length between the devices, so one walk measures all runs
 of that length at once. With what the walks measured, a shortest path over the cuts says which runs to share and which
-to leave to one device (:mod:`hetsim.scheduler.stages`); the shares are moved until the devices should end at once. What that
-promises is replayed in turn, and the path is sought again with what was learnt, until it stays.
+to leave to one device (:mod:`hetsim.scheduler.stages`); the shares are moved until the devices should end at once. What
+that promises is replayed in turn, and the path is sought again with what was learnt, until it stays.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.split import Split
-from hetsim.costs.profile import ProfileFile, Unsupported
-from hetsim.costs.segment_costs import make_problem, plan_problem
+from hetsim.costs.problems import make_problem, plan_problem
+from hetsim.costs.profile import Unsupported
+from hetsim.costs.profile_file import ProfileFile
 from hetsim.costs.split_costs import COPY_BYTES_PER_S
 from hetsim.models.onnx_import import Model, random_inputs
 from hetsim.models.split import rewrite

@@ -1,7 +1,8 @@
 """Measurements from cores that are not always equally fast, brought to how fast they usually were.
 
 After each serial walk every device notes what its yardstick took, a piece of arithmetic that never changes
-(:mod:`hetsim.runtime.worker.speed_probe`). When other machines use the same physical core it takes longer, and so does the walk. So
+(:mod:`hetsim.runtime.worker.speed_probe`). When other machines use the same physical core it takes longer, and so does
+the walk. So
 
     seconds, had the core been as usual = seconds * (usual yardstick / yardstick) ** exponent
 

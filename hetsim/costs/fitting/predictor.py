@@ -1,11 +1,12 @@
 """Times of segments that nobody measured, on one device, each with an error bar.
 
-A segment takes the device's launch cost and the sum of its operators' terms (:mod:`hetsim.costs.fitting.neighbourhood`), each an
-unknown coefficient times something known. All coefficients are fitted at once to all segments that were measured, by
-Bayesian linear regression: every coefficient has a normal prior, every measurement a normal error. That is ridge
-regression with a penalty of its own for each coefficient. So what was measured of one segment tells of another as far
-as operators have the same surroundings in both: a segment that lacks one operator of a measured one is predicted from
-that one, and one that nothing measured resembles from what is common to its operators' kinds.
+A segment takes the device's launch cost and the sum of its operators' terms
+(:mod:`hetsim.costs.fitting.neighbourhood`), each an unknown coefficient times something known. All coefficients are
+fitted at once to all segments that were measured, by Bayesian linear regression: every coefficient has a normal prior,
+every measurement a normal error. That is ridge regression with a penalty of its own for each coefficient. So what was
+measured of one segment tells of another as far as operators have the same surroundings in both: a segment that lacks
+one operator of a measured one is predicted from that one, and one that nothing measured resembles from what is common
+to its operators' kinds.
 
 C. E. Rasmussen, C. K. I. Williams, "Gaussian Processes for Machine Learning", MIT Press, 2006: section 2.1.2 for the
 fit as it is done here, through the measurements' covariance; equations 5.10 to 5.12 for leaving one out.

@@ -14,9 +14,9 @@ common is expected to be near 0 until measurements say otherwise: a regression w
 :mod:`hetsim.costs.fitting.predictor`.
 
 Calibration measures reading and writing at once, as what a byte takes on a zero-copy link, since each device of its
-chain reads what another wrote and writes what another reads (:mod:`hetsim.runtime.measure.calibrate`). Half of it is expected of
-either figure until measurements say otherwise. They often say less: calibration's tensor fits a core's own cache, and
-what does not comes from the cache that all cores share, whoever wrote it.
+chain reads what another wrote and writes what another reads (:mod:`hetsim.runtime.measure.calibrate`). Half of it is
+expected of either figure until measurements say otherwise. They often say less: calibration's tensor fits a core's own
+cache, and what does not comes from the cache that all cores share, whoever wrote it.
 """
 
 from __future__ import annotations

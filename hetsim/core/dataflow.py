@@ -1,0 +1,174 @@
+"""A plan resolved against its graph: which segment feeds which, in an order that could run serially."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import networkx as nx
+
+from hetsim.core.errors import PlanError
+from hetsim.core.graph import Graph
+from hetsim.core.plan import Plan, Segment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One segment of a plan and what it waits for.
+
+    Attributes:
+        segment: The segment.
+        inputs: Tensors it reads from outside, each with the index of the step that makes it, or None where the
+            caller provides it.
+        outputs: Tensors it makes for other segments or for the caller.
+        before: Index of the step that precedes it on its device, or None.
+    """
+
+    segment: Segment
+    inputs: tuple[tuple[str, int | None], ...]
+    outputs: tuple[str, ...]
+    before: int | None
+
+    @property
+    def waits_for(self) -> tuple[int, ...]:
+        """Indices of the steps that must end first, each once, ascending."""
+        made = {step for _, step in self.inputs if step is not None}
+        return tuple(sorted(made if self.before is None else made | {self.before}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataflow:
+    """A valid plan resolved against its graph: every segment with its inputs, in an order that could run serially.
+
+    Attributes:
+        graph: The graph the plan is for.
+        steps: One for each segment. A step comes after all that it waits for; among those ready, the one whose
+            first operator comes first in the graph goes first, so this is also the *model order*.
+    """
+
+    graph: Graph
+    steps: tuple[Step, ...]
+
+    @cached_property
+    def read_bytes(self) -> tuple[int, ...]:
+        """By step, the bytes that it reads and another device wrote."""
+        return tuple(
+            sum(
+                self.graph.tensors[tensor].num_bytes
+                for tensor, maker in step.inputs
+                if maker is not None and self.steps[maker].segment.device != step.segment.device
+            )
+            for step in self.steps
+        )
+
+    @cached_property
+    def written_bytes(self) -> tuple[int, ...]:
+        """By step, the bytes that it writes and another device reads."""
+        read_elsewhere: list[set[str]] = [set() for _ in self.steps]
+        for step in self.steps:
+            for tensor, maker in step.inputs:
+                if maker is not None and self.steps[maker].segment.device != step.segment.device:
+                    read_elsewhere[maker].add(tensor)
+        return tuple(
+            sum(self.graph.tensors[tensor].num_bytes for tensor in step.outputs if tensor in elsewhere)
+            for step, elsewhere in zip(self.steps, read_elsewhere, strict=True)
+        )
+
+
+def resolve(graph: Graph, plan: Plan) -> Dataflow:
+    """The plan's segments with who feeds whom, in model order.
+
+    Raises:
+        PlanError: If an operator is unknown, missing or placed twice, a segment is not convex, or the segments'
+            order on the devices can never finish.
+    """
+    home: dict[str, Segment] = {}
+    for segment in plan.segments:
+        for op in segment.ops:
+            if op not in graph.by_name:
+                raise PlanError(
+                    f"plan places {op!r}, which model {graph.name!r} does not have; was the plan made for it?"
+                )
+            if op in home:
+                raise PlanError(
+                    f"plan places {op!r} twice, on {home[op].device!r} and on {segment.device!r}; keep one of the two"
+                )
+            home[op] = segment
+    missing = [op.name for op in graph.ops if op.name not in home]
+    if missing:
+        raise PlanError(
+            f"plan leaves out {len(missing)} of {len(graph.ops)} operators of {graph.name!r}, the first "
+            f"{missing[0]!r}; each must be in exactly one segment"
+        )
+    for segment in plan.segments:
+        if segment.ops != graph.ordered(segment.ops):
+            raise PlanError(
+                f"segment {segment.label!r} on {segment.device!r} lists its operators out of the model's order; "
+                "use Plan.in_order to sort them"
+            )
+        if not graph.is_convex(segment.ops):
+            raise PlanError(
+                f"segment {segment.label!r} on {segment.device!r} is not convex: a path leaves it and comes back; "
+                "split it"
+            )
+    order = _model_order(graph, plan, home)
+    index = {segment: i for i, segment in enumerate(order)}
+    previous = {segment: index[earlier] for queue in plan.queues.values() for earlier, segment in pairwise(queue)}
+    steps = tuple(
+        Step(
+            segment=segment,
+            inputs=tuple(
+                (tensor, index[home[graph.producer[tensor]]] if tensor in graph.producer else None)
+                for tensor in graph.inputs_of(segment.ops)
+            ),
+            outputs=graph.outputs_of(segment.ops),
+            before=previous.get(segment),
+        )
+        for segment in order
+    )
+    return Dataflow(graph=graph, steps=steps)
+
+
+def _model_order(graph: Graph, plan: Plan, home: Mapping[str, Segment]) -> list[Segment]:
+    """Segments so that each follows all it depends on and its predecessor on the device; ties by the graph's order."""
+    follows: nx.DiGraph[Segment] = nx.DiGraph()
+    for queue in plan.queues.values():
+        follows.add_nodes_from(queue)
+        nx.add_path(follows, queue)
+    for op in graph.ops:
+        crossing = (home[before] for before in graph.predecessors[op.name] if home[before] is not home[op.name])
+        follows.add_edges_from((before, home[op.name]) for before in crossing)
+    try:
+        return list(nx.lexicographical_topological_sort(follows, key=lambda s: graph.position[s.ops[0]]))
+    except nx.NetworkXUnfeasible:
+        circle = [segment for segment, _ in reversed(nx.find_cycle(follows))]
+        start = circle.index(next(segment for segment in plan.segments if segment in circle))
+        words = " waits for ".join(
+            f"{s.label!r} on {s.device!r}" for s in (*circle[start:], *circle[:start], circle[start])
+        )
+        raise PlanError(f"plan can never finish: {words}; change the order or split a segment") from None
+
+
+def check_plan(graph: Graph, plan: Plan, *, device_names: Sequence[str], model_hash: str = "") -> Dataflow:
+    """Resolve a plan that came from outside, after checking that it was made for this model and these devices.
+
+    Args:
+        graph: The model's graph.
+        plan: The plan.
+        device_names: Devices of the platform.
+        model_hash: The model's hash; empty skips that check, as does a plan without one.
+
+    Raises:
+        PlanError: As :func:`resolve` does, and if the plan was made for another model or names an unknown device.
+    """
+    if model_hash and plan.model_hash and model_hash != plan.model_hash:
+        raise PlanError(
+            f"plan was made for model {plan.model!r} (hash {plan.model_hash[:12]}), but this is {graph.name!r} "
+            f"(hash {model_hash[:12]}); plan it anew with: hetsim plan {graph.name}"
+        )
+    for device in plan.queues:
+        if device not in device_names:
+            raise PlanError(f"plan uses device {device!r}, but the platform has {', '.join(device_names)}")
+    return resolve(graph, plan)

@@ -1,0 +1,108 @@
+"""An independent checker of timelines: simulated or measured, it trusts neither."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+
+from hetsim.core.errors import PlanError
+from hetsim.core.graph import Graph
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.platform import Platform
+from hetsim.core.timeline import Origin, Span, Timeline
+
+
+def check_timeline(
+    graph: Graph,
+    platform: Platform,
+    plan: Plan,
+    timeline: Timeline,
+    *,
+    duration_s: Callable[[str, tuple[str, ...]], float] | None = None,
+    tolerance_s: float = 1e-9,
+) -> None:
+    """Hold a timeline of one inference, or of several, against the physics, without asking whoever made it.
+
+    Checked: every segment of the plan ran exactly once for each request, on its device; a device ran one segment at a
+    time, in the plan's order, and all of one request before any of the next; nothing started before its request was
+    due or ended before it started; no segment started before everything it reads had been made and, in a simulated
+    timeline, handed over. This looks at operators and tensors alone and shares no code with the simulator or the
+    runtime.
+
+    Args:
+        graph: The graph the plan is for.
+        platform: Gives the hand-over times that a simulated timeline must respect.
+        plan: The plan that was simulated or executed.
+        timeline: What is checked.
+        duration_s: If given, each segment must have taken just this long, by device and operators.
+        tolerance_s: Slack for rounding, in seconds.
+
+    Raises:
+        PlanError: On the first violation, which the message names.
+    """
+    ran: dict[str, list[Span]] = {device: [] for device in plan.queues}
+    for span in timeline.compute:
+        if span.device not in ran:
+            raise PlanError(f"timeline runs {_name(span)} on {span.device!r}, for which the plan has nothing")
+        if not 0 <= span.request < len(timeline.arrivals_s):
+            raise PlanError(f"timeline runs {_name(span)} for request {span.request} of {len(timeline.arrivals_s)}")
+        due_s = timeline.arrivals_s[span.request]
+        if not due_s - tolerance_s <= span.start_s <= span.end_s < math.inf:  # NaN fails too
+            raise PlanError(f"timeline has {_name(span)} from {span.start_s} s to {span.end_s} s")
+        ran[span.device].append(span)
+    for device, queue in plan.queues.items():
+        _check_device(device, queue, ran[device], len(timeline.arrivals_s), tolerance_s)
+    made: dict[tuple[int, str], Span] = {
+        (span.request, tensor): span
+        for span in timeline.compute
+        for op in span.ops
+        for tensor in graph.by_name[op].outputs
+    }
+    for span in timeline.compute:
+        if duration_s is not None and abs(span.duration_s - duration_s(span.device, span.ops)) > tolerance_s:
+            raise PlanError(
+                f"timeline gives {_name(span)} {span.duration_s} s, not {duration_s(span.device, span.ops)} s"
+            )
+        for op in span.ops:
+            for tensor in graph.by_name[op].inputs:
+                _check_arrival(graph, platform, timeline.origin, made, span, tensor, tolerance_s)
+
+
+def _check_device(
+    device: str, queue: tuple[Segment, ...], spans: list[Span], num_requests: int, tolerance_s: float
+) -> None:
+    """One device: the plan's segments for each request in turn, in its order, one at a time."""
+    wanted = [(request, segment.ops) for request in range(num_requests) for segment in queue]
+    if [(span.request, span.ops) for span in spans] != wanted:
+        raise PlanError(
+            f"timeline of {device!r} does not run the plan's {len(queue)} segments once each in its order for each of "
+            f"{num_requests} request(s)"
+        )
+    for earlier, later in pairwise(spans):
+        if later.start_s < earlier.end_s - tolerance_s:
+            raise PlanError(f"timeline of {device!r} starts {_name(later)} before {_name(earlier)} ended")
+
+
+def _check_arrival(
+    graph: Graph,
+    platform: Platform,
+    origin: Origin,
+    made: Mapping[tuple[int, str], Span],
+    span: Span,
+    tensor: str,
+    tolerance_s: float,
+) -> None:
+    """One tensor that a segment reads: made, and where simulated handed over, before the segment started."""
+    maker = made.get((span.request, tensor))
+    if maker is None or maker is span:  # the caller provides it, or it is made inside
+        return
+    arrival_s = maker.end_s
+    if origin == "simulated" and maker.device != span.device:
+        arrival_s += platform.link(maker.device, span.device).transfer_s(graph.tensors[tensor].num_bytes)
+    if span.start_s < arrival_s - tolerance_s:
+        raise PlanError(f"timeline starts {_name(span)} on {span.device!r} before {tensor!r} arrived")
+
+
+def _name(span: Span) -> str:
+    return repr(Segment(span.device, span.ops).label)

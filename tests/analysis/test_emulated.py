@@ -1,0 +1,77 @@
+"""What emulated devices act out, by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+
+import pytest
+
+from hetsim.analysis.emulated import acted_problem, replayed_problem
+from hetsim.core.errors import ProfileError
+from hetsim.core.platform import Link, Memory
+from hetsim.core.problem import Problem
+from hetsim.costs.fitting.transfer_costs import Crossing
+from hetsim.costs.profile import Header, Profile, Samples
+from tests.support.problems import graph_of, plan_of, platform_of, problem_of
+
+
+def base() -> Problem:
+    """``a`` feeds ``b``; hand-overs cost 0.25 s and 4 ms a byte, copies from the GPU besides."""
+    graph = graph_of({"a": (), "b": ("a",)})
+    costs_s = {"a": {"cpu": 2.0, "npu": 1.0, "gpu": 1.0}, "b": {"cpu": 2.0, "npu": 1.0, "gpu": 1.0}}
+    platform = platform_of("cpu", "npu", "gpu", setup_s=0.25, bandwidth_bytes_per_s=250.0)
+    links = {**platform.links, ("gpu", "cpu"): Link(setup_s=1.0, bandwidth_bytes_per_s=100.0, mode="copy")}
+    return problem_of(graph, costs_s, replace(platform, links=links))
+
+
+def test_links_act_out_what_real_devices_do_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    # By byte the CPU pays 1 ms when it reads and 3 ms when it writes, the NPU 1 ms and 2 ms.
+    crossings = {
+        "cpu": Crossing(read_s_per_byte=1e-3, written_s_per_byte=3e-3),
+        "npu": Crossing(read_s_per_byte=1e-3, written_s_per_byte=2e-3),
+        "gpu": Crossing(read_s_per_byte=2e-3),
+    }
+    monkeypatch.setattr("hetsim.analysis.emulated.fit_crossings", lambda *_: crossings)
+    acted = acted_problem(base(), ["npu"], profile()).platform
+    assert acted.link("cpu", "npu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 3e-3))
+    assert acted.link("npu", "cpu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 1e-3))
+    assert acted.link("cpu", "npu").setup_s == 0.25
+    assert acted.link("cpu", "gpu").bandwidth_bytes_per_s == inf  # both ends are real, and pay 5 ms where 4 are asked
+    assert acted.link("gpu", "cpu") == base().platform.link("gpu", "cpu")  # a copy costs its readers nothing
+    assert acted_problem(base(), ["npu"]).platform == base().platform  # where nothing was measured nobody pays
+
+
+def test_an_emulated_segment_takes_no_less_than_the_memory_allows() -> None:
+    problem = replace(
+        base(),
+        platform=replace(base().platform, memory=Memory(shared_bytes_per_s=100.0)),
+        traffic_function=lambda _device, ops: 150 * len(ops),
+    )
+    acted = acted_problem(problem, ["npu"])
+    assert acted.cost_s("npu", ("a",)) == 1.5
+    assert acted.cost_s("cpu", ("a",)) == 2.0
+    assert acted.traffic_bytes("npu", ("a",)) == 0
+
+
+def profile(*samples: Samples) -> Profile:
+    header = Header(model="tiny", model_hash="", machine="m", engines={"cpu": "e", "npu": "emulated"}, date="today")
+    found = Profile(header=header)
+    for one in samples:
+        found.add(one)
+    return found
+
+
+def test_replays_tell_what_real_devices_take_and_the_problem_what_emulated_ones_take() -> None:
+    problem = base()
+    plan = plan_of(problem.graph, ("cpu", "a"), ("npu", "b"))
+    context = f"final:{plan.digest}"
+    replays = profile(
+        Samples(device="cpu", ops=("a",), context=context, samples_s=(3.0, 3.0, 3.0)),
+        Samples(device="npu", ops=("b",), context=context, samples_s=(7.0, 7.0, 7.0)),
+    )
+    replayed = replayed_problem(acted_problem(problem, ["npu"]), ["npu"], replays, plan)
+    assert replayed.cost_s("cpu", ("a",)) == 3.0
+    assert replayed.cost_s("npu", ("b",)) == 1.0
+    with pytest.raises(ProfileError, match="was not replayed beside emulated devices"):
+        replayed_problem(acted_problem(problem, ["npu"]), ["npu"], profile(), plan)

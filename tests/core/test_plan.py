@@ -1,0 +1,122 @@
+"""Plans: what resolve and check_plan accept and refuse, and the file they live in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hetsim.core.dataflow import check_plan, resolve
+from hetsim.core.errors import PlanError
+from hetsim.core.graph import Graph
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.problem import Problem
+from hetsim.io.plan_file import load_plan, save_plan
+from hetsim.scheduler.segments import queues_from_labels
+from tests.support.problems import graph_of, labellings, plan_of, problems
+
+DIAMOND = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})
+PAIRS = graph_of({"a": (), "b": (), "c": ("a",), "d": ("b",)})
+
+
+def test_steps_come_in_model_order_with_who_feeds_whom() -> None:
+    plan = plan_of(DIAMOND, ("npu", "c"), ("cpu", "a"), ("cpu", "b"), ("cpu", "d"))
+    a, b, c, d = resolve(DIAMOND, plan).steps
+    assert [step.segment.ops for step in (a, b, c, d)] == [("a",), ("b",), ("c",), ("d",)]
+    assert a.inputs == (("x", None),)
+    assert d.inputs == (("b.out", 1), ("c.out", 2))
+    assert (a.before, b.before, c.before, d.before) == (None, 0, None, 1)
+    assert d.waits_for == (1, 2)
+    assert d.outputs == ("d.out",)
+
+
+def test_segments_show_only_what_others_read() -> None:
+    (first, second) = resolve(DIAMOND, plan_of(DIAMOND, ("cpu", "a b"), ("npu", "c d"))).steps
+    assert first.outputs == ("a.out", "b.out")
+    assert second.inputs == (("a.out", 0), ("b.out", 0))
+
+
+@pytest.mark.parametrize(
+    ("graph", "segments", "message"),
+    [
+        (DIAMOND, [("cpu", "a b c d e")], "places 'e', which model 'tiny' does not have; was the plan made for it"),
+        (DIAMOND, [("cpu", "a b c d"), ("npu", "b")], "places 'b' twice, on 'cpu' and on 'npu'; keep one"),
+        (DIAMOND, [("cpu", "a b b c d")], "places 'b' twice, on 'cpu' and on 'cpu'"),
+        (DIAMOND, [("cpu", "a b d")], "leaves out 1 of 4 operators of 'tiny', the first 'c'"),
+        (DIAMOND, [], "leaves out 4 of 4 operators of 'tiny', the first 'a'"),
+        (DIAMOND, [("cpu", "a b d"), ("npu", "c")], "segment 'a \\+2' on 'cpu' is not convex.*split it"),
+        (DIAMOND, [("cpu", "d"), ("cpu", "a b c")], "never finish: 'd' on 'cpu' waits for 'a \\+2' on 'cpu' waits for"),
+        (
+            PAIRS,
+            [("cpu", "d"), ("cpu", "a"), ("npu", "c"), ("npu", "b")],
+            "never finish: 'd' on 'cpu' waits for 'b' on 'npu' waits for 'c' on 'npu' waits for 'a' on 'cpu' waits "
+            "for 'd' on 'cpu'; change the order",
+        ),
+        (PAIRS, [("cpu", "a d"), ("npu", "b c")], "never finish: 'a \\+1' on 'cpu' waits for 'b \\+1' on 'npu'"),
+    ],
+)
+def test_invalid_plans_are_refused(graph: Graph, segments: list[tuple[str, str]], message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        resolve(graph, plan_of(graph, *segments))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_hash": "b" * 64}, "made for model 'tiny' \\(hash bbbbbbbbbbbb\\), but this is 'tiny' \\(hash aaaaaa"),
+        ({"queues": {"tpu": (Segment("tpu", ("a", "b", "c", "d")),)}}, "uses device 'tpu', but.* has cpu, npu"),
+    ],
+)
+def test_plans_for_something_else_are_refused(change: dict[str, object], message: str) -> None:
+    plan = replace(plan_of(DIAMOND, ("cpu", "a b c d")), **change)  # type: ignore[arg-type]
+    with pytest.raises(PlanError, match=message):
+        check_plan(DIAMOND, plan, device_names=("cpu", "npu"), model_hash="a" * 64)
+
+
+def test_a_plan_without_a_hash_is_held_against_the_graph_alone() -> None:
+    plan = plan_of(DIAMOND, ("cpu", "a b c d"))
+    assert len(check_plan(DIAMOND, plan, device_names=("cpu",), model_hash="a" * 64).steps) == 1
+
+
+@given(problem=problems(), data=st.data())
+def test_a_file_brings_back_the_same_plan_and_the_steps_could_run_one_by_one(
+    problem: Problem, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    queues = queues_from_labels(problem.graph, *data.draw(labellings(problem)))
+    plan = Plan(model="tiny", model_hash="cafe", scheduler="hand", queues=queues)
+    path = tmp_path_factory.mktemp("plan") / "plan.json"
+    save_plan(plan, path)
+    assert load_plan(path) == plan
+    for i, step in enumerate(resolve(problem.graph, plan).steps):
+        assert all(other < i for other in step.waits_for)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot read plan .*plan.json: No such file.*hetsim plan MODEL"),
+        ("", "plan.json is malformed"),
+        ("[]", "malformed: Expected `object`"),
+        ('{"devices": {}}', "missing required field `model`"),
+        ('{"model": "m", "speed": 2}', "unknown field `speed`"),
+        ('{"model": "m", "format": 99}', "has format 99; this version reads format 1"),
+        ('{"model": "m", "devices": {"cpu": [{"ops": [1]}]}}', "Expected `str`, got `int`"),
+        ('{"model": "m", "devices": {"cpu": [{"ops": []}]}}', "segment without operators on 'cpu'; remove it"),
+    ],
+)
+def test_malformed_files_are_refused(content: str | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(PlanError, match=message):
+        load_plan(path)
+
+
+def test_empty_queues_do_not_count() -> None:
+    plan = plan_of(DIAMOND, ("cpu", "a b c d"))
+    assert replace(plan, queues={**plan.queues, "npu": ()}) == plan
+    assert plan.num_segments == 1
+    assert plan.digest == replace(plan, scheduler="someone else").digest

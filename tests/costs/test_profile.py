@@ -1,0 +1,225 @@
+"""Profiles: files that survive being killed anywhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hetsim.core.errors import ProfileError
+from hetsim.costs.profile import Header, Profile, Samples, Unsupported, Walk
+from hetsim.costs.profile_file import ProfileFile, load_profile, parse_profile
+
+HEADER = Header(
+    model="chain",
+    model_hash="abc",
+    machine="here",
+    engines={"cpu": "ORT 1.32 f32", "npu": "OpenVINO 2026.4 f32"},
+    date="2026-11-22T10:00:00Z",
+)
+
+
+def samples(ops: str, *samples_s: float, device: str = "cpu", context: str = "cover:single") -> Samples:
+    """A record for the operators of the chain with those numbers."""
+    return Samples(device=device, ops=tuple(f"op{i}" for i in ops), context=context, samples_s=samples_s)
+
+
+def names(ops: str) -> tuple[str, ...]:
+    return tuple(f"op{i}" for i in ops)
+
+
+def test_records_are_on_disk_when_add_returns_and_resume_adds_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "profile.jsonl"
+    with ProfileFile(path, HEADER) as file:
+        file.add(samples("01", 3.0, 1.0))
+        assert load_profile(path).samples_s("cpu", names("01")) == (3.0, 1.0)
+        file.add(Unsupported(device="npu", ops=names("2"), reason="no kernel"))
+    with ProfileFile(path, HEADER) as file:
+        assert file.profile.num_samples == 2
+        file.add(samples("01", 2.0))
+        file.add(samples("01", 9.0, context="replay:f00"))
+    profile = load_profile(str(path))
+    assert profile.header == HEADER
+    assert profile.samples_s("cpu", names("01")) == (3.0, 1.0, 2.0, 9.0)
+    assert profile.samples_s("cpu", names("01"), "cover:single") == (3.0, 1.0, 2.0)
+    assert profile.samples_s("cpu", names("01"), "replay:none") == ()
+    assert profile.measured("cpu") == (names("01"),)
+    assert profile.measured("npu") == ()
+    assert profile.unsupported("npu") == {names("2"): "no kernel"}
+    found = profile.summary("cpu", names("01"), "cover:single")
+    assert found is not None
+    assert found.median_s == 2.0
+    assert profile.summary("npu", names("01")) is None
+
+
+def test_a_cover_that_is_walked_again_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "profile.jsonl"
+    with ProfileFile(path, HEADER) as file:
+        file.add(Walk(device="cpu", context="cover:single", yardstick_s=(1.0,)))
+        file.add(samples("0", 1.0))
+        file.add(samples("1", 1.0))  # interrupted after this
+        file.add(samples("1", 5.0, context="replay:f00"))
+        file.add(samples("0", 7.0, device="npu"))
+        file.add(Walk(device="cpu", context="cover:single", yardstick_s=(2.0, 3.0)))
+        file.add(samples("0", 4.0, 6.0))
+        profile = file.profile
+    for found in (profile, load_profile(path)):
+        assert found.samples_s("cpu", names("0")) == (4.0, 6.0)
+        assert found.samples_s("cpu", names("1")) == (5.0,)
+        assert found.samples_s("npu", names("0")) == (7.0,)  # another device's cover of that name
+        assert found.yardsticks_s("cpu") == {"cover:single": (2.0, 3.0)}
+        assert found.yardsticks_s("npu") == {}
+
+
+def test_further_replays_come_on_top_with_their_yardsticks() -> None:
+    profile = Profile(header=HEADER)
+    for seconds in (1.0, 2.0):
+        profile.add(Walk(device="cpu", context="replay:f00", yardstick_s=(seconds,)))
+        profile.add(samples("0", seconds, context="replay:f00"))
+    assert profile.samples_s("cpu", names("0")) == (1.0, 2.0)
+    assert profile.yardsticks_s("cpu") == {"replay:f00": (1.0, 2.0)}
+    assert profile.without("f00").yardsticks_s("cpu") == {}
+
+
+def test_what_was_walked_beside_executions_can_be_had_alone() -> None:
+    profile = Profile(header=HEADER)
+    for context in ("cover:single", "replay:f00", "final:f00"):
+        profile.add(Walk(device="cpu", context=context, yardstick_s=(1.0,)))
+        profile.add(samples("0", 2.0, context=context))
+    profile.add(samples("1", 2.0))
+    beside = profile.beside_executions()
+    assert beside.segments() == (("cpu", names("0")),)
+    assert list(beside.contexts("cpu", names("0"))) == list(beside.yardsticks_s("cpu")) == ["final:f00"]
+
+
+def test_file_cut_at_every_byte_of_its_last_record_resumes(tmp_path: Path) -> None:
+    path = tmp_path / "profile.jsonl"
+    with ProfileFile(path, HEADER) as file:
+        file.add(samples("0", 1.0))
+        kept = path.read_bytes()
+        file.add(samples("1", 2.0))
+    whole = path.read_bytes()
+    for length in range(len(kept), len(whole)):
+        path.write_bytes(whole[:length])
+        assert load_profile(path).measured("cpu") == (names("0"),)
+        with ProfileFile(path, HEADER) as file:
+            assert file.profile.measured("cpu") == (names("0"),)
+            file.add(samples("1", 2.0))
+        assert path.read_bytes() == whole
+
+
+def test_file_cut_anywhere_in_its_header_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "profile.jsonl"
+    whole = msgspec.json.encode(HEADER) + b"\n"
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with ProfileFile(path, HEADER) as file:
+            assert file.profile.num_samples == 0
+        assert path.read_bytes() == whole
+    path.write_bytes(whole[:-1])
+    with pytest.raises(ProfileError, match="is empty; measure anew with: hetsim profile MODEL"):
+        load_profile(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_hash": "def"}, "another model hash: it has 'abc', this run needs 'def'"),
+        ({"machine": "there"}, "another machine: it has 'here', this run needs 'there'"),
+        ({"engines": {"cpu": "ORT 2"}}, "another engine of cpu: it has 'ORT 1.32 f32', this run needs 'ORT 2'"),
+        ({"engines": {"gpu": "ORT 2"}}, "another engine of gpu: it has 'none'"),
+    ],
+)
+def test_profile_of_something_else_is_refused_and_left_alone(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    path = tmp_path / "profile.jsonl"
+    with ProfileFile(path, HEADER):
+        pass
+    before = path.read_bytes()
+    with pytest.raises(ProfileError, match=message):
+        ProfileFile(path, msgspec.structs.replace(HEADER, **change))
+    assert path.read_bytes() == before
+    with ProfileFile(path, msgspec.structs.replace(HEADER, date="later", model="renamed")):
+        pass  # neither dates nor names count, and the refusal above let go of the lock
+
+
+HEADER_LINE = msgspec.json.encode(HEADER).decode()
+SAMPLES_LINE = '{"record":"samples","device":"cpu","ops":["op0"],"context":"c","samples_s":[%s]}'
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([HEADER_LINE, "{"], "line 2 is malformed"),
+        ([HEADER_LINE, "", SAMPLES_LINE % "1.0"], "line 2 is malformed"),
+        ([HEADER_LINE, "\x00" * 20], "line 2 is malformed"),
+        ([HEADER_LINE, '{"record":"note"}'], "line 2 is malformed: Invalid value 'note'"),
+        ([HEADER_LINE, (SAMPLES_LINE % "1.0").replace("context", "contxt")], "line 2 is malformed: .*contxt"),
+        ([HEADER_LINE, SAMPLES_LINE % "0.0"], "line 2 .*not a positive number of seconds"),
+        ([HEADER_LINE, SAMPLES_LINE % "1.0, -1.0"], "line 2 .*not a positive number of seconds"),
+        ([HEADER_LINE, SAMPLES_LINE % "NaN"], "line 2 is malformed"),
+        ([HEADER_LINE, SAMPLES_LINE % ""], "line 2 .*at least one operator and one duration"),
+        ([HEADER_LINE, "[" * 100_000], "line 2 is malformed"),
+        ([HEADER_LINE, HEADER_LINE], "second header in line 2"),
+        ([SAMPLES_LINE % "1.0"], "does not begin with a header"),
+        ([HEADER_LINE.replace('"format":2', '"format":1')], "has format 1; this version reads format 2"),
+        ([], "is empty"),
+    ],
+)
+def test_malformed_profile_is_one_line_with_its_place(lines: list[str], message: str) -> None:
+    with pytest.raises(ProfileError, match=message) as caught:
+        parse_profile("".join(f"{line}\n" for line in lines).encode(), source="p.jsonl")
+    assert str(caught.value).startswith("profile p.jsonl")
+    assert "\n" not in str(caught.value)
+
+
+def test_bytes_that_are_not_text_are_malformed() -> None:
+    with pytest.raises(ProfileError, match="line 1 is malformed"):
+        parse_profile(b"\xff\xfe\n", source="p.jsonl")
+
+
+def test_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match=r"No such file or directory; make one with: hetsim profile MODEL --out"):
+        load_profile(tmp_path / "none.jsonl")
+
+
+def test_path_that_cannot_be_written_is_a_profile_error(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match="cannot write profile"):
+        ProfileFile(tmp_path, HEADER)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ProfileError, match="cannot write profile"):
+        ProfileFile(tmp_path / "file" / "profile.jsonl", HEADER)
+
+
+@pytest.mark.parametrize("bad", [(), (0.0,), (-1.0,), (float("nan"),), (float("inf"),)])
+def test_record_that_could_not_be_read_back_is_not_written(bad: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        samples("0", *bad)
+
+
+def test_file_is_locked_against_other_processes_until_it_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "profile.jsonl"
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from hetsim.costs.profile_file import ProfileFile, load_profile\n"
+        "path = Path(sys.argv[1])\n"
+        "with ProfileFile(path, load_profile(path).header):\n"
+        "    print('locked', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with ProfileFile(path, HEADER):
+        pass
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(ProfileError, match="is being written by another process"):
+            ProfileFile(path, HEADER)
+        other.kill()  # even a killed process lets go of the lock
+    with ProfileFile(path, HEADER) as file:
+        file.add(samples("0", 1.0))

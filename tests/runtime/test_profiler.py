@@ -1,0 +1,133 @@
+"""The profiler on make-believe devices: what is walked, what is recorded, what is not measured twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hetsim.core.errors import ProblemError, ProfileError
+from hetsim.core.plan import Plan
+from hetsim.costs.fitting.additive_medians import typical_times
+from hetsim.costs.fitting.interference import find_steady
+from hetsim.costs.problems import make_problem, plan_problem
+from hetsim.costs.profile_file import ProfileFile, load_profile
+from hetsim.runtime import Runtime
+from hetsim.runtime.measure.profiler import Effort, covers, make_header, profile_covers, replay
+from hetsim.sim.simulate import makespan_s
+from tests.support.models import chain, fake_platform, fork_join, make_plan
+
+EFFORT = Effort(repeats=3, warm_ups=1, patience_s=0.0)
+MODEL = fork_join()
+PLAN = make_plan(MODEL, cpu=["stem", "left", "join"], npu=["right right2"])
+
+
+def measure(path: Path, *, model=MODEL, effort: Effort = EFFORT, **options: str) -> None:  # type: ignore[no-untyped-def]
+    with Runtime(fake_platform(**options)) as runtime, ProfileFile(path, make_header(runtime, model)) as file:
+        profile_covers(runtime, model, file, effort=effort)
+
+
+def test_covers_are_partitions_from_operators_to_the_whole_each_once() -> None:
+    found = covers(MODEL.graph)
+    names = [op.name for op in MODEL.graph.ops]
+    assert next(iter(found)) == "operators"
+    assert found["whole"] == (tuple(names),)
+    assert len(set(found.values())) == len(found)
+    for parts in found.values():
+        assert sorted(op for part in parts for op in part) == sorted(names)
+    assert [name for name in covers(chain(9).graph) if name.startswith("runs")] == [
+        "runs of 2 blocks",
+        "runs of 4 blocks",
+        "runs of 8 blocks",
+    ]
+
+
+def test_every_cover_of_every_device_is_sampled(tmp_path: Path) -> None:
+    measure(tmp_path / "p.jsonl", op_s="0.001")
+    profile = load_profile(tmp_path / "p.jsonl")
+    for device in ("cpu", "npu"):
+        for name, parts in covers(MODEL.graph).items():
+            for ops in parts:
+                samples_s = profile.samples_s(device, ops, f"cover:{name}")
+                assert len(samples_s) >= 3  # more where something slowed the cores down
+                assert min(samples_s) >= 0.001 * len(ops)  # the make-believe engine takes a millisecond an operator
+
+
+def test_a_finished_profile_is_not_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    measure(path)
+    before = path.read_bytes()
+    measure(path)
+    assert path.read_bytes() == before
+
+
+def test_an_interrupted_profile_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    measure(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:8]) + lines[8][:20])  # killed in the middle of the eighth record
+    measure(path)
+    assert set(lines[:8]) <= set(path.read_bytes().splitlines(keepends=True))
+    assert load_profile(path).num_segments == load_profile_of(lines, tmp_path).num_segments
+
+
+def load_profile_of(lines: list[bytes], folder: Path):  # type: ignore[no-untyped-def]
+    (folder / "whole.jsonl").write_bytes(b"".join(lines))
+    return load_profile(folder / "whole.jsonl")
+
+
+def test_refused_operators_are_recorded_and_run_elsewhere(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    platform = fake_platform()
+    picky = replace(platform.device("npu"), options={"refuse": "Sigmoid"})
+    path = tmp_path / "p.jsonl"
+    with (
+        Runtime(platform.with_devices(picky)) as runtime,
+        ProfileFile(path, make_header(runtime, MODEL)) as file,
+    ):
+        profile_covers(runtime, MODEL, file, effort=EFFORT)
+        profile = file.profile
+    assert ("right2",) in profile.unsupported("npu")
+    assert "Sigmoid is not supported" in profile.unsupported("npu")["right2",]
+    problem = make_problem(MODEL, platform, profile)
+    assert problem.devices_for(("right2",)) == ("cpu",)
+    assert problem.latency("npu", ("right", "right2")) is None
+    assert problem.devices_for(("right",)) == ("cpu", "npu")
+
+
+def test_an_operator_that_runs_nowhere_is_named_with_every_reason(tmp_path: Path) -> None:
+    with pytest.raises(ProblemError, match=r"'right2' \(Sigmoid\) runs on no device: .*Sigmoid is not supported"):
+        measure(tmp_path / "p.jsonl", refuse="Sigmoid")
+
+
+def test_a_replayed_plan_is_simulated_from_its_own_replay(tmp_path: Path) -> None:
+    platform = fake_platform(op_s="0.002")
+    with Runtime(platform) as runtime, ProfileFile(tmp_path / "p.jsonl", make_header(runtime, MODEL)) as file:
+        profile_covers(runtime, MODEL, file, effort=EFFORT)
+        context = replay(runtime, MODEL, PLAN, file, effort=EFFORT)
+        before = file.profile.num_samples
+        assert replay(runtime, MODEL, PLAN, file, effort=EFFORT) == context  # there already
+        assert file.profile.num_samples == before
+        problem = plan_problem(MODEL, platform, file.profile, PLAN)
+        for segment in PLAN.segments:
+            own_s = typical_times(file.profile, find_steady(file.profile))[segment.device, segment.ops][context]
+            assert problem.cost_s(segment.device, segment.ops) == own_s
+        # stem, then left beside right+right2, then join: 2 + max(2, 4) + 2 ms and a little
+        assert makespan_s(problem, PLAN) >= 0.008
+
+
+def test_a_profile_of_another_model_is_refused(tmp_path: Path) -> None:
+    measure(tmp_path / "p.jsonl")
+    with pytest.raises(ProfileError, match="was taken with another model hash"):
+        measure(tmp_path / "p.jsonl", model=chain(4))
+
+
+def test_a_plan_never_replayed_costs_what_the_profile_says(tmp_path: Path) -> None:
+    measure(tmp_path / "p.jsonl")
+    profile = load_profile(tmp_path / "p.jsonl")
+    platform = fake_platform()
+    known, planned = make_problem(MODEL, platform, profile), plan_problem(MODEL, platform, profile, PLAN)
+    assert isinstance(PLAN, Plan)
+    for segment in PLAN.segments:
+        assert known.cost_s(segment.device, segment.ops) == planned.cost_s(segment.device, segment.ops)

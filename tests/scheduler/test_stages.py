@@ -1,0 +1,257 @@
+"""Stages: shares that end at once, the shortest way over cuts, and plans made of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hetsim.core.dataflow import check_plan, resolve
+from hetsim.core.errors import PlanError
+from hetsim.core.platform import Calibration
+from hetsim.core.split import Split
+from hetsim.costs.problems import make_problem, plan_problem
+from hetsim.costs.profile_file import ProfileFile
+from hetsim.costs.split_costs import COPY_BYTES_PER_S
+from hetsim.io.plan_file import load_plan, save_plan
+from hetsim.models.onnx_import import random_inputs
+from hetsim.models.reference import evaluate
+from hetsim.models.split.planned import planned_model
+from hetsim.runtime import Runtime
+from hetsim.runtime.measure.profiler import Effort, make_header, profile_covers
+from hetsim.scheduler.stages import (
+    Option,
+    Stage,
+    balanced,
+    boundaries,
+    channel_splits,
+    coarse_blocks,
+    fastest_stages,
+    merged,
+    row_split,
+    stage_plan,
+)
+from hetsim.sim.check import check_timeline
+from hetsim.sim.simulate import simulate
+from hetsim.tuner.progress import Silent
+from hetsim.tuner.steps.final_measurement import Pace
+from hetsim.tuner.steps.splitting import SplitEffort, split_plans
+from hetsim.tuner.tune import Options, tune
+from tests.models.test_split import stack
+from tests.support.models import fake_platform
+
+MODEL = stack(3, 3, 1)
+
+
+def test_shares_move_until_all_parts_end_at_once() -> None:
+    # 10 and 10 rows take 3 and 1 s, each row 0.2 s of that: five rows change sides, and both take 2 s.
+    assert balanced((10, 10), (3.0, 1.0), (0.2, 0.2)) == ((5, 15), (pytest.approx(2.0), pytest.approx(2.0)))
+    # Without any row the first part would still take 4 s: it keeps one, and the other takes 0.5 + 0.9 s.
+    widths, times = balanced((10, 10), (5.0, 0.5), (0.1, 0.1))
+    assert widths == (1, 19)
+    assert times == (pytest.approx(4.1), pytest.approx(1.4))
+
+
+@given(
+    widths=st.lists(st.integers(1, 40), min_size=2, max_size=4),
+    rates=st.lists(st.floats(0.01, 10), min_size=4, max_size=4),
+    fixed=st.lists(st.floats(0, 5), min_size=4, max_size=4),
+)
+def test_balanced_parts_hold_everything_and_end_within_a_row_of_each_other(
+    widths: list[int], rates: list[float], fixed: list[float]
+) -> None:
+    each = rates[: len(widths)]
+    times = [extra + width * rate for extra, width, rate in zip(fixed, widths, each, strict=False)]
+    found, predicted = balanced(widths, times, each)
+    assert sum(found) == sum(widths)
+    assert min(found) >= 1
+    for k, (width, seconds) in enumerate(zip(found, predicted, strict=True)):
+        assert seconds == pytest.approx(times[k] + (width - widths[k]) * each[k], abs=1e-9)
+    # Whoever ends last cannot give a row to another who would then end earlier than it does now.
+    last = max(range(len(found)), key=lambda k: predicted[k])
+    if found[last] > 1:
+        assert all(predicted[k] + each[k] >= predicted[last] - 1e-9 for k in range(len(found)) if k != last)
+
+
+def test_boundaries_leave_no_part_empty() -> None:
+    assert boundaries(55, (0.5, 0.5)) == (28,)
+    assert boundaries(64, (0.3, 0.7), 16) == (16,)
+    assert boundaries(3, (0.1, 0.9)) == ()
+
+
+def test_items_are_dealt_out_in_steps() -> None:
+    # 40 channels by 16: one step each, and the 8 that are left go to the last.
+    assert balanced((20, 20), (1.0, 1.0), (0.05, 0.05), 16) == ((16, 24), (pytest.approx(0.8), pytest.approx(1.2)))
+
+
+@given(st.data(), st.integers(1, 4))
+def test_the_fastest_stages_are_the_shortest_way_over_the_cuts(data: st.DataObject, num_blocks: int) -> None:
+    prices = {
+        (i, j, after, shared): data.draw(st.integers(1, 20))
+        for i in range(num_blocks)
+        for j in range(i + 1, num_blocks + 1)
+        for after in (False, True)
+        for shared in (False, True)
+    }
+
+    def stage(i: int, j: int, *, shared: bool) -> Stage:
+        splits = (Split(("op",), "rows", (1,)),) if shared else ()
+        return Stage(ops=tuple(map(str, range(i, j))), devices=("cpu",), splits=splits)
+
+    found, total_s = fastest_stages(
+        num_blocks,
+        lambda i, j, after: [Option(stage(i, j, shared=s), float(prices[i, j, after, s])) for s in (False, True)],
+    )
+    best = math.inf
+    for cuts in itertools.chain.from_iterable(
+        itertools.combinations(range(1, num_blocks), count) for count in range(num_blocks)
+    ):
+        runs = list(itertools.pairwise((0, *cuts, num_blocks)))
+        for kinds in itertools.product((False, True), repeat=len(runs)):
+            befores = (False, *kinds)
+            best = min(best, sum(prices[*run, b, k] for run, b, k in zip(runs, befores, kinds, strict=False)))
+    assert total_s == best
+    assert [op for each in found for op in each.ops] == [str(i) for i in range(num_blocks)]
+
+
+def test_neighbours_on_one_device_become_one_stage() -> None:
+    a, b = (Stage(ops=(op,), devices=("npu",)) for op in "ab")
+    shared = Stage(ops=("c",), devices=("cpu", "npu"), splits=(Split(("c",), "rows", (1,)),))
+    d = Stage(ops=("d",), devices=("npu",))
+    e = Stage(ops=("e",), devices=("cpu",))
+    assert merged([a, b, shared, d, e]) == (Stage(ops=("a", "b"), devices=("npu",)), shared, d, e)
+    assert merged([a, shared, b]) == (a, shared, b)
+
+
+def test_no_way_to_the_end_is_said() -> None:
+    with pytest.raises(PlanError, match="no device runs some operator"):
+        fastest_stages(1, lambda _i, _j, _after: [])
+
+
+def test_blocks_never_join_what_is_split_to_what_is_not() -> None:
+    assert coarse_blocks(MODEL, lambda ops: float(len(ops)), 1) == (("conv0", "conv1", "conv2"), ("pool",))
+
+
+def stages(*, head: str = "npu") -> tuple[Stage, ...]:
+    split = row_split(MODEL, ("conv0", "conv1"), (0.5, 0.5))
+    assert split is not None
+    channels = channel_splits(MODEL, ("conv2",), (0.5, 0.5))
+    both = ("cpu", "npu")
+    return (
+        Stage(ops=("conv0", "conv1"), devices=both, splits=(split,)),
+        Stage(ops=("conv2",), devices=both, splits=channels),
+        Stage(ops=("pool",), devices=(head,)),
+    )
+
+
+def test_a_plan_of_stages_runs_and_survives_its_file(tmp_path: Path) -> None:
+    plan = stage_plan(MODEL, stages())
+    save_plan(plan, tmp_path / "plan.json")
+    again = load_plan(tmp_path / "plan.json")
+    assert again == plan
+    assert again.digest == plan.digest
+    model = planned_model(MODEL, again)
+    assert [segment.ops for segment in plan.queues["npu"]][-1] == ("concat t3[channels 0:2 + 2:4]", "pool")
+    resolve(model.graph, again)
+    inputs = random_inputs(MODEL)
+    right = evaluate(MODEL.proto, inputs)["y"]
+    with Runtime(fake_platform()) as runtime, runtime.load(MODEL, again) as session:
+        result = session.run(inputs)
+    assert np.allclose(result.outputs["y"], right, atol=1e-5)
+    check_timeline(model.graph, fake_platform(), again, result.timeline)
+
+
+def test_three_devices_share_a_run() -> None:
+    devices = ("cpu", "npu0", "npu1")
+    first = row_split(MODEL, ("conv0",), (0.25, 0.5, 0.25))
+    second = row_split(MODEL, ("conv1", "conv2"), (0.5, 0.25, 0.25))
+    assert first is not None
+    assert second is not None
+    plan = stage_plan(
+        MODEL,
+        (
+            Stage(ops=("conv0",), devices=devices, splits=(first,)),
+            Stage(ops=("conv1", "conv2"), devices=devices, splits=(second,)),
+            Stage(ops=("pool",), devices=("npu1",)),
+        ),
+    )
+    inputs = random_inputs(MODEL)
+    with Runtime(fake_platform(*devices)) as runtime, runtime.load(MODEL, plan) as session:
+        outputs = session.run(inputs).outputs
+    assert np.allclose(outputs["y"], evaluate(MODEL.proto, inputs)["y"], atol=1e-5)
+
+
+def test_a_split_is_part_of_what_a_plan_does() -> None:
+    plan = stage_plan(MODEL, stages())
+    assert plan.digest != stage_plan(MODEL, stages(head="cpu")).digest
+    assert plan.rewrites == tuple(split for stage in stages() for split in stage.splits)
+
+
+def test_a_malformed_split_in_a_file_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    save_plan(stage_plan(MODEL, stages()), path)
+    text = path.read_text()
+    path.write_text(text.replace('"axis": "rows"', '"axis": "columns"', 1))
+    with pytest.raises(PlanError, match="malformed: Invalid enum value 'columns'"):
+        load_plan(path)
+    path.write_text(text.replace('"at": [\n    4\n   ]', '"at": [0]', 1))
+    with pytest.raises(PlanError, match=r"ends its parts at \[0\]; give numbers that ascend"):
+        load_plan(path)
+
+
+def test_splits_are_found_simulated_and_right(tmp_path: Path) -> None:
+    # Each operator sleeps as long whatever its size, so no split can gain; what is found must still be a valid plan.
+    platform = fake_platform(op_s="0.001")
+    with Runtime(platform) as runtime, ProfileFile(tmp_path / "p.jsonl", make_header(runtime, MODEL)) as file:
+        profile_covers(runtime, MODEL, file, effort=Effort(repeats=3, warm_ups=1, patience_s=0.0))
+        plan = stage_plan(MODEL, stages())  # never measured: its parts are predicted from their operators
+        problem = plan_problem(MODEL, platform, file.profile, plan)
+        check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
+        # Rows 0:5 of 8 of one convolution, 0:4 of another: 9/8 of what they take alone, and a slice of 6 rows.
+        part = plan.queues["cpu"][0].ops
+        predicted = problem.latency("cpu", part)
+        alone_s = sum(make_problem(MODEL, platform, file.profile).cost_s("cpu", (op,)) * share
+                      for op, share in (("conv0", 5 / 8), ("conv1", 4 / 8)))  # fmt: skip
+        assert predicted is not None
+        assert not predicted.measured
+        assert predicted.seconds == pytest.approx(alone_s + 4 * 6 * 5 * 4 / COPY_BYTES_PER_S)
+        effort = SplitEffort(
+            budget_s=5.0,
+            walk=Effort(repeats=3, warm_ups=1, patience_s=0.0),
+            replay=Effort(repeats=3, warm_ups=1, patience_s=0.0),
+        )
+        found = split_plans(runtime, MODEL, platform, file, Silent(), effort=effort)
+        for plan in found.values():
+            problem = plan_problem(MODEL, platform, file.profile, plan)
+            check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
+
+
+def test_tune_offers_splits_and_leaves_a_plan_that_runs(tmp_path: Path) -> None:
+    # Time is by the element, so halves take half as long: twice 64 rows of 20 elements at 10 us each are 25.6 ms, and
+    # halves with their halo of one row 13 ms.
+    model = stack(3, 3, rows=64)
+    platform = replace(
+        fake_platform(item_s="1e-5"),
+        calibration=Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1),
+    )
+    options = Options(
+        rounds=1,
+        max_evaluations=50,
+        effort=Effort(repeats=3, warm_ups=1, patience_s=0.0),
+        pace=Pace(num_runs=6, patience_s=0.0),
+        command=("hetsim",),
+    )
+    outcome = tune(model, platform, tmp_path, options=options)
+    assert outcome.outputs_match
+    simulated_s = {row.name: row.simulated_s for row in outcome.plans}
+    assert simulated_s["splits"] < simulated_s["single:cpu"]
+    plan = load_plan(tmp_path / "plans" / "splits.json")
+    assert plan.rewrites
+    assert set(plan.queues) == {"cpu", "npu"}
+    check_plan(planned_model(model, plan).graph, plan, device_names=platform.device_names, model_hash=model.hash)

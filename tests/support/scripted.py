@@ -1,0 +1,66 @@
+"""A device whose core is as fast as the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from hetsim.core.dataflow import resolve
+from hetsim.core.plan import whole_plan
+from hetsim.runtime.inference import Inference
+from hetsim.runtime.worker.speed_probe import Steadiness
+from tests.support.models import chain
+
+MODEL = chain(3)
+PLAN = whole_plan(MODEL.graph, "npu")
+FREE_S, SHARED_S = 45e-6, 75e-6
+_FLOW = resolve(MODEL.graph, PLAN)
+
+
+def walked(
+    yardsticks_s: Mapping[str, float], fetches_s: Mapping[str, float] | None = None, *, end_ns: int = 1
+) -> Inference:
+    """What a serial walk gave; without yardsticks, an execution."""
+    return Inference(
+        outputs={},
+        taken_up_ns=0,
+        submitted_ns=0,
+        collected_ns=0,
+        stamps_ns=np.array([[0, end_ns]]),
+        flow=_FLOW,
+        yardsticks_s=yardsticks_s,
+        fetches_s=fetches_s or {},
+    )
+
+
+class Scripted:
+    """A runtime and its one session; after each serial walk the yardstick takes what the test says, at the end FREE_S.
+
+    Runs are numbered from 1: the number of each is what it took, in nanoseconds.
+    """
+
+    def __init__(self, yardsticks_s: Sequence[float] = ()) -> None:
+        self.steadiness = Steadiness()
+        self._coming = list(yardsticks_s)
+        self.num_runs = 0
+
+    def load(self, *_: Any) -> Self:
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def run(self, _inputs: Mapping[str, Any], *, serial: bool = False) -> Inference:
+        yardsticks_s = {"npu": self._coming.pop(0) if self._coming else FREE_S} if serial else {}
+        self.num_runs += 1
+        inference = walked(yardsticks_s, end_ns=self.num_runs)
+        self.steadiness.learn(inference)
+        return inference

@@ -1,0 +1,124 @@
+"""Ctrl-C, as a real signal, while ``hetsim tune`` searches on make-believe devices; and limits on its time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from hetsim.core.platform import Calibration
+from hetsim.costs.profile_file import load_profile
+from hetsim.io.plan_file import load_plan
+from hetsim.io.platform_file import format_platform
+from hetsim.runtime.measure.profiler import Effort
+from hetsim.tuner.progress import Report, Silent
+from hetsim.tuner.steps.budget import Budget
+from hetsim.tuner.steps.final_measurement import Pace
+from hetsim.tuner.tune import Options, tune
+from tests.models.test_split import stack
+from tests.support.models import fake_platform
+
+CALIBRATED = Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1)
+MODEL = stack(3, 3, 3, rows=32)
+PLATFORM = replace(fake_platform(item_s="1e-5"), calibration=CALIBRATED)  # halves take half as long
+QUICK = Options(
+    rounds=3,
+    max_evaluations=50,
+    effort=Effort(repeats=3, warm_ups=1, patience_s=0.0),
+    pace=Pace(num_runs=3, patience_s=0.0),
+)
+
+
+class Impatient(Silent):
+    """Presses Ctrl-C whenever a stage says that it comes to certain work; keeps what is said."""
+
+    def __init__(self, *works: str) -> None:
+        self._works = works
+        self.said: list[str] = []
+        self.titles: list[str] = []
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator[Report]:
+        self.titles.append(title)
+
+        def report(_done: float, words: str) -> None:
+            if words.startswith(self._works):
+                os.kill(os.getpid(), signal.SIGINT)
+
+        yield report
+
+    def say(self, words: str) -> None:
+        self.said.append(words)
+
+
+def test_ctrl_c_in_the_rounds_leads_to_the_finals(tmp_path: Path) -> None:
+    stages = Impatient("search, round 1, hopeful")
+    outcome = tune(MODEL, PLATFORM, tmp_path, options=QUICK, stages=stages)
+    assert outcome.rounds_ended == "interrupted"
+    assert "splits" not in stages.titles
+    assert {"single:cpu", "single:npu", "search"} <= {plan.name for plan in outcome.plans}
+    found = json.loads((tmp_path / "summary.json").read_text())
+    assert load_plan(tmp_path / "plan.json").scheduler == found["winner"]
+
+
+def test_ctrl_c_in_the_search_of_splits_leads_to_the_finals(tmp_path: Path) -> None:
+    # After one walk, so something is known of splits, and the best guess goes to the finals as it is.
+    stages = Impatient("walk 2 of ")
+    outcome = tune(MODEL, PLATFORM, tmp_path, options=replace(QUICK, rounds=1), stages=stages)
+    assert "splits end: interrupted" in stages.said
+    assert outcome.winner == "splits"
+    assert outcome.outputs_match
+    splits = json.loads((tmp_path / "summary.json").read_text())["splits"]
+    assert [tuple(split["ops"]) for split in splits] == [run.ops for run in outcome.shared]
+    for split in splits:
+        assert [part["device"] for part in split["parts"]] == ["cpu", "npu"]
+        assert sum(part["rows"] for part in split["parts"]) == 32
+
+
+def test_a_second_ctrl_c_is_the_usual_interrupt(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        tune(MODEL, PLATFORM, tmp_path, options=QUICK, stages=Impatient("search, round 1, hopeful", "replay"))
+    assert {path.name for path in tmp_path.iterdir()} == {"platform.toml", "profile.jsonl"}
+    assert load_profile(tmp_path / "profile.jsonl").num_segments > 0
+
+
+def test_the_command_says_how_to_go_on(tmp_path: Path) -> None:
+    onnx.save(MODEL.proto, tmp_path / "net.onnx")
+    (tmp_path / "fake.toml").write_text(format_platform(PLATFORM))
+    command = ["tune", "net.onnx", "--platform", "fake.toml", "--out", "out", "--repeats", "3"]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", "from hetsim.tuner.cli.app import main; main()", *command],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("profile ...") for line in process.stdout)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal's Ctrl-C is for all in its foreground, workers too
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert said.splitlines()[-1].startswith("hetsim: interrupted; what was measured is kept. To go on: hetsim tune net")
+    assert "Traceback" not in said, said
+    assert not (tmp_path / "out" / "summary.json").exists()
+
+
+def test_a_part_of_the_time_that_is_left() -> None:
+    now_s = time.monotonic()
+    assert Budget(until_s=now_s + 100).part(0.25).until_s == pytest.approx(now_s + 25, abs=5)
+    assert Budget().part(0.25).until_s == float("inf")
+    assert Budget(until_s=now_s - 100).part(0.25).spent()
+    assert Budget().at_most(10).until_s == pytest.approx(now_s + 10, abs=5)
+    assert Budget(until_s=now_s - 1).at_most(10).reason == "the time limit was reached"
+    assert Budget(interrupted=lambda: True).part(0.5).reason == "interrupted"

@@ -1,0 +1,80 @@
+"""Budgets that people give, Ctrl-C, and what the bar says."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from hetsim.core.errors import PlanError
+from hetsim.tuner.cli.solving import solve_on_screen, stop_on_interrupt
+from hetsim.tuner.progress import Report, Silent
+from tests.support.problems import inception_like
+
+
+class Listening(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[float, str]] = []
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator[Report]:  # noqa: ARG002
+        """Nothing is shown."""
+        yield lambda done, words: self.heard.append((done, words))
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        ({"max_evaluations": 0}, "--max-evaluations 0 allows no candidate; give 1 or more"),
+        ({"max_evaluations": -3}, "--max-evaluations -3 allows no candidate; give 1 or more"),
+        ({"time_limit_s": 0.0}, "--time-limit 0 allows no time; give more than 0 seconds"),
+        ({"time_limit_s": float("nan")}, "--time-limit nan allows no time; give more than 0 seconds"),
+    ],
+)
+def test_budgets_that_allow_nothing_are_refused(budget: dict[str, float], words: str) -> None:
+    with pytest.raises(PlanError, match=f"^{words}$"):
+        solve_on_screen("exact", inception_like(1), Silent(), **budget)  # type: ignore[arg-type]
+
+
+def test_best_bound_and_gap_are_shown() -> None:
+    stages = Listening()
+    solution = solve_on_screen("exact", inception_like(3), stages)
+    done, words = stages.heard[-1]
+    best = f"{solution.makespan_s * 1e3:.3f} ms"
+    assert words == f"best {best}, bound {best}, gap 0.0%"
+    assert 0 <= done <= 1
+    assert "best " in stages.heard[0][1]
+
+
+def test_ctrl_c_gives_the_best_so_far_and_a_second_one_ends_all() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stop_on_interrupt() as stop:
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_search_that_is_interrupted_ends_with_a_plan() -> None:
+    class Pressing(Listening):
+        @contextmanager
+        def stage(self, title: str) -> Iterator[Report]:  # noqa: ARG002
+            """The first word of progress is answered with Ctrl-C."""
+
+            def press(done: float, words: str) -> None:
+                if not self.heard:
+                    os.kill(os.getpid(), signal.SIGINT)
+                self.heard.append((done, words))
+
+            yield press
+
+    solution = solve_on_screen("search", inception_like(2), Pressing(), max_evaluations=10_000)
+    assert solution.num_evaluations == 1
+    assert solution.plan.num_segments

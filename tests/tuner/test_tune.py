@@ -1,0 +1,203 @@
+"""The whole job on make-believe devices: what is left in the folder, who wins, and that wrong outputs are caught."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hetsim.analysis.scenario import parse_what_if
+from hetsim.core.dataflow import check_plan
+from hetsim.core.platform import Calibration, Platform
+from hetsim.costs.profile import Header
+from hetsim.costs.profile_file import ProfileFile, load_profile
+from hetsim.io.plan_file import load_plan
+from hetsim.io.platform_file import load_platform
+from hetsim.models.reference import evaluate
+from hetsim.runtime import Runtime
+from hetsim.runtime.measure.profiler import Effort
+from hetsim.tuner.steps.final_measurement import Finalist, Pace, execute, hold_finals
+from hetsim.tuner.steps.truth import find_truth, relative_error, tolerance
+from hetsim.tuner.tune import Options, tune
+from hetsim.tuner.tune_hypothetical import tune_hypothetical
+from tests.support.models import fake_platform, fork_join, make_plan
+
+MODEL = fork_join()
+QUICK = Options(
+    rounds=2,
+    max_evaluations=200,
+    effort=Effort(repeats=3, warm_ups=1, patience_s=0.0),
+    pace=Pace(num_runs=6, patience_s=0.0),
+    splits=False,  # they have tests of their own
+    command=("hetsim", "tune", "fork_join"),
+)
+CALIBRATED = Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1)
+FILES = {
+    "plan.json",
+    "profile.jsonl",
+    "summary.json",
+    "timeline.png",
+    "plans.png",
+    "simulated.trace.json",
+    "measured.trace.json",
+    "report.html",
+    "platform.toml",
+    "plans",
+}
+SCHEDULERS = {"single:cpu", "single:npu", "type_based", "individual", "partition_tuner", "search"}
+
+
+def platform(**options: str) -> Platform:
+    return replace(fake_platform(**options), calibration=CALIBRATED)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("tune")
+    tune(MODEL, platform(op_s="0.01"), out, options=QUICK)
+    return out
+
+
+def test_a_changed_machine_is_tuned_by_emulation(tmp_path: Path) -> None:
+    what_if = parse_what_if(["npu.speed=4"])
+    outcome = tune_hypothetical(MODEL, platform(op_s="0.004"), tmp_path, what_if, options=QUICK)
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "emulated.jsonl"}
+    assert outcome.platform == "make-believe, hypothetical: npu.speed=4"
+    assert outcome.outputs_match
+    alone = {plan.name: plan for plan in outcome.plans}
+    # Five operators of 4 ms each as measured, which the profile knows; a quarter of it on the emulated device.
+    assert 0.004 < alone["single:npu"].simulated_s < 0.6 * alone["single:cpu"].simulated_s
+    assert alone["single:npu"].measured_s >= alone["single:npu"].simulated_s - 1e-9
+    assert "npu (emulated)" in (tmp_path / "report.html").read_text()
+    assert load_profile(tmp_path / "emulated.jsonl").header.engines["npu"].startswith("emulated f32")
+    assert load_platform(tmp_path / "platform.toml").device("npu").backend == "fake"  # as it is
+
+
+def test_everything_that_was_promised_is_there(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == FILES
+    for scheduler in SCHEDULERS:
+        plan = load_plan(folder / "plans" / f"{scheduler.replace(':', '-')}.json")
+        assert plan.scheduler == scheduler
+        check_plan(MODEL.graph, plan, device_names=("cpu", "npu"), model_hash=MODEL.hash)
+
+
+def test_the_summary_has_its_keys_and_they_agree(folder: Path) -> None:
+    found = json.loads((folder / "summary.json").read_text())
+    assert set(found["plans"]) == SCHEDULERS
+    for row in found["plans"].values():
+        assert row["measured_s"] > 0
+        assert row["simulated_s"] == pytest.approx(row["measured_s"], rel=0.5)
+        assert row["measured_iqr_s"] >= 0
+        assert row["num_segments"] >= 1
+    singles = [found["plans"][name]["measured_s"] for name in ("single:cpu", "single:npu")]
+    assert found["best_single_device_s"] <= min(singles)
+    assert found["outputs_match"] is True
+    assert found["largest_error"] <= found["tolerance"]
+    assert load_plan(folder / "plan.json").scheduler == found["winner"]
+
+
+def test_two_equal_devices_share_the_branches(folder: Path) -> None:
+    # Five operators of 10 ms: 50 ms on one device; left beside right, right2 saves one of them: 40 ms.
+    found = json.loads((folder / "summary.json").read_text())
+    best = found["plans"]["search"]
+    assert best["num_devices"] == 2
+    assert best["measured_s"] < found["best_single_device_s"]
+
+
+def test_the_calibrated_platform_can_be_used_again(folder: Path) -> None:
+    assert load_platform(folder / "platform.toml").calibration == CALIBRATED
+
+
+def test_a_second_run_goes_on_from_the_profile(folder: Path) -> None:
+    before = load_profile(folder / "profile.jsonl")
+    tune(MODEL, platform(op_s="0.01"), folder, options=QUICK)
+    after = load_profile(folder / "profile.jsonl")
+    for ops in before.measured("cpu"):
+        if len(ops) == 1:
+            covered = before.samples_s("cpu", ops, "cover:operators")
+            assert after.samples_s("cpu", ops, "cover:operators") == covered
+
+
+def test_wrong_outputs_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(*args: Any, **kwargs: Any) -> dict[str, np.ndarray]:
+        return {name: array + 1e-3 for name, array in evaluate(*args, **kwargs).items()}
+
+    monkeypatch.setattr("hetsim.tuner.steps.truth.evaluate", other)
+    outcome = tune(MODEL, platform(), tmp_path, options=QUICK)
+    assert not outcome.outputs_match
+    assert json.loads((tmp_path / "summary.json").read_text())["outputs_match"] is False
+
+
+def test_a_plan_with_wrong_outputs_does_not_win_however_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoilt(*args: Any, **kwargs: Any) -> dict[str, Finalist]:
+        return {
+            name: one
+            if len(one.plan.queues) == 1
+            else replace(one, execution=replace(one.execution, largest_error=0.5))
+            for name, one in hold_finals(*args, **kwargs).items()
+        }
+
+    monkeypatch.setattr(
+        import_module("hetsim.tuner.tune"), "hold_finals", spoilt
+    )  # its package has a function of that name
+    outcome = tune(MODEL, platform(op_s="0.01"), tmp_path, options=QUICK)
+    assert outcome.winner.startswith("single:")  # 50 ms, where two devices take 40
+    assert outcome.rejected["search"] == 0.5
+    assert not outcome.outputs_match
+
+
+def test_plans_that_do_not_fit_into_memory_together_have_as_many_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "hetsim.tuner.steps.final_measurement._WEIGHTS_AT_ONCE_BYTES", 1
+    )  # so each plan is loaded alone, twice
+    turns = iter(range(2, 50, 2))
+    monkeypatch.setattr(Pace, "turns", lambda *_: next(turns))
+    plans = [make_plan(MODEL, **{device: ["stem left right right2 join"]}) for device in ("cpu", "npu")]
+    header = Header(model=MODEL.name, model_hash=MODEL.hash, machine="here", engines={}, date="2026-11-25")
+    with Runtime(platform()) as runtime, ProfileFile(tmp_path / "profile.jsonl", header) as file:
+        executions = execute(
+            runtime,
+            MODEL,
+            plans,
+            find_truth(MODEL),
+            file=file,
+            pace=Pace(num_runs=6, patience_s=0.0),
+            report=lambda *_: None,
+        )
+    assert [len(one.turns_s) for one in executions] == [2, 2]  # two passes of one turn
+
+
+@pytest.mark.parametrize(
+    ("errors_alone", "allowed"),
+    [
+        ([], 1e-5),  # nobody runs the whole model alone
+        ([0.0, 3e-6], 1e-5),  # engines that agree excuse nothing
+        ([0.0, 2e-5], 4e-5),  # a network that multiplies rounding
+        ([0.0, 0.5], 1e-4),  # an engine that is plainly wrong excuses nobody, itself included
+        ([float("inf")], 1e-4),
+    ],
+)
+def test_a_plan_may_be_as_far_off_as_engines_alone(errors_alone: list[float], allowed: float) -> None:
+    assert tolerance(platform(), errors_alone) == pytest.approx(allowed)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected", "error"),
+    [
+        ([1.0, -4.0], [1.0, -4.0], 0.0),
+        ([1.0, -4.4], [1.0, -4.0], 0.1),  # relative to the largest magnitude, not to the element's own
+        ([1.4, -4.0], [1.0, -4.0], 0.1),
+        ([0.5], [0.0], 0.5),  # nothing to be relative to
+        ([float("nan"), 1.0], [1.0, 1.0], float("inf")),
+        ([float("inf")], [1.0], float("inf")),
+    ],
+)
+def test_relative_error(outputs: list[float], expected: list[float], error: float) -> None:
+    assert relative_error({"y": np.array(outputs)}, {"y": np.array(expected)}) == pytest.approx(error)
