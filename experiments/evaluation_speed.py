@@ -54,7 +54,7 @@ class SpeedLine:
         plans_per_s: Median over turns.
         plans_per_s_low: Lower end of its 95 % confidence interval.
         plans_per_s_high: Upper end of it.
-        num_turns: Turns.
+        num_rounds: Turns.
     """
 
     evaluator: str
@@ -62,23 +62,23 @@ class SpeedLine:
     plans_per_s: float
     plans_per_s_low: float
     plans_per_s_high: float
-    num_turns: int
+    num_rounds: int
 
 
 @app.command()
 def evaluation_speed(
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
     sizes: Annotated[str, typer.Option(metavar="N,...", help="Operators of the graphs.")] = SIZES,
-    turns: Annotated[int, typer.Option(min=1, help="Turns of both evaluators.")] = 7,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of both evaluators.")] = 7,
     seed: Annotated[int, typer.Option(help="Of graphs and plans.")] = 0,
 ) -> None:
     """Time the SimPy model and its compiled twin on the same plans."""
     console = Console()
     counts = _counts(sizes)
-    settings: Settings = {"sizes": sizes, "turns": turns, "seed": seed, "contention": CONTENTION, "devices": 2}
+    settings: Settings = {"sizes": sizes, "turns": rounds, "seed": seed, "contention": CONTENTION, "devices": 2}
     lines: list[SpeedLine] = []
     for num_ops in counts:
-        lines += compare(num_ops, turns=turns, seed=seed)
+        lines += compare(num_ops, rounds=rounds, seed=seed)
         slow, fast = lines[-2:]
         console.print(
             f"{num_ops} operators: simpy {slow.plans_per_s:,.0f} plans/s, compiled {fast.plans_per_s:,.0f} plans/s, "
@@ -92,7 +92,7 @@ def evaluation_speed(
     draw(lines, out / "evaluation_speed.png")
 
 
-def compare(num_ops: int, *, turns: int, seed: int) -> list[SpeedLine]:
+def compare(num_ops: int, *, rounds: int, seed: int) -> list[SpeedLine]:
     """The lines of SimPy and of the twin, in this order.
 
     Raises:
@@ -101,7 +101,7 @@ def compare(num_ops: int, *, turns: int, seed: int) -> list[SpeedLine]:
     problem = layered_problem(num_ops, seed=seed, contention=CONTENTION)
     starts, rows = _random_plans(num_ops, random.Random(seed))
     names, ops = problem.platform.device_names, problem.graph.ops
-    reference, twin = Simulator(problem), CompiledSimulator(problem)
+    reference, compiled = Simulator(problem), CompiledSimulator(problem)
     queues: list[Queues] = [
         {
             name: tuple(Segment(name, (ops[op].name,)) for op in row[start[i] : start[i + 1]])
@@ -112,13 +112,13 @@ def compare(num_ops: int, *, turns: int, seed: int) -> list[SpeedLine]:
     reference_s = _seconds(lambda: reference.run(queues[0]))  # also warms up
     few = queues[: max(2, min(NUM_PLANS, round(SIMPY_S / reference_s)))]
     expected = [reference.run(each) for each in few]
-    if twin.makespans_s(starts, rows)[: len(few)].tolist() != expected:
+    if compiled.makespans_s(starts, rows)[: len(few)].tolist() != expected:
         raise HetsimError(f"the twin and SimPy differ on plans of {num_ops} operators; seed {seed}")
     slow: list[float] = []
     fast: list[float] = []
-    for _ in range(turns):
+    for _ in range(rounds):
         slow.append(len(few) / _seconds(lambda: [reference.run(each) for each in few]))
-        fast.append(NUM_PLANS / _seconds(lambda: twin.makespans_s(starts, rows)))
+        fast.append(NUM_PLANS / _seconds(lambda: compiled.makespans_s(starts, rows)))
     return [_line(name, num_ops, speeds) for name, speeds in (("simpy", slow), ("compiled", fast))]
 
 
@@ -153,17 +153,17 @@ def _line(evaluator: str, num_ops: int, speeds: Sequence[float]) -> SpeedLine:
         plans_per_s=found.median_s,
         plans_per_s_low=found.low_s,
         plans_per_s_high=found.high_s,
-        num_turns=len(speeds),
+        num_rounds=len(speeds),
     )
 
 
-def _counts(words: str) -> list[int]:
+def _counts(description: str) -> list[int]:
     try:
-        counts = [int(word) for word in words.split(",")]
+        counts = [int(word) for word in description.split(",")]
     except ValueError:
         counts = []
     if not counts or min(counts) < 1:
-        raise HetsimError(f"--sizes {words!r} is not a list of whole numbers above 0, such as {SIZES}")
+        raise HetsimError(f"--sizes {description!r} is not a list of whole numbers above 0, such as {SIZES}")
     return counts
 
 

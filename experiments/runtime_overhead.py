@@ -36,7 +36,7 @@ from hetsim.tuner.cli.exits import run_to_exit
 from hetsim.tuner.progress import OnScreen, Stages
 
 COMMAND = "python -m experiments.runtime_overhead"
-_RUNS_PER_TURN = 3
+_RUNS_PER_ROUND = 3
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -54,7 +54,7 @@ class OverheadLine:
         ratio: Median over turns of the turn's runtime median over its direct median.
         ratio_low: Lower end of the ratio's 95 % confidence interval.
         ratio_high: Upper end of it.
-        num_turns: Turns.
+        num_rounds: Turns.
     """
 
     model: str
@@ -65,7 +65,7 @@ class OverheadLine:
     ratio: float
     ratio_low: float
     ratio_high: float
-    num_turns: int
+    num_rounds: int
 
 
 @app.command()
@@ -73,28 +73,28 @@ def runtime_overhead(
     models: Annotated[str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
     platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
-    turns: Annotated[int, typer.Option(min=3, help="Turns of three runs on each side.")] = 30,
+    rounds: Annotated[int, typer.Option(min=3, help="Turns of three runs on each side.")] = 30,
 ) -> None:
     """Compare a plan of one segment with the engine called directly."""
     console = Console()
     found = load_platform(platform)
-    settings: Settings = {"platform": found.name, "turns": turns}
+    settings: Settings = {"platform": found.name, "turns": rounds}
     command = shlex.join((*shlex.split(COMMAND), *sys.argv[1:]))
     record = Record(out / "runtime_overhead.csv", OverheadLine, settings=settings, command=command)
     for name in model_names(models):
         if not record.has(model_label(name)):
             model = load_model(name)
-            record.add(model, compare(model, found, turns, OnScreen(console)))
+            record.add(model, compare(model, found, rounds, OnScreen(console)))
     for line in record.rows:
         console.print(
             f"{line.model} on {line.device}: {line.ratio:.3f} times the engine called directly "
-            f"(95 % interval {line.ratio_low:.3f} - {line.ratio_high:.3f}, {line.num_turns} turns)",
+            f"(95 % interval {line.ratio_low:.3f} - {line.ratio_high:.3f}, {line.num_rounds} turns)",
             markup=False,
             highlight=False,
         )
 
 
-def compare(model: Model, platform: Platform, turns: int, stages: Stages) -> list[OverheadLine]:
+def compare(model: Model, platform: Platform, rounds: int, stages: Stages) -> list[OverheadLine]:
     """A line for each device of the platform.
 
     Raises:
@@ -114,11 +114,11 @@ def compare(model: Model, platform: Platform, turns: int, stages: Stages) -> lis
                 runtime.load(model, whole_plan(model.graph, device.name)) as session,
             ):
                 sides: list[tuple[list[float], list[float]]] = []
-                for turn in range(turns + 1):  # the first warms up
-                    report(turn / (turns + 1), "in turns")
-                    direct_s = direct.run(1 + _RUNS_PER_TURN)[1:]
+                for round in range(rounds + 1):  # the first warms up
+                    report(round / (rounds + 1), "in turns")
+                    direct_s = direct.run(1 + _RUNS_PER_ROUND)[1:]
                     session.run(inputs)
-                    sides.append((direct_s, [session.run(inputs).latency_s for _ in range(_RUNS_PER_TURN)]))
+                    sides.append((direct_s, [session.run(inputs).latency_s for _ in range(_RUNS_PER_ROUND)]))
                 lines.append(_line(model.name, device, sides[1:]))
     return lines
 
@@ -169,7 +169,7 @@ def _line(model: str, device: Device, sides: Sequence[tuple[Sequence[float], Seq
         ratio=ratio.median_s,
         ratio_low=ratio.low_s,
         ratio_high=ratio.high_s,
-        num_turns=len(sides),
+        num_rounds=len(sides),
     )
 
 

@@ -169,13 +169,13 @@ def scheduler_comparison(
         stages.say(line)
 
 
-def parse_schedulers(words: str) -> tuple[str, ...]:
+def parse_schedulers(description: str) -> tuple[str, ...]:
     """Schedulers in a comma-separated list.
 
     Raises:
         PlanError: If there is no such algorithm.
     """
-    names = tuple(dict.fromkeys(words.split(",")))
+    names = tuple(dict.fromkeys(description.split(",")))
     for name in names:
         if name not in algorithm_names():
             raise PlanError(f"--schedulers: no scheduler {name!r}; choose from {', '.join(algorithm_names())}")
@@ -200,18 +200,18 @@ def summary(rows: Sequence[SchedulerLine]) -> list[str]:
     return lines
 
 
-def parse_sizes(words: str) -> tuple[int, ...]:
+def parse_sizes(description: str) -> tuple[int, ...]:
     """Sizes in a comma-separated list.
 
     Raises:
         ProblemError: If it is not a list of numbers from 1.
     """
     try:
-        sizes = tuple(int(word) for word in words.split(","))
+        sizes = tuple(int(word) for word in description.split(","))
     except ValueError:
         sizes = ()
     if not sizes or min(sizes) < 1:
-        raise ProblemError(f"--sizes {words!r} must be numbers of operators from 1, such as 20,50,100, or 'none'")
+        raise ProblemError(f"--sizes {description!r} must be numbers of operators from 1, such as 20,50,100, or 'none'")
     return tuple(dict.fromkeys(sizes))
 
 

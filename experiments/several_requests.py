@@ -28,7 +28,7 @@ from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
 from hetsim.core.timeline import Timeline
-from hetsim.costs.fitting.interference import STEADY
+from hetsim.costs.fitting.interference import MAX_SLOWDOWN
 from hetsim.costs.noise import measured_noise
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile_file import ProfileFile
@@ -37,9 +37,9 @@ from hetsim.models.onnx_import import Model, random_inputs
 from hetsim.runtime import Inference, Runtime, Session
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.measure.profiler import Effort, warm_up
-from hetsim.runtime.measure.profiler import record as record_walks
+from hetsim.runtime.measure.profiler import record as record_serial_runs
 from hetsim.runtime.serving import serve
-from hetsim.runtime.worker.speed_probe import Steadiness
+from hetsim.runtime.worker.speed_probe import InterferenceMonitor
 from hetsim.scheduler.registry import make_plan
 from hetsim.sim.simulate import simulate
 from hetsim.tuner.cli.exits import run_to_exit
@@ -48,9 +48,9 @@ from hetsim.tuner.progress import OnScreen, Stages
 COMMAND = "python -m experiments.several_requests"
 FIGURES = ("throughput_per_s", "p50_s", "p99_s")
 
-_WALKS_PER_SIDE = 6  # before and after the requests of a turn
+_SERIAL_RUNS_PER_SIDE = 6  # before and after the requests of a turn
 _MOST_TRIES = 3  # so many times as many turns are tried at most, while something slows the cores down
-_SIMULATIONS_PER_TURN = 10  # so that a late percentile of the simulation rests on many requests
+_SIMULATIONS_PER_ROUND = 10  # so that a late percentile of the simulation rests on many requests
 _IDLE = 1.25  # requests on a schedule come this much more slowly than the devices could serve them
 _RESAMPLES = 1000
 
@@ -97,7 +97,7 @@ def several_requests(
         str, typer.Option(metavar="S,...", help="Whose plans serve.")
     ] = "single:npu,individual,partition_tuner",
     in_flight: Annotated[int, typer.Option("--in-flight", min=1, metavar="N", help="Requests under way at once.")] = 3,
-    turns: Annotated[int, typer.Option(min=2, help="Turns of walks and requests.")] = 30,
+    rounds: Annotated[int, typer.Option(min=2, help="Turns of walks and requests.")] = 30,
     requests: Annotated[int, typer.Option(min=2, help="Requests of each turn.")] = 30,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
@@ -111,7 +111,7 @@ def several_requests(
         out,
         schedulers=tuple(filter(None, schedulers.split(","))),
         load=Load(num_requests=requests, num_slots=in_flight),
-        num_turns=turns,
+        num_rounds=rounds,
         effort=Effort(repeats=repeats),
         seed=seed,
         command=command,
@@ -119,7 +119,7 @@ def several_requests(
     )
     for line in lines:
         console.print(
-            f"{line.model}, {line.scheduler}, {_load_words(line)}: {line.figure} {line.measured:.4g} "
+            f"{line.model}, {line.scheduler}, {_load_description(line)}: {line.figure} {line.measured:.4g} "
             f"({line.measured_low:.4g} to {line.measured_high:.4g}), simulated {line.simulated:.4g}, "
             f"{(line.simulated / line.measured - 1) * 100:+.1f} %",
             markup=False,
@@ -134,7 +134,7 @@ def serve_all(
     *,
     schedulers: Sequence[str],
     load: Load,
-    num_turns: int,
+    num_rounds: int,
     effort: Effort,
     seed: int,
     command: str,
@@ -148,7 +148,7 @@ def serve_all(
         out: Folder for the results.
         schedulers: Whose plans serve.
         load: The requests of each turn, due whenever there is room; they also come on a schedule.
-        num_turns: Turns of walks and requests.
+        num_rounds: Turns of walks and requests.
         effort: How often segments are measured.
         seed: Everything random comes from it.
         command: The command line, for the sidecar.
@@ -164,7 +164,7 @@ def serve_all(
         "schedulers": ",".join(schedulers),
         "in_flight": load.num_slots,
         "requests": load.num_requests,
-        "turns": num_turns,
+        "turns": num_rounds,
         "repeats": effort.repeats,
         "seed": seed,
     }
@@ -182,7 +182,7 @@ def serve_all(
                     with stages.stage(f"{model.name}, {scheduler}") as report:
                         report(0.0, "serving")
                         due = replace(load, every_s=every_s)
-                        lines += measure(runtime, model, platform, plan, due, num_turns, file, scheduler, seed)
+                        lines += measure(runtime, model, platform, plan, due, num_rounds, file, scheduler, seed)
         return lines
 
     fill(record, models, rows_of, seed=seed)
@@ -196,7 +196,7 @@ def measure(
     platform: Platform,
     plan: Plan,
     load: Load,
-    num_turns: int,
+    num_rounds: int,
     file: ProfileFile,
     scheduler: str,
     seed: int,
@@ -207,21 +207,26 @@ def measure(
         DeviceError: If a device failed.
     """
     inputs = random_inputs(model, seed=seed)
-    tried: list[_Turn] = []
+    tried: list[_Round] = []
     with runtime.load(model, plan, num_slots=load.num_slots) as session:
-        while sum(turn.slowness <= STEADY for turn in tried) < num_turns and len(tried) < _MOST_TRIES * num_turns:
-            tried.append(_take_turn(session, inputs, load, runtime.steadiness))
-    counted = sorted(tried, key=lambda turn: turn.slowness)[:num_turns]
-    served = [turn.served for turn in counted]
-    record_walks(file, [walk for turn in counted for walk in turn.walks], f"final:{plan.digest}")
+        while (
+            sum(round.slowness <= MAX_SLOWDOWN for round in tried) < num_rounds
+            and len(tried) < _MOST_TRIES * num_rounds
+        ):
+            tried.append(_take_round(session, inputs, load, runtime.interference_monitor))
+    counted = sorted(tried, key=lambda round: round.slowness)[:num_rounds]
+    served = [round.served for round in counted]
+    record_serial_runs(
+        file, [serial_run for round in counted for serial_run in round.serial_runs], f"final:{plan.digest}"
+    )
     problem = plan_problem(model, platform, file.profile, plan)
     simulated = []
-    for number in range(_SIMULATIONS_PER_TURN * num_turns):
+    for number in range(_SIMULATIONS_PER_ROUND * num_rounds):
         noise = measured_noise(problem, file.profile, plan, seed=seed + number)
         simulated.append(simulate(problem, plan, load=load, duration_s=noise))
     measured, expected = _figures(served), _figures(simulated)
     generator = np.random.default_rng(seed)
-    drawn = [_figures([served[i] for i in generator.integers(num_turns, size=num_turns)]) for _ in range(_RESAMPLES)]
+    drawn = [_figures([served[i] for i in generator.integers(num_rounds, size=num_rounds)]) for _ in range(_RESAMPLES)]
     return [
         LoadLine(
             model=model.name,
@@ -234,35 +239,37 @@ def measure(
             measured_low=float(np.percentile([one[figure] for one in drawn], 2.5)),
             measured_high=float(np.percentile([one[figure] for one in drawn], 97.5)),
             simulated=expected[figure],
-            num_requests=num_turns * load.num_requests,
+            num_requests=num_rounds * load.num_requests,
         )
         for figure in FIGURES
     ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Turn:
+class _Round:
     """Requests that were served between serial walks, and by how much a core was slower then than at its best.
 
     That is told by a walk before and one after all of these: walks that decide which turns count would know of fewer
     slow moments than the requests met.
     """
 
-    walks: list[Inference]
+    serial_runs: list[Inference]
     served: Timeline
     slowness: float
 
 
-def _take_turn(session: Session, inputs: Mapping[str, Array], load: Load, steadiness: Steadiness) -> _Turn:
-    def walk() -> list[Inference]:
-        return [session.run(inputs, serial=True) for _ in range(_WALKS_PER_SIDE)]
+def _take_round(
+    session: Session, inputs: Mapping[str, Array], load: Load, interference_monitor: InterferenceMonitor
+) -> _Round:
+    def run_serially() -> list[Inference]:
+        return [session.run(inputs, serial=True) for _ in range(_SERIAL_RUNS_PER_SIDE)]
 
     before = warm_up(session, inputs)
-    walks = walk()
+    serial_runs = run_serially()
     served = serve(session, inputs, load).timeline
-    walks += walk()
+    serial_runs += run_serially()
     after = session.run(inputs, serial=True)
-    return _Turn(walks=walks, served=served, slowness=steadiness.slowness(before, after))
+    return _Round(serial_runs=serial_runs, served=served, slowness=interference_monitor.slowness(before, after))
 
 
 def _figures(timelines: Sequence[Timeline]) -> dict[str, float]:
@@ -278,7 +285,7 @@ def _busiest_s(problem: Problem, plan: Plan) -> float:
     return max(sum(problem.cost_s(segment.device, segment.ops) for segment in queue) for queue in plan.queues.values())
 
 
-def _load_words(line: LoadLine) -> str:
+def _load_description(line: LoadLine) -> str:
     return f"one every {line.every_s * 1e3:.3g} ms" if line.every_s else f"{line.num_slots} in flight"
 
 
@@ -290,7 +297,7 @@ def draw(lines: Sequence[LoadLine], picture: Path) -> None:
     """
     groups = [
         Group(
-            label=f"{line.model}, {line.scheduler}\n{line.figure.partition('_')[0]}, {_load_words(line)}",
+            label=f"{line.model}, {line.scheduler}\n{line.figure.partition('_')[0]}, {_load_description(line)}",
             bars=(
                 Bar(
                     label="measured",

@@ -40,12 +40,12 @@ from hetsim.costs.profile import Profile
 from hetsim.io.platform_file import DEFAULT_PLATFORM, load_platform
 from hetsim.models.onnx_import import Model
 from hetsim.runtime import RefusedError, Runtime
-from hetsim.runtime.measure.profiler import Effort, cover_plan, covers
+from hetsim.runtime.measure.profiler import Effort, configuration_plan, profiling_configurations
 from hetsim.scheduler.random_plans import RANDOM, random_plans
 from hetsim.sim.simulate import DurationFunction, simulate
 from hetsim.tuner.cli.exits import run_to_exit
 from hetsim.tuner.progress import OnScreen, Silent, Stages
-from hetsim.tuner.steps.final_measurement import SEARCH_ROUND, Pace, allowed_error, hold_finals
+from hetsim.tuner.steps.final_measurement import SEARCH_ROUND, Pace, allowed_error, measure_finalists
 from hetsim.tuner.steps.truth import find_truth
 from hetsim.tuner.tune import Options, plan_all
 
@@ -54,7 +54,7 @@ COMMAND = "python -m experiments.simulated_vs_measured"
 NUM_RANDOM = 16
 """Random plans of each model: with four schedulers' that differ, twenty are executed."""
 
-_PATIENCE_S = 45.0  # this long the executions wait for cores that nobody slows down
+_STALL_BUDGET_S = 45.0  # this long the executions wait for cores that nobody slows down
 _NUM_DRAWN = 41
 _KINDS = {SEARCH_ROUND: "search", RANDOM: "random"}  # what begins so is one scheduler in the CSV
 
@@ -154,7 +154,7 @@ def simulated_vs_measured(
         rounds=rounds,
         max_evaluations=max_evaluations,
         effort=Effort(repeats=repeats),
-        pace=Pace(num_runs=runs, patience_s=_PATIENCE_S),
+        pace=Pace(num_runs=runs, stall_budget_s=_STALL_BUDGET_S),
         splits=splits,
         command=(*shlex.split(COMMAND), *sys.argv[1:]),
     )
@@ -170,7 +170,7 @@ def simulated_vs_measured(
     for line in summarize_errors(lines):
         console.print(
             f"{line.model}: {line.num_plans} plans; simulated {line.simulated_mean_percent:.1f} % off on average, "
-            f"{line.simulated_worst_percent:.1f} % at worst, {_tau_words(line)}; predicted "
+            f"{line.simulated_worst_percent:.1f} % at worst, {_tau_description(line)}; predicted "
             f"{line.predicted_mean_percent:.1f} % and {line.predicted_worst_percent:.1f} %",
             markup=False,
             highlight=False,
@@ -232,8 +232,8 @@ def _measure(
         problem = make_problem(model, platform, file.profile)
         plans |= draw_plans(runtime, model, problem, plans, num_random, seed=options.seed, stages=stages)
         with stages.stage(f"execute {model.name}") as report:
-            contestants = {**plans, **cover_plans(model, platform, file.profile)}
-            held = hold_finals(
+            contestants = {**plans, **configuration_plans(model, platform, file.profile)}
+            held = measure_finalists(
                 runtime, model, platform, contestants, truth, file=file, pace=options.pace, report=report
             )
         profile = file.profile
@@ -263,16 +263,16 @@ def _measure(
     return list(lines.values())
 
 
-def cover_plans(model: Model, platform: Platform, profile: Profile) -> dict[str, Plan]:
+def configuration_plans(model: Model, platform: Platform, profile: Profile) -> dict[str, Plan]:
     """The covers of every device as plans, by name: walked in turns with the executions, they meet the same machine.
 
     Raises:
         ProblemError: If an operator runs on no device.
     """
     return {
-        f"cover:{name} on {device}": cover_plan(model, profile, platform.device_names, device, parts)
+        f"configuration:{name} on {device}": configuration_plan(model, profile, platform.device_names, device, parts)
         for device in platform.device_names
-        for name, parts in covers(model.graph).items()
+        for name, parts in profiling_configurations(model.graph).items()
     }
 
 
@@ -369,7 +369,7 @@ def _or_none(number: float) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _tau_words(line: ErrorLine) -> str:
+def _tau_description(line: ErrorLine) -> str:
     if line.kendall_tau is None:
         return "nothing to rank"
     return f"tau {line.kendall_tau:.2f} ({line.tau_low:.2f} to {line.tau_high:.2f})"

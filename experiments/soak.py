@@ -51,7 +51,7 @@ DRIFT = 0.1
 
 _WARM_UP = 0.1  # of the intervals, not judged: allocators fill their pools
 _MOST_PASSES = 40  # a request that is given up has at most so many rounds of the event loop
-_PATIENCE_S = 10.0  # a slot that has not come back so long after the last answer is stuck
+_STALL_BUDGET_S = 10.0  # a slot that has not come back so long after the last answer is stuck
 _TOLERANCE = 1e-5  # of the first answers, relative to the largest number in them
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -125,7 +125,7 @@ def run(
     )
     findings = judge(lines)
     for finding in findings:
-        console.print(finding.words, markup=False, highlight=False, soft_wrap=True)
+        console.print(finding.description, markup=False, highlight=False, soft_wrap=True)
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)
 
@@ -274,7 +274,7 @@ class Clients:
 
 def _line(interval: int, start_s: float, tally: Tally, runtime: Runtime, session: Session) -> SoakLine:
     """An interval's line, once the requests that were given up have been finished, too."""
-    deadline_s = time.monotonic() + _PATIENCE_S
+    deadline_s = time.monotonic() + _STALL_BUDGET_S
     while session.num_in_flight and time.monotonic() < deadline_s:
         session.look(0.05)
     processes = {"caller": psutil.Process(), **{name: psutil.Process(pid) for name, pid in runtime.pids.items()}}
@@ -307,7 +307,7 @@ class Finding:
     """One line of the verdict; ``good`` is False where something leaked, stuck or was wrong."""
 
     good: bool
-    words: str
+    description: str
 
 
 def judge(lines: Sequence[SoakLine]) -> list[Finding]:

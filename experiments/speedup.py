@@ -133,8 +133,8 @@ def speedup(
     console = Console()
     names = model_names(models or ",".join(zoo_names()))
     lines = measure(names, load_platform(platform), out, options=options, stages=OnScreen(console))
-    for words in in_words(gains(lines)):
-        console.print(words, markup=False, highlight=False)
+    for description in in_description(gains(lines)):
+        console.print(description, markup=False, highlight=False)
 
 
 def measure(
@@ -263,9 +263,9 @@ def _published_percent(model: str, baseline: str) -> float | None:
     return None if published is None else round(100 * published, 2)
 
 
-def in_words(lines: Sequence[GainLine]) -> list[str]:
+def in_description(lines: Sequence[GainLine]) -> list[str]:
     """What the gains say: a line for each network, then the geometric means of the ratios."""
-    words = [
+    description = [
         f"{line.model}: ours {line.ours_s * 1e3:.2f} ms; {_signed(line.over_best_single_percent)} over the best single "
         f"device, {_signed(line.over_partition_tuner_percent)} over PartitionTuner's plan, "
         f"{_signed(line.over_best_reference_percent)} over the best engine alone on all cores; co-execution efficiency "
@@ -280,8 +280,8 @@ def in_words(lines: Sequence[GainLine]) -> list[str]:
         known = [math.log1p(percent / 100) for percent in percents if percent is not None]
         if known:
             mean = math.exp(sum(known) / len(known))
-            words.append(f"over {what}: {mean:.3f} times as fast, geometric mean of {len(known)}")
-    return words
+            description.append(f"over {what}: {mean:.3f} times as fast, geometric mean of {len(known)}")
+    return description
 
 
 def draw(lines: Sequence[SpeedupLine], picture: Path) -> None:

@@ -159,7 +159,7 @@ def sweep_survival(
     console = Console()
     found = survive(out, side=side, num_workers=num_workers, seed=seed, stages=OnScreen(console))
     gains = [line.gain for line in found.lines]
-    words = (
+    description = (
         f"{found.num_points:,} points on a local Dask cluster of {num_workers} workers, one worker killed: "
         f"{found.num_lost} lost, in {found.took_s:.0f} s",
         f"  stopped at {found.num_kept:,} points after {found.num_before:,} computations: "
@@ -169,7 +169,7 @@ def sweep_survival(
         f"  {found.num_processes} processes computed; {len({line.plan_id for line in found.lines})} different plans; "
         f"gain over the better single device {min(gains):.2f}x to {max(gains):.2f}x (hypothetical devices)",
     )
-    for line in words:
+    for line in description:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -245,8 +245,8 @@ def _steps(count: int) -> list[float]:
 
 
 def _both(report: Report, disturb: Callable[[float], None]) -> Report:
-    def told(done: float, words: str) -> None:
-        report(done, words)
+    def told(done: float, description: str) -> None:
+        report(done, description)
         disturb(done)
 
     return told

@@ -52,8 +52,8 @@ The function :func:`simulate` shadows the module of its name as an attribute of 
 import ...`` still means the module. Pictures are left to ``hetsim.pictures``, as importing matplotlib takes long.
 """
 
-from hetsim.analysis.emulated import acted_problem
-from hetsim.analysis.scenario import WhatIf, parse_what_if
+from hetsim.analysis.emulated import make_emulation_problem
+from hetsim.analysis.scenario import Scenario, parse_scenario
 from hetsim.core.dataflow import check_plan
 from hetsim.core.errors import (
     DeviceError,
@@ -110,8 +110,8 @@ __all__ = [
     "Span",
     "Tensor",
     "Timeline",
-    "WhatIf",
-    "acted_problem",
+    "Scenario",
+    "make_emulation_problem",
     "check_plan",
     "check_timeline",
     "evaluate",
@@ -123,7 +123,7 @@ __all__ = [
     "load_profile",
     "load_workflow",
     "make_problem",
-    "parse_what_if",
+    "parse_scenario",
     "plan_problem",
     "makespan_s",
     "random_inputs",

@@ -31,7 +31,7 @@ from hetsim.runtime.worker.device_local import MODEL_PRECISION
 from hetsim.runtime.worker.process import Worker, start_worker
 from hetsim.runtime.worker.program import Program, build_programs
 from hetsim.runtime.worker.settings import Settings
-from hetsim.runtime.worker.speed_probe import Steadiness
+from hetsim.runtime.worker.speed_probe import InterferenceMonitor
 
 START_TIMEOUT_S = 60.0
 EXIT_TIMEOUT_S = 2.0
@@ -78,7 +78,7 @@ class Runtime:
         self.stall_s = stall_s
         self.slow_s = slow_s
         self._folder = tempfile.TemporaryDirectory(prefix="hetsim-")
-        self.steadiness = Steadiness()
+        self.interference_monitor = InterferenceMonitor()
         self._stores: dict[str, SegmentStore] = {}
         self._workers: dict[str, Worker] = {}
         self._serving: Session | None = None
@@ -214,7 +214,7 @@ class Runtime:
         """Wake those devices' workers that sleep."""
         for name in device_names:
             index = self.platform.device_names.index(name)
-            if arena.words[arena.layout.parked(index)]:
+            if arena.description[arena.layout.parked(index)]:
                 os.eventfd_write(self._wake_fds[index], 1)
 
     def listen(self, session: Session, timeout_s: float) -> bool:
@@ -388,7 +388,7 @@ class Runtime:
         ops: tuple[str, ...] = ()
         if session is not None:
             ops = session.running_on(worker.device.name)
-            session.arena.words[ABORTED] = 1
+            session.arena.description[ABORTED] = 1
         where = f" while running segment {ops[0]!r} of {len(ops)}" if ops else ""
         return DeviceError(
             f"the process of device {worker.device.name!r} {worker.fate}{where}", device=worker.device.name, segment=ops

@@ -12,7 +12,7 @@ Run = tuple[int, int]
 _FACTOR = 50.0  # beyond the longest time seen; pages that have to come back from the disk stay well below it
 
 
-class Patience:
+class HangDetector:
     """Learns from finished requests, and counts how long each device has been in its segment.
 
     Only time in which the device could have gone on is counted: the caller says how much that was since it last looked.

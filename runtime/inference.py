@@ -22,10 +22,10 @@ class Inference:
         collected_ns: When the outputs had been copied, on the same clock.
         stamps_ns: Start and end of each step of the plan's dataflow on the same clock; shape (num_steps, 2).
         flow: The plan that was executed.
-        yardsticks_s: By device of a serial walk, what its yardstick took right after its part, in seconds; emulated
+        speed_probes_s: By device of a serial walk, what its yardstick took right after its part, in seconds; emulated
             devices have none.
-        fetches_s: By device of a serial walk on several, what it took afterwards to read a block that another device
-            had just written, in seconds (:mod:`hetsim.runtime.worker.transfer_probe`).
+        transfer_probes_s: By device of a serial walk on several, what it took afterwards to read a block that another
+            device had just written, in seconds (:mod:`hetsim.runtime.worker.transfer_probe`).
     """
 
     outputs: Mapping[str, Array]
@@ -34,8 +34,8 @@ class Inference:
     collected_ns: int
     stamps_ns: Array
     flow: Dataflow
-    yardsticks_s: Mapping[str, float] = field(default_factory=dict)
-    fetches_s: Mapping[str, float] = field(default_factory=dict)
+    speed_probes_s: Mapping[str, float] = field(default_factory=dict)
+    transfer_probes_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def latency_s(self) -> float:

@@ -17,7 +17,7 @@ from hetsim.core.graph import Tensor
 from hetsim.runtime.awaiting import Awaiting
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation
-from hetsim.runtime.hang_detector import Patience, Run
+from hetsim.runtime.hang_detector import HangDetector, Run
 from hetsim.runtime.inference import Inference
 from hetsim.runtime.worker.arena import ABORTED, SUBMITTED, Arena
 
@@ -69,7 +69,7 @@ class Session:
         self._finished: dict[int, Inference] = {}
         self._awaiting = Awaiting(self, _LOOK_S)
         self._stopped: tuple[str, ...] = ()  # the devices that were found stopped at the last look
-        self._patience = Patience(arena.layout.num_steps, runtime.slow_s)
+        self._hang_detector = HangDetector(arena.layout.num_steps, runtime.slow_s)
         self._looked_s = 0.0  # when was that
         self._held_s: dict[str, float] = {}  # and how long each device's process had waited for a core until then
         self._failure: DeviceError | None = None
@@ -174,9 +174,9 @@ class Session:
         self._under_way[request] = _UnderWay(
             taken_up_ns, submitted_ns, set(self.device_names), partial(self._finished.__setitem__, request)
         )
-        self.arena.words[self.arena.layout.serial(slot)] = int(serial)
-        self.arena.words[self.arena.layout.submitted(slot)] = submitted_ns
-        self.arena.words[SUBMITTED] = request
+        self.arena.description[self.arena.layout.serial(slot)] = int(serial)
+        self.arena.description[self.arena.layout.submitted(slot)] = submitted_ns
+        self.arena.description[SUBMITTED] = request
         self._runtime.wake(self.device_names, self.arena)
         return request
 
@@ -262,9 +262,9 @@ class Session:
     def _inference(self, request: int, under_way: _UnderWay) -> Inference:
         slot = (request - 1) % self.num_slots
         layout = self.arena.layout
-        words = self.arena.words[layout.stamp(slot, 0) : layout.stamp(slot + 1, 0)]
-        stamps_ns = np.array(words, dtype=np.int64).reshape(layout.num_steps, 2)
-        self._patience.learn(stamps_ns)
+        description = self.arena.description[layout.stamp(slot, 0) : layout.stamp(slot + 1, 0)]
+        stamps_ns = np.array(description, dtype=np.int64).reshape(layout.num_steps, 2)
+        self._hang_detector.learn(stamps_ns)
         outputs = {name: array.copy() for name, array in self._outputs[slot].items()}
         inference = Inference(
             outputs=outputs,
@@ -273,18 +273,18 @@ class Session:
             collected_ns=time.monotonic_ns(),
             stamps_ns=stamps_ns,
             flow=self.flow,
-            yardsticks_s=self._read_s(slot, layout.yardstick),
-            fetches_s=self._read_s(slot, layout.fetch),
+            speed_probes_s=self._read_s(slot, layout.speed_probe),
+            transfer_probes_s=self._read_s(slot, layout.transfer_probe),
         )
-        self._runtime.steadiness.learn(inference)
+        self._runtime.interference_monitor.learn(inference)
         return inference
 
     def _read_s(self, slot: int, word: Callable[[int, int], int]) -> dict[str, float]:
         """By device, what it noted in a word of its own after a serial request; one that noted nothing is absent."""
-        words, devices = self.arena.words, self._runtime.platform.device_names
-        if not words[self.arena.layout.serial(slot)]:
+        description, devices = self.arena.description, self._runtime.platform.device_names
+        if not description[self.arena.layout.serial(slot)]:
             return {}
-        found_ns = {name: words[word(slot, devices.index(name))] for name in self.device_names}
+        found_ns = {name: description[word(slot, devices.index(name))] for name in self.device_names}
         return {name: ns * 1e-9 for name, ns in found_ns.items() if ns}
 
     def _take(self, request: int) -> Inference:
@@ -317,7 +317,7 @@ class Session:
     def _give_up(self, failure: DeviceError) -> None:
         """End the process of a device that has failed, and say so; the others wait for it no longer."""
         self._failure = failure
-        self.arena.words[ABORTED] = 1
+        self.arena.description[ABORTED] = 1
         self._runtime.end(failure.device)
         raise failure
 
@@ -336,21 +336,21 @@ class Session:
             held_s = self._runtime.held_s(name)
             passed_s = max(0.0, since_s - (held_s - self._held_s.get(name, held_s)))
             self._held_s[name] = held_s
-            if self._patience.is_over(name, run, passed_s):
+            if self._hang_detector.is_over(name, run, passed_s):
                 ops = self.flow.steps[run[0]].segment.ops
-                words = (
+                description = (
                     f"device {name!r} is hung in segment {ops[0]!r} of {len(ops)}: it has been there for more than "
-                    f"{self._patience.allowance_s(run[0]):.2g} s, and took "
-                    f"{self._patience.longest_s(run[0]) * 1e3:.3g} ms at most until now"
+                    f"{self._hang_detector.allowance_s(run[0]):.2g} s, and took "
+                    f"{self._hang_detector.longest_s(run[0]) * 1e3:.3g} ms at most until now"
                 )
-                self._give_up(DeviceError(words, device=name, segment=ops))
+                self._give_up(DeviceError(description, device=name, segment=ops))
 
     def _run_on(self, device: str) -> Run | None:
         """The step that a device is running and for which request, or nothing."""
         request = next((number for number, one in self._under_way.items() if device in one.devices), None)
-        words, layout = self.arena.words, self.arena.layout
-        step = int(words[layout.current(self._runtime.platform.device_names.index(device))]) - 1
-        if request is None or step < 0 or words[layout.done(step)] >= request:  # done: it waits for its next one
+        description, layout = self.arena.description, self.arena.layout
+        step = int(description[layout.current(self._runtime.platform.device_names.index(device))]) - 1
+        if request is None or step < 0 or description[layout.done(step)] >= request:  # done: it waits for its next one
             return None
         return step, request
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hetsim.analysis.emulated import acted_problem, replayed_problem
-from hetsim.analysis.scenario import WhatIf
+from hetsim.analysis.emulated import make_emulation_problem, replayed_problem
+from hetsim.analysis.scenario import Scenario
 from hetsim.core.errors import PlatformError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
@@ -31,26 +31,27 @@ class Hypothetical:
 
     platform: Platform
     problem: Problem
-    acted: Problem
+    emulation_problem: Problem
     emulation: Emulation
 
     def plan_problem(self, replays: Profile, plan: Plan) -> Problem:
         """The acted problem as a plan meets it: real devices take what they took in its serial replays, if any."""
         if plan_context(replays, plan) is None:
-            return self.acted
-        return replayed_problem(self.acted, self.emulation.devices, replays, plan)
+            return self.emulation_problem
+        return replayed_problem(self.emulation_problem, self.emulation.devices, replays, plan)
 
 
-def check_executable(what_if: WhatIf) -> None:
+def check_executable(scenario: Scenario) -> None:
     """Refuse what cannot be acted out.
 
     Raises:
         PlatformError: If the memory is changed.
     """
-    for change in what_if.changes:
+    for change in scenario.changes:
         if change.kind == "memory":
             raise PlatformError(
-                f"--set {change.words!r} can be planned for and simulated, but not executed on the memory that is here"
+                f"--set {change.description!r} can be planned for and simulated, but not executed on the memory that "
+                f"is here"
             )
 
 
@@ -60,7 +61,7 @@ def without_engine(platform: Platform) -> tuple[str, ...]:
 
 
 def hypothetical(
-    model: Model, platform: Platform, profile: Profile | None, what_if: WhatIf, inputs: Mapping[str, Array]
+    model: Model, platform: Platform, profile: Profile | None, scenario: Scenario, inputs: Mapping[str, Array]
 ) -> Hypothetical:
     """The machine as changed, for execution with these inputs.
 
@@ -68,23 +69,27 @@ def hypothetical(
         model: The model.
         platform: The devices as they are.
         profile: Of those among them that are measured; None where there are none.
-        what_if: What is changed; devices without an engine are emulated besides.
+        scenario: What is changed; devices without an engine are emulated besides.
         inputs: The model's inputs by tensor.
 
     Raises:
         PlatformError: If a change cannot be executed, or there is no core for an emulated device.
         ProblemError: If an operator can run nowhere any more.
     """
-    check_executable(what_if)
-    problem = what_if.problem(make_problem(model, platform, profile))
-    changed = (*what_if.devices(platform), *without_engine(problem.platform))
+    check_executable(scenario)
+    problem = scenario.problem(make_problem(model, platform, profile))
+    changed = (*scenario.devices(platform), *without_engine(problem.platform))
     devices = tuple(name for name in problem.platform.device_names if name in changed)
-    acted = acted_problem(problem, devices, profile, platform)
+    emulation_problem = make_emulation_problem(problem, devices, profile, platform)
     return Hypothetical(
         platform=with_emulated(problem.platform, devices),
         problem=problem,
-        acted=acted,
+        emulation_problem=emulation_problem,
         emulation=Emulation(
-            model=model, devices=devices, problem=acted, inputs=inputs, links=what_if.links(problem.platform)
+            model=model,
+            devices=devices,
+            problem=emulation_problem,
+            inputs=inputs,
+            links=scenario.links(problem.platform),
         ),
     )

@@ -20,7 +20,7 @@ class Stages(Protocol):
         """A stage that lasts as long as the context; what it gives is told how far the stage is."""
         ...
 
-    def say(self, words: str) -> None:
+    def say(self, description: str) -> None:
         """A line that stays on the screen."""
         ...
 
@@ -32,7 +32,7 @@ class Silent:
         """Nothing is shown."""
         return nullcontext(lambda _done, _text: None)
 
-    def say(self, words: str) -> None:
+    def say(self, description: str) -> None:
         """Nothing is shown."""
 
 
@@ -64,6 +64,6 @@ class OnScreen:
             yield lambda done, text: bar.update(task, completed=done, what=text)
             bar.update(task, completed=1.0, what="")
 
-    def say(self, words: str) -> None:
+    def say(self, description: str) -> None:
         """A line on the console."""
-        self._console.print(words, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(description, markup=False, highlight=False, soft_wrap=True)

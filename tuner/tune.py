@@ -24,7 +24,7 @@ from hetsim.costs.problems import make_problem
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.io.chrome_trace import save_trace
 from hetsim.io.files import write_atomically
-from hetsim.io.folder_lock import hold_folder
+from hetsim.io.folder_lock import lock_folder
 from hetsim.io.plan_file import save_plan
 from hetsim.io.platform_file import format_platform
 from hetsim.models.onnx_import import Model
@@ -32,7 +32,7 @@ from hetsim.models.split.planned import planned_model
 from hetsim.runtime import Runtime
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.runtime.measure.calibrate import calibrate
-from hetsim.runtime.measure.profiler import Effort, make_header, profile_covers
+from hetsim.runtime.measure.profiler import Effort, make_header, measure_configurations
 from hetsim.scheduler.registry import SINGLE, algorithm_names, make_plan, scheduler_names
 from hetsim.tuner.cli.solving import stop_on_interrupt
 from hetsim.tuner.progress import Silent, Stages
@@ -44,7 +44,7 @@ from hetsim.tuner.steps.final_measurement import (
     allowed_error,
     by_scheduler,
     engines_alone,
-    hold_finals,
+    measure_finalists,
     ties_with,
 )
 from hetsim.tuner.steps.readiness import check_machine, check_profile
@@ -120,22 +120,22 @@ def tune(
     started_s = time.monotonic()
     warnings = check_machine(platform, stages)
     with Runtime(platform) as runtime:
-        held = hold_folder(out)
+        held = lock_folder(out)
         with stages.stage("reference") as report:
             report(0.0, "the right answer, from the reference engine")
             truth = find_truth(model, seed=options.seed)
         platform = with_calibration(runtime, platform, out, stages)
         with ProfileFile(out / "profile.jsonl", make_header(runtime, model)) as file:
-            warnings += measure_covers(runtime, model, file, options, stages)
+            warnings += update_profile(runtime, model, file, options, stages)
             plans, found = plan_all(runtime, model, platform, file, options, stages, started_s=started_s)
             with stages.stage("execute") as report:
-                finalists = hold_finals(
+                finalists = measure_finalists(
                     runtime, model, platform, plans, truth, file=file, pace=options.pace, report=report
                 )
     with stages.stage("references") as report:
         alone = engines_alone(platform, model, truth.inputs, pace=options.pace, report=report)
     outcome = replace(judge(model, platform, finalists, alone, found, options), warnings=warnings)
-    leave(out, model, platform, finalists, outcome)
+    write_outputs(out, model, platform, finalists, outcome)
     del held
     return outcome
 
@@ -154,7 +154,7 @@ def with_calibration(runtime: Runtime, platform: Platform, out: Path, stages: St
     return platform
 
 
-def measure_covers(
+def update_profile(
     runtime: Runtime, model: Model, file: ProfileFile, options: Options, stages: Stages
 ) -> tuple[str, ...]:
     """Bring a profile's covers up to date; returns warnings, if what it holds already is no longer so.
@@ -165,7 +165,7 @@ def measure_covers(
     """
     warnings = check_profile(runtime, model, file.profile, effort=options.effort, stages=stages)
     with stages.stage("profile") as report:
-        profile_covers(runtime, model, file, effort=options.effort, progress=report)
+        measure_configurations(runtime, model, file, effort=options.effort, progress=report)
     stages.say(f"profiled {file.profile.num_segments} segments, {file.profile.num_samples} samples")
     return warnings
 
@@ -299,9 +299,9 @@ def judge(
         tolerance=tolerance,
         rejected=rejected,
         hand_over_s=summarize(hand_over_s).median_s if hand_over_s else None,
-        assignments=who_runs_what(planned.graph, won.plan, won.execution.typical, platform, planned.wholes),
+        assignments=who_runs_what(planned.graph, won.plan, won.execution.median_run, platform, planned.original_op),
         shared=shared_runs(model, won.plan),
-        where=breakdown(won.execution.typical, platform),
+        where=breakdown(won.execution.median_run, platform),
         rounds=searched.rounds,
         rounds_ended=searched.ended,
         reference_engines_s={label: latency.median_s for label, latency in alone.items()},
@@ -324,13 +324,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def leave(out: Path, model: Model, platform: Platform, finalists: Mapping[str, Finalist], outcome: Outcome) -> None:
+def write_outputs(
+    out: Path, model: Model, platform: Platform, finalists: Mapping[str, Finalist], outcome: Outcome
+) -> None:
     """Write the folder's files, the summary last: where it is, all is."""
     rows = by_scheduler(finalists)
     for name, finalist in rows.items():
         save_plan(replace(finalist.plan, scheduler=name), out / "plans" / f"{name.replace(':', '-')}.json")
     won, single_s = rows[outcome.winner], outcome.best_single_device_s
-    simulated, measured = won.simulated, won.execution.typical
+    simulated, measured = won.simulated, won.execution.median_run
     save_plan(replace(won.plan, scheduler=outcome.winner), out / "plan.json")
     title = f"{model.graph.name} on {platform.name}: {outcome.winner}"
     draw_timelines(simulated, measured, out / "timeline.png", platform=platform, title=title)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from hetsim.analysis.scenario import WhatIf
+from hetsim.analysis.scenario import Scenario
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.costs.profile_file import ProfileFile
-from hetsim.io.folder_lock import hold_folder
+from hetsim.io.folder_lock import lock_folder
 from hetsim.models.onnx_import import Model
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.measure.profiler import make_header
@@ -22,14 +22,14 @@ from hetsim.tuner.steps.final_measurement import Finalist, execute
 from hetsim.tuner.steps.readiness import check_machine
 from hetsim.tuner.steps.rounds import Found
 from hetsim.tuner.steps.truth import find_truth
-from hetsim.tuner.tune import Options, executed_names, judge, leave, measure_covers, with_calibration
+from hetsim.tuner.tune import Options, executed_names, judge, update_profile, with_calibration, write_outputs
 
 
 def tune_hypothetical(
     model: Model,
     platform: Platform,
     out: Path,
-    what_if: WhatIf,
+    scenario: Scenario,
     *,
     options: Options | None = None,
     stages: Stages | None = None,
@@ -45,17 +45,17 @@ def tune_hypothetical(
         OSError: If the folder cannot be written.
     """
     options, stages = options or Options(), stages or Silent()
-    what_if.platform(platform)  # before any time is spent
-    check_executable(what_if)
+    scenario.platform(platform)  # before any time is spent
+    check_executable(scenario)
     warnings = check_machine(platform, stages)
     truth = find_truth(model, seed=options.seed)
     with Runtime(platform) as runtime:
-        held = hold_folder(out)
+        held = lock_folder(out)
         platform = with_calibration(runtime, platform, out, stages)
         with ProfileFile(out / "profile.jsonl", make_header(runtime, model)) as file:
-            warnings += measure_covers(runtime, model, file, options, stages)
+            warnings += update_profile(runtime, model, file, options, stages)
             profile = file.profile
-    machine = hypothetical(model, platform, profile, what_if, truth.inputs)
+    machine = hypothetical(model, platform, profile, scenario, truth.inputs)
     with stages.stage("plan") as report:
         plans: dict[str, Plan] = {}
         names = executed_names(machine.problem, options.also)
@@ -89,7 +89,7 @@ def tune_hypothetical(
     by_name = {name: finalists[plan.digest] for name, plan in plans.items()}
     nothing = Found(plans={}, rounds=(), ended="")
     outcome = replace(judge(model, machine.platform, by_name, {}, nothing, options), warnings=warnings)
-    leave(out, model, machine.platform, by_name, outcome)
+    write_outputs(out, model, machine.platform, by_name, outcome)
     del held
     return outcome
 

@@ -96,7 +96,9 @@ def npu_speed(
     with workers_for(workers, dask) as those:
         vary(names, machine, out, varied, options=options, workers=those, stages=OnScreen(console))
     for line in read_rows(out / "turning_points.csv", TurningLine):
-        console.print(f"{line.model}: {line.what} at {line.speed:.3g}x, {line.words}", markup=False, highlight=False)
+        console.print(
+            f"{line.model}: {line.what} at {line.speed:.3g}x, {line.description}", markup=False, highlight=False
+        )
     for error in read_rows(out / "emulated_errors.csv", ErrorLine) if execute else ():
         console.print(
             f"{error.model}, {error.plans}: {error.num_plans} plans; simulated {error.mean_percent:.2f} % off on "
@@ -241,18 +243,22 @@ def summarize_errors(lines: Iterable[SpeedLine]) -> list[ErrorLine]:
     for label, platform, names in groups:
         own = [line for (model, on, _, _), line in distinct.items() if model in names and on == platform]
         both = [line for line in own if line.num_devices > 1]
-        found += [_errors(label, platform, words, some) for words, some in (("all", own), ("on both", both)) if some]
+        found += [
+            _errors(label, platform, description, some)
+            for description, some in (("all", own), ("on both", both))
+            if some
+        ]
     return found
 
 
-def _errors(label: str, platform: str, words: str, lines: Sequence[SpeedLine]) -> ErrorLine:
+def _errors(label: str, platform: str, description: str, lines: Sequence[SpeedLine]) -> ErrorLine:
     pairs = [(line, line.measured_s) for line in lines if line.measured_s is not None]
     simulated = [(line.simulated_s / measured_s - 1) * 100 for line, measured_s in pairs]
     predicted = [(line.predicted_s / measured_s - 1) * 100 for line, measured_s in pairs]
     return ErrorLine(
         model=label,
         platform=platform,
-        plans=words,
+        plans=description,
         num_plans=len(pairs),
         mean_percent=sum(map(abs, simulated)) / len(pairs),
         worst_percent=max(map(abs, simulated)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hetsim.analysis.emulated import acted_problem, replayed_problem
+from hetsim.analysis.emulated import make_emulation_problem, replayed_problem
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
@@ -74,11 +74,13 @@ def execute_speeds(
         for number, (speed, (problem, plans)) in enumerate(contests.items()):
             start = number / len(contests)
 
-            def part(done: float, words: str, start: float = start, speed: float = speed) -> None:
-                report(start + done / len(contests), f"speed {speed:g}, {words}")
+            def part(done: float, description: str, start: float = start, speed: float = speed) -> None:
+                report(start + done / len(contests), f"speed {speed:g}, {description}")
 
-            acted = acted_problem(problem, [device], profile, platform)
-            emulation = replace(emulation, problem=acted)  # what was worked out for one speed is right at all
+            emulation_problem = make_emulation_problem(problem, [device], profile, platform)
+            emulation = replace(
+                emulation, problem=emulation_problem
+            )  # what was worked out for one speed is right at all
             path = folder / f"speed-{speed:g}.jsonl"
             path.unlink(missing_ok=True)  # replays belong to executions of the same run
             with ProfileFile(path, make_header(runtime, model)) as file:
@@ -86,6 +88,6 @@ def execute_speeds(
                     runtime, model, plans, truth, file=file, pace=pace, report=part, emulation=emulation
                 )
                 for plan, execution in zip(plans, executions, strict=True):
-                    replayed = replayed_problem(acted, [device], file.profile, plan)
+                    replayed = replayed_problem(emulation_problem, [device], file.profile, plan)
                     found[speed, plan.digest] = Executed(simulated_s=makespan_s(replayed, plan), execution=execution)
     return found

@@ -47,7 +47,7 @@ def draw_all(out: Path) -> None:
     """
     speeds = read_rows(out / "npu_speed.csv", SpeedLine)
     planned = [replace(line, simulated_s=line.predicted_s) for line in speeds]  # all alike, also those executed
-    turns = read_rows(out / "turning_points.csv", TurningLine)
+    rounds = read_rows(out / "turning_points.csv", TurningLine)
     counts = read_rows(out / "npu_count.csv", CountLine)
     bandwidths = read_rows(out / "memory_bandwidth.csv", BandwidthLine)
     cells = read_rows(out / "speed_bandwidth.csv", MapLine)
@@ -61,7 +61,9 @@ def draw_all(out: Path) -> None:
     for model in models:
         folder = out if len(models) == 1 else out / model
         own = [line for line in planned if line.model == model]
-        marks = [_mark(turn) for turn in turns if turn.model == model and own[0].speed <= turn.speed <= own[-1].speed]
+        marks = [
+            _mark(round) for round in rounds if round.model == model and own[0].speed <= round.speed <= own[-1].speed
+        ]
         _draw_speeds(_curves(own, _speed), own, folder / "npu_speed.png", model, marks)
         _draw_executed([line for line in speeds if line.model == model], folder / "npu_speed_executed.png")
         _draw_counts([line for line in counts if line.model == model], folder / "npu_count.png")
@@ -89,11 +91,11 @@ def _curve(lines: Sequence[LineT], label: str, value: Callable[[LineT], float]) 
     )
 
 
-def _mark(turn: TurningLine) -> Mark:
-    speed = times(float(f"{turn.speed:.3g}"))
-    if turn.what == "no longer helps":
-        return Mark(value=turn.speed, label=f"{speed}: within 2 % of infinitely fast")
-    return Mark(value=turn.speed, label=f"{speed}: {turn.words.partition(' of ')[0]}")
+def _mark(round: TurningLine) -> Mark:
+    speed = times(float(f"{round.speed:.3g}"))
+    if round.what == "no longer helps":
+        return Mark(value=round.speed, label=f"{speed}: within 2 % of infinitely fast")
+    return Mark(value=round.speed, label=f"{speed}: {round.description.partition(' of ')[0]}")
 
 
 def _draw_speeds(

@@ -143,7 +143,7 @@ class TurningLine:
     latency_s: float
     plan_id: str
     scheduler: str
-    words: str
+    description: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

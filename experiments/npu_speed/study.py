@@ -173,7 +173,7 @@ class Study:
                 for choice in bandwidth
             ],
             map=self._map_lines(pool) if bandwidth else [],
-            turning=[self._turning_line(turn) for turn in turning_points(pool, device, self._varied.speeds)],
+            turning=[self._turning_line(round) for round in turning_points(pool, device, self._varied.speeds)],
         )
 
     def _compute(self, name: str, points: Sequence[Point]) -> list[Found]:
@@ -291,16 +291,16 @@ class Study:
             )
         return lines
 
-    def _turning_line(self, turn: Turn) -> TurningLine:
-        ops = {device: sum(len(s.ops) for s in queue) for device, queue in turn.plan.queues.items()}
-        words = ", ".join(f"{count} on {device}" for device, count in ops.items())
+    def _turning_line(self, round: Turn) -> TurningLine:
+        ops = {device: sum(len(s.ops) for s in queue) for device, queue in round.plan.queues.items()}
+        description = ", ".join(f"{count} on {device}" for device, count in ops.items())
         return TurningLine(
             model=self._model.name,
             platform=self._platform,
-            what=turn.what,
-            speed=turn.speed,
-            latency_s=turn.seconds,
-            plan_id=turn.plan.digest,
-            scheduler=turn.plan.scheduler,
-            words=f"{words} of {sum(ops.values())} operators in {turn.plan.num_segments} segments",
+            what=round.what,
+            speed=round.speed,
+            latency_s=round.seconds,
+            plan_id=round.plan.digest,
+            scheduler=round.plan.scheduler,
+            description=f"{description} of {sum(ops.values())} operators in {round.plan.num_segments} segments",
         )

@@ -17,7 +17,7 @@ from hetsim.io.platform_file import format_platform, load_platform
 from hetsim.models.onnx_import import Model
 from hetsim.runtime import Runtime
 from hetsim.runtime.measure.calibrate import calibrate
-from hetsim.runtime.measure.profiler import Effort, covers_are_there, make_header, profile_covers
+from hetsim.runtime.measure.profiler import Effort, has_all_configurations, make_header, measure_configurations
 from hetsim.tuner.progress import Stages
 from hetsim.tuner.steps.readiness import check_machine, check_profile
 from hetsim.tuner.tune import Options
@@ -61,7 +61,7 @@ def profiled(
     with Runtime(platform) as runtime, ProfileFile(folder / "profile.jsonl", make_header(runtime, model)) as file:
         check_profile(runtime, model, file.profile, effort=effort, stages=stages)
         with stages.stage(f"profile {model.name}") as report:
-            profile_covers(runtime, model, file, effort=effort, progress=report)
+            measure_configurations(runtime, model, file, effort=effort, progress=report)
         yield runtime, file
 
 
@@ -76,7 +76,7 @@ def profile_of(model: Model, platform: Platform, folder: Path, *, effort: Effort
     path = folder / "profile.jsonl"
     if path.exists():
         found = load_profile(path)
-        if found.header.model_hash == model.hash and covers_are_there(found, model.graph, platform.device_names):
+        if found.header.model_hash == model.hash and has_all_configurations(found, model.graph, platform.device_names):
             return found
     with profiled(model, platform, folder, effort=effort, stages=stages) as (_, file):
         return file.profile

@@ -15,7 +15,7 @@ import msgspec
 
 from hetsim.core.errors import HetsimError, ModelError
 from hetsim.io.files import read_bounded, write_atomically
-from hetsim.io.folder_lock import hold_folder
+from hetsim.io.folder_lock import lock_folder
 from hetsim.models.onnx_import import Model, load_model
 from hetsim.models.zoo import zoo_names
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
@@ -90,7 +90,7 @@ class Record(Generic[RowT]):
     """
 
     def __init__(self, path: Path, row_type: type[RowT], *, settings: Settings, command: str) -> None:
-        self._held = hold_folder(path.parent)
+        self._held = lock_folder(path.parent)
         self._path = path
         self._sidecar_path = path.with_suffix(".json")
         self._row_type = row_type
@@ -234,16 +234,18 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def model_names(words: str) -> tuple[str, ...]:
+def model_names(description: str) -> tuple[str, ...]:
     """The models in a comma-separated list: names of the zoo or paths of .onnx files.
 
     Raises:
         ModelError: If the list is empty, holds a model twice, or holds one that is not there; found out before any
             time is spent on the others.
     """
-    names = tuple(filter(None, (word.strip() for word in words.split(","))))
+    names = tuple(filter(None, (word.strip() for word in description.split(","))))
     if not names:
-        raise ModelError(f"--models {words!r} names no model; name some of {', '.join(zoo_names())}, or .onnx files")
+        raise ModelError(
+            f"--models {description!r} names no model; name some of {', '.join(zoo_names())}, or .onnx files"
+        )
     seen: dict[str, str] = {}
     for name in names:
         label = model_label(name)

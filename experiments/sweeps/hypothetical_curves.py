@@ -175,17 +175,17 @@ def turning_points(pool: Candidates, device: str, speeds: Sequence[float]) -> li
     def overtakes(new: Plan, old: Plan, speed: float) -> bool:
         return at(speed, new) <= at(speed, old)
 
-    turns: list[Turn] = []
+    rounds: list[Turn] = []
     now = best(speeds[0])
     for before, speed in pairwise(speeds):
         new = best(speed)
         if at(speed, now) > at(speed, new) * (1 + NOTICED):
             where = _first(partial(overtakes, new, now), before, speed)
-            turns.append(Turn(what="best plan changes", speed=where, seconds=at(where, new), plan=new))
+            rounds.append(Turn(what="best plan changes", speed=where, seconds=at(where, new), plan=new))
             now = new
     enough_s = at(UNLIMITED, best(UNLIMITED)) * (1 + HELPS)
     where = _first(lambda s: at(s, best(s)) <= enough_s, speeds[0], UNLIMITED)
-    return [*turns, Turn(what="no longer helps", speed=where, seconds=at(where, best(where)), plan=best(where))]
+    return [*rounds, Turn(what="no longer helps", speed=where, seconds=at(where, best(where)), plan=best(where))]
 
 
 def _first(holds: Callable[[float], bool], low: float, high: float) -> float:

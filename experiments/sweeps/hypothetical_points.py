@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from hetsim.analysis.scenario import parse_what_if
+from hetsim.analysis.scenario import parse_scenario
 from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
@@ -96,7 +96,7 @@ def base_problem(base: Base) -> Problem:
 @lru_cache(maxsize=256)
 def problem_at(base: Base, settings: tuple[str, ...]) -> Problem:
     """The problem as changed."""
-    return parse_what_if(settings).problem(base_problem(base))
+    return parse_scenario(settings).problem(base_problem(base))
 
 
 @lru_cache(maxsize=256)

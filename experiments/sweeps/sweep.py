@@ -119,7 +119,7 @@ class _Batch:
 
     results: tuple[bytes, ...]
     seconds: float
-    words: str = ""
+    description: str = ""
     is_mistake: bool = False
 
 
@@ -133,17 +133,17 @@ class _Job(Generic[PointT, ResultT]):
     def __call__(self, points: Sequence[PointT]) -> _Batch:
         start_s = time.monotonic()
         results: list[bytes] = []
-        words, is_mistake = "", False
+        description, is_mistake = "", False
         try:
             for point in points:
                 encoded = msgspec.json.encode(self.function(point))
                 msgspec.json.decode(encoded, type=self.result_type)  # here, where the point is known, if it must fail
                 results.append(encoded)
         except HetsimError as error:
-            words, is_mistake = str(error), True
+            description, is_mistake = str(error), True
         except Exception:
-            words = traceback.format_exc()
-        return _Batch(tuple(results), time.monotonic() - start_s, words, is_mistake)
+            description = traceback.format_exc()
+        return _Batch(tuple(results), time.monotonic() - start_s, description, is_mistake)
 
 
 class _Work(Generic[PointT]):
@@ -212,11 +212,11 @@ class _Work(Generic[PointT]):
 
     def _learn(self, keys: Sequence[bytes], batch: _Batch) -> None:
         """Take a batch's pace, or raise what one of its points raised."""
-        if batch.words:
+        if batch.description:
             failed = self._points[keys[len(batch.results)]]
             if batch.is_mistake:
-                raise HetsimError(f"{failed}: {batch.words}")
-            raise RuntimeError(f"{failed} failed on {self._workers.label}:\n{batch.words}")
+                raise HetsimError(f"{failed}: {batch.description}")
+            raise RuntimeError(f"{failed} failed on {self._workers.label}:\n{batch.description}")
         self._point_s = batch.seconds / len(keys)
 
     def _suspect(self, keys: Sequence[bytes]) -> None:

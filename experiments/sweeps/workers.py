@@ -236,8 +236,8 @@ def _ask(address: str) -> None:
             f"no Dask scheduler answers at {address!r} within {ANSWER_S:g} s; start one with: dask scheduler"
         ) from None
     except Exception as error:  # whatever else listens there may answer anything, and an address may be anything
-        words = str(error).partition("\n")[0]
-        raise SweepError(f"no Dask scheduler at {address!r}: {words}; start one with: dask scheduler") from None
+        description = str(error).partition("\n")[0]
+        raise SweepError(f"no Dask scheduler at {address!r}: {description}; start one with: dask scheduler") from None
     if found.get("type") != "Scheduler":
         raise SweepError(f"{address!r} is a Dask {found.get('type')}, not a scheduler; give the scheduler's address")
 

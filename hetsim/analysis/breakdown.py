@@ -109,7 +109,7 @@ def breakdown(timeline: Timeline, platform: Platform) -> Breakdown:
 
 
 def who_runs_what(
-    graph: Graph, plan: Plan, timeline: Timeline, platform: Platform, wholes: Mapping[str, str] | None = None
+    graph: Graph, plan: Plan, timeline: Timeline, platform: Platform, original_op: Mapping[str, str] | None = None
 ) -> tuple[Assignment, ...]:
     """What each device of the platform runs, in the platform's order; ``str()`` of each is a line for people.
 
@@ -118,16 +118,16 @@ def who_runs_what(
         plan: The plan.
         timeline: Its timeline.
         platform: The devices.
-        wholes: For a rewritten graph :attr:`hetsim.models.Model.wholes`: operators are counted as they were before. One
-            that a device computes all parts of is its own, and what only moves tensors does not count.
+        wholes: For a rewritten graph :attr:`hetsim.models.Model.original_op`: operators are counted as they were
+            before. One that a device computes all parts of is its own, and what only moves tensors does not count.
     """
-    if wholes is None:
-        wholes = {op.name: op.name for op in graph.ops}
+    if original_op is None:
+        original_op = {op.name: op.name for op in graph.ops}
     makers: dict[str, set[str]] = {}
     for segment in plan.segments:
         for op in segment.ops:
-            if op in wholes:
-                makers.setdefault(wholes[op], set()).add(segment.device)
+            if op in original_op:
+                makers.setdefault(original_op[op], set()).add(segment.device)
     makespan_s = timeline.makespan_s
     return tuple(
         Assignment(

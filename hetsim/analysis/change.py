@@ -48,7 +48,7 @@ class Change:
         names: For ``unsupported``, operator types and ``op:NAME``.
     """
 
-    words: str
+    description: str
     kind: Kind
     target: str = ""
     field: str = ""
@@ -67,7 +67,7 @@ class Change:
         return figure * self.amount if self.relative else self.amount
 
 
-def parse_change(words: str) -> Change:
+def parse_change(description: str) -> Change:
     """The change that a setting stands for.
 
     >>> parse_change("npu.speed.Conv=4").only
@@ -78,41 +78,41 @@ def parse_change(words: str) -> Change:
     Raises:
         PlatformError: If it is none, or its value is out of range.
     """
-    path, equals, value = (part.strip() for part in words.rpartition("="))
+    path, equals, value = (part.strip() for part in description.rpartition("="))
     if not equals or not path or not value:
-        raise PlatformError(f"--set {words!r} must look like {_EXAMPLE}")
+        raise PlatformError(f"--set {description!r} must look like {_EXAMPLE}")
     if path == "handover":
-        return _number(words, value, kind="handover")
+        return _number(description, value, kind="handover")
     if path.startswith("memory."):
         if path not in ("memory.bandwidth", "memory.shared_bytes_per_s"):
-            raise PlatformError(f"--set {words!r}: the memory has no field {path[7:]!r}; it has bandwidth")
-        return _number(words, value, kind="memory", field="bandwidth")
+            raise PlatformError(f"--set {description!r}: the memory has no field {path[7:]!r}; it has bandwidth")
+        return _number(description, value, kind="memory", field="bandwidth")
     if path.startswith("link."):
         ends, _, name = path.removeprefix("link.").rpartition(".")
         source, arrow, target = (part.strip() for part in ends.partition("->"))
         if not (arrow and source and target):
             raise PlatformError(
-                f"--set {words!r} must name a link as link.FROM->TO.FIELD, such as link.cpu->npu.setup_s"
+                f"--set {description!r} must name a link as link.FROM->TO.FIELD, such as link.cpu->npu.setup_s"
             )
         if name not in _LINK_FIELDS:
-            raise PlatformError(f"--set {words!r}: a link has no field {name!r}; it has setup_s, bandwidth")
-        return _number(words, value, kind="link", target=f"{source}->{target}", field=_LINK_FIELDS[name])
+            raise PlatformError(f"--set {description!r}: a link has no field {name!r}; it has setup_s, bandwidth")
+        return _number(description, value, kind="link", target=f"{source}->{target}", field=_LINK_FIELDS[name])
     target, dot, rest = path.partition(".")
     name, _, only = rest.partition(".")
     if not dot or name not in ("speed", "launch_s", "unsupported", "count") or (only and name != "speed"):
         raise PlatformError(
-            f"--set {words!r}: a device has no field {rest!r}; it has {_DEVICE_FIELDS}"
+            f"--set {description!r}: a device has no field {rest!r}; it has {_DEVICE_FIELDS}"
             if dot
-            else f"--set {words!r} must say what of {target!r} is set, such as {target}.speed=4; else {_EXAMPLE}"
+            else f"--set {description!r} must say what of {target!r} is set, such as {target}.speed=4; else {_EXAMPLE}"
         )
     if name == "unsupported":
         names = tuple(filter(None, (part.strip() for part in value.split(","))))
-        return Change(words=words, kind="device", target=target, field=name, names=names)
-    return _number(words, value, kind="device", target=target, field=name, only=only)
+        return Change(description=description, kind="device", target=target, field=name, names=names)
+    return _number(description, value, kind="device", target=target, field=name, only=only)
 
 
 def _number(
-    words: str,
+    description: str,
     value: str,
     *,
     kind: Kind,
@@ -125,15 +125,18 @@ def _number(
     try:
         amount = float(value.removesuffix("x"))
     except ValueError:
-        raise PlatformError(f"--set {words!r}: {value!r} is no number; write one such as 4, 2e-6 or 2x") from None
+        raise PlatformError(f"--set {description!r}: {value!r} is no number; write one such as 4, 2e-6 or 2x") from None
     may_be_zero = field in ("setup_s", "launch_s") or kind == "handover"
     if not (0 <= amount < math.inf if may_be_zero else 0 < amount < math.inf):  # NaN fails too
         least = "0 or more" if may_be_zero else "more than 0"
-        raise PlatformError(f"--set {words!r}: the value must be {least} and finite, got {amount:g}")
+        raise PlatformError(f"--set {description!r}: the value must be {least} and finite, got {amount:g}")
     if kind == "handover" and not relative:
         raise PlatformError(
-            f"--set {words!r} must be a factor, such as handover=2x; figures belong to one link: link.cpu->npu.setup_s"
+            f"--set {description!r} must be a factor, such as handover=2x; figures belong to one link: "
+            f"link.cpu->npu.setup_s"
         )
     if field == "count" and (relative or amount != int(amount) or amount > MAX_COUNT):
-        raise PlatformError(f"--set {words!r}: there are 1, 2, ... {MAX_COUNT} of a device, got {value}")
-    return Change(words=words, kind=kind, target=target, field=field, only=only, amount=amount, relative=relative)
+        raise PlatformError(f"--set {description!r}: there are 1, 2, ... {MAX_COUNT} of a device, got {value}")
+    return Change(
+        description=description, kind=kind, target=target, field=field, only=only, amount=amount, relative=relative
+    )

@@ -20,15 +20,15 @@ from hetsim.core.errors import ProfileError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Link, Platform
 from hetsim.core.problem import Latency, Problem
-from hetsim.costs.fitting.additive_medians import steady_times, typical_times
-from hetsim.costs.fitting.transfer_costs import Crossing, fit_crossings
+from hetsim.costs.fitting.additive_medians import additive_medians, undisturbed_medians
+from hetsim.costs.fitting.transfer_costs import TransferCosts, fit_transfer_costs
 from hetsim.costs.problems import plan_context
 from hetsim.costs.profile import Profile
 
 _ROUNDING = 1e-9
 
 
-def acted_problem(
+def make_emulation_problem(
     problem: Problem, emulated: Collection[str], profile: Profile | None = None, machine: Platform | None = None
 ) -> Problem:
     """The problem as emulated devices act it out beside real ones.
@@ -39,10 +39,12 @@ def acted_problem(
         profile: Says what crossing costs the real devices; None where nothing was measured.
         machine: The devices as they are, with their calibrated links; None stands for the problem's.
     """
-    crossings = {}
+    transfer_costs = {}
     if profile is not None:
-        crossings = fit_crossings(profile, steady_times(profile), machine or problem.platform, [problem.graph])
-    real = {name: crossing for name, crossing in crossings.items() if name not in emulated}
+        transfer_costs = fit_transfer_costs(
+            profile, undisturbed_medians(profile), machine or problem.platform, [problem.graph]
+        )
+    real = {name: transfer_costs for name, transfer_costs in transfer_costs.items() if name not in emulated}
     platform, memory = problem.platform, problem.platform.memory
 
     def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
@@ -61,7 +63,7 @@ def acted_problem(
     )
 
 
-def _left(link: Link, pair: tuple[str, str], real: Mapping[str, Crossing]) -> Link:
+def _left(link: Link, pair: tuple[str, str], real: Mapping[str, TransferCosts]) -> Link:
     """What a link still charges for bytes when its real ends have paid their part."""
     if link.mode == "copy":
         return link
@@ -74,11 +76,11 @@ def _left(link: Link, pair: tuple[str, str], real: Mapping[str, Crossing]) -> Li
     return replace(link, bandwidth_bytes_per_s=1 / left if left > _ROUNDING * asked else math.inf)
 
 
-def replayed_problem(acted: Problem, emulated: Collection[str], replays: Profile, plan: Plan) -> Problem:
+def replayed_problem(emulation_problem: Problem, emulated: Collection[str], replays: Profile, plan: Plan) -> Problem:
     """The acted problem as one plan meets it: what real devices take comes from the plan's own serial replays.
 
     Args:
-        acted: From :func:`acted_problem`.
+        acted: From :func:`make_emulation_problem`.
         emulated: Names of the devices that are emulated.
         replays: Holds the plan's replays beside the emulated devices.
         plan: The plan.
@@ -89,10 +91,10 @@ def replayed_problem(acted: Problem, emulated: Collection[str], replays: Profile
     context = plan_context(replays, plan)
     if context is None:
         raise ProfileError(f"plan {plan.digest} of {plan.model!r} was not replayed beside emulated devices")
-    times = typical_times(replays)
+    times = additive_medians(replays)
 
     def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
         here_s = None if device in emulated else times.get((device, ops), {}).get(context)
-        return acted.latency(device, ops) if here_s is None else Latency(here_s, measured=True)
+        return emulation_problem.latency(device, ops) if here_s is None else Latency(here_s, measured=True)
 
-    return replace(acted, latency_function=costs, _known={})
+    return replace(emulation_problem, latency_function=costs, _known={})

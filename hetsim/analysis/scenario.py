@@ -29,7 +29,7 @@ from hetsim.core.problem import Latency, Problem
 
 
 @dataclass(frozen=True, slots=True)
-class WhatIf:
+class Scenario:
     """Changes that hold together.
 
     Attributes:
@@ -46,17 +46,17 @@ class WhatIf:
         for change in self.changes:
             if change.path in known:
                 raise PlatformError(
-                    f"--set {known[change.path]!r} and {change.words!r} set the same; keep one of the two"
+                    f"--set {known[change.path]!r} and {change.description!r} set the same; keep one of the two"
                 )
-            known[change.path] = change.words
+            known[change.path] = change.description
 
     def __bool__(self) -> bool:
         return bool(self.changes)
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """The changes for people, in the order in which they were given."""
-        return ", ".join(change.words for change in self.changes)
+        return ", ".join(change.description for change in self.changes)
 
     def devices(self, platform: Platform) -> tuple[str, ...]:
         """Names of the platform's devices that are changed themselves, as they are called after the changes."""
@@ -100,7 +100,7 @@ class WhatIf:
         }
         changed = replace(
             platform,
-            name=f"{platform.name}, hypothetical: {self.words}",
+            name=f"{platform.name}, hypothetical: {self.description}",
             devices=tuple(map(self._device, platform.devices)),
             links=links,
             memory=self._memory(platform.memory),
@@ -124,7 +124,7 @@ class WhatIf:
         memory = self._find("memory", "", "bandwidth")
         if memory is not None and problem.traffic_function is None:
             raise PlatformError(
-                f"--set {memory.words!r} changes nothing, as it is not known what segments move; calibrate the "
+                f"--set {memory.description!r} changes nothing, as it is not known what segments move; calibrate the "
                 "platform, or give the problem file traffic_bytes"
             )
         costs = _Costs(problem, self)
@@ -151,20 +151,23 @@ class WhatIf:
         for name in ends:
             if name not in platform.device_names:
                 raise PlatformError(
-                    f"--set {change.words!r}: no device {name!r} on platform {platform.name!r}; it has "
+                    f"--set {change.description!r}: no device {name!r} on platform {platform.name!r}; it has "
                     f"{', '.join(platform.device_names)}"
                 )
         if change.kind == "link" and ends[0] == ends[1]:
-            raise PlatformError(f"--set {change.words!r}: within a device nothing is handed over")
+            raise PlatformError(f"--set {change.description!r}: within a device nothing is handed over")
         if change.kind == "memory" and change.relative and math.isinf(platform.memory.shared_bytes_per_s):
             raise PlatformError(
-                f"--set {change.words!r}: platform {platform.name!r} does not say what its memory sustains; give bytes "
+                f"--set {change.description!r}: platform {platform.name!r} does not say what its memory sustains; "
+                f"give bytes "
                 "per second, or calibrate it with: hetsim platform calibrate"
             )
         copies = self.copies(change.target) if change.field == "count" else ()
         for copy in copies if len(copies) > 1 else ():
             if copy in platform.device_names:
-                raise PlatformError(f"--set {change.words!r} makes a device {copy!r}, which the platform has already")
+                raise PlatformError(
+                    f"--set {change.description!r} makes a device {copy!r}, which the platform has already"
+                )
 
     def _linked(self, platform: Platform) -> list[tuple[str, str]]:
         """Pairs of devices whose link is set by name, in the platform's order."""
@@ -202,16 +205,16 @@ class WhatIf:
         return Memory(alone_bytes_per_s=alone, shared_bytes_per_s=shared)
 
 
-def parse_what_if(settings: Iterable[str]) -> WhatIf:
+def parse_scenario(settings: Iterable[str]) -> Scenario:
     """The changes that settings stand for.
 
-    >>> parse_what_if(["npu.speed=4", "memory.bandwidth=2x"]).words
+    >>> parse_scenario(["npu.speed=4", "memory.bandwidth=2x"]).description
     'npu.speed=4, memory.bandwidth=2x'
 
     Raises:
         PlatformError: If one is none, is out of range, or two set the same.
     """
-    return WhatIf(tuple(map(parse_change, settings)))
+    return Scenario(tuple(map(parse_change, settings)))
 
 
 @dataclass(slots=True)
@@ -228,12 +231,12 @@ class _Rates:
 class _Costs:
     """Latencies of a problem as changed; devices by the names that they had."""
 
-    def __init__(self, problem: Problem, what_if: WhatIf) -> None:
+    def __init__(self, problem: Problem, scenario: Scenario) -> None:
         self._problem = problem
         self._rates: dict[str, _Rates] = {}
         for device in problem.platform.devices:
-            if any((c.kind, c.target) == ("device", device.name) for c in what_if.changes):
-                self._rates[device.name] = _rates(what_if, device, problem.graph)
+            if any((c.kind, c.target) == ("device", device.name) for c in scenario.changes):
+                self._rates[device.name] = _rates(scenario, device, problem.graph)
 
     @property
     def launches(self) -> bool:
@@ -271,22 +274,22 @@ class _Costs:
         return rates.alone_s[op]
 
 
-def _rates(what_if: WhatIf, device: Device, graph: Graph) -> _Rates:
+def _rates(scenario: Scenario, device: Device, graph: Graph) -> _Rates:
     by_name: dict[str, float] = {}
-    for change in what_if.of_device(device.name, "speed"):
+    for change in scenario.of_device(device.name, "speed"):
         for op in _selected(graph, change, change.only):
             by_name.setdefault(op, 1.0)
     for op in by_name:
         kind = graph.by_name[op].kind
-        speeds = {change.only: change.amount for change in what_if.of_device(device.name, "speed")}
+        speeds = {change.only: change.amount for change in scenario.of_device(device.name, "speed")}
         by_name[op] = next(speeds[only] for only in (f"{OP}{op}", kind, "") if only in speeds)
     unsupported = [
         op
-        for change in what_if.of_device(device.name, "unsupported")
+        for change in scenario.of_device(device.name, "unsupported")
         for name in change.names
         for op in _selected(graph, change, name)
     ]
-    launch = what_if.of_device(device.name, "launch_s")
+    launch = scenario.of_device(device.name, "launch_s")
     return _Rates(
         speed=by_name,
         unsupported=frozenset(unsupported),
@@ -307,14 +310,14 @@ def _selected(graph: Graph, change: Change, only: str) -> Sequence[str]:
         name = only.removeprefix(OP)
         if name not in graph.by_name:
             raise PlatformError(
-                f"--set {change.words!r}: {graph.name!r} has no operator {name!r}; it has {_few(graph.by_name)}"
+                f"--set {change.description!r}: {graph.name!r} has no operator {name!r}; it has {_few(graph.by_name)}"
             )
         return [name]
     found = [op.name for op in graph.ops if op.kind == only]
     if not found and not onnx.defs.has(only):
         kinds = sorted({op.kind for op in graph.ops})
         raise PlatformError(
-            f"--set {change.words!r}: {graph.name!r} has no operators of type {only!r}; it has {_few(kinds)}"
+            f"--set {change.description!r}: {graph.name!r} has no operators of type {only!r}; it has {_few(kinds)}"
         )
     return found
 

@@ -138,17 +138,17 @@ def _model_order(graph: Graph, plan: Plan, home: Mapping[str, Segment]) -> list[
         follows.add_nodes_from(queue)
         nx.add_path(follows, queue)
     for op in graph.ops:
-        crossing = (home[before] for before in graph.predecessors[op.name] if home[before] is not home[op.name])
-        follows.add_edges_from((before, home[op.name]) for before in crossing)
+        transfer_costs = (home[before] for before in graph.predecessors[op.name] if home[before] is not home[op.name])
+        follows.add_edges_from((before, home[op.name]) for before in transfer_costs)
     try:
         return list(nx.lexicographical_topological_sort(follows, key=lambda s: graph.position[s.ops[0]]))
     except nx.NetworkXUnfeasible:
         circle = [segment for segment, _ in reversed(nx.find_cycle(follows))]
         start = circle.index(next(segment for segment in plan.segments if segment in circle))
-        words = " waits for ".join(
+        description = " waits for ".join(
             f"{s.label!r} on {s.device!r}" for s in (*circle[start:], *circle[:start], circle[start])
         )
-        raise PlanError(f"plan can never finish: {words}; change the order or split a segment") from None
+        raise PlanError(f"plan can never finish: {description}; change the order or split a segment") from None
 
 
 def check_plan(graph: Graph, plan: Plan, *, device_names: Sequence[str], model_hash: str = "") -> Dataflow:

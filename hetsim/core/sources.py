@@ -45,7 +45,7 @@ class Sheet:
     folded_ops: tuple[str, ...] = ()
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """What it is, for people."""
         return "times by its data sheet"
 
@@ -93,7 +93,7 @@ class Architecture:
     cache: str = ""
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """What it is, for people."""
         return f"times by ZigZag, for {Path(self.hardware).stem}"
 
@@ -127,7 +127,7 @@ class Times:
     device: str = ""
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """What it is, for people."""
         return f"times from {self.file}"
 

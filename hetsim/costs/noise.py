@@ -11,8 +11,8 @@ import numpy as np
 
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
-from hetsim.costs.fitting.additive_medians import typical_times
-from hetsim.costs.fitting.interference import around_s, find_steady
+from hetsim.costs.fitting.additive_medians import additive_medians
+from hetsim.costs.fitting.interference import around_s, fit_interference
 from hetsim.costs.problems import plan_context
 from hetsim.costs.profile import Profile
 from hetsim.sim.simulate import DurationFunction
@@ -36,7 +36,7 @@ def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int)
         seed: The same seed gives the same durations, in whatever order they are asked for.
     """
     context = plan_context(profile, plan)
-    times = typical_times(profile)
+    times = additive_medians(profile)
     factors: dict[Segment, np.ndarray] = {}
     for segment in plan.segments:
         measured = profile.contexts(segment.device, segment.ops)
@@ -44,13 +44,13 @@ def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int)
         drawn = [np.array(measured[name].samples_s) / times[segment.device, segment.ops][name] for name in names]
         factors[segment] = np.concatenate(drawn) if drawn else np.ones(1)
     numbers = {segment: i for i, segment in enumerate(plan.segments)}
-    num_walks = {len(drawn) for drawn in factors.values()}
-    walks_match = context is not None and len(num_walks) == 1
-    first = int(np.random.default_rng(seed).integers(min(num_walks))) if walks_match else 0
+    num_serial_runs = {len(drawn) for drawn in factors.values()}
+    serial_runs_match = context is not None and len(num_serial_runs) == 1
+    first = int(np.random.default_rng(seed).integers(min(num_serial_runs))) if serial_runs_match else 0
     rows: dict[int, Mapping[Segment, float]] = {}
 
     def row(request: int) -> Mapping[Segment, float]:
-        if walks_match:
+        if serial_runs_match:
             return {segment: float(drawn[(first + request) % len(drawn)]) for segment, drawn in factors.items()}
         chosen = np.random.default_rng((seed, request)).random(len(numbers))
         return {segment: float(drawn[int(chosen[numbers[segment]] * len(drawn))]) for segment, drawn in factors.items()}
@@ -75,23 +75,23 @@ def core_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int) -> 
         plan: The plan.
         seed: The same seed gives the same durations, in whatever order they are asked for.
     """
-    steady = find_steady(profile)
-    devices = [device for device in plan.queues if device in steady.usual_s]
-    readings_s = [profile.yardsticks_s(device) for device in devices]
-    walks: list[tuple[float, ...]] = []
+    interference = fit_interference(profile)
+    devices = [device for device in plan.queues if device in interference.usual_s]
+    readings_s = [profile.speed_probes_s(device) for device in devices]
+    serial_runs: list[tuple[float, ...]] = []
     for context in dict.fromkeys(name for each in readings_s for name in each if name.startswith("final:")):
         if all(context in each for each in readings_s):
             slower = [
-                1 / steady.factors(device, around_s(each[context]))
+                1 / interference.factors(device, around_s(each[context]))
                 for device, each in zip(devices, readings_s, strict=True)
             ]
-            walks += zip(*(each.tolist() for each in slower), strict=False)
+            serial_runs += zip(*(each.tolist() for each in slower), strict=False)
 
     def duration_s(request: int, segment: Segment) -> float:
         alone_s = problem.cost_s(segment.device, segment.ops)
-        if not walks or segment.device not in devices:
+        if not serial_runs or segment.device not in devices:
             return alone_s
-        walk = walks[int(np.random.default_rng((seed, request)).integers(len(walks)))]
-        return alone_s * walk[devices.index(segment.device)]
+        serial_run = serial_runs[int(np.random.default_rng((seed, request)).integers(len(serial_runs)))]
+        return alone_s * serial_run[devices.index(segment.device)]
 
     return duration_s

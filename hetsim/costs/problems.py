@@ -12,8 +12,8 @@ from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Latency, LatencyFunction, Problem
-from hetsim.costs.fitting.additive_medians import TypicalTimes, steady_times, typical_times
-from hetsim.costs.fitting.transfer_costs import Crossing, find_border, fit_crossings
+from hetsim.costs.fitting.additive_medians import AdditiveMedians, additive_medians, undisturbed_medians
+from hetsim.costs.fitting.transfer_costs import TransferCosts, find_border, fit_transfer_costs
 from hetsim.costs.hypothetical.device_costs import check_all_known, hypothetical_costs
 from hetsim.costs.profile import Profile
 from hetsim.costs.segment_costs import SegmentCosts
@@ -38,8 +38,8 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
         PlatformError: If an architecture cannot be worked out.
     """
     if profile is not None:
-        times = steady_times(profile)
-        return _problem(model, platform, profile, times, _fit_crossings(model, platform, profile, times))
+        times = undisturbed_medians(profile)
+        return _problem(model, platform, profile, times, _fit_transfer_costs(model, platform, profile, times))
     check_all_known(platform, model)
     stated = hypothetical_costs(model, platform)
     return Problem(
@@ -52,19 +52,23 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
 
 
 def _problem(
-    model: Model, platform: Platform, profile: Profile, times: TypicalTimes, crossings: Mapping[str, Crossing]
+    model: Model,
+    platform: Platform,
+    profile: Profile,
+    times: AdditiveMedians,
+    transfer_costs: Mapping[str, TransferCosts],
 ) -> Problem:
     launch_s = {device.name: device.launch_s for device in platform.devices}
-    costs = SegmentCosts(profile, model.graph, launch_s, crossings, times=times)
+    costs = SegmentCosts(profile, model.graph, launch_s, transfer_costs, times=times)
     measured: LatencyFunction = costs
     if model.base is not None:
-        base = SegmentCosts(profile, model.base.graph, launch_s, crossings, times=times)
+        base = SegmentCosts(profile, model.base.graph, launch_s, transfer_costs, times=times)
         measured = with_parts(model, measured, base)
     traffic = traffic_function(profile, model.graph, platform, measured)
     stated = hypothetical_costs(model, platform)
     return Problem(
         graph=model.graph,
-        platform=_with_crossings(platform, crossings),
+        platform=_with_transfer_costs(platform, transfer_costs),
         latency_function=stated.latency_beside(measured),
         traffic_function=None if traffic is None else stated.traffic_beside(traffic),
         error_function=costs.error_s,
@@ -72,25 +76,27 @@ def _problem(
     )
 
 
-def _fit_crossings(model: Model, platform: Platform, profile: Profile, times: TypicalTimes) -> dict[str, Crossing]:
+def _fit_transfer_costs(
+    model: Model, platform: Platform, profile: Profile, times: AdditiveMedians
+) -> dict[str, TransferCosts]:
     """What crossing costs each device of a model's profile, rewritten or not."""
     graphs = [one.graph for one in (model, model.base) if one is not None]
-    return fit_crossings(profile, times, platform, graphs)
+    return fit_transfer_costs(profile, times, platform, graphs)
 
 
-def _with_crossings(platform: Platform, crossings: Mapping[str, Crossing]) -> Platform:
+def _with_transfer_costs(platform: Platform, transfer_costs: Mapping[str, TransferCosts]) -> Platform:
     """The platform whose zero-copy links cost what their writer and their reader pay for each byte."""
     links = dict(platform.links)
     for source in platform.device_names:
         for target in platform.device_names:
             link = platform.link(source, target)
-            if source != target and link.mode == "zero-copy" and source in crossings and target in crossings:
-                s_per_byte = crossings[source].written_s_per_byte + crossings[target].read_s_per_byte
+            if source != target and link.mode == "zero-copy" and source in transfer_costs and target in transfer_costs:
+                s_per_byte = transfer_costs[source].written_s_per_byte + transfer_costs[target].read_s_per_byte
                 links[source, target] = replace(link, bandwidth_bytes_per_s=1 / s_per_byte if s_per_byte else math.inf)
     return replace(platform, links=links)
 
 
-def _without_crossings(platform: Platform) -> Platform:
+def _without_transfer_costs(platform: Platform) -> Platform:
     """The platform whose zero-copy links take no time for bytes: where segments' own times have that in them."""
     links = {
         pair: replace(link, bandwidth_bytes_per_s=math.inf) if link.mode == "zero-copy" else link
@@ -126,44 +132,44 @@ def plan_problem(model: Model, platform: Platform, profile: Profile | None, plan
     hypothetical = {device.name for device in platform.hypothetical_devices}
     if profile is None or not hypothetical.isdisjoint(plan.queues):
         return make_problem(model, platform, profile)
-    times = steady_times(profile)
-    crossings = _fit_crossings(model, platform, profile, times)
-    problem = _problem(model, platform, profile, times, crossings)
+    times = undisturbed_medians(profile)
+    transfer_costs = _fit_transfer_costs(model, platform, profile, times)
+    problem = _problem(model, platform, profile, times, transfer_costs)
     context = plan_context(profile, plan)
-    crossing_s = _crossing_s(model.graph, plan, crossings) if context is None else {}
-    own = typical_times(profile) if context is not None and context.startswith("final:") else times
+    transfer_cost_s = _transfer_cost_s(model.graph, plan, transfer_costs) if context is None else {}
+    own = additive_medians(profile) if context is not None and context.startswith("final:") else times
 
     def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
         here_s = None if context is None else own.get((device, ops), {}).get(context)
         if here_s is not None:
             return Latency(here_s, measured=True)
-        found, more_s = problem.latency(device, ops), crossing_s.get((device, ops), 0.0)
+        found, more_s = problem.latency(device, ops), transfer_cost_s.get((device, ops), 0.0)
         return found if found is None else replace(found, seconds=found.seconds + more_s)
 
     return replace(
         problem,
-        platform=_without_crossings(platform),
+        platform=_without_transfer_costs(platform),
         latency_function=costs,
         traffic_function=traffic_function(profile, model.graph, platform, costs),
         _known={},
     )
 
 
-def _crossing_s(
-    graph: Graph, plan: Plan, crossings: Mapping[str, Crossing]
+def _transfer_cost_s(
+    graph: Graph, plan: Plan, transfer_costs: Mapping[str, TransferCosts]
 ) -> dict[tuple[str, tuple[str, ...]], float]:
     """What each of a plan's segments pays for the tensors that it has from other devices, and makes for them."""
     flow = resolve(graph, plan)
     return {
-        (step.segment.device, step.segment.ops): crossings[step.segment.device].seconds(
+        (step.segment.device, step.segment.ops): transfer_costs[step.segment.device].seconds(
             find_border(graph, step.segment.ops), read_bytes, written_bytes
         )
         for step, read_bytes, written_bytes in zip(flow.steps, flow.read_bytes, flow.written_bytes, strict=True)
-        if step.segment.device in crossings
+        if step.segment.device in transfer_costs
     }
 
 
-def lean(problem: Problem, by: float) -> Problem:
+def shifted(problem: Problem, by: float) -> Problem:
     """The problem with every prediction raised by so many of its device's typical errors; lowered if negative.
 
     Raises:
@@ -173,7 +179,7 @@ def lean(problem: Problem, by: float) -> Problem:
         return problem
     if not isinstance(problem.latency_function, SegmentCosts):
         raise ProblemError("only costs that come from a profile have predictions to lean on")
-    return replace(problem, latency_function=problem.latency_function.leaning(by), _known={})
+    return replace(problem, latency_function=problem.latency_function.shifted(by), _known={})
 
 
 def plan_error_s(problem: Problem, plan: Plan) -> float:

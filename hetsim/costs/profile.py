@@ -13,7 +13,7 @@ import msgspec
 
 from hetsim.core.statistics import Summary, summarize
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Header(msgspec.Struct, tag_field="record", tag="header", frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,8 +42,8 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
     Attributes:
         device: Name of the device.
         ops: The segment's operators in topological order.
-        context: In which cache state the segment was met: ``"cover:NAME"`` for a walk over the whole model on one
-            device at one granularity, ``"replay:DIGEST"`` for the serial replay of a plan, ``"final:DIGEST"`` for
+        context: In which cache state the segment was met: ``"configuration:NAME"`` for a walk over the whole model on
+            one device at one granularity, ``"replay:DIGEST"`` for the serial replay of a plan, ``"final:DIGEST"`` for
             its serial replay in turns with its parallel execution.
         samples_s: Raw durations in seconds, in the order in which they were taken; at least one, all positive.
         read_bytes: How much of what the segment read in that context another device had written.
@@ -69,13 +69,15 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
             raise ValueError("a duration is not a positive number of seconds")
 
 
-class Walk(msgspec.Struct, tag_field="record", tag="walk", frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SerialRuns(
+    msgspec.Struct, tag_field="record", tag="serial-runs", frozen=True, kw_only=True, forbid_unknown_fields=True
+):
     """How fast a device's core was in the walks of one context, whose samples follow.
 
     Attributes:
         device: Name of the device.
         context: As that of the samples.
-        yardstick_s: After each walk, how long its core took for the same piece of arithmetic, in seconds; as many as
+        speed_probe_s: After each walk, how long its core took for the same piece of arithmetic, in seconds; as many as
             there are samples, all positive.
 
     Raises:
@@ -84,10 +86,10 @@ class Walk(msgspec.Struct, tag_field="record", tag="walk", frozen=True, kw_only=
 
     device: str
     context: str
-    yardstick_s: tuple[float, ...]
+    speed_probe_s: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not all(0 < seconds < 1e6 for seconds in self.yardstick_s):  # NaN fails too
+        if not all(0 < seconds < 1e6 for seconds in self.speed_probe_s):  # NaN fails too
             raise ValueError("a duration is not a positive number of seconds")
 
 
@@ -132,7 +134,7 @@ class CoRun(msgspec.Struct, tag_field="record", tag="co-run", frozen=True, kw_on
             raise ValueError("a speed is not above 0 and at most 1")
 
 
-Measured = Samples | Walk | Unsupported | CoRun
+Measured = Samples | SerialRuns | Unsupported | CoRun
 Record = Header | Measured
 Key = tuple[str, tuple[str, ...]]
 
@@ -164,7 +166,7 @@ class Profile:
     _contexts: dict[Key, dict[str, Context]] = field(default_factory=dict, repr=False)
     _unsupported: dict[Key, str] = field(default_factory=dict, repr=False)
     _co_runs: dict[Key, CoRun] = field(default_factory=dict, repr=False)
-    _yardsticks_s: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict, repr=False)
+    _speed_probes_s: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict, repr=False)
 
     def add(self, record: Measured) -> None:
         """Take in one record.
@@ -173,11 +175,11 @@ class Profile:
         those of a ``final`` replace it, since they belong to one set of executions. A record of walks says that a
         cover or a final begins anew.
         """
-        if isinstance(record, Walk):
+        if isinstance(record, SerialRuns):
             key = (record.device, record.context)
             if not record.context.startswith("replay:"):
                 self._drop(*key)
-            self._yardsticks_s[key] = (*self._yardsticks_s.get(key, ()), *record.yardstick_s)
+            self._speed_probes_s[key] = (*self._speed_probes_s.get(key, ()), *record.speed_probe_s)
             return
         segment = (record.device, record.ops)
         if isinstance(record, Unsupported):
@@ -205,9 +207,9 @@ class Profile:
         """How a segment fared while every device ran it, or None where that was not measured."""
         return self._co_runs.get((device, ops))
 
-    def yardsticks_s(self, device: str) -> Mapping[str, tuple[float, ...]]:
+    def speed_probes_s(self, device: str) -> Mapping[str, tuple[float, ...]]:
         """By context, what the device's yardstick took after each walk, in seconds; contexts may have none."""
-        return {context: found for (name, context), found in self._yardsticks_s.items() if name == device}
+        return {context: found for (name, context), found in self._speed_probes_s.items() if name == device}
 
     def without(self, plan_digest: str) -> Profile:
         """What the profile would be had nothing been measured on that plan."""
@@ -228,7 +230,7 @@ class Profile:
             _contexts={key: contexts for key, contexts in kept.items() if contexts},
             _unsupported=dict(self._unsupported),
             _co_runs=dict(self._co_runs),
-            _yardsticks_s={key: found for key, found in self._yardsticks_s.items() if wanted(key[1])},
+            _speed_probes_s={key: found for key, found in self._speed_probes_s.items() if wanted(key[1])},
         )
 
     def summary(self, device: str, ops: tuple[str, ...], context: str | None = None) -> Summary | None:
@@ -250,7 +252,7 @@ class Profile:
 
     def _drop(self, device: str, context: str) -> None:
         """Forget the samples of one context on one device, and segments that have no others."""
-        self._yardsticks_s.pop((device, context), None)
+        self._speed_probes_s.pop((device, context), None)
         for key in [key for key, contexts in self._contexts.items() if key[0] == device and context in contexts]:
             del self._contexts[key][context]
             if not self._contexts[key]:

@@ -82,7 +82,7 @@ def parse_profile(content: bytes, *, source: str) -> Profile:
             if profile is not None:
                 raise ProfileError(f"profile {source} has a second header in line {number}; keep profiles apart")
             if record.format != FORMAT:
-                raise ProfileError(f"profile {source} has format {record.format}; this version reads format {FORMAT}")
+                raise ProfileError(_other_format(source, record.format))
             profile = Profile(header=record)
         elif profile is None:
             raise ProfileError(
@@ -93,6 +93,13 @@ def parse_profile(content: bytes, *, source: str) -> Profile:
     if profile is None:
         raise ProfileError(f"profile {source} is empty; measure anew with: hetsim profile MODEL")
     return profile
+
+
+def _other_format(source: str, found: int) -> str:
+    return (
+        f"profile {source} has format {found}, this version reads format {FORMAT}; "
+        "measure anew into another file with: hetsim profile MODEL --out FILE"
+    )
 
 
 def load_profile(path: Path | str) -> Profile:

@@ -8,9 +8,9 @@ from statistics import median
 
 from hetsim.core.graph import Graph
 from hetsim.core.problem import Latency
-from hetsim.costs.fitting.additive_medians import TypicalTimes, steady_times
+from hetsim.costs.fitting.additive_medians import AdditiveMedians, undisturbed_medians
 from hetsim.costs.fitting.predictor import LeftOut, Predictor
-from hetsim.costs.fitting.transfer_costs import Crossing, find_border
+from hetsim.costs.fitting.transfer_costs import TransferCosts, find_border
 from hetsim.costs.profile import Context, Profile
 
 _LEAST_OWN = 0.1
@@ -38,9 +38,9 @@ class SegmentCosts:
         profile: Profile,
         graph: Graph,
         launch_s: Mapping[str, float] | None = None,
-        crossings: Mapping[str, Crossing] | None = None,
+        transfer_costs: Mapping[str, TransferCosts] | None = None,
         *,
-        times: TypicalTimes | None = None,
+        times: AdditiveMedians | None = None,
     ) -> None:
         self._graph = graph
         self._launch_s = dict(launch_s or {})
@@ -48,11 +48,11 @@ class SegmentCosts:
         self._refused: dict[str, list[int]] = {}
         self._predictors: dict[str, Predictor] = {}
         self._factors: dict[str, float] = {}
-        times = times or steady_times(profile)
+        times = times or undisturbed_medians(profile)
         for device in profile.header.engines:
-            crossing = (crossings or {}).get(device, Crossing())
+            own = (transfer_costs or {}).get(device, TransferCosts())
             self._measured_s[device] = {
-                ops: self._without_crossing_s(ops, profile.contexts(device, ops), times[device, ops], crossing)
+                ops: self._without_transfer_cost_s(ops, profile.contexts(device, ops), times[device, ops], own)
                 for ops in profile.measured(device)
                 if all(op in graph.position for op in ops)
             }
@@ -70,14 +70,14 @@ class SegmentCosts:
         if any(refused & outside == 0 for refused in self._refused[device]):
             return None
         predictor = self.predictor(device)
-        return Latency(predictor.seconds(ops) * self._factors.get(device, 1.0)) if predictor.able(ops) else None
+        return Latency(predictor.seconds(ops) * self._factors.get(device, 1.0)) if predictor.can_predict(ops) else None
 
     def error_s(self, device: str, ops: tuple[str, ...]) -> float:
         """The error bar of a prediction, one standard deviation in seconds; 0 where there is nothing predicted."""
         latency = self(device, ops)
         return 0.0 if latency is None or latency.measured else self.predictor(device).error_s(ops)
 
-    def leaning(self, by: float) -> SegmentCosts:
+    def shifted(self, by: float) -> SegmentCosts:
         """The same costs with predictions raised by so many typical errors, lowered if negative; not below a half.
 
         A device's typical error is the median absolute one of leaving out, relative to the segment's time.
@@ -90,8 +90,12 @@ class SegmentCosts:
         }
         return other
 
-    def _without_crossing_s(
-        self, ops: tuple[str, ...], contexts: Mapping[str, Context], times: Mapping[str, float], crossing: Crossing
+    def _without_transfer_cost_s(
+        self,
+        ops: tuple[str, ...],
+        contexts: Mapping[str, Context],
+        times: Mapping[str, float],
+        transfer_costs: TransferCosts,
     ) -> float:
         """What a segment takes where nothing crosses, in seconds."""
         border = find_border(self._graph, ops)
@@ -99,7 +103,7 @@ class SegmentCosts:
         return median(
             max(
                 _LEAST_OWN * times[name],
-                times[name] - crossing.seconds(border, context.read_bytes, context.written_bytes),
+                times[name] - transfer_costs.seconds(border, context.read_bytes, context.written_bytes),
             )
             for name, context in (beside or contexts).items()
         )

@@ -30,7 +30,7 @@ def with_parts(model: Model, latency: LatencyFunction, base_latency: LatencyFunc
         if known is not None and (known.measured or len(ops) == 1):
             return known
         total_s = 0.0
-        wholes: list[str] = []
+        originals: list[str] = []
         for op in ops:
             if op in model.origins:
                 whole, share = model.origins[op]
@@ -39,12 +39,12 @@ def with_parts(model: Model, latency: LatencyFunction, base_latency: LatencyFunc
                     return None
                 total_s += share * found.seconds
             elif op in base_ops:
-                wholes.append(op)
+                originals.append(op)
             else:
                 made_bytes = sum(graph.tensors[tensor].num_bytes for tensor in graph.by_name[op].outputs)
                 total_s += made_bytes / COPY_BYTES_PER_S
-        if wholes:
-            found = base_latency(device, tuple(wholes))
+        if originals:
+            found = base_latency(device, tuple(originals))
             if found is None:
                 return None
             total_s += found.seconds

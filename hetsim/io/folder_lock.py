@@ -10,10 +10,10 @@ from pathlib import Path
 from hetsim.core.errors import HetsimError
 
 
-class HeldFolder:
+class FolderLock:
     """A folder locked for this process, for as long as the object lives; the kernel lets go if the process dies.
 
-    Made by :func:`hold_folder`.
+    Made by :func:`lock_folder`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,10 +27,10 @@ class HeldFolder:
             ) from None
 
 
-_HELD: weakref.WeakValueDictionary[Path, HeldFolder] = weakref.WeakValueDictionary()
+_HELD: weakref.WeakValueDictionary[Path, FolderLock] = weakref.WeakValueDictionary()
 
 
-def hold_folder(folder: Path) -> HeldFolder:
+def lock_folder(folder: Path) -> FolderLock:
     """Keep other processes that ask for the folder out until all who asked for it in this one let go of the result.
 
     Args:
@@ -44,5 +44,5 @@ def hold_folder(folder: Path) -> HeldFolder:
     place = folder.resolve()
     held = _HELD.get(place)
     if held is None:
-        held = _HELD[place] = HeldFolder(folder)
+        held = _HELD[place] = FolderLock(folder)
     return held

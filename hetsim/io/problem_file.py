@@ -309,8 +309,8 @@ def _in_order(file: ProblemFile, makes: Mapping[str, list[str]], reads: Mapping[
         return list(nx.lexicographical_topological_sort(follows, key=place.__getitem__))
     except nx.NetworkXUnfeasible:
         circle = [op for op, _ in nx.find_cycle(follows)]
-        words = " -> ".join(repr(op) for op in (*circle, circle[0]))
-        raise ProblemError(f"the edges lead in a circle: {words}; remove one of them") from None
+        description = " -> ".join(repr(op) for op in (*circle, circle[0]))
+        raise ProblemError(f"the edges lead in a circle: {description}; remove one of them") from None
 
 
 def _check_costs(where: str, table: Mapping[str, float | None], file: ProblemFile) -> None:

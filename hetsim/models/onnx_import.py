@@ -83,7 +83,7 @@ class Model:
         return MappingProxyType({node.name: node for node in self.proto.graph.node})
 
     @cached_property
-    def wholes(self) -> Mapping[str, str]:
+    def original_op(self) -> Mapping[str, str]:
         """By operator, the one of the base that it is or computes a part of; without those that only move tensors."""
         base = self.base or self
         return MappingProxyType(

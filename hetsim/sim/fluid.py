@@ -104,9 +104,9 @@ class FluidMemory:
         """Have shares dealt out when all that happens at this time has."""
         if not self._sharing:
             self._sharing = True
-            settled = Signal(self._env)
-            settled.callbacks.append(self._share)
-            settled.fire(in_s=0.0, priority=SHARING)
+            quiesced = Signal(self._env)
+            quiesced.callbacks.append(self._share)
+            quiesced.fire(in_s=0.0, priority=SHARING)
 
     def _share(self, _: simpy.Event) -> None:
         """Give everyone the rate that is its share; whoever keeps its rate keeps its end."""

@@ -238,9 +238,9 @@ class _Server:
             if not self._jobs:
                 self._wanted = self._env.event()
                 yield self._wanted
-            settled = Signal(self._env)  # whatever else ends at this time asks before anyone is served
-            settled.fire(in_s=0.0, priority=self._priority)
-            yield settled
+            quiesced = Signal(self._env)  # whatever else ends at this time asks before anyone is served
+            quiesced.fire(in_s=0.0, priority=self._priority)
+            yield quiesced
             yield from heapq.heappop(self._jobs)[-1]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from hetsim.core.platform import Device
 from hetsim.runtime.backends.protocol import Array
-from hetsim.runtime.worker.device_local import Kept
+from hetsim.runtime.worker.device_local import DeviceLocal
 
 _SECONDS = "seconds"
 _LAST_NS = 30_000
@@ -39,7 +39,7 @@ class EmulatedBackend:
     def describe(self) -> str:
         return f"emulated {self._device.precision}"
 
-    def compile(self, path: Path, kept: Collection[Kept] = ()) -> EmulatedSegment:  # noqa: ARG002  (in the model's format)
+    def compile(self, path: Path, device_local: Collection[DeviceLocal] = ()) -> EmulatedSegment:  # noqa: ARG002  (in the model's format)
         with np.load(path) as file:
             content = dict(file)
         return EmulatedSegment(float(content.pop(_SECONDS)), content, self._clock_ns)

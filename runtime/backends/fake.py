@@ -14,7 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 from hetsim.core.platform import Device
 from hetsim.runtime.backends.protocol import Array, Refused
-from hetsim.runtime.worker.device_local import Kept
+from hetsim.runtime.worker.device_local import DeviceLocal
 
 
 class FakeBackend:
@@ -38,7 +38,7 @@ class FakeBackend:
     def describe(self) -> str:
         return "fake engine"
 
-    def compile(self, path: Path, kept: Collection[Kept] = ()) -> FakeSegment:  # noqa: ARG002  (in the model's format)
+    def compile(self, path: Path, device_local: Collection[DeviceLocal] = ()) -> FakeSegment:  # noqa: ARG002  (in the model's format)
         model = onnx.load(path)
         for node in model.graph.node:
             if node.op_type == self._refuse:

@@ -11,7 +11,7 @@ import onnxruntime
 from hetsim.core.errors import PlatformError
 from hetsim.core.platform import Device
 from hetsim.runtime.backends.protocol import Array, Refused
-from hetsim.runtime.worker.device_local import Kept
+from hetsim.runtime.worker.device_local import DeviceLocal
 
 _CPU = "CPUExecutionProvider"
 
@@ -46,7 +46,7 @@ class OnnxRuntimeBackend:
         device = self._device
         return f"onnxruntime {onnxruntime.__version__} {self._provider} {device.precision} {device.threads} thread(s)"
 
-    def compile(self, path: Path, kept: Collection[Kept] = ()) -> OnnxRuntimeSegment:  # noqa: ARG002  (in the model's format)
+    def compile(self, path: Path, device_local: Collection[DeviceLocal] = ()) -> OnnxRuntimeSegment:  # noqa: ARG002  (in the model's format)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._device.threads
         options.inter_op_num_threads = 1

@@ -15,7 +15,7 @@ from hetsim.core.errors import PlatformError
 from hetsim.core.platform import Device
 from hetsim.runtime.backends.openvino_limits import deviation
 from hetsim.runtime.backends.protocol import Array, Refused
-from hetsim.runtime.worker.device_local import Kept
+from hetsim.runtime.worker.device_local import DeviceLocal
 
 _STRICT = "strict"
 _PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
@@ -72,13 +72,13 @@ class OpenVinoBackend:
         own = "" if self._own is None else ", own tensors likewise"
         return f"openvino {_version()} {self._target} {device.precision} {device.threads} thread(s){own}"
 
-    def compile(self, path: Path, kept: Collection[Kept] = ()) -> OpenVinoSegment:
+    def compile(self, path: Path, device_local: Collection[DeviceLocal] = ()) -> OpenVinoSegment:
         if self._target == "CPU":
             wrong = deviation(onnx.load(path, load_external_data=False), strict=self._strict)
             if wrong is not None:
                 raise Refused(wrong)
         try:
-            formats = {} if self._own is None else {each.tensor: each for each in kept}
+            formats = {} if self._own is None else {each.tensor: each for each in device_local}
             model = _in_own_format(self._core.read_model(path), formats, self._own) if formats else path
             compiled = self._core.compile_model(model, self._target, self._settings)
         except Exception as error:  # the binding raises plain RuntimeError and a few of its own
@@ -116,16 +116,16 @@ class OpenVinoSegment:
         return partial(request.infer, share_outputs=True)
 
 
-def _in_own_format(model: openvino.Model, formats: Mapping[str, Kept], numbers: openvino.Type) -> openvino.Model:
+def _in_own_format(model: openvino.Model, formats: Mapping[str, DeviceLocal], numbers: openvino.Type) -> openvino.Model:
     """The model with some of its inputs and outputs in other numbers, and those that are images channels last."""
     steps = PrePostProcessor(model)
     ports = [(port, steps.input(i)) for i, port in enumerate(model.inputs)]
     ports += [(port, steps.output(i)) for i, port in enumerate(model.outputs)]
     for port, step in ports:
-        kept = next((formats[name] for name in port.get_names() if name in formats), None)
-        if kept is not None:
+        device_local = next((formats[name] for name in port.get_names() if name in formats), None)
+        if device_local is not None:
             step.tensor().set_element_type(numbers)
-            if kept.is_image:
+            if device_local.is_image:
                 step.tensor().set_layout(openvino.Layout("NHWC"))
                 step.model().set_layout(openvino.Layout("NCHW"))
     return steps.build()

@@ -31,11 +31,11 @@ def deviation(model: onnx.ModelProto, *, strict: bool) -> str | None:
     if TensorProto.DOUBLE in types.values():
         return "it has float64 tensors, which OpenVINO computes in float32"
     for node in graph.node:
-        words = _wrong(node, types)
-        if words is None and strict:
-            words = _imprecise(node, constants)
-        if words is not None:
-            return f"operator {node.name!r} ({node.op_type}): OpenVINO {words}"
+        description = _wrong(node, types)
+        if description is None and strict:
+            description = _imprecise(node, constants)
+        if description is not None:
+            return f"operator {node.name!r} ({node.op_type}): OpenVINO {description}"
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hetsim.runtime.worker.device_local import Kept
+from hetsim.runtime.worker.device_local import DeviceLocal
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -44,7 +44,7 @@ class Backend(Protocol):
         """Engine, version and settings: what a measurement holds for."""
         ...
 
-    def compile(self, path: Path, kept: Collection[Kept] = ()) -> Compiled:
+    def compile(self, path: Path, device_local: Collection[DeviceLocal] = ()) -> Compiled:
         """Compile the ONNX model in a file.
 
         Args:

@@ -143,11 +143,11 @@ def _loudest(processes: Mapping[int, tuple[psutil.Process, float]], took_s: floa
             used[f"{process.name()}, process {process.pid}"] = (sum(process.cpu_times()[:2]) - before_s) / took_s
         except psutil.Error:  # it has ended
             continue
-    return {words: part for words, part in sorted(used.items(), key=lambda one: -one[1]) if part > _BUSY}
+    return {description: part for description, part in sorted(used.items(), key=lambda one: -one[1]) if part > _BUSY}
 
 
 def _culprit(readings: Readings) -> str:
-    return next((f" (most of it {words})" for words in readings.loudest), "")
+    return next((f" (most of it {description})" for description in readings.loudest), "")
 
 
 def _says(core: int, name: str) -> str:
@@ -171,5 +171,5 @@ def _siblings(cores: Sequence[int]) -> tuple[tuple[int, ...], ...]:
 
 
 def _cores(cores: Sequence[int]) -> str:
-    words = " and ".join(str(core) for core in cores)
-    return f"core {words}" if len(cores) == 1 else f"cores {words}"
+    description = " and ".join(str(core) for core in cores)
+    return f"core {description}" if len(cores) == 1 else f"cores {description}"

@@ -18,7 +18,7 @@ from hetsim.models.onnx_import import Model, import_model, random_inputs
 from hetsim.runtime.devices import Runtime
 from hetsim.runtime.inference import Inference
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
-from hetsim.runtime.measure.interleaved import RUNS_PER_TURN, Turns
+from hetsim.runtime.measure.interleaved import RUNS_PER_ROUND, InterleavedRounds
 from hetsim.runtime.serving import Served, serve
 
 _CHAIN_OPS = 24
@@ -28,8 +28,8 @@ _HOST_ELEMENTS = 2**20  # 4 MiB in and out, in requests that take milliseconds
 _HOST_PASSES = 20
 _MATRIX = (8192, 4096)  # 128 MiB of weights: more than a share of a large server's last cache
 _WARM_UPS = 5
-_TURNS = 30  # of the chains; they take a second in all, as cores are seen to be slow for some tenths of one
-_PATIENCE_S = 5.0
+_ROUNDS = 30  # of the chains; they take a second in all, as cores are seen to be slow for some tenths of one
+_STALL_BUDGET_S = 5.0
 _MEMORY_PASSES = 8
 
 
@@ -58,8 +58,8 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
     platform = runtime.platform
     names = platform.device_names
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    small = _in_turns(runtime, _chain(_SMALL_ELEMENTS), pairs, lambda done: report(0.3 * done, "launching"))
-    large = _in_turns(runtime, _chain(_LARGE_ELEMENTS), pairs, lambda done: report(0.3 + 0.3 * done, "handing over"))
+    small = _in_rounds(runtime, _chain(_SMALL_ELEMENTS), pairs, lambda done: report(0.3 * done, "launching"))
+    large = _in_rounds(runtime, _chain(_LARGE_ELEMENTS), pairs, lambda done: report(0.3 + 0.3 * done, "handing over"))
     launch_s = {name: _median_step_s(small[name,], name) for name in names}
     links: dict[tuple[str, str], Link] = {}
     for pair in pairs:
@@ -80,7 +80,7 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
     calibration = Calibration(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=machine_fingerprint(),
-        num_samples=_TURNS * RUNS_PER_TURN,
+        num_samples=_ROUNDS * RUNS_PER_ROUND,
     )
     report(1.0, "calibrated")
     return replace(platform.with_devices(*devices), links=links, memory=memory, host=host, calibration=calibration)
@@ -140,7 +140,7 @@ def _alternate(model: Model, names: list[str]) -> Plan:
     return Plan(model=model.graph.name, queues={name: tuple(queue) for name, queue in queues.items()})
 
 
-def _in_turns(
+def _in_rounds(
     runtime: Runtime, model: Model, pairs: Sequence[tuple[str, str]], report: Callable[[float], None]
 ) -> Mapping[tuple[str, ...], list[Inference]]:
     """Executions of a chain on each device and on each pair of them, in turns, so that all meet the same machine."""
@@ -149,10 +149,16 @@ def _in_turns(
         sessions = {
             i: stack.enter_context(runtime.load(model, _alternate(model, list(names)))) for i, names in enumerate(where)
         }
-        turns = Turns(sessions, random_inputs(model), runtime.steadiness, num_turns=_TURNS, patience_s=_PATIENCE_S)
-        for done in turns.take_all():
+        rounds = InterleavedRounds(
+            sessions,
+            random_inputs(model),
+            runtime.interference_monitor,
+            num_rounds=_ROUNDS,
+            stall_budget_s=_STALL_BUDGET_S,
+        )
+        for done in rounds.take_all():
             report(done)
-        return {names: [pair.run for pair in turns.counted(i)] for i, names in enumerate(where)}
+        return {names: [pair.run for pair in rounds.counted(i)] for i, names in enumerate(where)}
 
 
 def _passes(runtime: Runtime, model: Model, plan: Plan, count: int) -> list[Inference]:
@@ -175,8 +181,8 @@ def _median_gap_s(passes: list[Inference], source: str, target: str) -> float:
     into = [
         i for i, step in enumerate(steps) if i > 1 and step.segment.device == target and step.inputs[0][1] is not None
     ]
-    crossing = [i for i in into if steps[i - 1].segment.device == source]
-    gaps = [(one.stamps_ns[i, 0] - one.stamps_ns[i - 1, 1]) * 1e-9 for one in passes for i in crossing]
+    transfer_costs = [i for i in into if steps[i - 1].segment.device == source]
+    gaps = [(one.stamps_ns[i, 0] - one.stamps_ns[i - 1, 1]) * 1e-9 for one in passes for i in transfer_costs]
     return max(float(np.median(gaps)), 0.0)
 
 

@@ -24,7 +24,7 @@ from hetsim.core.errors import ProblemError
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device
-from hetsim.costs.profile import Header, Profile, Samples, Unsupported, Walk
+from hetsim.costs.profile import Header, Profile, Samples, SerialRuns, Unsupported
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.models.onnx_import import Model, random_inputs
 from hetsim.models.structure import blocks, branches, fused_chains, runs
@@ -56,13 +56,13 @@ class Effort:
         warm_ups: Walks before them that are not counted, at least 1.
         budget_s: A walk so slow that its repeats would take longer than this is repeated less often, but at least
             three times.
-        patience_s: For so long at least, walks go on until enough of them met steady cores.
+        stall_budget_s: For so long at least, walks go on until enough of them met steady cores.
     """
 
     repeats: int = 12
     warm_ups: int = WARM_UPS
     budget_s: float = 6.0
-    patience_s: float = 0.5
+    stall_budget_s: float = 0.5
 
     def __post_init__(self) -> None:
         if not (self.repeats >= 1 and self.warm_ups >= 1):
@@ -76,19 +76,19 @@ def make_header(runtime: Runtime, model: Model) -> Header:
         model_hash=model.hash,
         machine=machine_fingerprint(),
         engines={
-            device.name: engine_words(runtime.engines[device.name], device) for device in runtime.platform.devices
+            device.name: engine_description(runtime.engines[device.name], device) for device in runtime.platform.devices
         },
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def engine_words(engine: str, device: Device) -> str:
+def engine_description(engine: str, device: Device) -> str:
     """An engine as profiles name it: what it says of itself, and what else about the device changes its times."""
     cores = f"cores {', '.join(map(str, device.cores))}" if device.cores else "any core"
     return "; ".join([f"{engine}, {cores}", *(f"{key}={value}" for key, value in sorted(device.options.items()))])
 
 
-def covers(graph: Graph) -> Mapping[str, Parts]:
+def profiling_configurations(graph: Graph) -> Mapping[str, Parts]:
     """The granularities at which a device is profiled, finest first; those that equal a finer one are left out."""
     in_blocks = blocks(graph)
     found: dict[str, Parts] = {"operators": tuple((op.name,) for op in graph.ops)}
@@ -104,7 +104,7 @@ def covers(graph: Graph) -> Mapping[str, Parts]:
     return found
 
 
-def profile_covers(
+def measure_configurations(
     runtime: Runtime, model: Model, file: ProfileFile, *, effort: Effort, progress: Progress | None = None
 ) -> None:
     """Walk every cover on every device; what the file already has enough of is not measured again.
@@ -118,15 +118,15 @@ def profile_covers(
     report = progress or (lambda _done, _text: None)
     inputs = random_inputs(model)
     _note_unsupported(runtime, model, file)
-    found = covers(model.graph)
+    found = profiling_configurations(model.graph)
     weights = {name: 2.0 * effort.repeats + len(parts) for name, parts in found.items()}
     total = sum(weights.values()) * len(runtime.platform.devices)
     done = 0.0
     for device in runtime.platform.device_names:
         for name, parts in found.items():
             report(done / total, f"{device}: {name}")
-            if not _is_there(file.profile, device, parts, f"cover:{name}"):
-                _walk_cover(runtime, model, file, device, name, parts, inputs, effort)
+            if not _is_there(file.profile, device, parts, f"configuration:{name}"):
+                _measure_configuration(runtime, model, file, device, name, parts, inputs, effort)
             done += weights[name]
     report(1.0, "profiled")
 
@@ -150,16 +150,16 @@ def replay(
     """
     context = f"replay:{plan.digest}"
     if anew or not all(file.profile.samples_s(segment.device, segment.ops, context) for segment in plan.segments):
-        record(file, walk(runtime, model, plan, inputs or random_inputs(model), effort), context)
+        record(file, run_serially(runtime, model, plan, inputs or random_inputs(model), effort), context)
     return context
 
 
-def covers_are_there(profile: Profile, graph: Graph, device_names: Iterable[str]) -> bool:
+def has_all_configurations(profile: Profile, graph: Graph, device_names: Iterable[str]) -> bool:
     """Whether every segment of every cover was measured or refused, on every device."""
     return all(
-        _is_there(profile, device, parts, f"cover:{name}")
+        _is_there(profile, device, parts, f"configuration:{name}")
         for device in device_names
-        for name, parts in covers(graph).items()
+        for name, parts in profiling_configurations(graph).items()
     )
 
 
@@ -178,7 +178,7 @@ def _is_there(profile: Profile, device: str, parts: Parts, context: str) -> bool
     return all(any(bad <= set(ops) for bad in refused) or profile.samples_s(device, ops, context) for ops in parts)
 
 
-def _walk_cover(
+def _measure_configuration(
     runtime: Runtime,
     model: Model,
     file: ProfileFile,
@@ -190,17 +190,19 @@ def _walk_cover(
 ) -> None:
     """Walk one cover; segments that the engine refuses are recorded as such and their operators run elsewhere."""
     while True:
-        plan = cover_plan(model, file.profile, runtime.platform.device_names, device, parts)
+        plan = configuration_plan(model, file.profile, runtime.platform.device_names, device, parts)
         try:
-            walks = walk(runtime, model, plan, inputs, effort)
+            serial_runs = run_serially(runtime, model, plan, inputs, effort)
         except RefusedError as refusal:
             file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
         else:
-            record(file, walks, f"cover:{name}", only=device)
+            record(file, serial_runs, f"configuration:{name}", only=device)
             return
 
 
-def cover_plan(model: Model, profile: Profile, device_names: tuple[str, ...], device: str, parts: Parts) -> Plan:
+def configuration_plan(
+    model: Model, profile: Profile, device_names: tuple[str, ...], device: str, parts: Parts
+) -> Plan:
     """The parts on one device; a part with operators that it refused falls apart, and those go to another device.
 
     Raises:
@@ -222,7 +224,9 @@ def cover_plan(model: Model, profile: Profile, device_names: tuple[str, ...], de
     return Plan(model=model.graph.name, queues={name: tuple(queue) for name, queue in queues.items()})
 
 
-def walk(runtime: Runtime, model: Model, plan: Plan, inputs: Mapping[str, Array], effort: Effort) -> list[Inference]:
+def run_serially(
+    runtime: Runtime, model: Model, plan: Plan, inputs: Mapping[str, Array], effort: Effort
+) -> list[Inference]:
     """Run a plan serially until it was walked as often as the effort says, warm; at least three times.
 
     Walks while another program slowed a core down count for that only once there are as many again.
@@ -234,15 +238,15 @@ def walk(runtime: Runtime, model: Model, plan: Plan, inputs: Mapping[str, Array]
     with runtime.load(model, plan) as session:
         latency_s = warm_up(session, inputs, effort.warm_ups).latency_s
         repeats = max(3, min(effort.repeats, round(effort.budget_s / latency_s)))
-        walks: list[Inference] = []
-        steady: list[bool] = []
-        end_s = time.monotonic() + effort.patience_s
-        while sum(steady) < repeats and (len(walks) < MOST_TRIES * repeats or time.monotonic() < end_s):
-            walks.append(session.run(inputs, serial=True))
-            steady.append(runtime.steadiness.is_steady(walks[-1]))
-        surplus = len(walks) - MOST_TRIES * repeats  # so much more was walked in vain
-        dropped = [i for i, one in enumerate(steady) if not one][: max(0, surplus)]
-        return [one for i, one in enumerate(walks) if i not in dropped]
+        serial_runs: list[Inference] = []
+        interference: list[bool] = []
+        end_s = time.monotonic() + effort.stall_budget_s
+        while sum(interference) < repeats and (len(serial_runs) < MOST_TRIES * repeats or time.monotonic() < end_s):
+            serial_runs.append(session.run(inputs, serial=True))
+            interference.append(runtime.interference_monitor.is_undisturbed(serial_runs[-1]))
+        surplus = len(serial_runs) - MOST_TRIES * repeats  # so much more was walked in vain
+        dropped = [i for i, one in enumerate(interference) if not one][: max(0, surplus)]
+        return [one for i, one in enumerate(serial_runs) if i not in dropped]
 
 
 def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_UPS) -> Inference:
@@ -262,7 +266,7 @@ def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_
     return last
 
 
-def record(file: ProfileFile, walks: Sequence[Inference], context: str, *, only: str | None = None) -> None:
+def record(file: ProfileFile, serial_runs: Sequence[Inference], context: str, *, only: str | None = None) -> None:
     """Put what serial walks of a plan took into a profile.
 
     Args:
@@ -271,12 +275,16 @@ def record(file: ProfileFile, walks: Sequence[Inference], context: str, *, only:
         context: How they are called there.
         only: The one device whose segments are wanted, or None for all.
     """
-    flow = walks[0].flow
-    occupied_s = np.array([walk.occupied_s for walk in walks])
-    for device in walks[0].yardsticks_s:
+    flow = serial_runs[0].flow
+    occupied_s = np.array([serial_run.occupied_s for serial_run in serial_runs])
+    for device in serial_runs[0].speed_probes_s:
         if only in (None, device):
             file.add(
-                Walk(device=device, context=context, yardstick_s=tuple(walk.yardsticks_s[device] for walk in walks))
+                SerialRuns(
+                    device=device,
+                    context=context,
+                    speed_probe_s=tuple(serial_run.speed_probes_s[device] for serial_run in serial_runs),
+                )
             )
     for i, step in enumerate(flow.steps):
         if only in (None, step.segment.device):

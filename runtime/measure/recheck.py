@@ -9,10 +9,10 @@ from hetsim.core.statistics import Summary, summarize
 from hetsim.costs.profile import Profile
 from hetsim.models.onnx_import import Model, random_inputs
 from hetsim.runtime.devices import RefusedError, Runtime
-from hetsim.runtime.measure.profiler import Effort, Progress, walk
+from hetsim.runtime.measure.profiler import Effort, Progress, run_serially
 
-WHOLE = "cover:whole"
-_STEADY = 0.02
+WHOLE = "configuration:whole"
+_MAX_SLOWDOWN = 0.02
 """Two sessions differ by so much on a quiet machine (docs/accuracy.md); less is no contradiction."""
 
 
@@ -59,10 +59,10 @@ def recheck(
             continue
         report(number / len(runtime.platform.devices), f"{device}: whole, again")
         try:
-            walks = walk(runtime, model, whole_plan(model.graph, device), random_inputs(model), effort)
+            serial_runs = run_serially(runtime, model, whole_plan(model.graph, device), random_inputs(model), effort)
         except RefusedError:
             continue
-        now = summarize([float(one.occupied_s[0]) for one in walks])
+        now = summarize([float(one.occupied_s[0]) for one in serial_runs])
         if contradict(before, now):
             found.append(Contradiction(device=device, before=before, now=now))
     return tuple(found)
@@ -75,7 +75,7 @@ def contradict(before: Summary, now: Summary) -> bool:
     True
     """
     apart = now.low_s > before.high_s or now.high_s < before.low_s
-    return apart and abs(now.median_s / before.median_s - 1) > _STEADY
+    return apart and abs(now.median_s / before.median_s - 1) > _MAX_SLOWDOWN
 
 
 def _interval(found: Summary) -> str:

@@ -39,11 +39,11 @@ from hetsim.core.errors import PlanError
 from hetsim.core.graph import Tensor
 from hetsim.runtime.backends.protocol import Array
 
-_LINE_WORDS = 8
+_LINE_DESCRIPTION = 8
 _LINE_BYTES = 64
 _PAGE_BYTES = 4096
 SUBMITTED = 0
-ABORTED = _LINE_WORDS
+ABORTED = _LINE_DESCRIPTION
 BLOCK_BYTES = 2**17
 """What a device writes for others to fetch; a multiple of the page size, and less than a core's own caches hold."""
 
@@ -70,7 +70,7 @@ class Layout:
 
     def serial(self, slot: int) -> int:
         """Index of a slot's ``serial`` word."""
-        return (2 + slot) * _LINE_WORDS
+        return (2 + slot) * _LINE_DESCRIPTION
 
     def submitted(self, slot: int) -> int:
         """Index of the word that says when the request in a slot was submitted: nanoseconds of the monotonic clock."""
@@ -96,17 +96,17 @@ class Layout:
         """Index of a step's start stamp (the end stamp follows): nanoseconds of the monotonic clock."""
         return self.written(self.num_devices) + 2 * (slot * self.num_steps + step)
 
-    def yardstick(self, slot: int, device: int) -> int:
+    def speed_probe(self, slot: int, device: int) -> int:
         """Index of the word that says what a device's yardstick took after a serial request, in nanoseconds."""
         return self.stamp(self.num_slots, 0) + slot * self.num_devices + device
 
-    def fetch(self, slot: int, device: int) -> int:
+    def transfer_probe(self, slot: int, device: int) -> int:
         """Index of the word that says what a device's fetch took after a serial request, in nanoseconds."""
-        return self.yardstick(self.num_slots, 0) + slot * self.num_devices + device
+        return self.speed_probe(self.num_slots, 0) + slot * self.num_devices + device
 
     def arrival(self, slot: int, hand_over: int) -> int:
         """Index of the word that says when an acted hand-over arrives: nanoseconds of the monotonic clock."""
-        return self.fetch(self.num_slots, 0) + slot * self.num_hand_overs + hand_over
+        return self.transfer_probe(self.num_slots, 0) + slot * self.num_hand_overs + hand_over
 
     @property
     def channel(self) -> int:
@@ -114,13 +114,13 @@ class Layout:
         return self.arrival(self.num_slots, 0)
 
     @property
-    def num_words(self) -> int:
+    def num_description(self) -> int:
         """Control words, stamps and arrivals."""
         return self.channel + 1
 
     def block(self, device: int) -> int:
         """Byte offset of the block that a device writes for others to fetch."""
-        return -(-self.num_words * 8 // _PAGE_BYTES) * _PAGE_BYTES + device * BLOCK_BYTES
+        return -(-self.num_description * 8 // _PAGE_BYTES) * _PAGE_BYTES + device * BLOCK_BYTES
 
     @property
     def tensors_at(self) -> int:
@@ -227,7 +227,7 @@ class Arena:
                 ) from None
         self.descriptor = descriptor
         self._map = mmap.mmap(descriptor, layout.num_bytes)
-        self.words = memoryview(self._map)[: layout.num_words * 8].cast("q")
+        self.description = memoryview(self._map)[: layout.num_description * 8].cast("q")
 
     def array(self, slot: int, tensor: Tensor) -> Array:
         """The tensor's place in a slot as a writable array of its shape."""
@@ -243,6 +243,6 @@ class Arena:
     def close(self) -> None:
         """Let go of the memory; it is unmapped now, or as soon as nobody holds an array of it."""
         os.close(self.descriptor)
-        self.words.release()
+        self.description.release()
         with suppress(BufferError):
             self._map.close()

@@ -21,7 +21,7 @@ MODEL_PRECISION = "f32"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class DeviceLocal:
     """A tensor that only one device's segments touch.
 
     Attributes:
@@ -35,7 +35,7 @@ class Kept:
     is_image: bool
 
 
-def kept_tensors(flow: Dataflow) -> dict[str, Kept]:
+def device_local_tensors(flow: Dataflow) -> dict[str, DeviceLocal]:
     """By name, the tensors of floating-point numbers that are made and read on one device, and by nobody else.
 
     What the caller gives and gets is never among them.
@@ -46,11 +46,11 @@ def kept_tensors(flow: Dataflow) -> dict[str, Kept]:
         for name, maker in step.inputs:
             if maker is not None:
                 devices[name].add(step.segment.device)
-    found: dict[str, Kept] = {}
+    found: dict[str, DeviceLocal] = {}
     for name, touching in devices.items():
         tensor = graph.tensors[name]
         if len(touching) == 1 and name not in graph.outputs and tensor.dtype == "float32":
             users = (graph.producer[name], *graph.consumers[name])
             is_image = len(tensor.shape) == 4 and all(graph.by_name[op].kind not in _BY_POSITION for op in users)
-            found[name] = Kept(name, next(iter(touching)), is_image)
+            found[name] = DeviceLocal(name, next(iter(touching)), is_image)
     return found

@@ -18,8 +18,8 @@ from hetsim.runtime.worker.arena import ABORTED, SUBMITTED, Arena
 from hetsim.runtime.worker.pacing import Pace
 from hetsim.runtime.worker.program import Program, Task
 from hetsim.runtime.worker.settings import Settings
-from hetsim.runtime.worker.speed_probe import make_yardstick
-from hetsim.runtime.worker.transfer_probe import Fetch
+from hetsim.runtime.worker.speed_probe import make_speed_probe
+from hetsim.runtime.worker.transfer_probe import TransferProbe
 from hetsim.runtime.worker.waiter import Waiter
 
 
@@ -62,8 +62,8 @@ class LoadedProgram:
         self.num_requests = 0
         self._clock_ns = clock_ns
         self._emulated = settings.device.backend == EMULATED
-        self._yardstick_ns = make_yardstick(settings.device.cores)
-        self._fetch = Fetch(arena, program, settings)
+        self._speed_probe_ns = make_speed_probe(settings.device.cores)
+        self._transfer_probe = TransferProbe(arena, program, settings)
         self.slots: list[list[_Bound]] = [
             [
                 _Bound(
@@ -98,48 +98,48 @@ class LoadedProgram:
             Aborted: If another worker gave up.
             SegmentFailed: If a segment raised; whoever waits for it has been told to stop waiting.
         """
-        words, clock_ns = self._arena.words, self._clock_ns
+        description, clock_ns = self._arena.description, self._clock_ns
         current = self._arena.layout.current(self._settings.index)
         spin_s, emulated = self._settings.spin_s, self._emulated
         free_ns = 0
-        while waiter.wait(SUBMITTED, self.num_requests + 1, self._settings.idle_spin_s, may_leave=True):
+        while waiter.wait(SUBMITTED, self.num_requests + 1, self._settings.idle_spin_s, may_stop=True):
             request = self.num_requests + 1
             slot = self.num_requests % len(self.slots)
-            serial = words[self._arena.layout.serial(slot)]
-            free_ns = max(free_ns, words[self._arena.layout.submitted(slot)])
+            serial = description[self._arena.layout.serial(slot)]
+            free_ns = max(free_ns, description[self._arena.layout.submitted(slot)])
             for bound in self.slots[slot]:
                 # From the end stamp to the count that others wait for, and from seeing it to the start stamp: that is
                 # the hand-over. Nothing else is done there, and what it takes is at hand.
                 run, done, pace = bound.run, bound.done, None if serial else bound.pace
                 for word in bound.waits[serial]:
-                    if words[word] < request:
-                        waiter.wait(word, request, spin_s, may_leave=False)
+                    if description[word] < request:
+                        waiter.wait(word, request, spin_s, may_stop=False)
                 start_ns = clock_ns() if pace is None else pace.start_ns(free_ns)
-                words[current] = bound.step + 1
+                description[current] = bound.step + 1
                 try:
                     if emulated:
                         run(start_ns)
                     else:
                         run()
                 except Exception as error:
-                    words[ABORTED] = 1
+                    description[ABORTED] = 1
                     for fd in self._settings.wake_fds:
                         os.eventfd_write(fd, 1)
                     raise SegmentFailed(bound.step, error) from error
                 end_ns = free_ns = clock_ns()
                 if pace is not None:
                     pace.send(end_ns)
-                words[done] = request
-                words[bound.stamp] = start_ns
-                words[bound.stamp + 1] = end_ns
+                description[done] = request
+                description[bound.stamp] = start_ns
+                description[bound.stamp + 1] = end_ns
                 for parked, fd in bound.wakes:
-                    if words[parked]:
+                    if description[parked]:
                         os.eventfd_write(fd, 1)
-            words[current] = 0
+            description[current] = 0
             if serial and not emulated:
                 layout, index = self._arena.layout, self._settings.index
-                words[layout.yardstick(slot, index)] = self._yardstick_ns()
-                words[layout.fetch(slot, index)] = self._fetch.measure_ns(request, waiter)
+                description[layout.speed_probe(slot, index)] = self._speed_probe_ns()
+                description[layout.transfer_probe(slot, index)] = self._transfer_probe.measure_ns(request, waiter)
             self.num_requests = request
             report(request)
 

@@ -32,7 +32,7 @@ class Pace:
         emulated: bool,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._words = arena.words
+        self._description = arena.description
         self._descriptor = arena.descriptor
         self._channel = arena.layout.channel
         self._emulated = emulated
@@ -48,16 +48,16 @@ class Pace:
         Args:
             free_ns: When the device was free for it.
         """
-        words, clock_ns = self._words, self._clock_ns
+        description, clock_ns = self._description, self._clock_ns
         latest_ns = 0
         for word in self._arrivals:
-            if words[word] > latest_ns:
-                latest_ns = words[word]
+            if description[word] > latest_ns:
+                latest_ns = description[word]
         now_ns = clock_ns()
         num_spins = 0
         while now_ns < latest_ns:
             num_spins += 1
-            if num_spins % _SPINS_PER_LOOK == 0 and words[ABORTED]:
+            if num_spins % _SPINS_PER_LOOK == 0 and description[ABORTED]:
                 break
             now_ns = clock_ns()
         return max(free_ns, latest_ns) if self._emulated else now_ns
@@ -65,13 +65,13 @@ class Pace:
     def send(self, end_ns: int) -> None:
         """Note when what the step made arrives, given that the step has ended."""
         for word, transfer_ns, copies in self._sends:
-            self._words[word] = self._copied_ns(end_ns, transfer_ns) if copies else end_ns + transfer_ns
+            self._description[word] = self._copied_ns(end_ns, transfer_ns) if copies else end_ns + transfer_ns
 
     def _copied_ns(self, end_ns: int, transfer_ns: int) -> int:
         """When a copy ends that was asked for at ``end_ns``: it has the memory channel after those asked for before."""
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
         try:
-            self._words[self._channel] = max(self._words[self._channel], end_ns) + transfer_ns
-            return int(self._words[self._channel])
+            self._description[self._channel] = max(self._description[self._channel], end_ns) + transfer_ns
+            return int(self._description[self._channel])
         finally:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN)

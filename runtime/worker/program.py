@@ -12,7 +12,7 @@ from hetsim.models.onnx_import import Model
 from hetsim.models.segment_files import SegmentStore
 from hetsim.runtime.emulation import HandOver
 from hetsim.runtime.worker.arena import Layout
-from hetsim.runtime.worker.device_local import Kept, kept_tensors
+from hetsim.runtime.worker.device_local import DeviceLocal, device_local_tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Task:
     wakes: tuple[int, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    kept: tuple[Kept, ...] = ()
+    device_local: tuple[DeviceLocal, ...] = ()
     arrivals: tuple[int, ...] = ()
     sends: tuple[tuple[int, HandOver], ...] = ()
 
@@ -92,15 +92,15 @@ def build_programs(
     """
     paths = emulated or {}
     graph = flow.graph
-    kept = {name: own for name, own in kept_tensors(flow).items() if own.device in keeping}
+    device_local = {name: own for name, own in device_local_tensors(flow).items() if own.device in keeping}
     device_of = [step.segment.device for step in flow.steps]
     waits = [
         {other for other in step.waits_for if device_of[other] != device_of[i]} for i, step in enumerate(flow.steps)
     ]
-    turns = [{i - 1} if i and device_of[i - 1] != device_of[i] else set() for i in range(len(flow.steps))]
+    rounds = [{i - 1} if i and device_of[i - 1] != device_of[i] else set() for i in range(len(flow.steps))]
     tasks: dict[str, list[Task]] = {}
     for i, step in enumerate(flow.steps):
-        sleepers = {device_of[later] for later in range(len(flow.steps)) if i in waits[later] | turns[later]}
+        sleepers = {device_of[later] for later in range(len(flow.steps)) if i in waits[later] | rounds[later]}
         tasks.setdefault(step.segment.device, []).append(
             Task(
                 step=i,
@@ -108,12 +108,14 @@ def build_programs(
                 path=paths[i] if i in paths else store.path(model, step.segment.ops),
                 weight_bytes=sum(graph.by_name[op].weight_bytes for op in step.segment.ops),
                 waits_for=tuple(sorted(waits[i])),
-                waits_serially=tuple(sorted(turns[i])),
+                waits_serially=tuple(sorted(rounds[i])),
                 wakes=tuple(sorted(device_names.index(name) for name in sleepers)),
                 inputs=tuple(graph.tensors[tensor] for tensor, _ in step.inputs),
                 outputs=tuple(graph.tensors[tensor] for tensor in step.outputs),
-                kept=tuple(
-                    kept[tensor] for tensor in (*(name for name, _ in step.inputs), *step.outputs) if tensor in kept
+                device_local=tuple(
+                    device_local[tensor]
+                    for tensor in (*(name for name, _ in step.inputs), *step.outputs)
+                    if tensor in device_local
                 ),
                 arrivals=tuple(
                     number

@@ -17,7 +17,7 @@ from functools import cache
 
 import numpy as np
 
-from hetsim.costs.fitting.interference import STEADY
+from hetsim.costs.fitting.interference import MAX_SLOWDOWN
 from hetsim.runtime.inference import Inference
 
 _SIDE = 64  # three matrices of 16 KiB, which the nearest caches hold; small enough that no library shares it out
@@ -26,7 +26,7 @@ _TRIES = 3  # of which the shortest counts: an interrupt only makes one longer
 
 
 @cache
-def make_yardstick(cores: tuple[int, ...] = ()) -> Callable[[], int]:
+def make_speed_probe(cores: tuple[int, ...] = ()) -> Callable[[], int]:
     """A function that does the arithmetic and returns how long it took, in nanoseconds; one for all plans of a process.
 
     Args:
@@ -55,19 +55,19 @@ def make_yardstick(cores: tuple[int, ...] = ()) -> Callable[[], int]:
     return slowest_core_ns if len(cores) > 1 else shortest_ns
 
 
-class Steadiness:
+class InterferenceMonitor:
     """How much slower cores were than they are at their best, by all yardsticks and fetches until now."""
 
     def __init__(self) -> None:
         self._sorted_s: dict[tuple[str, str], list[float]] = {}
 
-    def learn(self, walk: Inference) -> None:
+    def learn(self, serial_run: Inference) -> None:
         """Take in what a serial walk says; other inferences say nothing."""
-        for kind, readings_s in _readings_s(walk):
+        for kind, readings_s in _readings_s(serial_run):
             for device, seconds in readings_s.items():
                 insort(self._sorted_s.setdefault((kind, device), []), seconds)
 
-    def slowness(self, *walks: Inference) -> float:
+    def slowness(self, *serial_runs: Inference) -> float:
         """By how much the slowest core was slower than at its best after some walks, as a fraction.
 
         A device's yardstick and its fetch, if there is one, count as one piece of work. It is 0 where there are no
@@ -77,21 +77,23 @@ class Steadiness:
         still found out, and one lucky reading sets no mark.
         """
         found: list[float] = []
-        for walk in walks:
-            for device in walk.yardsticks_s:
-                read = [(kind, readings_s[device]) for kind, readings_s in _readings_s(walk) if device in readings_s]
+        for serial_run in serial_runs:
+            for device in serial_run.speed_probes_s:
+                read = [
+                    (kind, readings_s[device]) for kind, readings_s in _readings_s(serial_run) if device in readings_s
+                ]
                 best_s = sum(self._best_s(kind, device) for kind, _ in read)
                 found.append(sum(seconds for _, seconds in read) / best_s - 1)
         return max(found, default=0.0)
 
-    def is_steady(self, walk: Inference) -> bool:
-        """Whether no core was slower than at its best by more than the limit of ``interference.STEADY``."""
-        return self.slowness(walk) <= STEADY
+    def is_undisturbed(self, serial_run: Inference) -> bool:
+        """Whether no core was slower than at its best by more than the limit of ``interference.MAX_SLOWDOWN``."""
+        return self.slowness(serial_run) <= MAX_SLOWDOWN
 
     def _best_s(self, kind: str, device: str) -> float:
         known_s = self._sorted_s.get((kind, device))
         return known_s[len(known_s) // 10] if known_s else math.inf
 
 
-def _readings_s(walk: Inference) -> tuple[tuple[str, Mapping[str, float]], ...]:
-    return ("yardstick", walk.yardsticks_s), ("fetch", walk.fetches_s)
+def _readings_s(serial_run: Inference) -> tuple[tuple[str, Mapping[str, float]], ...]:
+    return ("yardstick", serial_run.speed_probes_s), ("fetch", serial_run.transfer_probes_s)

@@ -17,7 +17,7 @@ from hetsim.runtime.worker.settings import Settings
 from hetsim.runtime.worker.waiter import Waiter
 
 
-class Fetch:
+class TransferProbe:
     """One device's side of it.
 
     Args:
@@ -28,7 +28,7 @@ class Fetch:
 
     def __init__(self, arena: Arena, program: Program, settings: Settings) -> None:
         layout = program.layout
-        self._words = arena.words
+        self._description = arena.description
         self._spin_s = settings.spin_s
         self._last_step = layout.done(layout.num_steps - 1)
         self._own_word, self._own = layout.written(settings.index), arena.block(settings.index)
@@ -48,13 +48,13 @@ class Fetch:
         if not self._others:
             return 0
         self._wake()
-        waiter.wait(self._last_step, request, self._spin_s, may_leave=False)
+        waiter.wait(self._last_step, request, self._spin_s, may_stop=False)
         self._own.fill(request)
-        self._words[self._own_word] = request
+        self._description[self._own_word] = request
         self._wake()
         longest_ns = 0
         for word, block in self._others:
-            waiter.wait(word, request, self._spin_s, may_leave=False)
+            waiter.wait(word, request, self._spin_s, may_stop=False)
             begin_ns = time.monotonic_ns()
             block.max()
             longest_ns = max(longest_ns, time.monotonic_ns() - begin_ns)
@@ -62,5 +62,5 @@ class Fetch:
 
     def _wake(self) -> None:
         for parked, fd in self._wakes:
-            if self._words[parked]:
+            if self._description[parked]:
                 os.eventfd_write(fd, 1)

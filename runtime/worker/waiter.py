@@ -41,7 +41,7 @@ class Waiter:
         clock_ns: Callable[[], int] = time.monotonic_ns,
         park: Callable[[float], None] | None = None,
     ) -> None:
-        self._words = arena.words
+        self._description = arena.description
         self._parked = arena.layout.parked(settings.index)
         self._clock_ns = clock_ns
         self._wake_fd = settings.wake_fds[settings.index]
@@ -53,31 +53,31 @@ class Waiter:
         self._both.register(self._wake_fd, select.POLLIN)
         self._park = park or self._sleep
 
-    def wait(self, word: int, value: int, spin_s: float, *, may_leave: bool) -> bool:
-        """Return True once ``words[word] >= value``, or False if the caller has a message and ``may_leave``.
+    def wait(self, word: int, value: int, spin_s: float, *, may_stop: bool) -> bool:
+        """Return True once ``description[word] >= value``, or False if the caller has a message and ``may_stop``.
 
         Raises:
             Aborted: If another worker gave up, or the caller hung up.
         """
-        words = self._words
+        description = self._description
         deadline_ns = self._clock_ns() + int(spin_s * 1e9)
         while True:
             for _ in range(_SPINS_PER_LOOK):
-                if words[word] >= value:
+                if description[word] >= value:
                     return True
-            if words[ABORTED]:
+            if description[ABORTED]:
                 raise Aborted
             if self._clock_ns() < deadline_ns:
                 os.sched_yield()  # whoever else needs this core may be about to wake the one that we wait for
                 continue
-            words[self._parked] = 1
-            if words[word] < value:  # look again: the one we wait for may not have seen us sleep
+            description[self._parked] = 1
+            if description[word] < value:  # look again: the one we wait for may not have seen us sleep
                 self._park(_PARK_S)
-            words[self._parked] = 0
+            description[self._parked] = 0
             for _, events in self._poll.poll(0):
                 if events & (select.POLLHUP | select.POLLERR):
                     raise Aborted
-                if may_leave and words[word] < value:
+                if may_stop and description[word] < value:
                     return False
 
     def _sleep(self, timeout_s: float) -> None:

@@ -20,7 +20,7 @@ from hetsim.core.errors import HetsimError
 from hetsim.runtime.backends import make_backend
 from hetsim.runtime.backends.protocol import Backend, Compiled, Refused
 from hetsim.runtime.worker.arena import Arena
-from hetsim.runtime.worker.device_local import Kept
+from hetsim.runtime.worker.device_local import DeviceLocal
 from hetsim.runtime.worker.loaded import LoadedProgram, SegmentFailed, one_line
 from hetsim.runtime.worker.program import Program
 from hetsim.runtime.worker.settings import Settings
@@ -33,12 +33,12 @@ class _Cache:
     def __init__(self, backend: Backend, limit_bytes: int) -> None:
         self._backend = backend
         self._limit_bytes = limit_bytes
-        self._entries: OrderedDict[tuple[Path, tuple[Kept, ...]], tuple[Compiled, int]] = OrderedDict()
+        self._entries: OrderedDict[tuple[Path, tuple[DeviceLocal, ...]], tuple[Compiled, int]] = OrderedDict()
 
-    def compile(self, path: Path, kept: tuple[Kept, ...], weight_bytes: int) -> Compiled:
-        key = path, kept
+    def compile(self, path: Path, device_local: tuple[DeviceLocal, ...], weight_bytes: int) -> Compiled:
+        key = path, device_local
         if key not in self._entries:
-            self._entries[key] = (self._backend.compile(path, kept), weight_bytes)
+            self._entries[key] = (self._backend.compile(path, device_local), weight_bytes)
         self._entries.move_to_end(key)
         return self._entries[key][0]
 
@@ -68,7 +68,7 @@ def _load(control: Connection, settings: Settings, cache: _Cache, session: int, 
     try:
         for task in program.tasks:
             ops = task.ops
-            compiled.append(cache.compile(task.path, task.kept, task.weight_bytes))
+            compiled.append(cache.compile(task.path, task.device_local, task.weight_bytes))
             control.send(("compiled", session, ops))
         loaded = LoadedProgram(program, arena, compiled, settings)
     except Exception as error:  # an engine may raise anything; the process lives on for other segments

@@ -24,7 +24,7 @@ from hetsim.io.platform_file import format_platform
 from hetsim.runtime import Inference
 from hetsim.scheduler.segments import queues_from_labels
 from hetsim.sim.simulate import simulate
-from hetsim.tuner.steps.final_measurement import typical_run
+from hetsim.tuner.steps.final_measurement import find_median_run
 from tests.support.models import fake_platform, fork_join, make_plan
 from tests.support.problems import graph_of, labellings, plan_of, platform_of, problem_of, problems
 from tests.tuner.test_cli import hetsim
@@ -188,7 +188,7 @@ def test_the_typical_run_is_the_one_nearest_to_the_medians() -> None:
         )
         for end in (90, 30, 20, 10, 31)
     ]
-    assert typical_run(runs) is runs[1]
+    assert find_median_run(runs) is runs[1]
 
 
 @pytest.mark.parametrize("clock", [SLOWER, SIMULATED])
@@ -212,8 +212,8 @@ def test_the_command_prints_the_parts_and_draws_them(tmp_path: Path) -> None:
     compared = hetsim(*command, "--plan", "plan.json", "--picture", "c.png", cwd=tmp_path)
     assert compared.returncode == 0, compared.stderr
     lines = [line for line in compared.stdout.splitlines() if not line.startswith("WARNING")]  # others are at work
-    first_words = [line.split()[0] for line in lines]
-    assert first_words[1:8] == ["simulated", *PARTS, "measured"]
+    first_description = [line.split()[0] for line in lines]
+    assert first_description[1:8] == ["simulated", *PARTS, "measured"]
     assert "npu (emulated)" in compared.stdout
     assert (tmp_path / "c.png").stat().st_size > 1000
     failed = hetsim(*command, "--plan", "no.json", cwd=tmp_path)

@@ -7,11 +7,11 @@ from math import inf
 
 import pytest
 
-from hetsim.analysis.emulated import acted_problem, replayed_problem
+from hetsim.analysis.emulated import make_emulation_problem, replayed_problem
 from hetsim.core.errors import ProfileError
 from hetsim.core.platform import Link, Memory
 from hetsim.core.problem import Problem
-from hetsim.costs.fitting.transfer_costs import Crossing
+from hetsim.costs.fitting.transfer_costs import TransferCosts
 from hetsim.costs.profile import Header, Profile, Samples
 from tests.support.problems import graph_of, plan_of, platform_of, problem_of
 
@@ -27,19 +27,23 @@ def base() -> Problem:
 
 def test_links_act_out_what_real_devices_do_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     # By byte the CPU pays 1 ms when it reads and 3 ms when it writes, the NPU 1 ms and 2 ms.
-    crossings = {
-        "cpu": Crossing(read_s_per_byte=1e-3, written_s_per_byte=3e-3),
-        "npu": Crossing(read_s_per_byte=1e-3, written_s_per_byte=2e-3),
-        "gpu": Crossing(read_s_per_byte=2e-3),
+    transfer_costs = {
+        "cpu": TransferCosts(read_s_per_byte=1e-3, written_s_per_byte=3e-3),
+        "npu": TransferCosts(read_s_per_byte=1e-3, written_s_per_byte=2e-3),
+        "gpu": TransferCosts(read_s_per_byte=2e-3),
     }
-    monkeypatch.setattr("hetsim.analysis.emulated.fit_crossings", lambda *_: crossings)
-    acted = acted_problem(base(), ["npu"], profile()).platform
-    assert acted.link("cpu", "npu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 3e-3))
-    assert acted.link("npu", "cpu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 1e-3))
-    assert acted.link("cpu", "npu").setup_s == 0.25
-    assert acted.link("cpu", "gpu").bandwidth_bytes_per_s == inf  # both ends are real, and pay 5 ms where 4 are asked
-    assert acted.link("gpu", "cpu") == base().platform.link("gpu", "cpu")  # a copy costs its readers nothing
-    assert acted_problem(base(), ["npu"]).platform == base().platform  # where nothing was measured nobody pays
+    monkeypatch.setattr("hetsim.analysis.emulated.fit_transfer_costs", lambda *_: transfer_costs)
+    emulation_problem = make_emulation_problem(base(), ["npu"], profile()).platform
+    assert emulation_problem.link("cpu", "npu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 3e-3))
+    assert emulation_problem.link("npu", "cpu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 1e-3))
+    assert emulation_problem.link("cpu", "npu").setup_s == 0.25
+    assert (
+        emulation_problem.link("cpu", "gpu").bandwidth_bytes_per_s == inf
+    )  # both ends are real, and pay 5 ms where 4 are asked
+    assert emulation_problem.link("gpu", "cpu") == base().platform.link(
+        "gpu", "cpu"
+    )  # a copy costs its readers nothing
+    assert make_emulation_problem(base(), ["npu"]).platform == base().platform  # where nothing was measured nobody pays
 
 
 def test_an_emulated_segment_takes_no_less_than_the_memory_allows() -> None:
@@ -48,10 +52,10 @@ def test_an_emulated_segment_takes_no_less_than_the_memory_allows() -> None:
         platform=replace(base().platform, memory=Memory(shared_bytes_per_s=100.0)),
         traffic_function=lambda _device, ops: 150 * len(ops),
     )
-    acted = acted_problem(problem, ["npu"])
-    assert acted.cost_s("npu", ("a",)) == 1.5
-    assert acted.cost_s("cpu", ("a",)) == 2.0
-    assert acted.traffic_bytes("npu", ("a",)) == 0
+    emulation_problem = make_emulation_problem(problem, ["npu"])
+    assert emulation_problem.cost_s("npu", ("a",)) == 1.5
+    assert emulation_problem.cost_s("cpu", ("a",)) == 2.0
+    assert emulation_problem.traffic_bytes("npu", ("a",)) == 0
 
 
 def profile(*samples: Samples) -> Profile:
@@ -70,8 +74,8 @@ def test_replays_tell_what_real_devices_take_and_the_problem_what_emulated_ones_
         Samples(device="cpu", ops=("a",), context=context, samples_s=(3.0, 3.0, 3.0)),
         Samples(device="npu", ops=("b",), context=context, samples_s=(7.0, 7.0, 7.0)),
     )
-    replayed = replayed_problem(acted_problem(problem, ["npu"]), ["npu"], replays, plan)
+    replayed = replayed_problem(make_emulation_problem(problem, ["npu"]), ["npu"], replays, plan)
     assert replayed.cost_s("cpu", ("a",)) == 3.0
     assert replayed.cost_s("npu", ("b",)) == 1.0
     with pytest.raises(ProfileError, match="was not replayed beside emulated devices"):
-        replayed_problem(acted_problem(problem, ["npu"]), ["npu"], profile(), plan)
+        replayed_problem(make_emulation_problem(problem, ["npu"]), ["npu"], profile(), plan)

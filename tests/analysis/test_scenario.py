@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hetsim.analysis.change import parse_change
-from hetsim.analysis.scenario import WhatIf, parse_what_if
+from hetsim.analysis.scenario import Scenario, parse_scenario
 from hetsim.core.errors import PlatformError, ProblemError
 from hetsim.core.platform import Link, Memory
 from hetsim.core.problem import Problem
@@ -32,7 +32,7 @@ def two_sorts() -> Problem:
 
 
 def changed(*settings: str) -> Problem:
-    return parse_what_if(settings).problem(two_sorts())
+    return parse_scenario(settings).problem(two_sorts())
 
 
 def test_a_launch_does_not_get_faster_with_the_arithmetic() -> None:
@@ -77,7 +77,7 @@ def test_hand_overs_and_memory() -> None:
     assert changed("handover=2x").transfer_s("npu", "cpu", "a.out") == 2.5
     assert changed("handover=0x").transfer_s("npu", "cpu", "a.out") == 0.0
     assert changed("handover=2x", "link.cpu->npu.setup_s=1").transfer_s("cpu", "npu", "a.out") == 4.0
-    free = parse_what_if(["link.cpu->npu.setup_s=1"]).platform(platform_of("cpu", "npu", "gpu"))
+    free = parse_scenario(["link.cpu->npu.setup_s=1"]).platform(platform_of("cpu", "npu", "gpu"))
     assert free.link("cpu", "npu").setup_s == 1.0
     narrow = replace(
         two_sorts(),
@@ -86,7 +86,7 @@ def test_hand_overs_and_memory() -> None:
         ),
         traffic_function=lambda _device, _ops: 1000,
     )
-    half = parse_what_if(["memory.bandwidth=0.5x"]).problem(narrow)
+    half = parse_scenario(["memory.bandwidth=0.5x"]).problem(narrow)
     assert half.platform.memory == Memory(alone_bytes_per_s={"cpu": 250.0}, shared_bytes_per_s=500.0)
     # 1000 bytes in 1 s want more than 500 a second: c takes 2 s on the CPU.
     plan = plan_of(narrow.graph, ("npu", "a b"), ("cpu", "c"))
@@ -100,7 +100,7 @@ def test_two_of_a_device_have_its_links_and_costs() -> None:
         links={("cpu", "npu"): Link(setup_s=1.0, bandwidth_bytes_per_s=10.0), ("npu", "cpu"): Link(setup_s=2.0)},
         memory=Memory(alone_bytes_per_s={"npu": 7.0}),
     )
-    two = parse_what_if(["npu.count=2", "npu.speed=2"]).problem(replace(base, platform=platform, _known={}))
+    two = parse_scenario(["npu.count=2", "npu.speed=2"]).problem(replace(base, platform=platform, _known={}))
     assert two.platform.device_names == ("cpu", "npu0", "npu1")
     assert {two.cost_s(name, ("a",)) for name in ("npu0", "npu1")} == {1.5}
     assert two.platform.link("cpu", "npu1") == platform.link("cpu", "npu")
@@ -109,23 +109,23 @@ def test_two_of_a_device_have_its_links_and_costs() -> None:
     assert two.platform.link("npu0", "npu1") == Link(setup_s=2.0, bandwidth_bytes_per_s=10.0)
     assert two.platform.memory.alone_bytes_per_s == {"npu0": 7.0, "npu1": 7.0}
     assert [device.label for device in two.platform.devices] == ["cpu", "npu0 (hypothetical)", "npu1 (hypothetical)"]
-    assert parse_what_if(["npu.count=1"]).platform(platform).device_names == ("cpu", "npu")
+    assert parse_scenario(["npu.count=1"]).platform(platform).device_names == ("cpu", "npu")
 
 
 def test_what_is_changed_says_that_it_is_hypothetical() -> None:
     faster = changed("npu.speed=2", "link.cpu->npu.setup_s=1").platform
     assert faster.name == "test, hypothetical: npu.speed=2, link.cpu->npu.setup_s=1"
     assert [device.label for device in faster.devices] == ["cpu", "npu (hypothetical)"]
-    what_if = parse_what_if(["npu.speed=2", "npu.count=2"])
-    assert what_if.devices(two_sorts().platform) == ("npu0", "npu1")
-    nothing = WhatIf()
+    scenario = parse_scenario(["npu.speed=2", "npu.count=2"])
+    assert scenario.devices(two_sorts().platform) == ("npu0", "npu1")
+    nothing = Scenario()
     assert not nothing
     base = two_sorts()
     assert nothing.problem(base) is base
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "description"),
     [
         (["npu"], r"--set 'npu' must look like npu.speed=4, "),
         (["npu=4"], r"must say what of 'npu' is set, such as npu.speed=4"),
@@ -157,21 +157,21 @@ def test_what_is_changed_says_that_it_is_hypothetical() -> None:
         (["npu.count=2", "cpu.count=2", "npu0.speed=2"], r"no device 'npu0' on platform 'test'; it has cpu, npu"),
     ],
 )
-def test_every_mistake_is_one_line(settings: list[str], words: str) -> None:
-    with pytest.raises(PlatformError, match=words) as caught:
+def test_every_mistake_is_one_line(settings: list[str], description: str) -> None:
+    with pytest.raises(PlatformError, match=description) as caught:
         changed(*settings)
     assert "\n" not in str(caught.value)
 
 
 def test_copies_must_not_take_a_name_that_is_there() -> None:
     with pytest.raises(PlatformError, match=r"makes a device 'npu0', which the platform has already"):
-        parse_what_if(["npu.count=2"]).platform(platform_of("npu", "npu0"))
+        parse_scenario(["npu.count=2"]).platform(platform_of("npu", "npu0"))
 
 
 @given(problems(max_ops=6, max_devices=2), st.sampled_from((0.5, 1.0, 2.0, 8.0)))
 def test_plans_of_changed_problems_obey_the_model(problem: Problem, speed: float) -> None:
     name = problem.platform.device_names[-1]
-    other = parse_what_if([f"{name}.speed={speed:g}", f"{name}.count=2", "handover=0.5x"]).problem(problem)
+    other = parse_scenario([f"{name}.speed={speed:g}", f"{name}.count=2", "handover=0.5x"]).problem(problem)
     plan = make_plan("individual", other)
     check_timeline(other.graph, other.platform, plan, simulate(other, plan))
 

@@ -34,7 +34,7 @@ def test_interval_has_the_ranks_of_the_sign_test(count: int, rank: int) -> None:
 
 
 @pytest.mark.parametrize("count", [6, 7, 10, 31, 100, 501])
-def test_interval_covers_95_percent_and_no_closer_one_does(count: int) -> None:
+def test_interval_configurations_95_percent_and_no_closer_one_does(count: int) -> None:
     low = int(summarize([float(i) for i in range(count)]).low_s)
 
     def coverage(index: int) -> float:
@@ -176,7 +176,7 @@ def test_the_interval_of_a_slope_is_sens() -> None:
     assert (found.low, found.median, found.high) == pytest.approx((slopes[10], slopes[22], slopes[34]))
 
 
-def test_a_slope_covers_the_truth_as_often_as_it_says() -> None:
+def test_a_slope_configurations_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(1)
     covered = 0
     for _ in range(400):

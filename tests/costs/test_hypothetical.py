@@ -202,7 +202,7 @@ def measured(model: Model, op_s: float) -> Profile:
     header = Header(model=model.name, model_hash=model.hash, machine="m", engines={"cpu": "e"}, date="d")
     profile = Profile(header=header)
     for op in model.graph.ops:
-        profile.add(Samples(device="cpu", ops=(op.name,), context="cover:operators", samples_s=(op_s,)))
+        profile.add(Samples(device="cpu", ops=(op.name,), context="configuration:operators", samples_s=(op_s,)))
     return profile
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from hetsim.core.plan import Segment
 from hetsim.costs.noise import core_noise, measured_noise
-from hetsim.costs.profile import Profile, Samples, Walk
+from hetsim.costs.profile import Profile, Samples, SerialRuns
 from tests.costs.test_profile import HEADER
 from tests.support.problems import graph_of, plan_of, platform_of, problem_of
 
@@ -23,21 +23,21 @@ def profile_of(context: str, a_s: tuple[float, ...], b_s: tuple[float, ...]) -> 
     return profile
 
 
-def test_noise_draws_whole_walks_one_after_the_other() -> None:
+def test_noise_draws_whole_serial_runs_one_after_the_other() -> None:
     # In the second of three walks everything took twice its median, in the third a took half and b as much as usual.
     profile = profile_of(f"replay:{PLAN.digest}", (2.0, 4.0, 1.0), (3.0, 6.0, 3.0))
-    walks = [(10.0, 100.0), (20.0, 200.0), (5.0, 100.0)]
+    serial_runs = [(10.0, 100.0), (20.0, 200.0), (5.0, 100.0)]
     firsts = set()
     for seed in range(20):
         duration_s = measured_noise(PROBLEM, profile, PLAN, seed=seed)
         drawn = [(duration_s(request, A), duration_s(request, B)) for request in range(7)]
-        firsts.add(first := walks.index(drawn[0]))
-        assert drawn == [walks[(first + request) % 3] for request in range(7)]
+        firsts.add(first := serial_runs.index(drawn[0]))
+        assert drawn == [serial_runs[(first + request) % 3] for request in range(7)]
     assert firsts == {0, 1, 2}
 
 
 def test_noise_without_a_replay_draws_for_each_segment() -> None:
-    profile = profile_of("cover:operators", (2.0, 4.0, 1.0), (3.0, 6.0, 3.0))
+    profile = profile_of("configuration:operators", (2.0, 4.0, 1.0), (3.0, 6.0, 3.0))
     duration_s = measured_noise(PROBLEM, profile, PLAN, seed=0)
     drawn = {(duration_s(request, A), duration_s(request, B)) for request in range(200)}
     assert drawn == {(a, b) for a in (10.0, 20.0, 5.0) for b in (100.0, 200.0)}
@@ -51,7 +51,7 @@ def test_noise_has_the_median_that_the_problem_has() -> None:
 
 
 def test_the_same_seed_draws_the_same_in_any_order() -> None:
-    profile = profile_of("cover:operators", (2.0, 4.0, 1.0), (3.0, 6.0, 3.0))
+    profile = profile_of("configuration:operators", (2.0, 4.0, 1.0), (3.0, 6.0, 3.0))
     first, second, other = (measured_noise(PROBLEM, profile, PLAN, seed=seed) for seed in (1, 1, 2))
     ahead = [(first(request, A), first(request, B)) for request in range(50)]
     back = [(second(request, B), second(request, A)) for request in reversed(range(50))]
@@ -64,13 +64,15 @@ def test_what_was_never_measured_keeps_its_time() -> None:
     assert measured_noise(PROBLEM, profile, PLAN, seed=0)(0, B) == 100.0
 
 
-def test_a_plan_meets_cores_as_they_were_in_walks_of_others() -> None:
+def test_a_plan_meets_cores_as_they_were_in_serial_runs_of_others() -> None:
     # Where the first core was slow the second was fast, and the other way round; walks feel all of it.
     profile = Profile(header=HEADER)
     one, two = ([1e-6] * 6 + [2e-6] * 6), ([2e-6] * 6 + [1e-6] * 6)
-    for device, op, yardstick_s in (("cpu", "a", one), ("npu", "b", two)):
-        profile.add(Walk(device=device, context="final:x", yardstick_s=tuple(yardstick_s)))
-        profile.add(Samples(device=device, ops=(op,), context="final:x", samples_s=tuple(1e6 * y for y in yardstick_s)))
+    for device, op, speed_probe_s in (("cpu", "a", one), ("npu", "b", two)):
+        profile.add(SerialRuns(device=device, context="final:x", speed_probe_s=tuple(speed_probe_s)))
+        profile.add(
+            Samples(device=device, ops=(op,), context="final:x", samples_s=tuple(1e6 * y for y in speed_probe_s))
+        )
     duration_s = core_noise(PROBLEM, profile, PLAN, seed=0)
     drawn = {(duration_s(i, A) / 10.0, duration_s(i, B) / 100.0) for i in range(200)}
     slow, fast = max(a for a, _ in drawn), min(a for a, _ in drawn)

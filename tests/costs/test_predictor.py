@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hetsim.core.graph import Graph, Op, Tensor
-from hetsim.costs.fitting.neighbourhood import RADII, Surroundings
+from hetsim.costs.fitting.neighbourhood import RADII, Neighbourhood
 from hetsim.costs.fitting.predictor import MIN_LEFT_OUT, Predictor
 
 KINDS = ("Conv", "Relu", "MaxPool", "Conv", "Relu", "Conv", "Relu", "Add")
@@ -67,7 +67,7 @@ def test_the_fit_is_that_of_the_normal_equations() -> None:
     graph = chain(8)
     known = measured(graph, 1, 2, 3)
     alone_s = {op.name: known[(op.name,)] for op in graph.ops}
-    around = Surroundings(graph, alone_s)
+    around = Neighbourhood(graph, alone_s)
 
     def row(ops: tuple[str, ...]) -> dict[object, tuple[float, float, float]]:
         found: dict[object, tuple[float, float, float]] = {}
@@ -154,8 +154,8 @@ def test_a_part_that_is_slow_makes_the_whole_slow() -> None:
 
 def test_operators_that_were_never_measured_cannot_be_predicted() -> None:
     predictor = Predictor(chain(4), {stretch(0, 2): 4.0, ("op2",): 1.0})
-    assert predictor.able(stretch(0, 3))  # op0 and op1 share what they took together
-    assert not predictor.able(stretch(2, 4))
+    assert predictor.can_predict(stretch(0, 3))  # op0 and op1 share what they took together
+    assert not predictor.can_predict(stretch(2, 4))
 
 
 @given(data=st.data())

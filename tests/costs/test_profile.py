@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from hetsim.core.errors import ProfileError
-from hetsim.costs.profile import Header, Profile, Samples, Unsupported, Walk
+from hetsim.costs.profile import Header, Profile, Samples, SerialRuns, Unsupported
 from hetsim.costs.profile_file import ProfileFile, load_profile, parse_profile
 
 HEADER = Header(
@@ -22,7 +22,7 @@ HEADER = Header(
 )
 
 
-def samples(ops: str, *samples_s: float, device: str = "cpu", context: str = "cover:single") -> Samples:
+def samples(ops: str, *samples_s: float, device: str = "cpu", context: str = "configuration:single") -> Samples:
     """A record for the operators of the chain with those numbers."""
     return Samples(device=device, ops=tuple(f"op{i}" for i in ops), context=context, samples_s=samples_s)
 
@@ -44,55 +44,55 @@ def test_records_are_on_disk_when_add_returns_and_resume_adds_to_them(tmp_path: 
     profile = load_profile(str(path))
     assert profile.header == HEADER
     assert profile.samples_s("cpu", names("01")) == (3.0, 1.0, 2.0, 9.0)
-    assert profile.samples_s("cpu", names("01"), "cover:single") == (3.0, 1.0, 2.0)
+    assert profile.samples_s("cpu", names("01"), "configuration:single") == (3.0, 1.0, 2.0)
     assert profile.samples_s("cpu", names("01"), "replay:none") == ()
     assert profile.measured("cpu") == (names("01"),)
     assert profile.measured("npu") == ()
     assert profile.unsupported("npu") == {names("2"): "no kernel"}
-    found = profile.summary("cpu", names("01"), "cover:single")
+    found = profile.summary("cpu", names("01"), "configuration:single")
     assert found is not None
     assert found.median_s == 2.0
     assert profile.summary("npu", names("01")) is None
 
 
-def test_a_cover_that_is_walked_again_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
+def test_a_configuration_that_is_walked_again_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "profile.jsonl"
     with ProfileFile(path, HEADER) as file:
-        file.add(Walk(device="cpu", context="cover:single", yardstick_s=(1.0,)))
+        file.add(SerialRuns(device="cpu", context="configuration:single", speed_probe_s=(1.0,)))
         file.add(samples("0", 1.0))
         file.add(samples("1", 1.0))  # interrupted after this
         file.add(samples("1", 5.0, context="replay:f00"))
         file.add(samples("0", 7.0, device="npu"))
-        file.add(Walk(device="cpu", context="cover:single", yardstick_s=(2.0, 3.0)))
+        file.add(SerialRuns(device="cpu", context="configuration:single", speed_probe_s=(2.0, 3.0)))
         file.add(samples("0", 4.0, 6.0))
         profile = file.profile
     for found in (profile, load_profile(path)):
         assert found.samples_s("cpu", names("0")) == (4.0, 6.0)
         assert found.samples_s("cpu", names("1")) == (5.0,)
         assert found.samples_s("npu", names("0")) == (7.0,)  # another device's cover of that name
-        assert found.yardsticks_s("cpu") == {"cover:single": (2.0, 3.0)}
-        assert found.yardsticks_s("npu") == {}
+        assert found.speed_probes_s("cpu") == {"configuration:single": (2.0, 3.0)}
+        assert found.speed_probes_s("npu") == {}
 
 
-def test_further_replays_come_on_top_with_their_yardsticks() -> None:
+def test_further_replays_come_on_top_with_their_speed_probes() -> None:
     profile = Profile(header=HEADER)
     for seconds in (1.0, 2.0):
-        profile.add(Walk(device="cpu", context="replay:f00", yardstick_s=(seconds,)))
+        profile.add(SerialRuns(device="cpu", context="replay:f00", speed_probe_s=(seconds,)))
         profile.add(samples("0", seconds, context="replay:f00"))
     assert profile.samples_s("cpu", names("0")) == (1.0, 2.0)
-    assert profile.yardsticks_s("cpu") == {"replay:f00": (1.0, 2.0)}
-    assert profile.without("f00").yardsticks_s("cpu") == {}
+    assert profile.speed_probes_s("cpu") == {"replay:f00": (1.0, 2.0)}
+    assert profile.without("f00").speed_probes_s("cpu") == {}
 
 
 def test_what_was_walked_beside_executions_can_be_had_alone() -> None:
     profile = Profile(header=HEADER)
-    for context in ("cover:single", "replay:f00", "final:f00"):
-        profile.add(Walk(device="cpu", context=context, yardstick_s=(1.0,)))
+    for context in ("configuration:single", "replay:f00", "final:f00"):
+        profile.add(SerialRuns(device="cpu", context=context, speed_probe_s=(1.0,)))
         profile.add(samples("0", 2.0, context=context))
     profile.add(samples("1", 2.0))
     beside = profile.beside_executions()
     assert beside.segments() == (("cpu", names("0")),)
-    assert list(beside.contexts("cpu", names("0"))) == list(beside.yardsticks_s("cpu")) == ["final:f00"]
+    assert list(beside.contexts("cpu", names("0"))) == list(beside.speed_probes_s("cpu")) == ["final:f00"]
 
 
 def test_file_cut_at_every_byte_of_its_last_record_resumes(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ SAMPLES_LINE = '{"record":"samples","device":"cpu","ops":["op0"],"context":"c","
         ([HEADER_LINE, "[" * 100_000], "line 2 is malformed"),
         ([HEADER_LINE, HEADER_LINE], "second header in line 2"),
         ([SAMPLES_LINE % "1.0"], "does not begin with a header"),
-        ([HEADER_LINE.replace('"format":2', '"format":1')], "has format 1; this version reads format 2"),
+        ([HEADER_LINE.replace('"format":3', '"format":1')], "has format 1, this version reads format 3; measure anew"),
         ([], "is empty"),
     ],
 )

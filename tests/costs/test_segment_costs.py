@@ -6,7 +6,7 @@ import pytest
 
 from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.problem import Latency
-from hetsim.costs.fitting.transfer_costs import Crossing
+from hetsim.costs.fitting.transfer_costs import TransferCosts
 from hetsim.costs.profile import Profile, Samples, Unsupported
 from hetsim.costs.segment_costs import SegmentCosts
 from tests.costs.test_profile import HEADER, names, samples
@@ -29,7 +29,7 @@ def test_measured_segment_costs_its_median_over_all_contexts() -> None:
     assert (found.seconds, found.measured) == (3.0, True)
 
 
-def test_walks_beside_executions_count_before_all_others() -> None:
+def test_serial_runs_beside_executions_count_before_all_others() -> None:
     profile = Profile(header=HEADER)
     profile.add(samples("01", 9.0))
     profile.add(samples("01", 3.0, context="final:1"))
@@ -38,17 +38,17 @@ def test_walks_beside_executions_count_before_all_others() -> None:
     assert SegmentCosts(profile.without("2"), CHAIN)("cpu", names("01")) == Latency(3.0, measured=True)
 
 
-def test_crossing_never_explains_all_that_a_segment_took() -> None:
+def test_transfer_cost_never_explains_all_that_a_segment_took() -> None:
     profile = Profile(header=HEADER)
     for op in "01234":
         profile.add(samples(op, 1e-6))
     profile.add(
         Samples(device="cpu", ops=names("12"), context="replay:1", samples_s=(2e-6,), read_bytes=16, written_bytes=16)
     )
-    costly = Crossing(read_s_per_byte=1e-6, written_s_per_byte=1e-6)  # 32 microseconds in all
-    costs = SegmentCosts(profile, CHAIN, crossings={"cpu": costly})
+    costly = TransferCosts(read_s_per_byte=1e-6, written_s_per_byte=1e-6)  # 32 microseconds in all
+    costs = SegmentCosts(profile, CHAIN, transfer_costs={"cpu": costly})
     assert costs("cpu", names("12")) == Latency(2e-7, measured=True)
-    predicted = costs.leaning(1.0)("cpu", names("123"))  # typical errors are relative to what was measured
+    predicted = costs.shifted(1.0)("cpu", names("123"))  # typical errors are relative to what was measured
     assert predicted is not None
     assert predicted.seconds > 0.0
 

@@ -34,7 +34,7 @@ def profile_of(seconds: dict[str, float], *co_runs: CoRun) -> Profile:
     for device in ("cpu", "npu"):
         for op in MODEL.graph.ops:
             samples_s = (seconds.get(op.name, 1.0),)
-            profile.add(Samples(device=device, ops=(op.name,), context="cover:operators", samples_s=samples_s))
+            profile.add(Samples(device=device, ops=(op.name,), context="configuration:operators", samples_s=samples_s))
     for co_run in co_runs:
         profile.add(co_run)
     return profile

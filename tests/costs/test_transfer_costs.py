@@ -14,14 +14,14 @@ from hetsim.core.dataflow import resolve
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Link
-from hetsim.costs.fitting.additive_medians import typical_times
+from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.fitting.transfer_costs import (
     MIN_CONTEXTS,
     Border,
-    Crossing,
-    calibrated_crossing,
+    TransferCosts,
+    calibrated_transfer_cost,
     find_border,
-    fit_crossings,
+    fit_transfer_costs,
 )
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Profile, Samples
@@ -61,10 +61,10 @@ def chain_of(*kinds: str) -> Graph:
     )
 
 
-def found_in(profile: Profile, *kinds: str, bandwidth_bytes_per_s: float = inf) -> Crossing:
+def found_in(profile: Profile, *kinds: str, bandwidth_bytes_per_s: float = inf) -> TransferCosts:
     platform = platform_of("cpu", "npu", bandwidth_bytes_per_s=bandwidth_bytes_per_s)
     graph = chain_of(*kinds or ["Relu"] * max(2, len(list(profile.segments()))))
-    return fit_crossings(profile, typical_times(profile), platform, [graph])["cpu"]
+    return fit_transfer_costs(profile, additive_medians(profile), platform, [graph])["cpu"]
 
 
 def met(alone_s: float, read: float, written: float) -> tuple[Met, ...]:
@@ -124,13 +124,13 @@ def test_no_figure_falls_below_zero() -> None:
 
 def test_too_little_tells_nothing() -> None:
     once_each = profile_of(*(((1000, 0, 1.0),),) * 2 * MIN_CONTEXTS)
-    assert found_in(once_each) == Crossing()
+    assert found_in(once_each) == TransferCosts()
     alike = profile_of(*(((1000, 0, 1.0), (1000, 0, 1.5)),) * MIN_CONTEXTS)
-    assert found_in(alike) == Crossing()
+    assert found_in(alike) == TransferCosts()
     few = profile_of(((0, 0, 1.0), (1000, 0, 1.5)))
-    assert found_in(few) == Crossing()
+    assert found_in(few) == TransferCosts()
     elsewhere = profile_of(*(met(1.0, 1e-9, 0.0),) * 4)  # of operators that are not in the graph
-    assert found_in(elsewhere, "Relu") == Crossing()
+    assert found_in(elsewhere, "Relu") == TransferCosts()
 
 
 def test_measurements_count_for_more_than_calibration() -> None:
@@ -139,13 +139,13 @@ def test_measurements_count_for_more_than_calibration() -> None:
     assert found.read_s_per_byte == pytest.approx(9e-11, rel=0.01)
     assert found.written_s_per_byte == pytest.approx(0.0, abs=1e-12)
     untold = found_in(profile_of(((0, 0, 1.0),)), bandwidth_bytes_per_s=1 / 8e-11)
-    assert untold == Crossing(read_s_per_byte=4e-11, written_s_per_byte=4e-11)
+    assert untold == TransferCosts(read_s_per_byte=4e-11, written_s_per_byte=4e-11)
 
 
 def test_of_several_others_the_mean_counts_and_copies_cost_nothing() -> None:
     platform = platform_of("cpu", "npu", "gpu", bandwidth_bytes_per_s=250.0)
     copying = Link(bandwidth_bytes_per_s=250.0, mode="copy")
-    found = calibrated_crossing(replace(platform, links={**platform.links, ("gpu", "cpu"): copying}), "cpu")
+    found = calibrated_transfer_cost(replace(platform, links={**platform.links, ("gpu", "cpu"): copying}), "cpu")
     # 4 ms a byte on each link: half of it from the NPU, nothing from the GPU, whose tensors are copied.
     assert found.read_s_per_byte == pytest.approx(1e-3)
     assert found.written_s_per_byte == pytest.approx(2e-3)
@@ -165,12 +165,12 @@ def test_a_border_says_who_reads_and_who_makes() -> None:
 
 
 def test_a_segment_pays_for_what_it_reads_and_writes() -> None:
-    crossing = Crossing(
+    transfer_costs = TransferCosts(
         read_s_per_byte=1e-9, written_s_per_byte=2e-9, read_by_kind={"Conv": 5e-9}, written_by_kind={"Conv": 4e-9}
     )
     # Three quarters of what it reads a convolution reads at 5, the rest at the average of 1: 4 ns a byte.
     border = Border(read_bytes={"Conv": 300.0, "Relu": 100.0}, written_bytes={"Relu": 50.0})
-    assert crossing.seconds(border, 1000, 500) == pytest.approx(1000 * 4e-9 + 500 * 2e-9)
+    assert transfer_costs.seconds(border, 1000, 500) == pytest.approx(1000 * 4e-9 + 500 * 2e-9)
 
 
 def test_steps_know_what_crosses() -> None:
@@ -192,7 +192,7 @@ def crossed_profile(model: Model, read_s_per_byte: float) -> Profile:
     for device in engines:
         for op in model.graph.ops:
             num_bytes = sum(model.graph.tensors[t].num_bytes for t in op.inputs if t in model.graph.producer)
-            for context, crossed in (("cover:operators", 0), ("replay:0", num_bytes), ("replay:1", num_bytes)):
+            for context, crossed in (("configuration:operators", 0), ("replay:0", num_bytes), ("replay:1", num_bytes)):
                 profile.add(
                     Samples(
                         device=device,
@@ -205,15 +205,15 @@ def crossed_profile(model: Model, read_s_per_byte: float) -> Profile:
     return profile
 
 
-def test_a_problem_takes_crossing_out_of_segments_and_puts_it_into_links() -> None:
+def test_a_problem_takes_transfer_cost_out_of_segments_and_puts_it_into_links() -> None:
     model, read_s_per_byte = fork_join(num_rows=500_000), 1e-10  # tensors of 16 MB, 1.6 ms each
     graph, platform = model.graph, platform_of("cpu", "npu")
     profile = crossed_profile(model, read_s_per_byte)
     problem = make_problem(model, platform, profile)
     assert problem.cost_s("cpu", ("join",)) == pytest.approx(1e-3, rel=0.02)
     tensor = graph.outputs_of(("stem",))[0]
-    crossing_s = graph.tensors[tensor].num_bytes * read_s_per_byte
-    assert problem.transfer_s("cpu", "npu", tensor) == pytest.approx(crossing_s, rel=0.02)
+    transfer_cost_s = graph.tensors[tensor].num_bytes * read_s_per_byte
+    assert problem.transfer_s("cpu", "npu", tensor) == pytest.approx(transfer_cost_s, rel=0.02)
     # A plan's own replay has it in its segments' times, where the links must not charge it again.
     names = [op.name for op in graph.ops]
     plan = Plan(
@@ -231,11 +231,11 @@ def test_without_a_replay_every_segment_of_a_plan_pays_for_what_it_reads() -> No
     graph, platform = model.graph, platform_of("cpu", "npu")
     profile = crossed_profile(model, read_s_per_byte)
     plan = plan_of(graph, ("cpu", "stem"), ("npu", "left"), ("npu", "right"), ("npu", "right2"), ("npu", "join"))
-    crossing_s = graph.tensors[graph.outputs_of(("stem",))[0]].num_bytes * read_s_per_byte
+    transfer_cost_s = graph.tensors[graph.outputs_of(("stem",))[0]].num_bytes * read_s_per_byte
     # Both left and right read what the CPU wrote, one after the other on the NPU, and each fetches it.
     met = plan_problem(model, platform, profile, plan)
-    assert met.cost_s("npu", ("right",)) == pytest.approx(1e-3 + crossing_s, rel=0.02)
+    assert met.cost_s("npu", ("right",)) == pytest.approx(1e-3 + transfer_cost_s, rel=0.02)
     assert met.transfer_s("cpu", "npu", graph.outputs_of(("stem",))[0]) == 0.0
-    assert makespan_s(met, plan) == pytest.approx(5e-3 + 2 * crossing_s, rel=0.02)
+    assert makespan_s(met, plan) == pytest.approx(5e-3 + 2 * transfer_cost_s, rel=0.02)
     # The search's problem has it on the wire, once for both.
-    assert makespan_s(make_problem(model, platform, profile), plan) == pytest.approx(5e-3 + crossing_s, rel=0.02)
+    assert makespan_s(make_problem(model, platform, profile), plan) == pytest.approx(5e-3 + transfer_cost_s, rel=0.02)

@@ -25,8 +25,10 @@ def test_the_python_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert len(blocks) >= 6
     scope: dict[str, object] = {"__name__": "docs"}
     for block in blocks:
-        words = block.replace('load_model("squeezenet")', 'load_model("tiny.onnx")').replace('"cpu+npu"', '"fake.toml"')
-        exec(compile(words, "docs/python.md", "exec"), scope)
+        description = block.replace('load_model("squeezenet")', 'load_model("tiny.onnx")').replace(
+            '"cpu+npu"', '"fake.toml"'
+        )
+        exec(compile(description, "docs/python.md", "exec"), scope)
     said = capsys.readouterr().out
     assert "measured best; outputs match: True" in said
     assert "8 requests, the slowest" in said

@@ -37,8 +37,8 @@ def test_the_examples_of_files_can_be_read(tmp_path: Path) -> None:
     assert board.device_names == ("cpu", "npu0", "npu1")
     assert laptop.device("npu").target == "NPU"
     text = (ROOT / "docs" / "hypothetical.md").read_text("utf-8")
-    (what_if,) = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    platform = parse_platform(what_if, source="hypothetical.md")
+    (scenario,) = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    platform = parse_platform(scenario, source="hypothetical.md")
     assert [device.name for device in platform.hypothetical_devices] == ["sheet", "array", "vendor0", "vendor1"]
     problem, plan, split_plan = examples("json")
     assert len(parse_problem(problem.encode(), source="model.md").graph.ops) == 4

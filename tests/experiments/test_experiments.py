@@ -72,8 +72,8 @@ num_samples = 1
 OPTIONS = Options(
     rounds=1,
     max_evaluations=60,
-    effort=Effort(repeats=3, warm_ups=1, patience_s=0.0),
-    pace=Pace(num_runs=3, patience_s=0.0),
+    effort=Effort(repeats=3, warm_ups=1, stall_budget_s=0.0),
+    pace=Pace(num_runs=3, stall_budget_s=0.0),
     command=("smoke", "run"),
 )
 NUM_RANDOM = 3
@@ -142,10 +142,10 @@ def test_gains_by_hand() -> None:
     assert gain.partition_tuner_over_type_based_percent == pytest.approx(25.0)
     assert gain.partition_tuner_over_individual_percent == pytest.approx(0.0)
     assert (gain.published_over_type_based_percent, gain.published_over_individual_percent) == (5.03, 2.73)
-    words = speedup.in_words([gain])
-    assert "ours 2500.00 ms; +20.0 % over the best single device" in words[0]
-    assert words[0].endswith("co-execution efficiency 80.0 %")
-    assert words[1] == "over the best single device: 1.200 times as fast, geometric mean of 1"
+    description = speedup.in_description([gain])
+    assert "ours 2500.00 ms; +20.0 % over the best single device" in description[0]
+    assert description[0].endswith("co-execution efficiency 80.0 %")
+    assert description[1] == "over the best single device: 1.200 times as fast, geometric mean of 1"
 
 
 def platform_in(folder: Path) -> Platform:
@@ -260,9 +260,9 @@ def test_more_npus_and_a_better_memory_never_make_the_best_plan_slower(results: 
     assert all(float(cell["gain_percent"]) >= 0 for cell in cells)
     assert all(float(cell["bandwidth_bytes_per_s"]) == 1e9 * float(cell["relative_bandwidth"]) for cell in cells)
     assert is_picture(results / "out/speed_bandwidth.png")
-    turns = table(results / "out/turning_points.csv")
-    assert turns[-1]["what"] == "no longer helps"
-    assert {turn["what"] for turn in turns[:-1]} <= {"best plan changes"}
+    rounds = table(results / "out/turning_points.csv")
+    assert rounds[-1]["what"] == "no longer helps"
+    assert {round["what"] for round in rounds[:-1]} <= {"best plan changes"}
 
 
 def test_plans_are_executed_beside_an_emulated_device(results: Path) -> None:
@@ -301,11 +301,11 @@ def test_several_models_share_a_picture_and_have_their_own(results: Path) -> Non
 def test_a_prediction_knows_nothing_measured_on_the_plan() -> None:
     header = Header(model="m", model_hash="", machine="here", engines={"cpu": "e"}, date="2025-01-01")
     profile = Profile(header=header)
-    for context, seconds in (("cover:operators", 2.0), ("replay:0", 8.0), ("final:0", 9.0), ("final:1", 4.0)):
+    for context, seconds in (("configuration:operators", 2.0), ("replay:0", 8.0), ("final:0", 9.0), ("final:1", 4.0)):
         profile.add(Samples(device="cpu", ops=("stem",), context=context, samples_s=(seconds,)))
     profile.add(Samples(device="cpu", ops=("stem", "left"), context="final:0", samples_s=(8.0,)))
     kept = profile.without("0")
-    assert list(kept.contexts("cpu", ("stem",))) == ["cover:operators", "final:1"]
+    assert list(kept.contexts("cpu", ("stem",))) == ["configuration:operators", "final:1"]
     assert kept.measured("cpu") == (("stem",),)
     assert profile.num_segments == 2
 
@@ -318,7 +318,7 @@ def test_a_plan_with_splits_is_predicted_by_what_its_parts_are_of() -> None:
     header = Header(model="m", model_hash="", machine="here", engines={"cpu": "e"}, date="2025-01-01")
     profile = Profile(header=header)
     for op in model.graph.ops:
-        profile.add(Samples(device="cpu", ops=(op.name,), context="cover:operators", samples_s=(1.0,)))
+        profile.add(Samples(device="cpu", ops=(op.name,), context="configuration:operators", samples_s=(1.0,)))
     expected_s = predict_s(model, platform, profile, plan)
     assert 1.0 < expected_s < 3.0
     own = Samples(device="cpu", ops=plan.segments[0].ops, context=f"final:{plan.digest}", samples_s=(100.0,))
@@ -371,7 +371,7 @@ def test_requests_are_served_and_simulated(results: Path) -> None:
         folder,
         schedulers=("single:npu", "partition_tuner"),
         load=Load(num_requests=6, num_slots=3),
-        num_turns=2,
+        num_rounds=2,
         effort=OPTIONS.effort,
         seed=0,
         command="smoke run",
@@ -652,7 +652,7 @@ def test_a_plan_of_one_segment_is_compared_with_the_engine_itself(tmp_path: Path
         assert line.direct_s > 0
         assert line.runtime_s > 0
         assert 0 < line.ratio_low <= line.ratio <= line.ratio_high
-        assert line.num_turns == 3
+        assert line.num_rounds == 3
 
 
 def test_only_engines_that_are_called_directly_are_compared(results: Path) -> None:
@@ -666,7 +666,7 @@ def test_evaluation_speed_writes_a_line_for_each_evaluator_and_size(
 ) -> None:
     monkeypatch.setattr(evaluation_speed, "NUM_PLANS", 4)
     monkeypatch.setattr(evaluation_speed, "SIMPY_S", 1e-3)
-    evaluation_speed.evaluation_speed(out=tmp_path, sizes="3,6", turns=1, seed=0)
+    evaluation_speed.evaluation_speed(out=tmp_path, sizes="3,6", rounds=1, seed=0)
     lines = table(tmp_path / "evaluation_speed.csv")
     assert list(lines[0])[:3] == ["evaluator", "num_ops", "plans_per_s"]
     assert [(line["evaluator"], line["num_ops"]) for line in lines] == [

@@ -81,7 +81,7 @@ def test_a_stale_buffer_shows(runtime: Runtime) -> None:
         assert asyncio.run(clients.ask(40, 0.0)).num_wrong > 10
 
 
-def test_nobody_has_patience(runtime: Runtime) -> None:
+def test_nobody_has_stall_budget(runtime: Runtime) -> None:
     with runtime.load(MODEL, PLAN, num_slots=2) as session:
         tally = asked(session, 60, cancel=1.0)
         assert len(tally.latencies_ns) == tally.num_wrong == 0
@@ -123,12 +123,14 @@ def lines(**steps: float) -> list[SoakLine]:
 def test_a_soak_without_fault_is_level() -> None:
     findings = judge(lines())
     assert all(finding.good for finding in findings)
-    assert findings[0].words.startswith("20,000 requests in 3.3 min: 19,600 answered, 400 given up; wrong answers: 0;")
-    assert [finding.words.rpartition(": ")[2] for finding in findings[1:]] == ["level"] * 9
+    assert findings[0].description.startswith(
+        "20,000 requests in 3.3 min: 19,600 answered, 400 given up; wrong answers: 0;"
+    )
+    assert [finding.description.rpartition(": ")[2] for finding in findings[1:]] == ["level"] * 9
 
 
 @pytest.mark.parametrize(
-    ("steps", "number", "words"),
+    ("steps", "number", "description"),
     [
         ({"num_wrong": 1}, 0, "wrong answers: 190"),
         ({"num_stuck": 1}, 0, "slots that did not come back: 190"),
@@ -137,12 +139,12 @@ def test_a_soak_without_fault_is_level() -> None:
         ({"caller_descriptors": 1}, 4, "descriptors of caller: 11 to 28: not level"),
     ],
 )
-def test_what_leaks_or_is_wrong_is_a_fault(steps: dict[str, float], number: int, words: str) -> None:
+def test_what_leaks_or_is_wrong_is_a_fault(steps: dict[str, float], number: int, description: str) -> None:
     import re
 
     findings = judge(lines(**steps))
     assert [finding.good for finding in findings] == [i != number for i in range(10)]
-    assert re.search(words, findings[number].words)
+    assert re.search(description, findings[number].description)
 
 
 def test_a_latency_that_rises_is_said_and_is_no_fault() -> None:
@@ -150,7 +152,7 @@ def test_a_latency_that_rises_is_said_and_is_no_fault() -> None:
     # these 18 is 1.525 ms, so the drift is 0.85 / 1.525.
     findings = judge(lines(p50_s=5e-5))
     assert all(finding.good for finding in findings)
-    assert "drift +55.7 % (95 % interval +55.7 % to +55.7 %): rises" in findings[7].words
+    assert "drift +55.7 % (95 % interval +55.7 % to +55.7 %): rises" in findings[7].description
 
 
 @pytest.mark.parametrize("num_intervals", [1, 2, 60])

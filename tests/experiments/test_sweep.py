@@ -42,7 +42,9 @@ def test_a_resumed_sweep_computes_what_is_missing_alone(tmp_path: Path) -> None:
     function, path = partial(product, tmp_path / "calls"), tmp_path / "results.jsonl"
     said: list[tuple[float, str]] = []
     first = sweep(function, POINTS[:100], Value, path=path, settings={"seed": 1})
-    again = sweep(function, POINTS, Value, path=path, settings={"seed": 1}, report=lambda *words: said.append(words))
+    again = sweep(
+        function, POINTS, Value, path=path, settings={"seed": 1}, report=lambda *description: said.append(description)
+    )
     check(again)
     assert again[:100] == first  # the process too: read, not computed
     assert said[-1] == (1.0, "400 of 400 points")
@@ -63,7 +65,7 @@ def test_a_file_cut_anywhere_in_its_last_line_is_gone_on_with(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("content", "settings", "words"),
+    ("content", "settings", "description"),
     [
         (None, {"seed": 2}, "holds results for seed 1, this run asks for 2; choose another file"),
         (None, {"seed": 1, "device": "npu"}, "holds results for device None, this run asks for 'npu'"),
@@ -74,7 +76,7 @@ def test_a_file_cut_anywhere_in_its_last_line_is_gone_on_with(tmp_path: Path) ->
     ],
 )
 def test_a_file_of_something_else_is_refused_and_left_alone(
-    tmp_path: Path, content: bytes | None, settings: dict[str, object], words: str
+    tmp_path: Path, content: bytes | None, settings: dict[str, object], description: str
 ) -> None:
     function, path = partial(product, tmp_path / "calls"), tmp_path / "results.jsonl"
     if content is None:
@@ -82,7 +84,7 @@ def test_a_file_of_something_else_is_refused_and_left_alone(
     else:
         path.write_bytes(content)
     before = path.read_bytes()
-    with pytest.raises(SweepError, match=words):
+    with pytest.raises(SweepError, match=description):
         sweep(function, POINTS, Value, path=path, settings=settings)
     assert path.read_bytes() == before
 
@@ -193,9 +195,9 @@ def test_a_sweep_that_is_killed_leaves_a_file_to_go_on_with_and_no_process(tmp_p
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(number)
-    _, words = process.communicate(timeout=60)
+    _, description = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert words.count("Traceback") == (number == signal.SIGINT)  # the caller's own, and none of a worker's
+    assert description.count("Traceback") == (number == signal.SIGINT)  # the caller's own, and none of a worker's
     kept = path.read_text().count('"result"')
     assert 0 < kept < len(POINTS)
     before = called(calls)
@@ -238,12 +240,12 @@ def test_a_scheduler_that_does_not_answer_is_said_within_ten_seconds(monkeypatch
     monkeypatch.setattr(workers, "ANSWER_S", 0.3)
     with something_else() as mute:
         for address in ("127.0.0.1:1", mute):
-            words = rf"no Dask scheduler answers at '{address}' within 0.3 s"
-            with pytest.raises(SweepError, match=words), on_dask(address):
+            description = rf"no Dask scheduler answers at '{address}' within 0.3 s"
+            with pytest.raises(SweepError, match=description), on_dask(address):
                 pass
     for address in ("nonsense", "http://localhost:1"):
-        words = rf"no Dask scheduler at '{address}': .*start one with: dask scheduler"
-        with pytest.raises(SweepError, match=words), on_dask(address):
+        description = rf"no Dask scheduler at '{address}': .*start one with: dask scheduler"
+        with pytest.raises(SweepError, match=description), on_dask(address):
             pass
 
 

@@ -50,11 +50,11 @@ def main() -> None:
         print(f"{name}: {count} inputs, {len(found)} findings, {time.monotonic() - start_s:.0f} s", flush=True)
         findings[name] += len(found)
         total += count
-        for number, words in found:
+        for number, description in found:
             path = options.out / f"{name}-{number}{reader.suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(reader.content(_generator(options.seed, name, number)))
-            print(f"  {path}: {words}", flush=True)
+            print(f"  {path}: {description}", flush=True)
     print(f"{total} inputs, {findings.total()} findings, seed {options.seed}")
     raise SystemExit(findings.total() > 0)
 
@@ -98,16 +98,16 @@ def _batch(name: str, first: int, end: int, seed: int, folder: Path, out: Path) 
                 child.kill()
                 child.wait()
         said.seek(0)
-        words = said.read().decode(errors="replace")
+        description = said.read().decode(errors="replace")
     found = [
         (int(line.split(" ", 2)[1]), line.split(" ", 2)[2])
-        for line in words.splitlines()
+        for line in description.splitlines()
         if line.startswith("FINDING ") and line.count(" ") >= 2
     ]
     if child.returncode:
         at = int(progress.read_text())
         fate = "no answer within 20 s" if child.returncode == -signal.SIGKILL else f"exit status {child.returncode}"
-        found.append((at, f"the process ended: {fate}; {words[-300:]!r}"))
+        found.append((at, f"the process ended: {fate}; {description[-300:]!r}"))
     elif sorted(path.name for path in folder.iterdir()) != ["model", "progress", "said", "secret.bin", "tmp"]:
         found.append((first, f"wrote outside the model's folder: {sorted(path.name for path in folder.iterdir())}"))
     return found
@@ -127,14 +127,14 @@ def _child(reader: Reader, options: argparse.Namespace) -> None:
             content = reader.content(_generator(options.seed, options.reader, number))
             before_bytes = _peak_bytes()
             try:
-                words = check(reader, path, content)
+                description = check(reader, path, content)
             except BaseException:
-                words = traceback.format_exc()[-300:].replace("\n", " | ")
+                description = traceback.format_exc()[-300:].replace("\n", " | ")
             grown_bytes = _peak_bytes() - before_bytes
-            if words is None and grown_bytes > 1 << 30:
-                words = f"took {grown_bytes >> 20} MiB"
-            if words is not None:
-                print(f"FINDING {number} {words}", flush=True)
+            if description is None and grown_bytes > 1 << 30:
+                description = f"took {grown_bytes >> 20} MiB"
+            if description is not None:
+                print(f"FINDING {number} {description}", flush=True)
         progress.seek(0)
         progress.write(str(options.first + options.inputs).encode())
 

@@ -130,7 +130,7 @@ def test_a_few_bytes_do_not_ask_for_terabytes() -> None:
 
 
 def test_errors_are_one_line_of_bounded_length() -> None:
-    words = str(HetsimError("a\nb\x00c\u202e" + "d" * 9000))
-    assert words.startswith("a b c d")
-    assert len(words) < 2100
-    assert words.isprintable()
+    description = str(HetsimError("a\nb\x00c\u202e" + "d" * 9000))
+    assert description.startswith("a b c d")
+    assert len(description) < 2100
+    assert description.isprintable()

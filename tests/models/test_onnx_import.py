@@ -349,7 +349,7 @@ def test_models_beyond_protobuf_are_refused(tmp_path, monkeypatch):
 def test_the_hash_is_of_structure_and_weights_alone():
     model = import_model(small_net(), name="m")
     other = small_net()
-    other.producer_name, other.graph.name, other.doc_string = "someone", "h", "words"
+    other.producer_name, other.graph.name, other.doc_string = "someone", "h", "description"
     assert import_model(other, name="n").hash == model.hash
     other.graph.initializer[0].CopyFrom(weight("w", 8, 4, 3, 3))
     assert import_model(other, name="n").hash == model.hash

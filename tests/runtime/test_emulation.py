@@ -93,16 +93,16 @@ def test_time_between_segments_is_made_up_for(runtime: Runtime) -> None:
 @pytest.mark.parametrize("copy", [False, True])
 def test_hand_overs_take_what_their_links_say(runtime: Runtime, copy: bool) -> None:
     plan = make_plan(MODEL, cpu=["stem", "left", "right2", "join"], npu=["right"])
-    acted = emulation(1e-3, setup_s=3e-3, copy=copy)
-    with runtime.load(MODEL, plan, emulation=acted) as session:
+    emulation_problem = emulation(1e-3, setup_s=3e-3, copy=copy)
+    with runtime.load(MODEL, plan, emulation=emulation_problem) as session:
         result = session.run(INPUTS)
-    check_timeline(MODEL.graph, acted.problem.platform, plan, result.timeline)  # no start before an arrival
+    check_timeline(MODEL.graph, emulation_problem.problem.platform, plan, result.timeline)  # no start before an arrival
     at = {
         step.segment.ops[0]: stamps for step, stamps in zip(result.flow.steps, result.stamps_ns.tolist(), strict=True)
     }
     assert at["right"][0] == at["stem"][1] + 3_000_000  # to the nanosecond, as it goes by stamps
     assert at["right2"][0] >= at["right"][1] + 3_000_000
-    assert makespan_s(acted.problem, plan) == pytest.approx(7e-3)
+    assert makespan_s(emulation_problem.problem, plan) == pytest.approx(7e-3)
 
 
 def test_copies_hold_the_one_memory_channel(runtime: Runtime) -> None:
@@ -150,8 +150,10 @@ def test_other_inputs_are_refused(runtime: Runtime) -> None:
 
 def test_inputs_that_a_caller_changes_later_are_other_inputs(runtime: Runtime) -> None:
     given = {"x": INPUTS["x"].copy()}
-    acted = replace(emulation(1e-3), inputs=given)
-    with runtime.load(MODEL, make_plan(MODEL, npu=["stem left right right2 join"]), emulation=acted) as session:
+    emulation_problem = replace(emulation(1e-3), inputs=given)
+    with runtime.load(
+        MODEL, make_plan(MODEL, npu=["stem left right right2 join"]), emulation=emulation_problem
+    ) as session:
         given["x"][0, 0] += 1
         with pytest.raises(ModelError, match="load the plan again"):
             session.run(given)
@@ -196,10 +198,10 @@ def test_emulated_devices_get_cores_of_their_own() -> None:
 def test_an_emulated_worker_keeps_the_model_s_time_to_the_nanosecond(tmp_path: Path) -> None:
     # Under a clock of ours, which moves on by 10 ns with each look: submitted at 2,000,000, "s" is there 1 ms later.
     plan = make_plan(MODEL, cpu=["stem", "left", "join"], npu=["right", "right2"])
-    flow, acted = resolve(MODEL.graph, plan), emulation(2e-3, setup_s=1e-3)
-    hand_overs = acted.hand_overs(flow)
+    flow, emulation_problem = resolve(MODEL.graph, plan), emulation(2e-3, setup_s=1e-3)
+    hand_overs = emulation_problem.hand_overs(flow)
     layout = plan_layout(flow, num_devices=2, num_slots=1, num_hand_overs=len(hand_overs))
-    paths = acted.write_segments(flow, tmp_path)
+    paths = emulation_problem.write_segments(flow, tmp_path)
     program = build_programs(
         flow, layout, MODEL, SegmentStore(MODEL, tmp_path), ("cpu", "npu"), hand_overs=hand_overs, emulated=paths
     )["npu"]
@@ -210,22 +212,22 @@ def test_an_emulated_worker_keeps_the_model_s_time_to_the_nanosecond(tmp_path: P
     )
     compiled = [backend.compile(task.path) for task in program.tasks]
     loaded = LoadedProgram(program, arena, compiled, settings, clock_ns=clock)
-    words, number = arena.words, {step.segment.ops[0]: i for i, step in enumerate(flow.steps)}
-    words[layout.submitted(0)] = 2_000_000
-    words[SUBMITTED] = words[layout.done(number["stem"])] = 1
+    description, number = arena.description, {step.segment.ops[0]: i for i, step in enumerate(flow.steps)}
+    description[layout.submitted(0)] = 2_000_000
+    description[SUBMITTED] = description[layout.done(number["stem"])] = 1
     (s_to_npu,) = (i for i, one in enumerate(hand_overs) if one.tensor == "s")
-    words[layout.arrival(0, s_to_npu)] = 3_000_000
+    description[layout.arrival(0, s_to_npu)] = 3_000_000
 
     class Once:
         """Lets one request through, whose inputs are all there."""
 
-        def wait(self, word: int, value: int, spin_s: float, *, may_leave: bool) -> bool:  # noqa: ARG002
-            return words[word] >= value
+        def wait(self, word: int, value: int, spin_s: float, *, may_stop: bool) -> bool:  # noqa: ARG002
+            return description[word] >= value
 
     loaded.serve(Once(), lambda _: None)  # type: ignore[arg-type]
 
     def stamps(op: str) -> list[int]:
-        return words[layout.stamp(0, number[op]) : layout.stamp(0, number[op]) + 2].tolist()
+        return description[layout.stamp(0, number[op]) : layout.stamp(0, number[op]) + 2].tolist()
 
     (start_ns, end_ns), (later_ns, last_ns) = stamps("right"), stamps("right2")
     assert start_ns == 3_000_000
@@ -233,7 +235,7 @@ def test_an_emulated_worker_keeps_the_model_s_time_to_the_nanosecond(tmp_path: P
     assert later_ns == end_ns
     assert end_ns + 2_000_000 <= last_ns <= end_ns + 2_000_020
     (r2_to_cpu,) = (i for i, one in enumerate(hand_overs) if one.tensor == "r2")
-    assert words[layout.arrival(0, r2_to_cpu)] == last_ns + 1_000_000
+    assert description[layout.arrival(0, r2_to_cpu)] == last_ns + 1_000_000
     assert np.allclose(arena.array(0, MODEL.graph.tensors["r2"]), evaluate(MODEL.proto, INPUTS, ["r2"])["r2"])
     del loaded
     arena.close()

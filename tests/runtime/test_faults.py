@@ -23,7 +23,7 @@ from hetsim.core.errors import DeviceError, HetsimError, PlanError, ProfileError
 from hetsim.costs.profile import Header, Samples
 from hetsim.costs.profile_file import ProfileFile, load_profile
 from hetsim.io.files import write_atomically
-from hetsim.io.folder_lock import hold_folder
+from hetsim.io.folder_lock import lock_folder
 from hetsim.io.plan_file import save_plan
 from hetsim.models.onnx_import import random_inputs
 from hetsim.models.reference import evaluate
@@ -85,10 +85,12 @@ def failure_of(session: Session) -> tuple[DeviceError, float]:
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(signal.SIGKILL, "was ended by signal 9"), (signal.SIGSTOP, "was stopped")]
+    ("number", "description"), [(signal.SIGKILL, "was ended by signal 9"), (signal.SIGSTOP, "was stopped")]
 )
 @pytest.mark.parametrize("victim", ["cpu", "npu"])
-def test_a_worker_that_a_signal_ends_or_stops_is_named_within_a_second(victim: str, number: int, words: str) -> None:
+def test_a_worker_that_a_signal_ends_or_stops_is_named_within_a_second(
+    victim: str, number: int, description: str
+) -> None:
     with Runtime(fake_platform(op_s="0.25")) as runtime, runtime.load(MODEL, PLAN) as session:
         session.submit(INPUTS)
         while not session.running_on("cpu"):
@@ -97,7 +99,7 @@ def test_a_worker_that_a_signal_ends_or_stops_is_named_within_a_second(victim: s
         error, seconds = failure_of(session)
         assert seconds < 1.0
         assert error.device == victim
-        assert words in str(error)
+        assert description in str(error)
         assert error.segment == (("stem",) if victim == "cpu" else ())  # the npu was still waiting for it
 
 
@@ -131,13 +133,13 @@ def test_a_worker_that_is_stopped_for_a_moment_is_forgiven() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"), [("fail", "RuntimeError: told to fail"), ("misshape", "ValueError: could not broadcast")]
+    ("fault", "description"), [("fail", "RuntimeError: told to fail"), ("misshape", "ValueError: could not broadcast")]
 )
-def test_an_engine_that_raises_or_gives_other_shapes_is_named(fault: str, words: str) -> None:
+def test_an_engine_that_raises_or_gives_other_shapes_is_named(fault: str, description: str) -> None:
     with (
         Runtime(fake_platform(**{fault: "right2"})) as runtime,
         runtime.load(MODEL, PLAN) as session,
-        pytest.raises(DeviceError, match=rf"'npu' failed in segment 'right' of 2: {words}"),
+        pytest.raises(DeviceError, match=rf"'npu' failed in segment 'right' of 2: {description}"),
     ):
         session.run(INPUTS)
 
@@ -286,26 +288,26 @@ def test_a_folder_is_one_tools_at_a_time(tmp_path: Path) -> None:
 
 
 _HOLDER = """
-import sys; from pathlib import Path; from hetsim.held_folder import hold_folder
-held = hold_folder(Path(sys.argv[1])); print("held", flush=True); sys.stdin.read()
+import sys; from pathlib import Path; from hetsim.io.folder_lock import lock_folder
+held = lock_folder(Path(sys.argv[1])); print("held", flush=True); sys.stdin.read()
 """
 
 
 def test_two_runs_do_not_fill_one_folder(tmp_path: Path) -> None:
-    words = "is being filled by another process"
+    description = "is being filled by another process"
     with subprocess.Popen(
         [sys.executable, "-c", _HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(HetsimError, match=words):
+        with pytest.raises(HetsimError, match=description):
             tune(MODEL, fake_platform(), tmp_path)
-        with pytest.raises(HetsimError, match=words):
+        with pytest.raises(HetsimError, match=description):
             Record(tmp_path / "rows.csv", LoadLine, settings={}, command="")
         other.kill()
     assert list(tmp_path.iterdir()) == []
-    held = hold_folder(tmp_path)
-    assert hold_folder(tmp_path) is held  # a command may keep two records in its folder
+    held = lock_folder(tmp_path)
+    assert lock_folder(tmp_path) is held  # a command may keep two records in its folder
 
 
 @pytest.mark.engines

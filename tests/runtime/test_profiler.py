@@ -8,47 +8,53 @@ import pytest
 
 from hetsim.core.errors import ProblemError, ProfileError
 from hetsim.core.plan import Plan
-from hetsim.costs.fitting.additive_medians import typical_times
-from hetsim.costs.fitting.interference import find_steady
+from hetsim.costs.fitting.additive_medians import additive_medians
+from hetsim.costs.fitting.interference import fit_interference
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile_file import ProfileFile, load_profile
 from hetsim.runtime import Runtime
-from hetsim.runtime.measure.profiler import Effort, covers, make_header, profile_covers, replay
+from hetsim.runtime.measure.profiler import (
+    Effort,
+    make_header,
+    measure_configurations,
+    profiling_configurations,
+    replay,
+)
 from hetsim.sim.simulate import makespan_s
 from tests.support.models import chain, fake_platform, fork_join, make_plan
 
-EFFORT = Effort(repeats=3, warm_ups=1, patience_s=0.0)
+EFFORT = Effort(repeats=3, warm_ups=1, stall_budget_s=0.0)
 MODEL = fork_join()
 PLAN = make_plan(MODEL, cpu=["stem", "left", "join"], npu=["right right2"])
 
 
 def measure(path: Path, *, model=MODEL, effort: Effort = EFFORT, **options: str) -> None:  # type: ignore[no-untyped-def]
     with Runtime(fake_platform(**options)) as runtime, ProfileFile(path, make_header(runtime, model)) as file:
-        profile_covers(runtime, model, file, effort=effort)
+        measure_configurations(runtime, model, file, effort=effort)
 
 
-def test_covers_are_partitions_from_operators_to_the_whole_each_once() -> None:
-    found = covers(MODEL.graph)
+def test_configurations_are_partitions_from_operators_to_the_whole_each_once() -> None:
+    found = profiling_configurations(MODEL.graph)
     names = [op.name for op in MODEL.graph.ops]
     assert next(iter(found)) == "operators"
     assert found["whole"] == (tuple(names),)
     assert len(set(found.values())) == len(found)
     for parts in found.values():
         assert sorted(op for part in parts for op in part) == sorted(names)
-    assert [name for name in covers(chain(9).graph) if name.startswith("runs")] == [
+    assert [name for name in profiling_configurations(chain(9).graph) if name.startswith("runs")] == [
         "runs of 2 blocks",
         "runs of 4 blocks",
         "runs of 8 blocks",
     ]
 
 
-def test_every_cover_of_every_device_is_sampled(tmp_path: Path) -> None:
+def test_every_configuration_of_every_device_is_sampled(tmp_path: Path) -> None:
     measure(tmp_path / "p.jsonl", op_s="0.001")
     profile = load_profile(tmp_path / "p.jsonl")
     for device in ("cpu", "npu"):
-        for name, parts in covers(MODEL.graph).items():
+        for name, parts in profiling_configurations(MODEL.graph).items():
             for ops in parts:
-                samples_s = profile.samples_s(device, ops, f"cover:{name}")
+                samples_s = profile.samples_s(device, ops, f"configuration:{name}")
                 assert len(samples_s) >= 3  # more where something slowed the cores down
                 assert min(samples_s) >= 0.001 * len(ops)  # the make-believe engine takes a millisecond an operator
 
@@ -86,7 +92,7 @@ def test_refused_operators_are_recorded_and_run_elsewhere(tmp_path: Path) -> Non
         Runtime(platform.with_devices(picky)) as runtime,
         ProfileFile(path, make_header(runtime, MODEL)) as file,
     ):
-        profile_covers(runtime, MODEL, file, effort=EFFORT)
+        measure_configurations(runtime, MODEL, file, effort=EFFORT)
         profile = file.profile
     assert ("right2",) in profile.unsupported("npu")
     assert "Sigmoid is not supported" in profile.unsupported("npu")["right2",]
@@ -104,14 +110,14 @@ def test_an_operator_that_runs_nowhere_is_named_with_every_reason(tmp_path: Path
 def test_a_replayed_plan_is_simulated_from_its_own_replay(tmp_path: Path) -> None:
     platform = fake_platform(op_s="0.002")
     with Runtime(platform) as runtime, ProfileFile(tmp_path / "p.jsonl", make_header(runtime, MODEL)) as file:
-        profile_covers(runtime, MODEL, file, effort=EFFORT)
+        measure_configurations(runtime, MODEL, file, effort=EFFORT)
         context = replay(runtime, MODEL, PLAN, file, effort=EFFORT)
         before = file.profile.num_samples
         assert replay(runtime, MODEL, PLAN, file, effort=EFFORT) == context  # there already
         assert file.profile.num_samples == before
         problem = plan_problem(MODEL, platform, file.profile, PLAN)
         for segment in PLAN.segments:
-            own_s = typical_times(file.profile, find_steady(file.profile))[segment.device, segment.ops][context]
+            own_s = additive_medians(file.profile, fit_interference(file.profile))[segment.device, segment.ops][context]
             assert problem.cost_s(segment.device, segment.ops) == own_s
         # stem, then left beside right+right2, then join: 2 + max(2, 4) + 2 ms and a little
         assert makespan_s(problem, PLAN) >= 0.008

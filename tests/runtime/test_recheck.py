@@ -14,7 +14,7 @@ from hetsim.runtime.measure.profiler import Effort, make_header
 from hetsim.runtime.measure.recheck import contradict, recheck
 from tests.support.models import fake_platform, fork_join
 
-MODEL, EFFORT = fork_join(), Effort(repeats=3, warm_ups=1, patience_s=0.0)
+MODEL, EFFORT = fork_join(), Effort(repeats=3, warm_ups=1, stall_budget_s=0.0)
 WHOLE = tuple(op.name for op in MODEL.graph.ops)
 
 
@@ -38,7 +38,7 @@ def test_a_device_that_has_become_slower_is_named_with_both_times(tmp_path: Path
     ):
         # Five operators of 2 ms: 10 ms and more now, 1 ms in the profile of cpu; npu's covers anything.
         for device, samples_s in (("cpu", (1e-3,) * 9), ("npu", (1e-6, 1e3) * 5)):
-            file.add(Samples(device=device, ops=WHOLE, context="cover:whole", samples_s=samples_s))
+            file.add(Samples(device=device, ops=WHOLE, context="configuration:whole", samples_s=samples_s))
         before = file.profile.num_samples
         found = recheck(runtime, MODEL, file.profile, effort=EFFORT)
         assert [one.device for one in found] == ["cpu"]

@@ -66,7 +66,7 @@ def test_a_serial_request_never_has_two_devices_at_work(serial: bool) -> None:
     assert together is not serial
 
 
-def test_several_sessions_take_turns(runtime: Runtime) -> None:
+def test_several_sessions_take_rounds(runtime: Runtime) -> None:
     whole = make_plan(MODEL, npu=["stem left right right2 join"])
     with runtime.load(MODEL, PLAN) as first, runtime.load(MODEL, whole) as second:
         for seed in range(6):
@@ -89,10 +89,10 @@ def test_a_cancelled_request_leaves_the_others_alone(runtime: Runtime) -> None:
         with runtime.load(MODEL, PLAN, num_slots=2) as session:
             abandoned = asyncio.ensure_future(session.infer(inputs(1)))
             await asyncio.sleep(0)
-            kept = asyncio.ensure_future(session.infer(inputs(2)))
+            device_local = asyncio.ensure_future(session.infer(inputs(2)))
             await asyncio.sleep(0)
             abandoned.cancel()
-            output = (await kept).outputs["y"]
+            output = (await device_local).outputs["y"]
             assert np.allclose((await session.infer(inputs(3))).outputs["y"], right(3), atol=1e-6)
             return output
 

@@ -64,13 +64,13 @@ def test_collecting_gives_up_after_its_time(runtime: Runtime) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "every_s"), [("", 0.0), ("33ms", 0.033), ("0.5s", 0.5), ("800us", 800e-6), ("2 ms", 0.002)]
+    ("description", "every_s"), [("", 0.0), ("33ms", 0.033), ("0.5s", 0.5), ("800us", 800e-6), ("2 ms", 0.002)]
 )
-def test_loads_are_read_from_words(words: str, every_s: float) -> None:
-    assert parse_load(3, words, 2) == Load(num_requests=3, every_s=every_s, num_slots=2)
+def test_loads_are_read_from_description(description: str, every_s: float) -> None:
+    assert parse_load(3, description, 2) == Load(num_requests=3, every_s=every_s, num_slots=2)
 
 
-@pytest.mark.parametrize("words", ["33", "ms", "-3ms", "0ms", "1.2.3s", "3 min"])
-def test_what_is_no_time_is_refused(words: str) -> None:
-    with pytest.raises(ProblemError, match=f"--every '{words}' is not a time above 0; write it as 33ms"):
-        parse_load(1, words, 1)
+@pytest.mark.parametrize("description", ["33", "ms", "-3ms", "0ms", "1.2.3s", "3 min"])
+def test_what_is_no_time_is_refused(description: str) -> None:
+    with pytest.raises(ProblemError, match=f"--every '{description}' is not a time above 0; write it as 33ms"):
+        parse_load(1, description, 1)

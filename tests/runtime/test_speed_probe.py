@@ -10,58 +10,62 @@ import pytest
 from hetsim.core.plan import Plan
 from hetsim.models.onnx_import import random_inputs
 from hetsim.runtime import Runtime
-from hetsim.runtime.measure.profiler import MOST_TRIES, WARM_UPS, Effort, walk
-from hetsim.runtime.worker.speed_probe import Steadiness, make_yardstick
+from hetsim.runtime.measure.profiler import MOST_TRIES, WARM_UPS, Effort, run_serially
+from hetsim.runtime.worker.speed_probe import InterferenceMonitor, make_speed_probe
 from tests.support.models import fake_platform, make_plan
-from tests.support.scripted import FREE_S, MODEL, PLAN, SHARED_S, Scripted, walked
+from tests.support.scripted import FREE_S, MODEL, PLAN, SHARED_S, Scripted, serially_run
 
 
 def test_slowness_is_beside_what_a_tenth_of_readings_is_faster_than() -> None:
-    steadiness = Steadiness()
-    assert steadiness.slowness(walked({})) == 0.0
-    assert steadiness.slowness(walked({"cpu": 1.0})) < 0  # nothing to go by
+    interference_monitor = InterferenceMonitor()
+    assert interference_monitor.slowness(serially_run({})) == 0.0
+    assert interference_monitor.slowness(serially_run({"cpu": 1.0})) < 0  # nothing to go by
     for reading in (0.5, *[1.0] * 4, *[1.6] * 15):  # one lucky reading, and a core that is shared most of the time
-        steadiness.learn(walked({"cpu": reading, "npu": 1.0}))
-    assert steadiness.slowness(walked({"cpu": 1.6})) == pytest.approx(0.6)
-    assert steadiness.slowness(walked({"cpu": 1.1, "npu": 1.3})) == pytest.approx(0.3)
-    assert steadiness.is_steady(walked({"cpu": 1.05}))
-    assert not steadiness.is_steady(walked({"cpu": 1.1}))
+        interference_monitor.learn(serially_run({"cpu": reading, "npu": 1.0}))
+    assert interference_monitor.slowness(serially_run({"cpu": 1.6})) == pytest.approx(0.6)
+    assert interference_monitor.slowness(serially_run({"cpu": 1.1, "npu": 1.3})) == pytest.approx(0.3)
+    assert interference_monitor.is_undisturbed(serially_run({"cpu": 1.05}))
+    assert not interference_monitor.is_undisturbed(serially_run({"cpu": 1.1}))
 
 
 def test_cores_that_lie_far_apart_are_slow_where_devices_hand_over() -> None:
-    steadiness = Steadiness()
+    interference_monitor = InterferenceMonitor()
     for far in (False, True):
-        steadiness.learn(walked({"cpu": 1.0, "npu": 1.0}, {"cpu": 0.4 if far else 0.1, "npu": 0.1}))
-    assert steadiness.slowness(walked({"cpu": 1.0})) == 0.0  # alone
-    assert steadiness.slowness(walked({"cpu": 1.0, "npu": 1.0}, {"cpu": 0.1, "npu": 0.1})) == 0.0
-    assert steadiness.slowness(walked({"cpu": 1.0, "npu": 1.0}, {"cpu": 0.1, "npu": 0.4})) == pytest.approx(0.3 / 1.1)
+        interference_monitor.learn(serially_run({"cpu": 1.0, "npu": 1.0}, {"cpu": 0.4 if far else 0.1, "npu": 0.1}))
+    assert interference_monitor.slowness(serially_run({"cpu": 1.0})) == 0.0  # alone
+    assert interference_monitor.slowness(serially_run({"cpu": 1.0, "npu": 1.0}, {"cpu": 0.1, "npu": 0.1})) == 0.0
+    assert interference_monitor.slowness(
+        serially_run({"cpu": 1.0, "npu": 1.0}, {"cpu": 0.1, "npu": 0.4})
+    ) == pytest.approx(0.3 / 1.1)
 
 
 @pytest.mark.parametrize(
-    ("slow_walks", "num_walks"),
+    ("slow_serial_runs", "num_serial_runs"),
     [(0, 12), (3, 15), (12, 24), (100, 24)],  # wanted are 12; no more than twice as many are made
 )
-def test_walks_on_a_slow_core_do_not_count_until_there_are_twice_as_many(slow_walks: int, num_walks: int) -> None:
-    runtime = Scripted([FREE_S] * WARM_UPS + [SHARED_S] * slow_walks)
-    walks = walk(cast(Runtime, runtime), MODEL, PLAN, {}, Effort(repeats=12))
-    assert len(walks) == num_walks
+def test_serial_runs_on_a_slow_core_do_not_count_until_there_are_twice_as_many(
+    slow_serial_runs: int, num_serial_runs: int
+) -> None:
+    runtime = Scripted([FREE_S] * WARM_UPS + [SHARED_S] * slow_serial_runs)
+    serial_runs = run_serially(cast(Runtime, runtime), MODEL, PLAN, {}, Effort(repeats=12))
+    assert len(serial_runs) == num_serial_runs
     assert MOST_TRIES == 2
 
 
 @pytest.mark.parametrize("plan", [PLAN, make_plan(MODEL, cpu=["op0", "op2"], npu=["op1"])], ids=["alone", "both"])
-def test_each_device_of_a_serial_walk_reads_what_another_wrote(plan: Plan) -> None:
+def test_each_device_of_a_serial_serial_run_reads_what_another_wrote(plan: Plan) -> None:
     with Runtime(fake_platform()) as runtime, runtime.load(MODEL, plan) as session:
         inputs = random_inputs(MODEL)
-        assert session.run(inputs).fetches_s == {}
+        assert session.run(inputs).transfer_probes_s == {}
         for _ in range(3):
-            walk = session.run(inputs, serial=True)
-            assert set(walk.yardsticks_s) == set(plan.queues)
-            assert set(walk.fetches_s) == (set(plan.queues) if len(plan.queues) > 1 else set())
-            assert all(0 < seconds < 1 for seconds in walk.fetches_s.values())
+            serial_run = session.run(inputs, serial=True)
+            assert set(serial_run.speed_probes_s) == set(plan.queues)
+            assert set(serial_run.transfer_probes_s) == (set(plan.queues) if len(plan.queues) > 1 else set())
+            assert all(0 < seconds < 1 for seconds in serial_run.transfer_probes_s.values())
 
 
-def test_a_yardstick_leaves_the_process_on_its_cores() -> None:
+def test_a_speed_probe_leaves_the_process_on_its_cores() -> None:
     cores = os.sched_getaffinity(0)
     for named in ((), tuple(cores)[:1], tuple(cores)):
-        assert make_yardstick(named)() > 0
+        assert make_speed_probe(named)() > 0
         assert os.sched_getaffinity(0) == cores

@@ -11,7 +11,7 @@ import numpy as np
 from hetsim.core.dataflow import resolve
 from hetsim.core.plan import whole_plan
 from hetsim.runtime.inference import Inference
-from hetsim.runtime.worker.speed_probe import Steadiness
+from hetsim.runtime.worker.speed_probe import InterferenceMonitor
 from tests.support.models import chain
 
 MODEL = chain(3)
@@ -20,8 +20,8 @@ FREE_S, SHARED_S = 45e-6, 75e-6
 _FLOW = resolve(MODEL.graph, PLAN)
 
 
-def walked(
-    yardsticks_s: Mapping[str, float], fetches_s: Mapping[str, float] | None = None, *, end_ns: int = 1
+def serially_run(
+    speed_probes_s: Mapping[str, float], transfer_probes_s: Mapping[str, float] | None = None, *, end_ns: int = 1
 ) -> Inference:
     """What a serial walk gave; without yardsticks, an execution."""
     return Inference(
@@ -31,8 +31,8 @@ def walked(
         collected_ns=0,
         stamps_ns=np.array([[0, end_ns]]),
         flow=_FLOW,
-        yardsticks_s=yardsticks_s,
-        fetches_s=fetches_s or {},
+        speed_probes_s=speed_probes_s,
+        transfer_probes_s=transfer_probes_s or {},
     )
 
 
@@ -42,9 +42,9 @@ class Scripted:
     Runs are numbered from 1: the number of each is what it took, in nanoseconds.
     """
 
-    def __init__(self, yardsticks_s: Sequence[float] = ()) -> None:
-        self.steadiness = Steadiness()
-        self._coming = list(yardsticks_s)
+    def __init__(self, speed_probes_s: Sequence[float] = ()) -> None:
+        self.interference_monitor = InterferenceMonitor()
+        self._coming = list(speed_probes_s)
         self.num_runs = 0
 
     def load(self, *_: Any) -> Self:
@@ -59,8 +59,8 @@ class Scripted:
         pass
 
     def run(self, _inputs: Mapping[str, Any], *, serial: bool = False) -> Inference:
-        yardsticks_s = {"npu": self._coming.pop(0) if self._coming else FREE_S} if serial else {}
+        speed_probes_s = {"npu": self._coming.pop(0) if self._coming else FREE_S} if serial else {}
         self.num_runs += 1
-        inference = walked(yardsticks_s, end_ns=self.num_runs)
-        self.steadiness.learn(inference)
+        inference = serially_run(speed_probes_s, end_ns=self.num_runs)
+        self.interference_monitor.learn(inference)
         return inference

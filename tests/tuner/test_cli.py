@@ -84,13 +84,13 @@ def test_a_plan_is_simulated_and_run(place: Path) -> None:
 
 
 def test_loads_are_simulated_and_run(place: Path) -> None:
-    words = ("net.onnx", *FAKE, "--plan", "plan.json", "--requests", "6", "--every", "2ms", "--in-flight", "3")
-    for args in (("simulate", *words, "--profile", "p.jsonl"), ("run", *words)):
+    description = ("net.onnx", *FAKE, "--plan", "plan.json", "--requests", "6", "--every", "2ms", "--in-flight", "3")
+    for args in (("simulate", *description, "--profile", "p.jsonl"), ("run", *description)):
         done = hetsim(*args, cwd=place)
         assert done.returncode == 0, done.stderr
         assert "6 requests, one every 2 ms, at most 3 in flight" in done.stdout
         assert "p99" in done.stdout
-    done = hetsim("simulate", *words, "--profile", "p.jsonl", "--noise", "--json", cwd=place)
+    done = hetsim("simulate", *description, "--profile", "p.jsonl", "--noise", "--json", cwd=place)
     timeline = json.loads(done.stdout)
     assert len(timeline["latencies_s"]) == 6
     assert {span["request"] for span in timeline["spans"]} == set(range(6))
@@ -101,17 +101,17 @@ def test_a_profile_from_elsewhere_is_used_only_by_force_and_said_to_be(place: Pa
     header, *records = (place / "p.jsonl").read_text().splitlines(keepends=True)
     changed = json.loads(header) | {"machine": "a toaster"}
     (place / "toaster.jsonl").write_text("".join([json.dumps(changed) + "\n", *records]))
-    words = ("net.onnx", *FAKE, "--profile", "toaster.jsonl")
-    refused = hetsim("plan", *words, "--out", "o.json", cwd=place)
+    description = ("net.onnx", *FAKE, "--profile", "toaster.jsonl")
+    refused = hetsim("plan", *description, "--out", "o.json", cwd=place)
     assert refused.returncode == 2
     assert "machine 'a toaster', here it is '" in refused.stderr
     assert not (place / "o.json").exists()
-    forced = hetsim("plan", *words, "--out", "forced.json", "--force", cwd=place)
+    forced = hetsim("plan", *description, "--out", "forced.json", "--force", cwd=place)
     assert forced.returncode == 0, forced.stderr
     assert "WARNING: profile toaster.jsonl was taken elsewhere: machine 'a toaster'" in forced.stdout
-    simulated = hetsim("simulate", *words, "--plan", "forced.json", "--force", "--json", cwd=place)
+    simulated = hetsim("simulate", *description, "--plan", "forced.json", "--force", "--json", cwd=place)
     assert "a toaster" in json.loads(simulated.stdout)["warnings"][0]
-    compared = hetsim("compare", *words, "--plan", "forced.json", "--force", "--picture", "c.png", cwd=place)
+    compared = hetsim("compare", *description, "--plan", "forced.json", "--force", "--picture", "c.png", cwd=place)
     assert "WARNING: profile toaster.jsonl was taken elsewhere" in compared.stdout, compared.stderr
 
 

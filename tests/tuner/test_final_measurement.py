@@ -12,12 +12,12 @@ from hetsim.tuner.steps.final_measurement import SEARCH_ROUND, Execution, Finali
 NOTHING = Timeline(origin="measured", spans=())
 
 
-def execution(*turns_s: float) -> Execution:
+def execution(*round_medians_s: float) -> Execution:
     return Execution(
         plan=Plan(model="m", queues={}),
-        latency=summarize(turns_s),
-        turns_s=turns_s,
-        typical=NOTHING,
+        latency=summarize(round_medians_s),
+        round_medians_s=round_medians_s,
+        median_run=NOTHING,
         largest_error=0.0,
         hand_over_s=(),
     )
@@ -32,40 +32,40 @@ def test_drift_that_hits_both_alike_hides_no_difference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("faster_turns", "tie"),
+    ("faster_rounds", "tie"),
     [(0, False), (1, False), (2, True), (5, True)],  # of ten, all equally far apart: 1 + 10 of 1024 cases are 1.1 %
 )
-def test_a_plan_that_wins_some_turns_ties(faster_turns: int, tie: bool) -> None:
+def test_a_plan_that_wins_some_rounds_ties(faster_rounds: int, tie: bool) -> None:
     fast = execution(*[1.0] * 10)
-    other = execution(*[1 / 1.01] * faster_turns, *[1.01] * (10 - faster_turns))
+    other = execution(*[1 / 1.01] * faster_rounds, *[1.01] * (10 - faster_rounds))
     assert ties_with(other, fast) is tie
 
 
-@pytest.mark.parametrize("num_turns", [1, 2, 5])
-def test_few_turns_tie_unless_all_are_slower(num_turns: int) -> None:
-    fast = execution(*[1.0] * num_turns)
-    assert not ties_with(execution(*[1.01] * num_turns), fast)
-    assert ties_with(execution(*[1.5] * (num_turns - 1), 1.0), fast)
-    assert ties_with(execution(*[1.5] * (num_turns - 1), 0.99), fast)
+@pytest.mark.parametrize("num_rounds", [1, 2, 5])
+def test_few_rounds_tie_unless_all_are_slower(num_rounds: int) -> None:
+    fast = execution(*[1.0] * num_rounds)
+    assert not ties_with(execution(*[1.01] * num_rounds), fast)
+    assert ties_with(execution(*[1.5] * (num_rounds - 1), 1.0), fast)
+    assert ties_with(execution(*[1.5] * (num_rounds - 1), 0.99), fast)
 
 
-def test_turns_far_apart_count_for_more_than_turns_close_by() -> None:
+def test_rounds_far_apart_count_for_more_than_rounds_close_by() -> None:
     # A sign test sees 7 of 10 turns slower, both times.
     fast = execution(*[1.0] * 10)
     assert not ties_with(execution(0.999, 0.998, 0.997, *[1.1 + i / 100 for i in range(7)]), fast)
     assert ties_with(execution(0.7, 0.8, 0.9, *[1.001 + i / 1000 for i in range(7)]), fast)
 
 
-def test_a_disturbed_turn_in_a_short_comparison_hides_no_difference() -> None:
+def test_a_disturbed_round_in_a_short_comparison_hides_no_difference() -> None:
     # 36 runs, as few as experiments make of a plan; something else takes a core for one turn of the faster plan.
-    num_turns = Pace(num_runs=36).turns(0.01)
-    fast = execution(*[8.2] * (num_turns - 1), 12.0)
-    assert not ties_with(execution(*[11.3] * num_turns), fast)
+    num_rounds = Pace(num_runs=36).rounds(0.01)
+    fast = execution(*[8.2] * (num_rounds - 1), 12.0)
+    assert not ties_with(execution(*[11.3] * num_rounds), fast)
 
 
 @pytest.mark.parametrize(("latency_s", "turns"), [(0.001, 20), (0.1, 20), (0.2, 10), (10.0, 6)])
-def test_slow_plans_run_less_often_but_not_too_rarely(latency_s: float, turns: int) -> None:
-    assert Pace(num_runs=60, budget_s=6.0).turns(latency_s) == turns
+def test_slow_plans_run_less_often_but_not_too_rarely(latency_s: float, rounds: int) -> None:
+    assert Pace(num_runs=60, budget_s=6.0).rounds(latency_s) == rounds
 
 
 def test_the_best_measured_round_speaks_for_the_search() -> None:

@@ -34,8 +34,8 @@ PLATFORM = replace(fake_platform(item_s="1e-5"), calibration=CALIBRATED)  # halv
 QUICK = Options(
     rounds=3,
     max_evaluations=50,
-    effort=Effort(repeats=3, warm_ups=1, patience_s=0.0),
-    pace=Pace(num_runs=3, patience_s=0.0),
+    effort=Effort(repeats=3, warm_ups=1, stall_budget_s=0.0),
+    pace=Pace(num_runs=3, stall_budget_s=0.0),
 )
 
 
@@ -51,14 +51,14 @@ class Impatient(Silent):
     def stage(self, title: str) -> Iterator[Report]:
         self.titles.append(title)
 
-        def report(_done: float, words: str) -> None:
-            if words.startswith(self._works):
+        def report(_done: float, description: str) -> None:
+            if description.startswith(self._works):
                 os.kill(os.getpid(), signal.SIGINT)
 
         yield report
 
-    def say(self, words: str) -> None:
-        self.said.append(words)
+    def say(self, description: str) -> None:
+        self.said.append(description)
 
 
 def test_ctrl_c_in_the_rounds_leads_to_the_finals(tmp_path: Path) -> None:

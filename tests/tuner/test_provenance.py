@@ -40,7 +40,7 @@ def test_a_profile_from_here_is_taken_without_a_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "description"),
     [
         ({"machine": "a toaster"}, "machine 'a toaster', here it is '"),
         (
@@ -51,16 +51,16 @@ def test_a_profile_from_here_is_taken_without_a_word(tmp_path: Path) -> None:
     ],
 )
 def test_a_profile_from_elsewhere_is_refused_or_warned_of(
-    tmp_path: Path, changes: dict[str, object], words: str
+    tmp_path: Path, changes: dict[str, object], description: str
 ) -> None:
     path = written(tmp_path / "p.jsonl", **changes)
     with pytest.raises(ProfileError) as refusal:
         profile_for(MODEL, PLATFORM, path, force=False)
-    assert words in str(refusal.value)
+    assert description in str(refusal.value)
     assert "use it all the same with --force" in str(refusal.value)
     _, warnings = profile_for(MODEL, PLATFORM, path, force=True)
     assert len(warnings) == 1
-    assert words in warnings[0]
+    assert description in warnings[0]
 
 
 def test_a_profile_of_another_model_is_refused_whatever_is_said(tmp_path: Path) -> None:

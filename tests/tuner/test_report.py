@@ -104,8 +104,8 @@ def test_outputs_that_differ_are_not_played_down() -> None:
 
 
 def test_single_device_as_winner_means_stay_there() -> None:
-    words = verdict(replace(OUTCOME, plans=OUTCOME.plans[:2], winner="single:npu"))
-    assert words.startswith("Stay on one device: single:npu, 17.50 ms")
+    description = verdict(replace(OUTCOME, plans=OUTCOME.plans[:2], winner="single:npu"))
+    assert description.startswith("Stay on one device: single:npu, 17.50 ms")
 
 
 def test_ties_are_said_to_be_ties() -> None:

@@ -11,19 +11,19 @@ import pytest
 
 from hetsim.core.errors import PlanError, ProblemError
 from hetsim.core.plan import Plan, Segment
-from hetsim.costs.problems import lean, make_problem, plan_error_s
+from hetsim.costs.problems import make_problem, plan_error_s, shifted
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.runtime import Runtime
-from hetsim.runtime.measure.profiler import Effort, make_header, profile_covers
+from hetsim.runtime.measure.profiler import Effort, make_header, measure_configurations
 from hetsim.tuner.progress import Silent
 from hetsim.tuner.steps.budget import Budget
-from hetsim.tuner.steps.rounds import MOODS, Found, Propose, Round, Rounds, Try, no_more, round_words
+from hetsim.tuner.steps.rounds import NUM_SIGMAS, Found, Propose, Round, Rounds, Try, no_more, round_description
 from hetsim.tuner.tune import Options
 from tests.support.models import fake_platform, fork_join
 from tests.support.problems import inception_like
 
 MODEL = fork_join()
-QUICK = Effort(repeats=3, warm_ups=1, patience_s=0.0)
+QUICK = Effort(repeats=3, warm_ups=1, stall_budget_s=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def covered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A profile of the model's covers."""
     path = tmp_path_factory.mktemp("rounds") / "profile.jsonl"
     with Runtime(fake_platform(op_s="0.004")) as runtime, ProfileFile(path, make_header(runtime, MODEL)) as file:
-        profile_covers(runtime, MODEL, file, effort=QUICK)
+        measure_configurations(runtime, MODEL, file, effort=QUICK)
     return path
 
 
@@ -54,7 +54,7 @@ def go_round(
             stages=Silent(),
             propose=propose,
         )
-        return rounds.run({}, budget or Budget(), lambda _done, _words: None), file
+        return rounds.run({}, budget or Budget(), lambda _done, _description: None), file
 
 
 def test_what_the_search_proposes_is_measured_until_nothing_better_is_in_sight(covered: Path, tmp_path: Path) -> None:
@@ -94,8 +94,8 @@ def test_without_time_there_is_one_measured_plan(covered: Path, tmp_path: Path, 
 def test_leaning_moves_predictions_alone(covered: Path, tmp_path: Path) -> None:
     _, file = go_round(covered, tmp_path, 1)
     problem = make_problem(MODEL, fake_platform(), file.profile)
-    low, high = (lean(problem, by) for by in (-1.0, 1.0))
-    assert lean(problem, 0.0) is problem
+    low, high = (shifted(problem, by) for by in (-1.0, 1.0))
+    assert shifted(problem, 0.0) is problem
     ops = tuple(op.name for op in MODEL.graph.ops)
     guessed = next(
         (name, ops[start:end])
@@ -116,22 +116,24 @@ def test_leaning_moves_predictions_alone(covered: Path, tmp_path: Path) -> None:
 
 def test_costs_that_are_simply_given_cannot_be_leant_on() -> None:
     with pytest.raises(ProblemError, match="only costs that come from a profile"):
-        lean(inception_like(1), 1.0)
+        shifted(inception_like(1), 1.0)
 
 
-def test_a_round_in_words() -> None:
+def test_a_round_in_description() -> None:
     tried = Try(
         name="search round 1", predicted_s=0.004, error_s=0.0002, replayed_s=0.0045, num_segments=9, num_predicted=2
     )
-    words = round_words(Round(number=1, hoped_s=0.0036, tries=(tried,), best_s=0.0045))
-    assert words == (
+    description = round_description(Round(number=1, optimistic_bound_s=0.0036, tries=(tried,), best_s=0.0045))
+    assert description == (
         "search round 1: predicted 4.00 \N{PLUS-MINUS SIGN} 0.20 ms, 4.50 ms once measured (2 of 9 segments were "
         "predictions)\nround 1: best so far 4.50 ms; hoped for 3.60 ms"
     )
-    assert Round(number=1, hoped_s=0.0036, tries=(), best_s=0.0045).left == pytest.approx(0.2)
-    assert Round(number=1, hoped_s=math.inf, tries=(), best_s=0.0045).left == 0.0
-    assert list(MOODS.values()) == [0.0, -1.0, 1.0]
-    known = round_words(Round(number=2, hoped_s=1.0, tries=(replace(tried, num_predicted=0),), best_s=1.0))
+    assert Round(number=1, optimistic_bound_s=0.0036, tries=(), best_s=0.0045).left == pytest.approx(0.2)
+    assert Round(number=1, optimistic_bound_s=math.inf, tries=(), best_s=0.0045).left == 0.0
+    assert list(NUM_SIGMAS.values()) == [0.0, -1.0, 1.0]
+    known = round_description(
+        Round(number=2, optimistic_bound_s=1.0, tries=(replace(tried, num_predicted=0),), best_s=1.0)
+    )
     assert "4.00 ms, 4.50 ms once measured (0 of 9" in known
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.shared.random_graphs import layered_problem
-from hetsim.analysis.scenario import parse_what_if
+from hetsim.analysis.scenario import parse_scenario
 from hetsim.core.problem import Problem
 from hetsim.scheduler.bounds import lower_bound
 from hetsim.scheduler.exact.exact import Decomposition
@@ -28,7 +28,7 @@ ROUNDING = 1 + 1e-9
 
 
 def faster(problem: Problem, speed: float) -> Problem:
-    return parse_what_if([f"npu.speed={speed!r}"]).problem(problem)
+    return parse_scenario([f"npu.speed={speed!r}"]).problem(problem)
 
 
 @st.composite
@@ -85,7 +85,7 @@ def test_planned_anew_is_never_slower_than_a_kept_plan_and_falls_with_speed(prob
 
 @given(blocky_problems())
 def test_latency_ends_at_that_of_an_npu_whose_arithmetic_takes_no_time(problem: Problem) -> None:
-    # The same problem with nothing but launches left of the NPU, written down without what_if.
+    # The same problem with nothing but launches left of the NPU, written down without scenario.
     launch_s = problem.platform.device("npu").launch_s
     costs_s: Costs = {
         op.name: {
@@ -126,7 +126,7 @@ def test_where_the_cpu_has_to_run_a_chain_latency_ends_at_the_critical_path() ->
 @settings(max_examples=40)
 @given(EITHER, st.integers(2, 3))
 def test_more_devices_never_make_the_best_plan_slower(problem: Problem, count: int) -> None:
-    more = parse_what_if([f"npu.count={count}"]).problem(problem)
+    more = parse_scenario([f"npu.count={count}"]).problem(problem)
     kept, found = solve("exact", problem), solve("exact", more)
     assert makespan_s(more, kept.plan.renamed({"npu": "npu0"})) == makespan_s(problem, kept.plan)
     assert found.bound_s <= kept.makespan_s * ROUNDING

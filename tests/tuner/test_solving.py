@@ -24,11 +24,11 @@ class Listening(Silent):
     @contextmanager
     def stage(self, title: str) -> Iterator[Report]:  # noqa: ARG002
         """Nothing is shown."""
-        yield lambda done, words: self.heard.append((done, words))
+        yield lambda done, description: self.heard.append((done, description))
 
 
 @pytest.mark.parametrize(
-    ("budget", "words"),
+    ("budget", "description"),
     [
         ({"max_evaluations": 0}, "--max-evaluations 0 allows no candidate; give 1 or more"),
         ({"max_evaluations": -3}, "--max-evaluations -3 allows no candidate; give 1 or more"),
@@ -36,17 +36,17 @@ class Listening(Silent):
         ({"time_limit_s": float("nan")}, "--time-limit nan allows no time; give more than 0 seconds"),
     ],
 )
-def test_budgets_that_allow_nothing_are_refused(budget: dict[str, float], words: str) -> None:
-    with pytest.raises(PlanError, match=f"^{words}$"):
+def test_budgets_that_allow_nothing_are_refused(budget: dict[str, float], description: str) -> None:
+    with pytest.raises(PlanError, match=f"^{description}$"):
         solve_on_screen("exact", inception_like(1), Silent(), **budget)  # type: ignore[arg-type]
 
 
 def test_best_bound_and_gap_are_shown() -> None:
     stages = Listening()
     solution = solve_on_screen("exact", inception_like(3), stages)
-    done, words = stages.heard[-1]
+    done, description = stages.heard[-1]
     best = f"{solution.makespan_s * 1e3:.3f} ms"
-    assert words == f"best {best}, bound {best}, gap 0.0%"
+    assert description == f"best {best}, bound {best}, gap 0.0%"
     assert 0 <= done <= 1
     assert "best " in stages.heard[0][1]
 
@@ -68,10 +68,10 @@ def test_a_search_that_is_interrupted_ends_with_a_plan() -> None:
         def stage(self, title: str) -> Iterator[Report]:  # noqa: ARG002
             """The first word of progress is answered with Ctrl-C."""
 
-            def press(done: float, words: str) -> None:
+            def press(done: float, description: str) -> None:
                 if not self.heard:
                     os.kill(os.getpid(), signal.SIGINT)
-                self.heard.append((done, words))
+                self.heard.append((done, description))
 
             yield press
 

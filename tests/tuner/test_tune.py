@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hetsim.analysis.scenario import parse_what_if
+from hetsim.analysis.scenario import parse_scenario
 from hetsim.core.dataflow import check_plan
 from hetsim.core.platform import Calibration, Platform
 from hetsim.costs.profile import Header
@@ -21,7 +21,7 @@ from hetsim.io.platform_file import load_platform
 from hetsim.models.reference import evaluate
 from hetsim.runtime import Runtime
 from hetsim.runtime.measure.profiler import Effort
-from hetsim.tuner.steps.final_measurement import Finalist, Pace, execute, hold_finals
+from hetsim.tuner.steps.final_measurement import Finalist, Pace, execute, measure_finalists
 from hetsim.tuner.steps.truth import find_truth, relative_error, tolerance
 from hetsim.tuner.tune import Options, tune
 from hetsim.tuner.tune_hypothetical import tune_hypothetical
@@ -31,8 +31,8 @@ MODEL = fork_join()
 QUICK = Options(
     rounds=2,
     max_evaluations=200,
-    effort=Effort(repeats=3, warm_ups=1, patience_s=0.0),
-    pace=Pace(num_runs=6, patience_s=0.0),
+    effort=Effort(repeats=3, warm_ups=1, stall_budget_s=0.0),
+    pace=Pace(num_runs=6, stall_budget_s=0.0),
     splits=False,  # they have tests of their own
     command=("hetsim", "tune", "fork_join"),
 )
@@ -64,8 +64,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_changed_machine_is_tuned_by_emulation(tmp_path: Path) -> None:
-    what_if = parse_what_if(["npu.speed=4"])
-    outcome = tune_hypothetical(MODEL, platform(op_s="0.004"), tmp_path, what_if, options=QUICK)
+    scenario = parse_scenario(["npu.speed=4"])
+    outcome = tune_hypothetical(MODEL, platform(op_s="0.004"), tmp_path, scenario, options=QUICK)
     assert {path.name for path in tmp_path.iterdir()} == {*FILES, "emulated.jsonl"}
     assert outcome.platform == "make-believe, hypothetical: npu.speed=4"
     assert outcome.outputs_match
@@ -119,8 +119,8 @@ def test_a_second_run_goes_on_from_the_profile(folder: Path) -> None:
     after = load_profile(folder / "profile.jsonl")
     for ops in before.measured("cpu"):
         if len(ops) == 1:
-            covered = before.samples_s("cpu", ops, "cover:operators")
-            assert after.samples_s("cpu", ops, "cover:operators") == covered
+            covered = before.samples_s("cpu", ops, "configuration:operators")
+            assert after.samples_s("cpu", ops, "configuration:operators") == covered
 
 
 def test_wrong_outputs_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,11 +139,11 @@ def test_a_plan_with_wrong_outputs_does_not_win_however_fast(tmp_path: Path, mon
             name: one
             if len(one.plan.queues) == 1
             else replace(one, execution=replace(one.execution, largest_error=0.5))
-            for name, one in hold_finals(*args, **kwargs).items()
+            for name, one in measure_finalists(*args, **kwargs).items()
         }
 
     monkeypatch.setattr(
-        import_module("hetsim.tuner.tune"), "hold_finals", spoilt
+        import_module("hetsim.tuner.tune"), "measure_finalists", spoilt
     )  # its package has a function of that name
     outcome = tune(MODEL, platform(op_s="0.01"), tmp_path, options=QUICK)
     assert outcome.winner.startswith("single:")  # 50 ms, where two devices take 40
@@ -151,14 +151,14 @@ def test_a_plan_with_wrong_outputs_does_not_win_however_fast(tmp_path: Path, mon
     assert not outcome.outputs_match
 
 
-def test_plans_that_do_not_fit_into_memory_together_have_as_many_turns(
+def test_plans_that_do_not_fit_into_memory_together_have_as_many_rounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "hetsim.tuner.steps.final_measurement._WEIGHTS_AT_ONCE_BYTES", 1
     )  # so each plan is loaded alone, twice
-    turns = iter(range(2, 50, 2))
-    monkeypatch.setattr(Pace, "turns", lambda *_: next(turns))
+    rounds = iter(range(2, 50, 2))
+    monkeypatch.setattr(Pace, "turns", lambda *_: next(rounds))
     plans = [make_plan(MODEL, **{device: ["stem left right right2 join"]}) for device in ("cpu", "npu")]
     header = Header(model=MODEL.name, model_hash=MODEL.hash, machine="here", engines={}, date="2026-11-25")
     with Runtime(platform()) as runtime, ProfileFile(tmp_path / "profile.jsonl", header) as file:
@@ -168,10 +168,10 @@ def test_plans_that_do_not_fit_into_memory_together_have_as_many_turns(
             plans,
             find_truth(MODEL),
             file=file,
-            pace=Pace(num_runs=6, patience_s=0.0),
+            pace=Pace(num_runs=6, stall_budget_s=0.0),
             report=lambda *_: None,
         )
-    assert [len(one.turns_s) for one in executions] == [2, 2]  # two passes of one turn
+    assert [len(one.round_medians_s) for one in executions] == [2, 2]  # two passes of one turn
 
 
 @pytest.mark.parametrize(

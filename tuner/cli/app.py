@@ -19,7 +19,7 @@ from hetsim.analysis.comparison import Comparison
 from hetsim.analysis.comparison import compare as compare_timelines
 from hetsim.analysis.plots.comparison import draw_comparison
 from hetsim.analysis.plots.timelines import draw_timelines
-from hetsim.analysis.scenario import parse_what_if
+from hetsim.analysis.scenario import parse_scenario
 from hetsim.core.errors import DeviceError, HetsimError, ModelError, ProfileError
 from hetsim.core.load import parse_load
 from hetsim.core.platform import Platform
@@ -37,7 +37,7 @@ from hetsim.runtime.backends import available_engines, make_backend
 from hetsim.runtime.machine.drift import moves
 from hetsim.runtime.machine.fingerprint import available_cores, machine_fingerprint
 from hetsim.runtime.measure.calibrate import calibrate as calibrate_platform
-from hetsim.runtime.measure.profiler import Effort, make_header, profile_covers, warm_up
+from hetsim.runtime.measure.profiler import Effort, make_header, measure_configurations, warm_up
 from hetsim.runtime.nan import check_numbers
 from hetsim.runtime.serving import serve
 from hetsim.runtime.standby import standby, standby_plan
@@ -67,7 +67,7 @@ from hetsim.tuner.cli.exits import run_to_exit
 from hetsim.tuner.hypothetical import hypothetical, without_engine
 from hetsim.tuner.progress import OnScreen
 from hetsim.tuner.report.outcome import print_outcome
-from hetsim.tuner.steps.final_measurement import Pace, typical_run
+from hetsim.tuner.steps.final_measurement import Pace, find_median_run
 from hetsim.tuner.steps.provenance import profile_for
 from hetsim.tuner.steps.readiness import check_machine, check_profile
 from hetsim.tuner.steps.sharing import shared_runs
@@ -111,13 +111,13 @@ def tune(
     splits: Annotated[
         bool, typer.Option(help="Look for plans in which several devices work on one operator, too.")
     ] = True,
-    what_if: SetOption = [],  # noqa: B006
+    scenario: SetOption = [],  # noqa: B006
 ) -> None:
     """Profile, plan with every scheduler, simulate, execute, and keep the plan that measured best.
 
     What --set changes is profiled as it is, and then emulated as it would be.
     """
-    changes = parse_what_if(what_if)
+    changes = parse_scenario(scenario)
     options = Options(
         seed=seed,
         also=tuple(also),
@@ -158,7 +158,7 @@ def profile(
     with Runtime(described) as runtime, ProfileFile(out, make_header(runtime, found)) as file:
         check_profile(runtime, found, file.profile, effort=effort, stages=stages)
         with stages.stage("profile") as report:
-            profile_covers(runtime, found, file, effort=effort, progress=report)
+            measure_configurations(runtime, found, file, effort=effort, progress=report)
         measured = file.profile
     table = Table("device", "segment", "operators", "median ms", "95 % interval", "samples", box=None)
     for device in measured.header.engines:
@@ -184,9 +184,9 @@ def profile(
     for device, left_out in SegmentCosts(measured, found.graph, launch_s).left_out.items():
         if left_out:
             worst = max(left_out, key=lambda one: abs(one.relative_error))
-            typical = median(abs(one.relative_error) for one in left_out)
+            median_run = median(abs(one.relative_error) for one in left_out)
             say(
-                f"{device}: segments of several operators, each predicted from the others: {typical:.1%} off in the "
+                f"{device}: segments of several operators, each predicted from the others: {median_run:.1%} off in the "
                 f"median of {len(left_out)}, {abs(worst.relative_error):.0%} at worst (from {worst.ops[0]}, "
                 f"{len(worst.ops)} operators)"
             )
@@ -216,7 +216,7 @@ def run(
     trace: Annotated[Path | None, typer.Option("--trace", help="Write a trace that opens in Perfetto.")] = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw the typical run's timeline.")] = None,
     on_fault: Annotated[str, typer.Option("--on-fault", help="The device that finishes what others fail at.")] = "",
-    what_if: SetOption = [],  # noqa: B006
+    scenario: SetOption = [],  # noqa: B006
     profile: Annotated[
         Path | None, typer.Option("--profile", help="With --set: what the devices that are changed take as they are.")
     ] = None,
@@ -227,7 +227,7 @@ def run(
     load = parse_load(requests, every, in_flight)
     found, read = read_plan(whole, plan)
     given = random_inputs(found, seed=seed) if inputs is None else _read_inputs(inputs)
-    changes = parse_what_if(what_if)
+    changes = parse_scenario(scenario)
     emulation = None
     if changes or without_engine(where):
         if profile is None and any(device.is_measured for device in where.devices):
@@ -251,21 +251,21 @@ def run(
             warn([f"{error}; {on_fault!r} does it alone"])
             found, read, served = whole, standby_plan(whole, on_fault), serve(spare, given, load)
     latency = summarize(served.timeline.latencies_s)
-    typical = typical_run(served.inferences)
+    median_run = find_median_run(served.inferences)
     if outputs is not None:
         content = BytesIO()
-        np.savez(content, allow_pickle=False, **typical.outputs)
+        np.savez(content, allow_pickle=False, **median_run.outputs)
         write_atomically(outputs, content.getvalue())
     if trace is not None:
-        save_trace(typical.timeline, trace, platform=where, graph_name=found.graph.name, label="measured")
+        save_trace(median_run.timeline, trace, platform=where, graph_name=found.graph.name, label="measured")
     if picture is not None:
-        draw_timelines(None, typical.timeline, picture, platform=where, title=found.graph.name)
+        draw_timelines(None, median_run.timeline, picture, platform=where, title=found.graph.name)
     say(
         f"{latency.median_s * 1e3:.2f} ms median of {latency.num_samples} "
         f"(95 % interval {latency.low_s * 1e3:.2f} - {latency.high_s * 1e3:.2f})"
     )
     say_load(served.timeline, load)
-    for assignment in who_runs_what(found.graph, read, typical.timeline, where, found.wholes):
+    for assignment in who_runs_what(found.graph, read, median_run.timeline, where, found.original_op):
         say(f"  {assignment}")
     for run in shared_runs(whole, read):
         say(f"  in parts: {run}")
@@ -281,13 +281,13 @@ def compare(
     requests: Annotated[int, typer.Option(min=1, help="Inferences to run; the typical one is compared.")] = 20,
     force: ForceOption = False,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw where the difference comes from.")] = None,
-    what_if: SetOption = [],  # noqa: B006
+    scenario: SetOption = [],  # noqa: B006
 ) -> None:
     """Simulate a plan, execute it, and say where the difference comes from; changed devices are emulated."""
     where = load_platform(platform)
     found, read = read_plan(read_model(model, shape), plan)
     measured, warnings = profile_for(found, where, profile, force=force)
-    given, changes, emulation = random_inputs(found), parse_what_if(what_if), None
+    given, changes, emulation = random_inputs(found), parse_scenario(scenario), None
     if changes or without_engine(where):
         machine = hypothetical(found, where, measured, changes, given)
         where, emulation = machine.platform, machine.emulation
@@ -298,8 +298,8 @@ def compare(
     check_machine(where, OnScreen(screen))
     with Runtime(where) as runtime, runtime.load(found, read, emulation=emulation) as session:
         warm_up(session, given)
-        typical = typical_run([session.run(given) for _ in range(requests)])
-    comparison = compare_timelines(found.graph, read, simulated, typical.timeline, where)
+        median_run = find_median_run([session.run(given) for _ in range(requests)])
+    comparison = compare_timelines(found.graph, read, simulated, median_run.timeline, where)
     if picture is not None:
         title = f"{found.graph.name}: simulated against measured"
         draw_comparison(comparison, picture, platform=where, title="\n".join((title, *warnings)))
@@ -327,13 +327,13 @@ def platform(context: typer.Context) -> None:
         say(f"platform {name}: {described.description}")
         for device in described.devices:
             if device.source is not None:
-                say(f"  {device.label}: {device.source.words}")
+                say(f"  {device.label}: {device.source.description}")
                 continue
             try:
-                words = f"{make_backend(device).describe()}, cores {', '.join(map(str, device.cores)) or 'any'}"
+                description = f"{make_backend(device).describe()}, cores {', '.join(map(str, device.cores)) or 'any'}"
             except HetsimError as error:
-                words = f"NOT AVAILABLE: {error}"
-            say(f"  {device.label}: {words}")
+                description = f"NOT AVAILABLE: {error}"
+            say(f"  {device.label}: {description}")
 
 
 @platform_app.command()

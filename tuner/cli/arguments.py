@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from hetsim.analysis.scenario import WhatIf
+from hetsim.analysis.scenario import Scenario
 from hetsim.core.errors import ModelError
 from hetsim.core.load import Load
 from hetsim.core.plan import Plan
@@ -57,20 +57,20 @@ SetOption = Annotated[
 screen = Console(soft_wrap=False)
 
 
-def say(words: str) -> None:
+def say(description: str) -> None:
     """Print words as they are."""
-    screen.print(words, markup=False, highlight=False, soft_wrap=True)
+    screen.print(description, markup=False, highlight=False, soft_wrap=True)
 
 
-def hypothesis(what_if: WhatIf) -> tuple[str, ...]:
+def hypothesis(scenario: Scenario) -> tuple[str, ...]:
     """What there is to say about changes, if there are any: that nothing that follows was measured."""
-    return (f"hypothetical, what follows from: {what_if.words}",) if what_if else ()
+    return (f"hypothetical, what follows from: {scenario.description}",) if scenario else ()
 
 
 def warn(warnings: Iterable[str]) -> None:
     """Print warnings, one a line."""
-    for words in warnings:
-        say(f"WARNING: {words}")
+    for description in warnings:
+        say(f"WARNING: {description}")
 
 
 def say_load(timeline: Timeline, load: Load) -> None:

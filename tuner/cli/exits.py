@@ -47,6 +47,6 @@ def _leave_interrupted(command: str) -> NoReturn:
     _leave(_INTERRUPTED, f"{command}: interrupted; what was measured is kept. To go on: {again}")
 
 
-def _leave(status: int, words: str) -> NoReturn:
-    Console(stderr=True, soft_wrap=True).print(words, markup=False, highlight=False)
+def _leave(status: int, description: str) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(description, markup=False, highlight=False)
     raise SystemExit(status) from None

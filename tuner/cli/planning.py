@@ -16,7 +16,7 @@ import typer
 
 from hetsim.analysis.breakdown import who_runs_what
 from hetsim.analysis.plots.timelines import draw_timelines
-from hetsim.analysis.scenario import WhatIf, parse_what_if
+from hetsim.analysis.scenario import Scenario, parse_scenario
 from hetsim.core.errors import ProblemError
 from hetsim.core.load import parse_load
 from hetsim.core.plan import Plan
@@ -94,10 +94,10 @@ def plan(
         float | None, typer.Option(metavar="SECONDS", help="When to be content with the best so far, as on Ctrl-C.")
     ] = None,
     force: ForceOption = False,
-    what_if: SetOption = [],  # noqa: B006
+    scenario: SetOption = [],  # noqa: B006
 ) -> None:
     """Plan a model from a profile, or a problem file; nothing is measured."""
-    source = _source(model, problem, profile, platform, shape, force=force, what_if=parse_what_if(what_if))
+    source = _source(model, problem, profile, platform, shape, force=force, scenario=parse_scenario(scenario))
     solution = solve_on_screen(
         scheduler,
         source.problem,
@@ -130,15 +130,15 @@ def simulate(
     noise: Annotated[bool, typer.Option("--noise", help="Draw durations from the profile's samples.")] = False,
     seed: SeedOption = 0,
     force: ForceOption = False,
-    what_if: SetOption = [],  # noqa: B006
+    scenario: SetOption = [],  # noqa: B006
     json: Annotated[bool, typer.Option("--json", help="Print the timeline as JSON.")] = False,
     trace: Annotated[Path | None, typer.Option("--trace", help="Write a trace that opens in Perfetto.")] = None,
 ) -> None:
     """Simulate a plan, for one inference or under a load; nothing is executed."""
     load = parse_load(requests, every, in_flight) if requests > 1 else None
     read = load_plan(plan)
-    changes = parse_what_if(what_if)
-    source = _source(model, problem, profile, platform, shape, plan=read, force=force, what_if=changes)
+    changes = parse_scenario(scenario)
+    source = _source(model, problem, profile, platform, shape, plan=read, force=force, scenario=changes)
     found = source.problem
     read = read.in_order(found.graph)
     drawn = None
@@ -157,7 +157,7 @@ def simulate(
         say(f"{timeline.makespan_s * 1e3:.2f} ms simulated, {read.num_segments} segments")
     else:
         say_load(timeline, load)
-    for assignment in who_runs_what(found.graph, read, timeline, found.platform, source.wholes):
+    for assignment in who_runs_what(found.graph, read, timeline, found.platform, source.original_op):
         say(f"  {assignment}")
 
 
@@ -185,18 +185,18 @@ def explain(
         Path | None, typer.Option("--picture", help="Draw the timeline with the critical path on it.")
     ] = None,
     chart: Annotated[Path | None, typer.Option("--chart", help="Draw what each change saves, as bars.")] = None,
-    what_if: SetOption = [],  # noqa: B006
+    scenario: SetOption = [],  # noqa: B006
 ) -> None:
     """Say which operator, link or device, made a little faster, shortens a plan's latency most."""
     if not 0 < faster < math.inf:
         raise ProblemError(f"--faster {faster:g} makes nothing faster; give a percentage above 0")
-    read, changes = load_plan(plan), parse_what_if(what_if)
-    source = _source(model, problem, profile, platform, shape, plan=read, force=force, what_if=changes)
+    read, changes = load_plan(plan), parse_scenario(scenario)
+    source = _source(model, problem, profile, platform, shape, plan=read, force=force, scenario=changes)
     found = source.problem
     read = read.in_order(found.graph)
     anew = found
     if replan and model is not None:  # another plan does not have this one's replays
-        anew = _source(model, problem, profile, platform, shape, force=force, what_if=changes).problem
+        anew = _source(model, problem, profile, platform, shape, force=force, scenario=changes).problem
     explained = explain_plan(
         found,
         read,
@@ -263,14 +263,14 @@ def _speeds(devices: str, speeds: list[str]) -> dict[str, float]:
     if not names:
         raise ProblemError(f"--devices {devices!r} names no device")
     found = dict.fromkeys(names, 1.0)
-    for words in speeds:
-        name, _, number = words.partition("=")
+    for description in speeds:
+        name, _, number = description.partition("=")
         if name not in found:
-            raise ProblemError(f"--speed {words!r} names device {name!r}; --devices are {', '.join(names)}")
+            raise ProblemError(f"--speed {description!r} names device {name!r}; --devices are {', '.join(names)}")
         try:
             found[name] = float(number)
         except ValueError:
-            raise ProblemError(f"--speed {words!r} must look like NAME=2") from None
+            raise ProblemError(f"--speed {description!r} must look like NAME=2") from None
     return found
 
 
@@ -281,13 +281,13 @@ class _Source:
     Attributes:
         problem: The problem.
         profile: What it was made from; None for a problem file.
-        wholes: If ``problem`` is about a model, rewritten or not, its :attr:`~hetsim.models.Model.wholes`.
+        wholes: If ``problem`` is about a model, rewritten or not, its :attr:`~hetsim.models.Model.original_op`.
         warnings: What is not as it should be about that.
     """
 
     problem: Problem
     profile: Profile | None = None
-    wholes: Mapping[str, str] | None = None
+    original_op: Mapping[str, str] | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -300,7 +300,7 @@ def _source(
     *,
     plan: Plan | None = None,
     force: bool,
-    what_if: WhatIf,
+    scenario: Scenario,
 ) -> _Source:
     """What MODEL and its options, or the problem file, stand for, changed; costs as ``plan`` meets them, if given.
 
@@ -313,12 +313,14 @@ def _source(
         for name, given in (("--profile", profile), ("--platform", platform), ("--shape", shape)):
             if given:
                 raise ProblemError(f"{name} belongs to a MODEL; a problem file says itself what it costs and where")
-        return _Source(problem=what_if.problem(load_problem(problem)), warnings=hypothesis(what_if))
+        return _Source(problem=scenario.problem(load_problem(problem)), warnings=hypothesis(scenario))
     assert model is not None
     where = load_platform(platform or DEFAULT_PLATFORM)
     if profile is None and any(device.source is None for device in where.devices):
-        words = "" if platform is None else f" --platform {platform}"
-        raise ProblemError(f"{model} needs --profile FILE; measure it with: hetsim profile {model}{words} --out FILE")
+        description = "" if platform is None else f" --platform {platform}"
+        raise ProblemError(
+            f"{model} needs --profile FILE; measure it with: hetsim profile {model}{description} --out FILE"
+        )
     if any(device.architecture is not None for device in where.devices):
         typer.echo("asking ZigZag, which takes seconds for each shape of operator that is new to it", err=True)
     found = read_model(model, shape)
@@ -329,10 +331,10 @@ def _source(
         found = planned_model(found, plan)
         made = plan_problem(found, where, measured, plan.in_order(found.graph))
     return _Source(
-        problem=what_if.problem(made),
+        problem=scenario.problem(made),
         profile=measured,
-        wholes=found.wholes,
-        warnings=(*warnings, *hypothesis(what_if)),
+        original_op=found.original_op,
+        warnings=(*warnings, *hypothesis(scenario)),
     )
 
 

@@ -81,9 +81,9 @@ def _shown(report: Report) -> Callable[..., None]:
     """Progress of a scheduler as a part of its stage, with what is known so far in words."""
 
     def show(done: int, total: int, best_s: float, bound_s: float = 0.0, /) -> None:
-        words = f"best {best_s * 1e3:.3f} ms"
+        description = f"best {best_s * 1e3:.3f} ms"
         if 0 < bound_s <= best_s:
-            words += f", bound {bound_s * 1e3:.3f} ms, gap {(best_s - bound_s) / best_s:.1%}"
-        report(done / max(total, 1), words)
+            description += f", bound {bound_s * 1e3:.3f} ms, gap {(best_s - bound_s) / best_s:.1%}"
+        report(done / max(total, 1), description)
 
     return show

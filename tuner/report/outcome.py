@@ -187,7 +187,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "rounds": [
             {
                 "number": one.number,
-                "hoped_s": _finite(one.hoped_s),
+                "hoped_s": _finite(one.optimistic_bound_s),
                 "best_s": _finite(one.best_s),
                 "plans": [asdict(tried) for tried in one.tries],
             }
@@ -207,28 +207,30 @@ def verdict(outcome: Outcome) -> str:
     """What to do, in a sentence or two."""
     best, single_s = outcome.best, outcome.best_single_device_s
     if best.num_devices == 1:
-        words = f"Stay on one device: {best.name}, {_ms(best.measured_s)} ms; no plan over several devices is faster."
+        description = (
+            f"Stay on one device: {best.name}, {_ms(best.measured_s)} ms; no plan over several devices is faster."
+        )
     elif single_s is None:
-        words = f"Run the plan of {best.name}: {_ms(best.measured_s)} ms; no single device runs the whole model."
+        description = f"Run the plan of {best.name}: {_ms(best.measured_s)} ms; no single device runs the whole model."
     else:
-        words = (
+        description = (
             f"Run the plan of {best.name}: {_ms(best.measured_s)} ms, {single_s / best.measured_s:.2f} times as fast "
             f"as the best single device ({_ms(single_s)} ms)."
         )
         if any(plan.num_devices == 1 for plan in outcome.ties):
-            words += " The gain is within the noise, so staying on one device is as good."
+            description += " The gain is within the noise, so staying on one device is as good."
     if outcome.ties:
-        words += f" Tied with it within the noise: {', '.join(plan.name for plan in outcome.ties)}."
-    return words
+        description += f" Tied with it within the noise: {', '.join(plan.name for plan in outcome.ties)}."
+    return description
 
 
 def exactness(outcome: Outcome) -> str:
     """Whether the outputs are right, in a sentence."""
-    words = (
+    description = (
         "Outputs match the reference engine" if outcome.outputs_match else "OUTPUTS DIFFER from the reference engine"
     )
     rejected = ", ".join(f"{name} ({error:.1e})" for name, error in outcome.rejected.items())
-    return f"{words}: largest error {outcome.largest_error:.1e}, tolerance {outcome.tolerance:.0e}." + (
+    return f"{description}: largest error {outcome.largest_error:.1e}, tolerance {outcome.tolerance:.0e}." + (
         f" Rejected: {rejected}." if rejected else ""
     )
 
@@ -317,17 +319,17 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         console.print(table)
     console.print()
     for label, time_s in outcome.reference_engines_s.items():
-        words = f"For reference, {label} alone with {outcome.reference_threads} threads: {_ms(time_s)} ms"
-        console.print(words, markup=False, highlight=False)
+        description = f"For reference, {label} alone with {outcome.reference_threads} threads: {_ms(time_s)} ms"
+        console.print(description, markup=False, highlight=False)
     if outcome.hand_over_s is not None:
-        words = f"Median hand-over to a device that waits: {outcome.hand_over_s * 1e6:.1f} us"
-        console.print(words, markup=False, highlight=False)
+        description = f"Median hand-over to a device that waits: {outcome.hand_over_s * 1e6:.1f} us"
+        console.print(description, markup=False, highlight=False)
     console.print(
         exactness(outcome), style=None if outcome.outputs_match else "bold red", markup=False, highlight=False
     )
     console.print(verdict(outcome), style="bold", markup=False, highlight=False)
-    for words in outcome.warnings:
-        console.print(f"WARNING: {words}", style="bold red", markup=False, highlight=False)
+    for description in outcome.warnings:
+        console.print(f"WARNING: {description}", style="bold red", markup=False, highlight=False)
 
 
 def _table(title: str) -> Table:
@@ -361,7 +363,7 @@ def write_html(outcome: Outcome, path: Path, pictures: Sequence[tuple[str, Path]
         f"<h1>{_text(title)}</h1>",
         f'<p class="verdict">{_text(verdict(outcome))}</p>',
         f'<p class="{"good" if outcome.outputs_match else "bad"}">{_text(exactness(outcome))}</p>',
-        *(f'<p class="bad">WARNING: {_text(words)}</p>' for words in outcome.warnings),
+        *(f'<p class="bad">WARNING: {_text(description)}</p>' for description in outcome.warnings),
         "<h2>Plans</h2>",
         _html_table(PLAN_COLUMNS, plans, bold_row=best_row),
         f"<p class='note'>Times in ms. Measured: median of {outcome.num_samples} executions, with the 95 % confidence "
@@ -415,8 +417,8 @@ def _html_table(columns: Sequence[str], rows: Sequence[Sequence[str]], bold_row:
     return f'<div class="wide"><table>{header}<tbody>{"".join(lines)}</tbody></table></div>'
 
 
-def _text(words: str) -> str:
-    return html.escape(words, quote=True)
+def _text(description: str) -> str:
+    return html.escape(description, quote=True)
 
 
 def _ms(time_s: float) -> str:
@@ -429,8 +431,8 @@ def _ratio(value: float | None) -> str:
 
 
 def _percent(fraction: float, *, signed: bool = False) -> str:
-    words = f"{fraction:+.1%}" if signed else f"{fraction:.0%}"
-    return words.replace("%", " %").replace("-", "\N{MINUS SIGN}")
+    description = f"{fraction:+.1%}" if signed else f"{fraction:.0%}"
+    return description.replace("%", " %").replace("-", "\N{MINUS SIGN}")
 
 
 _STYLE = """

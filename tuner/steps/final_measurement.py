@@ -19,7 +19,7 @@ from hetsim.models.onnx_import import Model
 from hetsim.runtime import Inference, RefusedError, Runtime, Session
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation
-from hetsim.runtime.measure.interleaved import RUNS_PER_TURN, Turns
+from hetsim.runtime.measure.interleaved import RUNS_PER_ROUND, InterleavedRounds
 from hetsim.runtime.measure.profiler import record
 from hetsim.sim.simulate import simulate
 from hetsim.tuner.progress import Report
@@ -31,7 +31,7 @@ SEARCH_ROUND = "search round "
 SPLITS = "splits"
 """How the best plan in which devices share operators is called; those after it are numbered from 2."""
 
-_FEWEST_TURNS = 6  # from so many on turns tell a plan from the fastest with 95 %
+_FEWEST_ROUNDS = 6  # from so many on turns tell a plan from the fastest with 95 %
 _WEIGHTS_AT_ONCE_BYTES = 1200 * 2**20
 
 
@@ -42,17 +42,17 @@ class Pace:
     Attributes:
         num_runs: Counted executions of each plan, at least 3, and as many replays.
         budget_s: Plans so slow that this many seconds do not suffice are executed less often, but at least 18 times.
-        patience_s: For so long in all, executions are put off while something slows the cores down.
+        stall_budget_s: For so long in all, executions are put off while something slows the cores down.
     """
 
     num_runs: int = 60
     budget_s: float = 2.5
-    patience_s: float = 15.0
+    stall_budget_s: float = 15.0
 
-    def turns(self, latency_s: float) -> int:
+    def rounds(self, latency_s: float) -> int:
         """How many turns of a few runs each a plan of that latency gets."""
-        runs = min(self.num_runs, max(_FEWEST_TURNS * RUNS_PER_TURN, round(self.budget_s / latency_s)))
-        return -(-runs // RUNS_PER_TURN)
+        runs = min(self.num_runs, max(_FEWEST_ROUNDS * RUNS_PER_ROUND, round(self.budget_s / latency_s)))
+        return -(-runs // RUNS_PER_ROUND)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Execution:
     Attributes:
         plan: The plan.
         latency: From submission to the last segment's end, over all runs.
-        turns_s: The median latency of each turn, in seconds.
+        round_medians_s: The median latency of each turn, in seconds.
         typical: The timeline of the run that comes nearest to the medians of all starts and ends.
         largest_error: Largest difference from the expected outputs, relative to the largest value of the output.
         hand_over_s: Medians' raw material: each hand-over for which a device sat waiting, in seconds.
@@ -70,8 +70,8 @@ class Execution:
 
     plan: Plan
     latency: Summary
-    turns_s: tuple[float, ...]
-    typical: Timeline
+    round_medians_s: tuple[float, ...]
+    median_run: Timeline
     largest_error: float
     hand_over_s: tuple[float, ...]
 
@@ -91,7 +91,7 @@ class Finalist:
     execution: Execution
 
 
-def hold_finals(
+def measure_finalists(
     runtime: Runtime,
     model: Model,
     platform: Platform,
@@ -152,7 +152,7 @@ def ties_with(one: Execution, fastest: Execution) -> bool:
     Fewer than six turns cannot show that, and tie unless the plan was slower in each. Where one took fewer turns than
     the other, as those may that were not loaded together, as many are compared.
     """
-    ratios = [mine / best for mine, best in zip(one.turns_s, fastest.turns_s, strict=False)]
+    ratios = [mine / best for mine, best in zip(one.round_medians_s, fastest.round_medians_s, strict=False)]
     least_p = 0.5 ** len(ratios)  # what the test gives where all are above 1
     return signed_rank_p([math.log(ratio) for ratio in ratios]) > max(1 / 40, least_p)
 
@@ -185,7 +185,7 @@ def execute(
     passes = 1 if len(batches) == 1 else 2
     runs: list[list[Inference]] = [[] for _ in plans]
     replays: list[list[Inference]] = [[] for _ in plans]
-    num_turns = 0  # as many for all, since plans are compared turn by turn
+    num_rounds = 0  # as many for all, since plans are compared turn by turn
     for number in range(passes * len(batches)):
         with ExitStack() as stack:
             sessions: dict[int, Session] = {}
@@ -193,15 +193,17 @@ def execute(
                 report(number / (passes * len(batches)), f"compiling plan {index + 1} of {len(plans)}")
                 sessions[index] = stack.enter_context(runtime.load(model, plans[index], emulation=emulation))
                 sessions[index].run(inputs, serial=True)  # engines allocate on their first run
-            if not num_turns:
+            if not num_rounds:
                 slowest_s = max(session.run(inputs, serial=True).latency_s for session in sessions.values())
-                num_turns = -(-pace.turns(slowest_s) // passes)
-            patience_s = pace.patience_s / (passes * len(batches))
-            turns = Turns(sessions, inputs, runtime.steadiness, num_turns=num_turns, patience_s=patience_s)
-            for done in turns.take_all():
+                num_rounds = -(-pace.rounds(slowest_s) // passes)
+            stall_budget_s = pace.stall_budget_s / (passes * len(batches))
+            rounds = InterleavedRounds(
+                sessions, inputs, runtime.interference_monitor, num_rounds=num_rounds, stall_budget_s=stall_budget_s
+            )
+            for done in rounds.take_all():
                 report((number + done) / (passes * len(batches)), "executing plans in turns")
             for index in sessions:
-                for pair in turns.counted(index):
+                for pair in rounds.counted(index):
                     runs[index].append(pair.run)
                     replays[index].append(pair.replay)
     for plan, results in zip(plans, replays, strict=True):
@@ -209,7 +211,7 @@ def execute(
     return [_conclude(plan, results, truth) for plan, results in zip(plans, runs, strict=True)]
 
 
-def typical_run(runs: Sequence[Inference]) -> Inference:
+def find_median_run(runs: Sequence[Inference]) -> Inference:
     """The run that comes nearest to the medians of all segments' starts and ends; ties go to the earliest.
 
     Args:
@@ -231,11 +233,11 @@ def _conclude(plan: Plan, runs: list[Inference], truth: Truth) -> Execution:
     return Execution(
         plan=plan,
         latency=summarize([run.latency_s for run in runs]),
-        turns_s=tuple(
-            float(np.median([run.latency_s for run in runs[i : i + RUNS_PER_TURN]]))
-            for i in range(0, len(runs), RUNS_PER_TURN)
+        round_medians_s=tuple(
+            float(np.median([run.latency_s for run in runs[i : i + RUNS_PER_ROUND]]))
+            for i in range(0, len(runs), RUNS_PER_ROUND)
         ),
-        typical=typical_run(runs).timeline,
+        median_run=find_median_run(runs).timeline,
         largest_error=max(truth.error(run.outputs) for run in runs),
         hand_over_s=tuple(span.duration_s for run in runs for span in run.timeline.spans if span.kind == "hand-over"),
     )
@@ -267,8 +269,14 @@ def _single(platform: Platform, device: Device, model: Model, inputs: Mapping[st
     only = platform.with_devices(device).only(device.name)
     with Runtime(only) as runtime, runtime.load(model, whole_plan(model.graph, device.name)) as session:
         session.run(inputs, serial=True)
-        num_turns = pace.turns(session.run(inputs, serial=True).latency_s)
-        turns = Turns({0: session}, inputs, runtime.steadiness, num_turns=num_turns, patience_s=pace.patience_s)
-        for _ in turns.take_all():
+        num_rounds = pace.rounds(session.run(inputs, serial=True).latency_s)
+        rounds = InterleavedRounds(
+            {0: session},
+            inputs,
+            runtime.interference_monitor,
+            num_rounds=num_rounds,
+            stall_budget_s=pace.stall_budget_s,
+        )
+        for _ in rounds.take_all():
             pass
-        return summarize([pair.run.latency_s for pair in turns.counted(0)])
+        return summarize([pair.run.latency_s for pair in rounds.counted(0)])

@@ -11,7 +11,7 @@ from hetsim.costs.profile_file import load_profile, origin_differences
 from hetsim.models.onnx_import import Model
 from hetsim.runtime.backends import make_backend
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
-from hetsim.runtime.measure.profiler import engine_words
+from hetsim.runtime.measure.profiler import engine_description
 
 
 def profile_for(model: Model, platform: Platform, path: Path, *, force: bool) -> tuple[Profile, tuple[str, ...]]:
@@ -37,7 +37,7 @@ def profile_for(model: Model, platform: Platform, path: Path, *, force: bool) ->
     engines = {}
     for device in platform.measured_part().devices:
         try:
-            engines[device.name] = engine_words(make_backend(device).describe(), device)
+            engines[device.name] = engine_description(make_backend(device).describe(), device)
         except HetsimError as error:
             engines[device.name] = f"none that can be used ({error})"
     found = origin_differences(header, machine=machine_fingerprint(), engines=engines)
@@ -47,4 +47,4 @@ def profile_for(model: Model, platform: Platform, path: Path, *, force: bool) ->
             f"profile {path} was taken elsewhere: {'; '.join(differences)}; measure anew with: hetsim profile, or use "
             "it all the same with --force"
         )
-    return profile, tuple(f"profile {path} was taken elsewhere: {words}" for words in differences)
+    return profile, tuple(f"profile {path} was taken elsewhere: {description}" for description in differences)

@@ -40,6 +40,6 @@ def check_profile(
 
 
 def _warned(warnings: tuple[str, ...], stages: Stages) -> tuple[str, ...]:
-    for words in warnings:
-        stages.say(f"WARNING: {words}")
+    for description in warnings:
+        stages.say(f"WARNING: {description}")
     return warnings

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
-from hetsim.costs.problems import lean, make_problem, plan_error_s, plan_problem
+from hetsim.costs.problems import make_problem, plan_error_s, plan_problem, shifted
 from hetsim.costs.profile import Unsupported
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.models.onnx_import import Model
@@ -31,7 +31,7 @@ from hetsim.tuner.progress import Report, Stages
 from hetsim.tuner.steps.budget import Budget
 from hetsim.tuner.steps.final_measurement import SEARCH_ROUND
 
-MOODS: Mapping[str, float] = {"": 0.0, "hopeful": -1.0, "careful": 1.0}
+NUM_SIGMAS: Mapping[str, float] = {"": 0.0, "hopeful": -1.0, "careful": 1.0}
 """By how many typical errors predictions are raised for each search of a round."""
 NUM_FINALISTS = 2
 """So many of the plans that were measured go on to the finals."""
@@ -67,20 +67,21 @@ class Round:
 
     Attributes:
         number: From 1.
-        hoped_s: The least makespan that the search hoped for, all predictions lowered by their typical error.
+        optimistic_bound_s: The least makespan that the search hoped for, all predictions lowered by their typical
+            error.
         tries: The plans that were measured.
         best_s: The best makespan from measured segments by the end of the round, baselines included.
     """
 
     number: int
-    hoped_s: float
+    optimistic_bound_s: float
     tries: tuple[Try, ...]
     best_s: float
 
     @property
     def left(self) -> float:
         """How much faster than the best so far the search had hoped to get, as a fraction; 0 where it did not."""
-        return max(0.0, 1 - self.hoped_s / self.best_s)
+        return max(0.0, 1 - self.optimistic_bound_s / self.best_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,12 +171,12 @@ class Rounds:
             if rounds and budget.spent():
                 ended = budget.reason
                 break
-            hoped_s, found = self._candidates(number, budget, report)
+            optimistic_bound_s, found = self._candidates(number, budget, report)
             new = {name: plan for name, plan in found.items() if plan.digest not in measured}
             if rounds and not new:
                 ended = "every plan that the search finds is measured"
                 break
-            if rounds and hoped_s >= best_s:
+            if rounds and optimistic_bound_s >= best_s:
                 ended = "nothing better is predicted, error bars included"
                 break
             tries = []
@@ -183,8 +184,10 @@ class Rounds:
                 tries.append(done)
                 measured[one.digest] = (done.replayed_s, done.name, one)
                 best_s = min(best_s, done.replayed_s)
-            rounds.append(Round(number=number, hoped_s=hoped_s, tries=tuple(tries), best_s=best_s))
-            self._stages.say(round_words(rounds[-1]))
+            rounds.append(
+                Round(number=number, optimistic_bound_s=optimistic_bound_s, tries=tuple(tries), best_s=best_s)
+            )
+            self._stages.say(round_description(rounds[-1]))
         self._stages.say(f"search ends: {ended}")
         best = sorted(measured.values(), key=lambda entry: (entry[0], entry[1]))[:NUM_FINALISTS]
         return Found(plans={name: plan for _, name, plan in best}, rounds=tuple(rounds), ended=ended)
@@ -195,25 +198,25 @@ class Rounds:
         Other ways to find plans come in through ``propose``; of plans that do the same the first is kept.
         """
         found: dict[str, Plan] = {}
-        hoped_s = math.inf
-        for i, (mood, by) in enumerate(MOODS.items()):
+        optimistic_bound_s = math.inf
+        for i, (num_sigmas, by) in enumerate(NUM_SIGMAS.items()):
             if found and budget.spent():
                 break
-            words = f"search, round {number}" + (f", {mood}" if mood else "")
-            share = ((number - 1) + i / len(MOODS) / 2) / self._num_rounds
-            report(share, words)
+            description = f"search, round {number}" + (f", {num_sigmas}" if num_sigmas else "")
+            share = ((number - 1) + i / len(NUM_SIGMAS) / 2) / self._num_rounds
+            report(share, description)
             effort = scheduling.Effort(seed=self._seed, max_evaluations=self._max_evaluations, stop=budget.spent)
             plan = accepted(
                 self._runtime,
                 self._model,
                 self._file,
-                lambda by=by, effort=effort: solve("search", lean(self._problem(), by), effort).plan,  # type: ignore[misc]
+                lambda by=by, effort=effort: solve("search", shifted(self._problem(), by), effort).plan,  # type: ignore[misc]
             )
-            found[f"{SEARCH_ROUND}{number}" + (f", {mood}" if mood else "")] = plan
-            hoped_s = min(hoped_s, makespan_s(lean(self._problem(), min(by, 0.0)), plan))
+            found[f"{SEARCH_ROUND}{number}" + (f", {num_sigmas}" if num_sigmas else "")] = plan
+            optimistic_bound_s = min(optimistic_bound_s, makespan_s(shifted(self._problem(), min(by, 0.0)), plan))
         found |= self._propose(self._problem(), number)
         distinct = {plan.digest: name for name, plan in reversed(found.items())}
-        return hoped_s, {name: plan for name, plan in found.items() if distinct[plan.digest] == name}
+        return optimistic_bound_s, {name: plan for name, plan in found.items() if distinct[plan.digest] == name}
 
     def _tries(
         self, plans: Mapping[str, Plan], budget: Budget, number: int, report: Report
@@ -267,7 +270,7 @@ def accepted(runtime: Runtime, model: Model, file: ProfileFile, make: Callable[[
             return plan
 
 
-def round_words(one: Round) -> str:
+def round_description(one: Round) -> str:
     """A round in a few lines: what was predicted, what it was once measured, and what is left to hope for."""
     lines = [
         f"{tried.name}: predicted {_ms(tried.predicted_s)}"
@@ -276,7 +279,7 @@ def round_words(one: Round) -> str:
         f"({tried.num_predicted} of {tried.num_segments} segments were predictions)"
         for tried in one.tries
     ]
-    lines.append(f"round {one.number}: best so far {_ms(one.best_s)} ms; hoped for {_ms(one.hoped_s)} ms")
+    lines.append(f"round {one.number}: best so far {_ms(one.best_s)} ms; hoped for {_ms(one.optimistic_bound_s)} ms")
     return "\n".join(lines)
 
 

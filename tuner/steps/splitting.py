@@ -69,9 +69,9 @@ _NUM_PLANS = 4
 """How many of the best plans are offered: what replays tell apart by a few percent may be the other way round when all
 devices run."""
 _ROUNDS = 8
-_PATIENCE = 3
+_STALL_BUDGET = 3
 """After so many rounds none of which replayed faster than those before, what is proposed differs by noise."""
-_WALKS_PART = 0.75
+_SERIAL_RUNS_PART = 0.75
 """How much of a time limit is for the walks; the rest is for replays of what is proposed."""
 
 
@@ -88,7 +88,7 @@ class SplitEffort:
 
     budget_s: float = 20.0
     budget_runs: int = 600
-    walk: Effort = field(default_factory=lambda: Effort(repeats=6, warm_ups=3, budget_s=1.5, patience_s=0.1))
+    serial_run: Effort = field(default_factory=lambda: Effort(repeats=6, warm_ups=3, budget_s=1.5, stall_budget_s=0.1))
     replay: Effort = field(default_factory=lambda: Effort(repeats=12, warm_ups=4, budget_s=4.0))
 
 
@@ -160,7 +160,7 @@ class _Search:
         """
         if len(self._devices) < 2:
             return []
-        self._walk_all(budget)
+        self._serial_run_all(budget)
         replayed: dict[str, tuple[float, Plan]] = {}
         fastest_s, fastest_round = math.inf, 0
         ended = "the proposal stays"
@@ -190,24 +190,24 @@ class _Search:
             replayed[plan.digest] = replayed_s, plan
             if replayed_s < fastest_s:
                 fastest_s, fastest_round = replayed_s, number
-            elif number - fastest_round >= _PATIENCE:
-                ended = f"{_PATIENCE} rounds found nothing faster"
+            elif number - fastest_round >= _STALL_BUDGET:
+                ended = f"{_STALL_BUDGET} rounds found nothing faster"
                 break
         stages.say(f"splits end: {ended}")
         best = [plan for _, plan in sorted(replayed.values(), key=lambda entry: entry[0])[:_NUM_PLANS]]
         return [plan for plan in best if self._is_right(plan, stages)]
 
-    def _walk_all(self, budget: Budget) -> None:
+    def _serial_run_all(self, budget: Budget) -> None:
         """Measure runs of many lengths, until the effort or the budget is spent."""
         everything = self._ops(0, len(self._blocks))
         fastest_s = min(self._whole_s(device, everything) for device in self._devices)
-        allowed = budget.part(_WALKS_PART).at_most(self._effort.budget_s + self._effort.budget_runs * fastest_s)
-        walks = list(self._walks())
-        for number, walk in enumerate(walks):
+        allowed = budget.part(_SERIAL_RUNS_PART).at_most(self._effort.budget_s + self._effort.budget_runs * fastest_s)
+        serial_runs = list(self._serial_runs())
+        for number, serial_run in enumerate(serial_runs):
             if allowed.spent():
                 break
-            self._report(0.8 * number / len(walks), f"walk {number + 1} of {len(walks)}")
-            self._measure(walk, self._effort.walk)
+            self._report(0.8 * number / len(serial_runs), f"walk {number + 1} of {len(serial_runs)}")
+            self._measure(serial_run, self._effort.serial_run)
 
     def _is_accepted(self, plan: Plan) -> bool:
         """Whether all engines take the plan's segments."""
@@ -230,7 +230,7 @@ class _Search:
     def _ops(self, start: int, stop: int) -> tuple[str, ...]:
         return tuple(op for block in self._blocks[start:stop] for op in block)
 
-    def _walks(self) -> Iterator[tuple[Stage, ...]]:
+    def _serial_runs(self) -> Iterator[tuple[Stage, ...]]:
         """Plans that share all runs of one length, for each length and each place where the first may begin."""
         seen: set[tuple[Stage, ...]] = set()
         for length in _LENGTHS:
@@ -245,14 +245,14 @@ class _Search:
                     for device, fraction in zip(self._devices, self._fractions, strict=True)
                     if fraction > _MAIN_FRACTION
                 )
-                for walk in (shared, *main):
-                    if walk not in seen:
-                        seen.add(walk)
-                        yield walk
+                for serial_run in (shared, *main):
+                    if serial_run not in seen:
+                        seen.add(serial_run)
+                        yield serial_run
             if length == _LENGTHS[0]:
-                walk = tuple(stage for i in range(len(self._blocks)) for stage in self._by_channels(i))
-                if any(stage.splits for stage in walk):
-                    yield walk
+                serial_run = tuple(stage for i in range(len(self._blocks)) for stage in self._by_channels(i))
+                if any(stage.splits for stage in serial_run):
+                    yield serial_run
 
     def _shared(self, start: int, stop: int) -> tuple[Stage, ...]:
         """The blocks as one shared run; or block by block where they cannot be, so that no other is kept from it."""

@@ -60,8 +60,8 @@ def draw_bars(
     labels = list(dict.fromkeys(bar.label for group in groups for bar in group.bars))
     colours = {label: style.lighter(style.colour(i), 0.15 if i == 0 else 0.45) for i, label in enumerate(labels)}
     rows = sum(len(group.bars) for group in groups)
-    words = [line for group in groups for line in group.label.split("\n")]
-    left_in = 0.35 + max((style.text_width_in(word) for word in words), default=0.5)
+    description = [line for group in groups for line in group.label.split("\n")]
+    left_in = 0.35 + max((style.text_width_in(word) for word in description), default=0.5)
     panel_in = max(0.21 * rows + 0.22 * len(groups), 0.8)
     wide_in = max((style.text_width_in(label, style.SMALL_PT) for label in labels), default=1.0) + 0.65
     columns = max(min(len(labels), int(7.2 / wide_in)), 1)

@@ -91,10 +91,10 @@ def _draw_steps(axes: Axes, comparison: Comparison) -> None:
     cut = low_ms - room_ms > 0.3 * high_ms
     axes.set_ylim(low_ms - room_ms if cut else min(0.0, low_ms - 0.1 * room_ms), high_ms + 0.25 * room_ms)
     axes.set_xlim(-0.6, len(bars) - 0.4)
-    for x, (_, from_ms, size_ms, colour, words) in enumerate(bars):
+    for x, (_, from_ms, size_ms, colour, description) in enumerate(bars):
         axes.bar(x, size_ms, bottom=from_ms, width=0.62, color=style.lighter(colour, 0.25), linewidth=0)
         axes.annotate(
-            words,
+            description,
             (x, max(from_ms, from_ms + size_ms)),
             (0, 3),
             textcoords="offset points",

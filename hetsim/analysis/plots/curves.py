@@ -142,9 +142,9 @@ def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     """Put names behind the right ends of curves, apart from each other; each has its curve's last value and colour."""
     heights = [float(axes.transData.transform((1, value))[1]) for value, _, _ in ends]
     line_px = style.SMALL_PT / 72 * style.DOTS_PER_INCH * 1.25
-    for (value, words, colour), height, spread in zip(ends, heights, _spread(heights, line_px), strict=True):
+    for (value, description, colour), height, spread in zip(ends, heights, _spread(heights, line_px), strict=True):
         axes.annotate(
-            words,
+            description,
             (1, value),
             (7, (spread - height) * 72 / style.DOTS_PER_INCH),
             xycoords=("axes fraction", "data"),

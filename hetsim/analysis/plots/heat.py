@@ -23,7 +23,7 @@ def draw_heat_map(
     x_label: str,
     y_label: str,
     subtitle: str = "",
-    words: Callable[[float], str] = "{:.0f}".format,
+    description: Callable[[float], str] = "{:.0f}".format,
 ) -> None:
     """Draw a value for each pair of a row and a column as a cell, darker where it is larger, as a PNG.
 
@@ -55,7 +55,7 @@ def draw_heat_map(
     for y in range(len(rows)):
         for x in range(len(columns)):
             colour = "white" if grid[y, x] > 0.6 * most else style.INK
-            axes.text(x, y, words(grid[y, x]), size=style.SMALL_PT, color=colour, ha="center", va="center")
+            axes.text(x, y, description(grid[y, x]), size=style.SMALL_PT, color=colour, ha="center", va="center")
     axes.set_xticks(range(len(columns)), columns, size=style.TEXT_PT)
     axes.set_yticks(range(len(rows)), rows, size=style.TEXT_PT)
     axes.tick_params(length=0)

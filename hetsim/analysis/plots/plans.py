@@ -127,12 +127,12 @@ def draw_plans(rows: Sequence[PlanRow], path: Path, *, title: str, against: Comp
         for end_s in (row.low_s, row.high_s):
             axes.plot([end_s * 1e3] * 2, [place + 0.11, place + 0.25], color=style.INK, linewidth=1.2)
         off = f" ({style.signed_percent(row.simulated_s / row.measured_s - 1)})" if row.measured_s > 0 else ""
-        for at, end_s, words in (
+        for at, end_s, description in (
             (place - 0.18, row.simulated_s, f"{row.simulated_s * 1e3:.2f}{off}"),
             (place + 0.18, max(row.high_s, row.measured_s), f"{row.measured_s * 1e3:.2f}"),
         ):
             axes.annotate(
-                words,
+                description,
                 (end_s * 1e3, at),
                 (4, 0),
                 textcoords="offset points",
@@ -235,12 +235,12 @@ def draw_scatter(rows: Sequence[ScatterRow], path: Path, *, title: str) -> None:
     reach = max(11.0, *(abs(bound) for bound in errors.get_ylim()))
     errors.set(xlim=(low, high), ylim=(-reach, reach))
     axes.tick_params(labelbottom=False)
-    for axis, words in (
+    for axis, description in (
         (errors.xaxis, "Simulated (ms)"),
         (errors.yaxis, "Simulated off by (%)"),
         (axes.yaxis, "Measured, median (ms)"),
     ):
-        axis.set_label_text(words, size=style.TEXT_PT, color=style.INK)
+        axis.set_label_text(description, size=style.TEXT_PT, color=style.INK)
     handles = [_heading("Model")]
     handles += [
         Line2D([], [], marker="o", linestyle="", color=style.colour(i), label=style.plain(name), **_marker_fill(i))
@@ -274,8 +274,8 @@ def _marker_fill(index: int) -> dict[str, Any]:
     return {"markerfacecolor": "white", "markeredgecolor": style.colour(index), "markeredgewidth": 1.3}
 
 
-def _heading(words: str) -> Line2D | Patch:
-    return Line2D([], [], linestyle="", label=words)
+def _heading(description: str) -> Line2D | Patch:
+    return Line2D([], [], linestyle="", label=description)
 
 
 def _agreement(rows: Sequence[ScatterRow]) -> str:

@@ -94,9 +94,9 @@ def text_width_in(text: str, size_pt: float = TEXT_PT) -> float:
     return float(drawn.get_window_extent().width / DOTS_PER_INCH)
 
 
-def plain(words: str) -> str:
+def plain(description: str) -> str:
     """The words with dollar signs escaped, which would start a formula: names may hold any character."""
-    return words.replace("$", r"\$")
+    return description.replace("$", r"\$")
 
 
 def signed_percent(ratio: float) -> str:

@@ -129,14 +129,14 @@ def _draw_label(axes: Axes, span: Span, lane: int) -> None:
     room = right - left - 8
     num_ops = f"{len(span.ops)} ops" if len(span.ops) > 1 else ""
     label = Segment(span.device, span.ops).label
-    for words in dict.fromkeys((label, label.rpartition("/")[2], num_ops)):
-        if not words or room < 12:
+    for description in dict.fromkeys((label, label.rpartition("/")[2], num_ops)):
+        if not description or room < 12:
             continue
         # A dollar sign would start TeX, and operators may have any name.
         text = axes.text(
             (span.start_s + span.end_s) * 5e2,
             lane,
-            words,
+            description,
             size=7.5,
             color=style.INK,
             ha="center",

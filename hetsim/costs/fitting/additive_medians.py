@@ -14,19 +14,19 @@ from statistics import median
 
 import numpy as np
 
-from hetsim.costs.fitting.interference import STEADY, Floats, Steady, around_s, find_steady
+from hetsim.costs.fitting.interference import MAX_SLOWDOWN, Floats, Interference, around_s, fit_interference
 from hetsim.costs.profile import Key, Profile
 
-TypicalTimes = Mapping[tuple[str, tuple[str, ...]], Mapping[str, float]]
+AdditiveMedians = Mapping[tuple[str, tuple[str, ...]], Mapping[str, float]]
 """By device and operators, then by context, in seconds."""
 
 
-def steady_times(profile: Profile) -> TypicalTimes:
+def undisturbed_medians(profile: Profile) -> AdditiveMedians:
     """What each segment typically takes in each context on cores that are as fast as usual."""
-    return typical_times(profile, find_steady(profile))
+    return additive_medians(profile, fit_interference(profile))
 
 
-def typical_times(profile: Profile, steady: Steady | None = None) -> TypicalTimes:
+def additive_medians(profile: Profile, interference: Interference | None = None) -> AdditiveMedians:
     """What each segment typically takes in each context in which it was measured, as the profile stands now.
 
     Walks are told apart by their context; those of a cover by their device as well, since both devices' have one name.
@@ -37,42 +37,44 @@ def typical_times(profile: Profile, steady: Steady | None = None) -> TypicalTime
         steady: Brings them to how fast cores usually were, and leaves out walks that met other cores, but no more than
             half of them; without it, all count as they are.
     """
-    walks: dict[tuple[str, str], list[tuple[Key, list[float]]]] = {}
+    serial_runs: dict[tuple[str, str], list[tuple[Key, list[float]]]] = {}
     for device, ops in profile.segments():
         for name, context in profile.contexts(device, ops).items():
-            walks.setdefault(_walk(name, device), []).append(((device, ops), context.samples_s))
-    yardsticks_s = {device: profile.yardsticks_s(device) for device in steady.usual_s} if steady else {}
+            serial_runs.setdefault(_serial_run(name, device), []).append(((device, ops), context.samples_s))
+    speed_probes_s = {device: profile.speed_probes_s(device) for device in interference.usual_s} if interference else {}
     found: dict[Key, dict[str, float]] = {}
-    for (name, _), segments in walks.items():
+    for (name, _), segments in serial_runs.items():
         if len({len(samples_s) for _, samples_s in segments}) != 1:
             for key, samples_s in segments:
                 found.setdefault(key, {})[name] = median(samples_s)
             continue
         samples = np.array([samples_s for _, samples_s in segments])
-        if steady is not None:
-            beside = {device: yardsticks_s.get(device, {}).get(name, ()) for device in {key[0] for key, _ in segments}}
-            samples = _steadied(samples, [key[0] for key, _ in segments], beside, steady)
+        if interference is not None:
+            beside = {
+                device: speed_probes_s.get(device, {}).get(name, ()) for device in {key[0] for key, _ in segments}
+            }
+            samples = _undisturbed(samples, [key[0] for key, _ in segments], beside, interference)
         medians = np.median(samples, axis=1)
-        typical = medians * float(np.median(samples.sum(axis=0)) / medians.sum())
-        for (key, _), seconds in zip(segments, typical.tolist(), strict=True):
+        additive = medians * float(np.median(samples.sum(axis=0)) / medians.sum())
+        for (key, _), seconds in zip(segments, additive.tolist(), strict=True):
             found.setdefault(key, {})[name] = seconds
     return found
 
 
-def _steadied(
-    samples: Floats, devices: list[str], yardsticks_s: Mapping[str, tuple[float, ...]], steady: Steady
+def _undisturbed(
+    samples: Floats, devices: list[str], speed_probes_s: Mapping[str, tuple[float, ...]], interference: Interference
 ) -> Floats:
     """Walks, as columns, brought to the usual pace of their cores; those that met another one are left out."""
-    num_walks = samples.shape[1]
-    if any(len(found) != num_walks for found in yardsticks_s.values()):
+    num_serial_runs = samples.shape[1]
+    if any(len(found) != num_serial_runs for found in speed_probes_s.values()):
         return samples
-    readings = {device: around_s(found) for device, found in yardsticks_s.items()}
-    off = np.max([np.abs(steady.slowness(device, found)) for device, found in readings.items()], axis=0)
-    most = max(math.log1p(STEADY), float(np.sort(off)[(num_walks - 1) // 2]))
-    factors = {device: steady.factors(device, found) for device, found in readings.items()}
+    readings = {device: around_s(found) for device, found in speed_probes_s.items()}
+    off = np.max([np.abs(interference.slowness(device, found)) for device, found in readings.items()], axis=0)
+    most = max(math.log1p(MAX_SLOWDOWN), float(np.sort(off)[(num_serial_runs - 1) // 2]))
+    factors = {device: interference.factors(device, found) for device, found in readings.items()}
     counted: Floats = (samples * np.array([factors[device] for device in devices]))[:, off <= most]
     return counted
 
 
-def _walk(context: str, device: str) -> tuple[str, str]:
-    return context, device if context.startswith("cover:") else ""
+def _serial_run(context: str, device: str) -> tuple[str, str]:
+    return context, device if context.startswith("configuration:") else ""

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from hetsim.costs.profile import Profile
 
-STEADY = 0.06
+MAX_SLOWDOWN = 0.06
 """A core is steady while its yardstick takes no longer than usual by more than this fraction."""
 
 _NOISE = 0.05  # where yardsticks differ by less than this, as a logarithm, they tell little and the exponent is near 0
@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Steady:
+class Interference:
     """How fast each device's core usually was, and how much that matters.
 
     Attributes:
@@ -44,16 +44,16 @@ class Steady:
     usual_s: Mapping[str, float]
     exponent: Mapping[str, float]
 
-    def slowness(self, device: str, yardstick_s: Floats) -> Floats:
+    def slowness(self, device: str, speed_probe_s: Floats) -> Floats:
         """The logarithm of how many times as long as usual a device's yardstick took."""
-        return np.clip(np.log(yardstick_s / self.usual_s[device]), -_FARTHEST, _FARTHEST)
+        return np.clip(np.log(speed_probe_s / self.usual_s[device]), -_FARTHEST, _FARTHEST)
 
-    def factors(self, device: str, yardstick_s: Floats) -> Floats:
+    def factors(self, device: str, speed_probe_s: Floats) -> Floats:
         """What durations are to be multiplied with to be as usual."""
-        return np.exp(-self.exponent[device] * self.slowness(device, yardstick_s))
+        return np.exp(-self.exponent[device] * self.slowness(device, speed_probe_s))
 
 
-def find_steady(profile: Profile) -> Steady:
+def fit_interference(profile: Profile) -> Interference:
     """What the walks of a profile say.
 
     Usual is the median over the walks beside executions (``final`` contexts), if there are any: they are what is to be
@@ -61,24 +61,24 @@ def find_steady(profile: Profile) -> Steady:
     """
     usual_s, exponent = {}, {}
     for device in profile.header.engines:
-        yardsticks_s = profile.yardsticks_s(device)
-        finals = [one for context, one in yardsticks_s.items() if context.startswith("final:")]
-        readings_s = [one for each in finals or yardsticks_s.values() for one in each]
+        speed_probes_s = profile.speed_probes_s(device)
+        finals = [one for context, one in speed_probes_s.items() if context.startswith("final:")]
+        readings_s = [one for each in finals or speed_probes_s.values() for one in each]
         if readings_s:
             usual_s[device] = median(readings_s)
             exponent[device] = _exponent(profile, device)
-    return Steady(usual_s=usual_s, exponent=exponent)
+    return Interference(usual_s=usual_s, exponent=exponent)
 
 
 def _exponent(profile: Profile, device: str) -> float:
     """The slope of logarithms of durations over those of yardsticks, within each segment, which counts by its time."""
-    yardsticks_s = {context: around_s(found) for context, found in profile.yardsticks_s(device).items()}
+    speed_probes_s = {context: around_s(found) for context, found in profile.speed_probes_s(device).items()}
     both, squares, weights = 0.0, 0.0, 0.0
     for ops in profile.measured(device):
         met = [
-            (yardsticks_s[name], np.array(context.samples_s))
+            (speed_probes_s[name], np.array(context.samples_s))
             for name, context in profile.contexts(device, ops).items()
-            if len(yardsticks_s.get(name, ())) == len(context.samples_s)
+            if len(speed_probes_s.get(name, ())) == len(context.samples_s)
         ]
         if met:
             halves = [half for found in met for half in _halves(*found)]
@@ -90,20 +90,20 @@ def _exponent(profile: Profile, device: str) -> float:
     return min(max(both / (squares + _NOISE**2 * weights), 0.0), 3.0) if squares else 0.0
 
 
-def _halves(yardsticks_s: Floats, samples_s: Floats) -> list[tuple[float, float]]:
+def _halves(speed_probes_s: Floats, samples_s: Floats) -> list[tuple[float, float]]:
     """Median yardstick and median duration of the walks with the shorter and with the longer yardsticks."""
-    order = np.argsort(yardsticks_s, kind="stable")
+    order = np.argsort(speed_probes_s, kind="stable")
     middle = len(order) // 2
     return [
-        (float(np.median(yardsticks_s[half])), float(np.median(samples_s[half])))
+        (float(np.median(speed_probes_s[half])), float(np.median(samples_s[half])))
         for half in (order[:middle], order[middle:])
         if len(half)
     ]
 
 
-def around_s(yardstick_s: Sequence[float]) -> Floats:
+def around_s(speed_probe_s: Sequence[float]) -> Floats:
     """The yardstick around each walk: the geometric mean of what it took before and after, for the first just after."""
-    after = np.log(np.array(yardstick_s))
+    after = np.log(np.array(speed_probe_s))
     before = np.concatenate([after[:1], after[:-1]])
     around: Floats = np.exp((before + after) / 2)
     return around

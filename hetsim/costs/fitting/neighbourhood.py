@@ -50,7 +50,7 @@ class Term:
     sd: float
 
 
-class Surroundings:
+class Neighbourhood:
     """The terms of each operator of a graph in a segment.
 
     Args:
@@ -106,7 +106,7 @@ class Surroundings:
         mean = _BOTH_SIDES if before and after else _ONE_SIDE
         yield Term(("kind", kind, bool(before), bool(after)), alone_s, mean, _KIND_SD)
         yield Term(("pattern", pattern), alone_s, 0.0, _PATTERN_SD)
-        read, made = self._crossing_bytes(i, mask)
+        read, made = self._transfer_cost_bytes(i, mask)
         if made:
             yield Term(("made", kind), made, 0.0, _KIND_S_PER_BYTE)
         if read:
@@ -119,11 +119,11 @@ class Surroundings:
         beside = sorted(self._kinds_beside(j, mask) for j in (*before, *after))
         wider = (self._pattern(i, before, after), tuple(beside))
         yield Term(("wider", wider), self._alone_s[i], 0.0, _PATTERN_SD)
-        num_bytes = sum(self._crossing_bytes(i, mask))
+        num_bytes = sum(self._transfer_cost_bytes(i, mask))
         if num_bytes:
             yield Term(("wider border", wider), num_bytes, 0.0, _PATTERN_S_PER_BYTE)
 
-    def _crossing_bytes(self, i: int, mask: int) -> tuple[int, int]:
+    def _transfer_cost_bytes(self, i: int, mask: int) -> tuple[int, int]:
         """Bytes that operator ``i`` reads from, and makes for, others than the segment's."""
         stays = bool(self._after[i]) and all(mask >> j & 1 for j in self._after[i])
         read = sum(num_bytes for j, num_bytes in self._read_bytes[i] if not mask >> j & 1)

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hetsim.core.graph import Graph
-from hetsim.costs.fitting.neighbourhood import RADII, Surroundings, Term
+from hetsim.costs.fitting.neighbourhood import RADII, Neighbourhood, Term
 
 _MISFIT = 0.03
 """How far a segment may be from the sum of its terms, and its measurement from its time: this part of it, and"""
@@ -74,8 +74,8 @@ class Predictor:
         self._alone_s = _alone_s(graph, measured_s)
         self._singly_s = {op: measured_s.get((op,), math.inf) for op in self._alone_s}
         self._slower = tuple(self._slower_together(measured_s))
-        self._surroundings = Surroundings(graph, self._alone_s)
-        self._near = self._surroundings.near[RADII[-1]]
+        self._neighbourhood = Neighbourhood(graph, self._alone_s)
+        self._near = self._neighbourhood.near[RADII[-1]]
         self._column: dict[Hashable, int] = {}
         self._mean: list[float] = []
         self._variance: list[float] = []
@@ -83,7 +83,7 @@ class Predictor:
         self._parts: dict[int, dict[tuple[int, int], float]] = {radius: {} for radius in RADII}
         self._fit()
 
-    def able(self, ops: tuple[str, ...]) -> bool:
+    def can_predict(self, ops: tuple[str, ...]) -> bool:
         """Whether each of the operators was measured, alone or with others."""
         return all(op in self._alone_s for op in ops)
 
@@ -95,7 +95,7 @@ class Predictor:
         seen to take longer than its operators one by one, as an engine may choose a slow kernel, so much more may it.
 
         Args:
-            ops: Operators in topological order, each :meth:`able`.
+            ops: Operators in topological order, each :meth:`can_predict`.
         """
         position, near, summands = self._graph.position, self._near, self._summands
         mask = self._graph.mask(ops)
@@ -209,7 +209,7 @@ class Predictor:
         merged: dict[Hashable, tuple[float, float]] = {}
         for op in ops:
             i = self._graph.position[op]
-            for term in (term for radius in RADII for term in self._surroundings.terms(i, mask, radius)):
+            for term in (term for radius in RADII for term in self._neighbourhood.terms(i, mask, radius)):
                 if enter and term.key not in self._column:
                     self._enter(term)
                 merged[term.key] = (merged.get(term.key, (0.0,))[0] + term.value, term.sd)
@@ -224,7 +224,7 @@ class Predictor:
         """What operator ``i`` adds in these surroundings."""
         total_s = 0.0
         for radius, parts in self._parts.items():
-            key = (i, mask & self._surroundings.near[radius][i])
+            key = (i, mask & self._neighbourhood.near[radius][i])
             found = parts.get(key)
             if found is None:
                 found = parts[key] = self._part_s(*key, radius)
@@ -234,7 +234,7 @@ class Predictor:
     def _part_s(self, i: int, mask: int, radius: int) -> float:
         """The part of it that rests on what is within a radius; coefficients of no measurement are as expected."""
         total_s = 0.0
-        for term in self._surroundings.terms(i, mask, radius):
+        for term in self._neighbourhood.terms(i, mask, radius):
             column = self._column.get(term.key)
             total_s += term.value * (term.mean if column is None else self._coefficients[column])
         return total_s

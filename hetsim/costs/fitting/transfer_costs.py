@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from hetsim.core.graph import Graph
 from hetsim.core.platform import Platform
-from hetsim.costs.fitting.additive_medians import TypicalTimes
+from hetsim.costs.fitting.additive_medians import AdditiveMedians
 from hetsim.costs.profile import Profile
 
 MIN_CONTEXTS = 8
@@ -61,7 +61,7 @@ class Border:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crossing:
+class TransferCosts:
     """What tensors that change hands cost one device.
 
     Attributes:
@@ -101,9 +101,9 @@ def find_border(graph: Graph, *segments: Iterable[str]) -> Border:
     return Border(read_bytes=read, written_bytes=written)
 
 
-def fit_crossings(
-    profile: Profile, times: TypicalTimes, platform: Platform, graphs: Sequence[Graph]
-) -> dict[str, Crossing]:
+def fit_transfer_costs(
+    profile: Profile, times: AdditiveMedians, platform: Platform, graphs: Sequence[Graph]
+) -> dict[str, TransferCosts]:
     """By device of the profile, what crossing costs it: as calibration says, until the profile says otherwise.
 
     Args:
@@ -113,15 +113,15 @@ def fit_crossings(
         graphs: Of which the profile's segments are; averages are over the tensors of the first.
     """
     all_tensors = find_border(graphs[0], *((op.name,) for op in graphs[0].ops))
-    found: dict[str, Crossing] = {}
+    found: dict[str, TransferCosts] = {}
     for device in profile.header.engines:
-        expected = calibrated_crossing(platform, device)
+        expected = calibrated_transfer_cost(platform, device)
         by_kind = _fit(_rows(profile, times, device, graphs), (expected.read_s_per_byte, expected.written_s_per_byte))
         if by_kind is None:
             found[device] = expected
             continue
         read, written = by_kind
-        found[device] = Crossing(
+        found[device] = TransferCosts(
             read_s_per_byte=_mean(read, all_tensors.read_bytes, read.pop("")),
             written_s_per_byte=_mean(written, all_tensors.written_bytes, written.pop("")),
             read_by_kind=read,
@@ -130,20 +130,20 @@ def fit_crossings(
     return found
 
 
-def calibrated_crossing(platform: Platform, device: str) -> Crossing:
+def calibrated_transfer_cost(platform: Platform, device: str) -> TransferCosts:
     """Half of what a byte takes on a device's zero-copy links with others that are measured, on average.
 
     Copies cost neither side anything, as they wait for a channel of their own.
     """
     others = [other.name for other in platform.devices if other.name != device and other.source is None]
     if not others or device not in platform.device_names:
-        return Crossing()
+        return TransferCosts()
 
     def half_s_per_byte(source: str, target: str) -> float:
         link = platform.link(source, target)
         return 0.5 / link.bandwidth_bytes_per_s if link.mode == "zero-copy" else 0.0
 
-    return Crossing(
+    return TransferCosts(
         read_s_per_byte=fmean(half_s_per_byte(other, device) for other in others),
         written_s_per_byte=fmean(half_s_per_byte(device, other) for other in others),
     )
@@ -168,7 +168,7 @@ class _Row:
     noise_s: float
 
 
-def _rows(profile: Profile, times: TypicalTimes, device: str, graphs: Sequence[Graph]) -> list[_Row]:
+def _rows(profile: Profile, times: AdditiveMedians, device: str, graphs: Sequence[Graph]) -> list[_Row]:
     """Of the device's segments that were met with different numbers of bytes crossing."""
     found: list[_Row] = []
     for ops in profile.measured(device):

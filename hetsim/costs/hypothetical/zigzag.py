@@ -121,10 +121,10 @@ class Cycles:
                     loma_show_progress_bar=False,
                 )
         except Exception as error:  # its own, and whatever an architecture makes it run into
-            words = str(error).splitlines()
+            description = str(error).splitlines()
             raise PlatformError(
                 f"ZigZag cannot map operator {label(self._nodes[op])} onto device {self._device!r}: "
-                f"{type(error).__name__} {words[0] if words else ''}"
+                f"{type(error).__name__} {description[0] if description else ''}"
             ) from None
         return float(found)
 

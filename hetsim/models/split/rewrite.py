@@ -208,7 +208,7 @@ class _Rewriter:
         run, rule = self._runs[number], self._runs[number].rules[op.name]
         (made,) = op.outputs
         low, high = run.needs[part][made]
-        words = f"[{run.split.axis} {low}:{high}]"
+        description = f"[{run.split.axis} {low}:{high}]"
         node = part_node(self._model.nodes[op.name], rule, low, high)
         weight_bytes = 0
         for i, (name, reading) in enumerate(zip(node.input, rule.readings, strict=True)):
@@ -220,9 +220,11 @@ class _Rewriter:
                 weight_bytes += self._weight_bytes(node.input[i])
             elif name:
                 node.input[i] = self._read(number, part, name, reading.axis, reading.range(low, high))
-        node.name = self._fresh(op.name + words)
+        node.name = self._fresh(op.name + description)
         tensor = self._model.graph.tensors[made]
-        node.output[0] = self._fresh_tensor(made + words, _resized(tensor.shape, rule.axis, high - low), tensor.dtype)
+        node.output[0] = self._fresh_tensor(
+            made + description, _resized(tensor.shape, rule.axis, high - low), tensor.dtype
+        )
         share = (high - low) / rule.size
         self._origins[node.name] = (op.name, share)
         made_op = Op(
@@ -253,8 +255,10 @@ class _Rewriter:
             return held.tensor
         key = (number, part, tensor, axis, *needed)
         if key not in self._cut:
-            words = f"{tensor}[{_words(run, axis, place)} {needed[0]}:{needed[1]} of {low}:{high}]"
-            self._cut[key] = self._slice(held.tensor, axis, needed[0] - low, needed[1] - low, words, (number, part))
+            description = f"{tensor}[{_description(run, axis, place)} {needed[0]}:{needed[1]} of {low}:{high}]"
+            self._cut[key] = self._slice(
+                held.tensor, axis, needed[0] - low, needed[1] - low, description, (number, part)
+            )
         return self._cut[key]
 
     def _gather(self, tensor: str, axis: int | None, needed: Range, owner: tuple[int, int]) -> str:
@@ -263,17 +267,17 @@ class _Rewriter:
         shape = graph.tensors[tensor].shape
         producer = graph.producer.get(tensor)
         everything = axis is None or needed == (0, shape[axis])
-        axis_words = "" if axis is None else self._runs[owner[0]].split.axis
+        axis_description = "" if axis is None else self._runs[owner[0]].split.axis
         if producer not in self._run_of:
             if axis is None or everything:
                 return tensor
-            return self._slice(tensor, axis, *needed, f"{tensor}[{axis_words} {needed[0]}:{needed[1]}]", owner)
+            return self._slice(tensor, axis, *needed, f"{tensor}[{axis_description} {needed[0]}:{needed[1]}]", owner)
         maker = self._run_of[producer]
         along = self._runs[maker].rules[producer].axis
-        words = self._runs[maker].split.axis
+        description = self._runs[maker].split.axis
         if along != axis:
             if everything:
-                return self._concat(tensor, self._pieces(maker, tensor), along, words, owner)
+                return self._concat(tensor, self._pieces(maker, tensor), along, description, owner)
             # A range of each part is less to copy than a range of the whole.
             assert axis is not None
             pieces = [
@@ -282,7 +286,7 @@ class _Rewriter:
                         piece.tensor,
                         axis,
                         *needed,
-                        f"{tensor}[{words} {piece.low}:{piece.high}, {axis_words} {needed[0]}:{needed[1]}]",
+                        f"{tensor}[{description} {piece.low}:{piece.high}, {axis_description} {needed[0]}:{needed[1]}]",
                         owner,
                     ),
                     piece.low,
@@ -290,8 +294,10 @@ class _Rewriter:
                 )
                 for piece in self._pieces(maker, tensor)
             ]
-            return self._concat(tensor, pieces, along, words, owner, suffix=f", {axis_words} {needed[0]}:{needed[1]}")
-        return self._concat(tensor, self._pieces(maker, tensor, needed), along, words, owner)
+            return self._concat(
+                tensor, pieces, along, description, owner, suffix=f", {axis_description} {needed[0]}:{needed[1]}"
+            )
+        return self._concat(tensor, self._pieces(maker, tensor, needed), along, description, owner)
 
     def _pieces(self, maker: int, tensor: str, needed: Range | None = None) -> list[_Stretch]:
         """What the parts of a run hand on of a tensor, each what is its own, or as much of it as is ``needed``.
@@ -318,10 +324,10 @@ class _Rewriter:
         self._concat(tensor, pieces, axis, self._runs[maker].split.axis, None, into=tensor)
         self._joins[tensor] = self._nodes[-1].name
 
-    def _slice(self, tensor: str, axis: int, low: int, high: int, words: str, owner: tuple[int, int]) -> str:
+    def _slice(self, tensor: str, axis: int, low: int, high: int, description: str, owner: tuple[int, int]) -> str:
         spec = self._tensors[tensor]
-        name = self._fresh(f"slice {words}")
-        made = self._fresh_tensor(words, _resized(spec.shape, axis, high - low), spec.dtype)
+        name = self._fresh(f"slice {description}")
+        made = self._fresh_tensor(description, _resized(spec.shape, axis, high - low), spec.dtype)
         bounds = [self._constant((number,)) for number in (low, high, axis)]
         node = helper.make_node("Slice", [tensor, *bounds], [made], name=name)
         self._emit(node, Op(name=name, kind="Slice", inputs=(tensor,), outputs=(made,)), owner)
@@ -332,7 +338,7 @@ class _Rewriter:
         tensor: str,
         pieces: Sequence[_Stretch],
         axis: int,
-        axis_words: str,
+        axis_description: str,
         owner: tuple[int, int] | None,
         *,
         suffix: str = "",
@@ -341,11 +347,13 @@ class _Rewriter:
         """A tensor that holds the pieces one after the other; where there is only one, that one."""
         if len(pieces) == 1 and into is None:
             return pieces[0].tensor
-        words = f"{tensor}[{axis_words} {' + '.join(f'{piece.low}:{piece.high}' for piece in pieces)}{suffix}]"
+        description = (
+            f"{tensor}[{axis_description} {' + '.join(f'{piece.low}:{piece.high}' for piece in pieces)}{suffix}]"
+        )
         spec = self._tensors[pieces[0].tensor]
         shape = _resized(spec.shape, axis, pieces[-1].high - pieces[0].low)
-        name = self._fresh(f"concat {words}")
-        made = into or self._fresh_tensor(words, shape, spec.dtype)
+        name = self._fresh(f"concat {description}")
+        made = into or self._fresh_tensor(description, shape, spec.dtype)
         inputs = tuple(piece.tensor for piece in pieces)
         node = helper.make_node("Concat", inputs, [made], name=name, axis=axis)
         self._emit(node, Op(name=name, kind="Concat", inputs=inputs, outputs=(made,)), owner)
@@ -402,7 +410,7 @@ class _Rewriter:
         return num_items * item_bytes(weight.data_type)
 
 
-def _words(run: _Run, axis: int, place: int | None) -> str:
+def _description(run: _Run, axis: int, place: int | None) -> str:
     return run.split.axis if axis == place else f"axis {axis},"
 
 
