@@ -63,7 +63,7 @@ def test_a_disturbed_round_in_a_short_comparison_hides_no_difference() -> None:
     assert not ties_with(execution(*[11.3] * num_rounds), fast)
 
 
-@pytest.mark.parametrize(("latency_s", "turns"), [(0.001, 20), (0.1, 20), (0.2, 10), (10.0, 6)])
+@pytest.mark.parametrize(("latency_s", "rounds"), [(0.001, 20), (0.1, 20), (0.2, 10), (10.0, 6)])
 def test_slow_plans_run_less_often_but_not_too_rarely(latency_s: float, rounds: int) -> None:
     assert Pace(num_runs=60, budget_s=6.0).rounds(latency_s) == rounds
 
