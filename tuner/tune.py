@@ -36,7 +36,9 @@ from hetsim.runtime.measure.profiler import Effort, make_header, measure_configu
 from hetsim.scheduler.registry import SINGLE, algorithm_names, make_plan, scheduler_names
 from hetsim.tuner.cli.solving import stop_on_interrupt
 from hetsim.tuner.progress import Silent, Stages
-from hetsim.tuner.report.outcome import Outcome, PlanOutcome, summary, write_html
+from hetsim.tuner.report.html.page import write_html
+from hetsim.tuner.report.outcome import Outcome, PlanOutcome
+from hetsim.tuner.report.summary import summary
 from hetsim.tuner.steps.budget import Budget
 from hetsim.tuner.steps.final_measurement import (
     Finalist,

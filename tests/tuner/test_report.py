@@ -13,7 +13,11 @@ import pytest
 from rich.console import Console
 
 from hetsim.analysis.breakdown import Assignment, Breakdown, DeviceTime
-from hetsim.tuner.report.outcome import Outcome, PlanOutcome, print_outcome, summary, verdict, write_html
+from hetsim.tuner.report.html.page import write_html
+from hetsim.tuner.report.outcome import Outcome, PlanOutcome
+from hetsim.tuner.report.screen import print_outcome
+from hetsim.tuner.report.summary import summary
+from hetsim.tuner.report.wording import verdict
 
 
 def plan(name: str, measured_s: float, *, half_width_s: float = 1e-4, num_devices: int = 2) -> PlanOutcome:

@@ -66,7 +66,7 @@ from hetsim.tuner.cli.arguments import (
 from hetsim.tuner.cli.exits import run_to_exit
 from hetsim.tuner.hypothetical import hypothetical, without_engine
 from hetsim.tuner.progress import OnScreen
-from hetsim.tuner.report.outcome import print_outcome
+from hetsim.tuner.report.screen import print_outcome
 from hetsim.tuner.steps.final_measurement import Pace, find_median_run
 from hetsim.tuner.steps.provenance import profile_for
 from hetsim.tuner.steps.readiness import check_machine, check_profile
