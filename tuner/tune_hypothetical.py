@@ -15,13 +15,13 @@ from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.measure.profiler import make_header
 from hetsim.scheduler.registry import make_plan
 from hetsim.sim.simulate import simulate
-from hetsim.tuner.hypothetical import Hypothetical, check_executable, hypothetical
 from hetsim.tuner.progress import Silent, Stages
 from hetsim.tuner.report.outcome import Outcome
 from hetsim.tuner.steps.final_measurement import Finalist, execute
 from hetsim.tuner.steps.readiness import check_machine
 from hetsim.tuner.steps.rounds import Found
 from hetsim.tuner.steps.truth import find_truth
+from hetsim.tuner.target import Target, check_executable, make_target
 from hetsim.tuner.tune import Options, executed_names, judge, update_profile, with_calibration, write_outputs
 
 
@@ -55,14 +55,14 @@ def tune_hypothetical(
         with ProfileFile(out / "profile.jsonl", make_header(runtime, model)) as file:
             warnings += update_profile(runtime, model, file, options, stages)
             profile = file.profile
-    machine = hypothetical(model, platform, profile, scenario, truth.inputs)
+    machine = make_target(model, platform, scenario, profile=profile, inputs=truth.inputs)
     with stages.stage("plan") as report:
         plans: dict[str, Plan] = {}
-        names = executed_names(machine.problem, options.also)
+        names = executed_names(machine.problem(profile), options.also)
         for number, name in enumerate(names):
             report(number / len(names), name)
             limit = options.max_evaluations if name == "search" else None
-            plans[name] = make_plan(name, machine.problem, seed=options.seed, max_evaluations=limit)
+            plans[name] = make_plan(name, machine.problem(profile), seed=options.seed, max_evaluations=limit)
     (out / "emulated.jsonl").unlink(missing_ok=True)  # replays belong to the executions of the same run
     with (
         Runtime(machine.platform) as runtime,
@@ -95,7 +95,7 @@ def tune_hypothetical(
 
 
 def _accepted(
-    runtime: Runtime, model: Model, machine: Hypothetical, plans: dict[str, Plan], stages: Stages
+    runtime: Runtime, model: Model, machine: Target, plans: dict[str, Plan], stages: Stages
 ) -> dict[str, Plan]:
     """The plans that the engines of the real devices accept; of the others it is said that they are dropped."""
     accepted: dict[str, Plan] = {}

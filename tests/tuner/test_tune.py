@@ -158,7 +158,7 @@ def test_plans_that_do_not_fit_into_memory_together_have_as_many_rounds(
         "hetsim.tuner.steps.final_measurement._WEIGHTS_AT_ONCE_BYTES", 1
     )  # so each plan is loaded alone, twice
     rounds = iter(range(2, 50, 2))
-    monkeypatch.setattr(Pace, "turns", lambda *_: next(rounds))
+    monkeypatch.setattr(Pace, "rounds", lambda *_: next(rounds))
     plans = [make_plan(MODEL, **{device: ["stem left right right2 join"]}) for device in ("cpu", "npu")]
     header = Header(model=MODEL.name, model_hash=MODEL.hash, machine="here", engines={}, date="2026-11-25")
     with Runtime(platform()) as runtime, ProfileFile(tmp_path / "profile.jsonl", header) as file:

@@ -20,11 +20,10 @@ from hetsim.analysis.comparison import compare as compare_timelines
 from hetsim.analysis.plots.comparison import draw_comparison
 from hetsim.analysis.plots.timelines import draw_timelines
 from hetsim.analysis.scenario import parse_scenario
-from hetsim.core.errors import DeviceError, HetsimError, ModelError, ProfileError
+from hetsim.core.errors import DeviceError, HetsimError, ModelError
 from hetsim.core.load import parse_load
 from hetsim.core.platform import Platform
 from hetsim.core.statistics import summarize
-from hetsim.costs.problems import plan_problem
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.costs.segment_costs import SegmentCosts
 from hetsim.io.chrome_trace import save_trace
@@ -64,13 +63,13 @@ from hetsim.tuner.cli.arguments import (
     warn,
 )
 from hetsim.tuner.cli.exits import run_to_exit
-from hetsim.tuner.hypothetical import hypothetical, without_engine
 from hetsim.tuner.progress import OnScreen
 from hetsim.tuner.report.screen import print_outcome
 from hetsim.tuner.steps.final_measurement import Pace, find_median_run
 from hetsim.tuner.steps.provenance import profile_for
 from hetsim.tuner.steps.readiness import check_machine, check_profile
 from hetsim.tuner.steps.sharing import shared_runs
+from hetsim.tuner.target import make_target
 from hetsim.tuner.tune import Options
 from hetsim.tuner.tune import tune as tune_model
 from hetsim.tuner.tune_hypothetical import tune_hypothetical
@@ -228,23 +227,19 @@ def run(
     found, read = read_plan(whole, plan)
     given = random_inputs(found, seed=seed) if inputs is None else _read_inputs(inputs)
     changes = parse_scenario(scenario)
-    emulation = None
-    if changes or without_engine(where):
-        if profile is None and any(device.is_measured for device in where.devices):
-            raise ProfileError("emulated devices need --profile FILE, which says what the devices take as they are")
-        measured, warnings = (None, ()) if profile is None else profile_for(found, where, profile, force=force)
-        machine = hypothetical(found, where, measured, changes, given)
-        where, emulation = machine.platform, machine.emulation
-        warn((*warnings, *hypothesis(changes)))
+    measured, warnings = (None, ()) if profile is None else profile_for(found, where, profile, force=force)
+    target = make_target(found, where, changes, profile=measured, inputs=given)
+    warn((*warnings, *hypothesis(changes)))
+    where = target.platform
     check_machine(where, OnScreen(screen))
     with ExitStack() as stack:
         spare = stack.enter_context(standby(where, whole, on_fault, num_slots=in_flight)) if on_fault else None
         runtime = stack.enter_context(Runtime(where))
-        session = stack.enter_context(runtime.load(found, read, num_slots=in_flight, emulation=emulation))
+        session = stack.enter_context(runtime.load(found, read, num_slots=in_flight, emulation=target.emulation))
         try:
             warm_up(session, given)
             served = serve(session, given, load)
-            check_numbers(runtime, found, read, given, served.inferences, emulation=emulation)
+            check_numbers(runtime, found, read, given, served.inferences, emulation=target.emulation)
         except DeviceError as error:
             if spare is None:
                 raise
@@ -287,16 +282,12 @@ def compare(
     where = load_platform(platform)
     found, read = read_plan(read_model(model, shape), plan)
     measured, warnings = profile_for(found, where, profile, force=force)
-    given, changes, emulation = random_inputs(found), parse_scenario(scenario), None
-    if changes or without_engine(where):
-        machine = hypothetical(found, where, measured, changes, given)
-        where, emulation = machine.platform, machine.emulation
-        simulated = simulate_plan(machine.plan_problem(measured, read), read)
-        warnings = (*warnings, *hypothesis(changes))
-    else:
-        simulated = simulate_plan(plan_problem(found, where, measured, read), read)
+    given, changes = random_inputs(found), parse_scenario(scenario)
+    target = make_target(found, where, changes, profile=measured, inputs=given)
+    simulated = simulate_plan(target.plan_problem(measured, read), read)
+    warnings, where = (*warnings, *hypothesis(changes)), target.platform
     check_machine(where, OnScreen(screen))
-    with Runtime(where) as runtime, runtime.load(found, read, emulation=emulation) as session:
+    with Runtime(where) as runtime, runtime.load(found, read, emulation=target.emulation) as session:
         warm_up(session, given)
         median_run = find_median_run([session.run(given) for _ in range(requests)])
     comparison = compare_timelines(found.graph, read, simulated, median_run.timeline, where)

@@ -1,0 +1,150 @@
+"""The machine that plans are made for and executed on: devices that are here, some of them emulated, or all real.
+
+A :class:`Target` answers three questions in one place, so that no command distinguishes real from emulated devices:
+
+- *What is planned for?* :meth:`Target.problem`: on real devices, the problem that the profile gives as it stands; on
+  emulated devices, the problem on the changed machine, which measurements of executions do not change.
+- *What does an execution compare with?* :meth:`Target.plan_problem`: costs as one plan meets them, from its own serial
+  runs where there are any. Of an emulated device, the costs that it is emulated with.
+- *What does the runtime need?* :attr:`Target.platform` and :attr:`Target.emulation`, and
+  :attr:`Target.serial_runs_file`, the file that serial runs go into. Serial runs beside emulated devices are kept apart
+  from the profile, which is about the devices as they are.
+
+``run``, ``compare`` and ``tune`` follow the same steps: measure the devices as they are (or read their profile), make
+the target with the changes of ``--set``, plan for it, execute on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hetsim.analysis.emulated import make_emulation_problem, replayed_problem
+from hetsim.analysis.scenario import Scenario
+from hetsim.core.errors import PlatformError, ProfileError
+from hetsim.core.plan import Plan
+from hetsim.core.platform import Platform
+from hetsim.core.problem import Problem
+from hetsim.costs.problems import make_problem, plan_context, plan_problem
+from hetsim.costs.profile import Profile
+from hetsim.models.onnx_import import Model
+from hetsim.runtime.backends.protocol import Array
+from hetsim.runtime.emulation import Emulation, with_emulated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A machine to execute a model on.
+
+    Made by :func:`make_target`; ``Target(model=..., platform=...)`` is the machine whose devices are all real.
+
+    Attributes:
+        model: The model, rewritten if the plans to execute rest on a rewritten one.
+        platform: The devices as the runtime drives them.
+        emulation: What emulated devices take and hand out; None where all devices are real.
+        changed_problem: The planning problem on the changed machine; None where all devices are real.
+    """
+
+    model: Model
+    platform: Platform
+    emulation: Emulation | None = None
+    changed_problem: Problem | None = None
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether some of the devices are emulated."""
+        return self.emulation is not None
+
+    @property
+    def serial_runs_file(self) -> str:
+        """Name of the file that serial runs on this machine go into."""
+        return "emulated.jsonl" if self.is_emulated else "profile.jsonl"
+
+    def problem(self, profile: Profile | None) -> Problem:
+        """The problem to plan for, by what the profile of the real devices holds now.
+
+        Raises:
+            ProblemError: If an operator runs on no device.
+        """
+        return (
+            make_problem(self.model, self.platform, profile) if self.changed_problem is None else self.changed_problem
+        )
+
+    def plan_problem(self, profile: Profile | None, plan: Plan) -> Problem:
+        """The problem as the plan meets it when it is executed.
+
+        Args:
+            profile: Holds the plan's serial runs on this machine, if there are any.
+            plan: The plan.
+
+        Raises:
+            PlanError: If the plan does not fit the model.
+        """
+        if self.emulation is None:
+            return plan_problem(self.model, self.platform, profile, plan)
+        if profile is None or plan_context(profile, plan) is None:
+            return self.emulation.problem
+        return replayed_problem(self.emulation.problem, self.emulation.devices, profile, plan)
+
+
+def make_target(
+    model: Model,
+    platform: Platform,
+    scenario: Scenario,
+    *,
+    profile: Profile | None,
+    inputs: Mapping[str, Array],
+) -> Target:
+    """The machine as changed: devices that the scenario changes and devices without an engine are emulated.
+
+    Args:
+        model: The model.
+        platform: The devices as they are.
+        scenario: What is changed; may be empty.
+        profile: Of the devices as they are; None if none was taken. It is not needed where all devices are real.
+        inputs: The inputs that emulated devices have outputs for, by tensor.
+
+    Raises:
+        PlatformError: If a change cannot be executed, or there is no core for an emulated device.
+        ProfileError: If devices are emulated beside measured ones and there is no profile.
+        ProblemError: If an operator can run nowhere after the changes.
+    """
+    check_executable(scenario)
+    if not scenario and not _without_engine(platform):
+        return Target(model=model, platform=platform)
+    if profile is None and any(device.is_measured for device in platform.devices):
+        raise ProfileError("emulated devices need --profile FILE, which says what the devices take as they are")
+    changed = scenario.problem(make_problem(model, platform, profile))
+    to_emulate = {*scenario.devices(platform), *_without_engine(changed.platform)}
+    devices = tuple(name for name in changed.platform.device_names if name in to_emulate)
+    return Target(
+        model=model,
+        platform=with_emulated(changed.platform, devices),
+        emulation=Emulation(
+            model=model,
+            devices=devices,
+            problem=make_emulation_problem(changed, devices, profile, platform),
+            inputs=inputs,
+            links=scenario.links(changed.platform),
+        ),
+        changed_problem=changed,
+    )
+
+
+def check_executable(scenario: Scenario) -> None:
+    """Refuse changes that cannot be emulated.
+
+    Raises:
+        PlatformError: If the memory is changed.
+    """
+    for change in scenario.changes:
+        if change.kind == "memory":
+            raise PlatformError(
+                f"--set {change.description!r} can be planned for and simulated, but not executed: the memory of this "
+                "machine cannot be changed"
+            )
+
+
+def _without_engine(platform: Platform) -> tuple[str, ...]:
+    """Names of the devices that no engine drives: their times come from elsewhere, so they can only be emulated."""
+    return tuple(device.name for device in platform.devices if device.backend == "none")
