@@ -52,7 +52,7 @@ The function :func:`simulate` shadows the module of its name as an attribute of 
 import ...`` still means the module. Pictures are left to ``hetsim.pictures``, as importing matplotlib takes long.
 """
 
-from hetsim.analysis.emulated import make_emulation_problem
+from hetsim.analysis.emulated import emulated_problem
 from hetsim.analysis.scenario import Scenario, parse_scenario
 from hetsim.core.dataflow import check_plan
 from hetsim.core.errors import (
@@ -111,7 +111,7 @@ __all__ = [
     "Tensor",
     "Timeline",
     "Scenario",
-    "make_emulation_problem",
+    "emulated_problem",
     "check_plan",
     "check_timeline",
     "evaluate",

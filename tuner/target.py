@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hetsim.analysis.emulated import make_emulation_problem, replayed_problem
+from hetsim.analysis.emulated import emulated_plan_problem, emulated_problem
 from hetsim.analysis.scenario import Scenario
 from hetsim.core.errors import PlatformError, ProfileError
 from hetsim.core.plan import Plan
@@ -84,7 +84,7 @@ class Target:
             return plan_problem(self.model, self.platform, profile, plan)
         if profile is None or plan_context(profile, plan) is None:
             return self.emulation.problem
-        return replayed_problem(self.emulation.problem, self.emulation.devices, profile, plan)
+        return emulated_plan_problem(self.emulation.problem, self.emulation.devices, profile, plan)
 
 
 def make_target(
@@ -123,7 +123,7 @@ def make_target(
         emulation=Emulation(
             model=model,
             devices=devices,
-            problem=make_emulation_problem(changed, devices, profile, platform),
+            problem=emulated_problem(changed, devices, profile, platform),
             inputs=inputs,
             links=scenario.links(changed.platform),
         ),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hetsim.analysis.emulated import make_emulation_problem, replayed_problem
+from hetsim.analysis.emulated import emulated_plan_problem, emulated_problem
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
@@ -77,7 +77,7 @@ def execute_speeds(
             def part(done: float, description: str, start: float = start, speed: float = speed) -> None:
                 report(start + done / len(contests), f"speed {speed:g}, {description}")
 
-            emulation_problem = make_emulation_problem(problem, [device], profile, platform)
+            emulation_problem = emulated_problem(problem, [device], profile, platform)
             emulation = replace(
                 emulation, problem=emulation_problem
             )  # what was worked out for one speed is right at all
@@ -88,6 +88,6 @@ def execute_speeds(
                     runtime, model, plans, truth, file=file, pace=pace, report=part, emulation=emulation
                 )
                 for plan, execution in zip(plans, executions, strict=True):
-                    replayed = replayed_problem(emulation_problem, [device], file.profile, plan)
+                    replayed = emulated_plan_problem(emulation_problem, [device], file.profile, plan)
                     found[speed, plan.digest] = Executed(simulated_s=makespan_s(replayed, plan), execution=execution)
     return found

@@ -1,13 +1,16 @@
-"""What emulated devices act out: a hypothetical problem without what real devices do by themselves.
+"""The problem that a machine with emulated devices executes: a hypothetical problem less what real devices add.
 
-Where a device that nobody has is executed in real time beside real ones, some of the model happens of its own accord:
-a real device takes what it takes, crossing included (:mod:`hetsim.costs.fitting.transfer_costs`). The rest has to be
-acted out: what segments take on emulated devices, and of hand-overs what the emulated side pays. Both the runtime and
-the simulation that it is compared with go by the problem that is left:
+A plan on a hypothetical device runs in real time beside real devices. The real devices take the time that they take,
+cross-device accesses included (:mod:`hetsim.costs.fitting.transfer_costs`). The runtime emulates the rest: the time of
+segments on emulated devices, and the emulated side's part of each hand-over. The runtime, and the simulation that its
+measurements are compared with, both use the problem that :func:`emulated_problem` makes:
 
-- a zero-copy link charges for a byte what the problem says, less what its real end pays while it writes or reads it;
-- a segment on an emulated device takes what it would take with the memory to itself;
-- nobody slows anybody down: an emulated device moves no bytes through the memory.
+- A zero-copy link costs for each byte what the problem says, less what its real ends pay to write or read that byte.
+- A segment on an emulated device takes the time that it takes with the memory to itself.
+- There is no contention: an emulated device moves no bytes through the memory.
+
+Like a :class:`~hetsim.analysis.scenario.Scenario` this maps one problem to another and needs no runtime, so it is part
+of the analysis and not of the tuner.
 """
 
 from __future__ import annotations
@@ -26,75 +29,77 @@ from hetsim.costs.problems import plan_context
 from hetsim.costs.profile import Profile
 
 _ROUNDING = 1e-9
+"""A link whose bytes cost less than this fraction of what the problem says is left with no cost for bytes."""
 
 
-def make_emulation_problem(
-    problem: Problem, emulated: Collection[str], profile: Profile | None = None, machine: Platform | None = None
+def emulated_problem(
+    problem: Problem, devices: Collection[str], profile: Profile | None = None, machine: Platform | None = None
 ) -> Problem:
-    """The problem as emulated devices act it out beside real ones.
+    """The problem that a machine executes on which some of the problem's devices are emulated.
 
     Args:
         problem: The problem on the hypothetical platform.
-        emulated: Names of its devices that are emulated.
-        profile: Says what crossing costs the real devices; None where nothing was measured.
-        machine: The devices as they are, with their calibrated links; None stands for the problem's.
+        devices: Names of the emulated devices.
+        profile: Gives the cross-device access costs of the real devices; None if nothing was measured.
+        machine: The real devices with their calibrated links; None stands for the problem's platform.
     """
-    transfer_costs = {}
+    transfer_costs: Mapping[str, TransferCosts] = {}
     if profile is not None:
-        transfer_costs = fit_transfer_costs(
-            profile, undisturbed_medians(profile), machine or problem.platform, [problem.graph]
-        )
-    real = {name: transfer_costs for name, transfer_costs in transfer_costs.items() if name not in emulated}
+        medians = undisturbed_medians(profile)
+        transfer_costs = fit_transfer_costs(profile, medians, machine or problem.platform, [problem.graph])
+    real = {name: costs for name, costs in transfer_costs.items() if name not in devices}
     platform, memory = problem.platform, problem.platform.memory
 
-    def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
+    def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
         found = problem.latency(device, ops)
-        if found is None or device not in emulated:
+        if found is None or device not in devices:
             return found
-        alone_s = problem.traffic_bytes(device, ops) / memory.shared_bytes_per_s
-        return replace(found, seconds=max(found.seconds, alone_s))
+        memory_s = problem.traffic_bytes(device, ops) / memory.shared_bytes_per_s
+        return replace(found, seconds=max(found.seconds, memory_s))
 
+    links = {pair: _emulated_link(link, pair, real) for pair, link in platform.links.items()}
     return replace(
         problem,
-        platform=replace(platform, links={pair: _left(link, pair, real) for pair, link in platform.links.items()}),
-        latency_function=costs,
+        platform=replace(platform, links=links),
+        latency_function=latency,
         traffic_function=None,
         _known={},
     )
 
 
-def _left(link: Link, pair: tuple[str, str], real: Mapping[str, TransferCosts]) -> Link:
-    """What a link still charges for bytes when its real ends have paid their part."""
+def _emulated_link(link: Link, pair: tuple[str, str], real: Mapping[str, TransferCosts]) -> Link:
+    """The link with the cost per byte that is left when its real ends have paid theirs."""
     if link.mode == "copy":
         return link
     source, target = pair
-    paid = (real[source].written_s_per_byte if source in real else 0.0) + (
+    paid_s_per_byte = (real[source].written_s_per_byte if source in real else 0.0) + (
         real[target].read_s_per_byte if target in real else 0.0
     )
-    asked = 1 / link.bandwidth_bytes_per_s
-    left = asked - paid
-    return replace(link, bandwidth_bytes_per_s=1 / left if left > _ROUNDING * asked else math.inf)
+    whole_s_per_byte = 1 / link.bandwidth_bytes_per_s
+    rest_s_per_byte = whole_s_per_byte - paid_s_per_byte
+    is_paid = rest_s_per_byte <= _ROUNDING * whole_s_per_byte
+    return replace(link, bandwidth_bytes_per_s=math.inf if is_paid else 1 / rest_s_per_byte)
 
 
-def replayed_problem(emulation_problem: Problem, emulated: Collection[str], replays: Profile, plan: Plan) -> Problem:
-    """The acted problem as one plan meets it: what real devices take comes from the plan's own serial replays.
+def emulated_plan_problem(emulated: Problem, devices: Collection[str], profile: Profile, plan: Plan) -> Problem:
+    """The emulated problem for one plan: real devices take what they took in the plan's own serial runs.
 
     Args:
-        acted: From :func:`make_emulation_problem`.
-        emulated: Names of the devices that are emulated.
-        replays: Holds the plan's replays beside the emulated devices.
+        emulated: From :func:`emulated_problem`.
+        devices: Names of the emulated devices.
+        profile: Has the plan's serial runs beside the emulated devices.
         plan: The plan.
 
     Raises:
-        ProfileError: If the plan was not replayed.
+        ProfileError: If the profile has no serial run of the plan.
     """
-    context = plan_context(replays, plan)
+    context = plan_context(profile, plan)
     if context is None:
-        raise ProfileError(f"plan {plan.digest} of {plan.model!r} was not replayed beside emulated devices")
-    times = additive_medians(replays)
+        raise ProfileError(f"the profile has no serial run of plan {plan.digest} of {plan.model!r}; execute it first")
+    medians = additive_medians(profile)
 
-    def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
-        here_s = None if device in emulated else times.get((device, ops), {}).get(context)
-        return emulation_problem.latency(device, ops) if here_s is None else Latency(here_s, measured=True)
+    def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
+        own_s = None if device in devices else medians.get((device, ops), {}).get(context)
+        return emulated.latency(device, ops) if own_s is None else Latency(own_s, measured=True)
 
-    return replace(emulation_problem, latency_function=costs, _known={})
+    return replace(emulated, latency_function=latency, _known={})

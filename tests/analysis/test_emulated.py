@@ -1,4 +1,4 @@
-"""What emulated devices act out, by hand."""
+"""The problem that emulated devices execute, by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from hetsim.analysis.emulated import make_emulation_problem, replayed_problem
+from hetsim.analysis.emulated import emulated_plan_problem, emulated_problem
 from hetsim.core.errors import ProfileError
 from hetsim.core.platform import Link, Memory
 from hetsim.core.problem import Problem
@@ -25,7 +25,16 @@ def base() -> Problem:
     return problem_of(graph, costs_s, replace(platform, links=links))
 
 
-def test_links_act_out_what_real_devices_do_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+def profile(*samples: Samples) -> Profile:
+    """A profile of the CPU and an emulated NPU with these samples."""
+    header = Header(model="tiny", model_hash="", machine="m", engines={"cpu": "e", "npu": "emulated"}, date="today")
+    found = Profile(header=header)
+    for one in samples:
+        found.add(one)
+    return found
+
+
+def test_links_cost_what_real_devices_do_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     # By byte the CPU pays 1 ms when it reads and 3 ms when it writes, the NPU 1 ms and 2 ms.
     transfer_costs = {
         "cpu": TransferCosts(read_s_per_byte=1e-3, written_s_per_byte=3e-3),
@@ -33,17 +42,16 @@ def test_links_act_out_what_real_devices_do_not_pay(monkeypatch: pytest.MonkeyPa
         "gpu": TransferCosts(read_s_per_byte=2e-3),
     }
     monkeypatch.setattr("hetsim.analysis.emulated.fit_transfer_costs", lambda *_: transfer_costs)
-    emulation_problem = make_emulation_problem(base(), ["npu"], profile()).platform
-    assert emulation_problem.link("cpu", "npu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 3e-3))
-    assert emulation_problem.link("npu", "cpu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 1e-3))
-    assert emulation_problem.link("cpu", "npu").setup_s == 0.25
-    assert (
-        emulation_problem.link("cpu", "gpu").bandwidth_bytes_per_s == inf
-    )  # both ends are real, and pay 5 ms where 4 are asked
-    assert emulation_problem.link("gpu", "cpu") == base().platform.link(
-        "gpu", "cpu"
-    )  # a copy costs its readers nothing
-    assert make_emulation_problem(base(), ["npu"]).platform == base().platform  # where nothing was measured nobody pays
+    platform = emulated_problem(base(), ["npu"], profile()).platform
+    assert platform.link("cpu", "npu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 3e-3))
+    assert platform.link("npu", "cpu").bandwidth_bytes_per_s == pytest.approx(1 / (4e-3 - 1e-3))
+    assert platform.link("cpu", "npu").setup_s == 0.25
+    # Both ends are real and pay 5 ms, more than the 4 ms of the link.
+    assert platform.link("cpu", "gpu").bandwidth_bytes_per_s == inf
+    # A copy costs its reader nothing.
+    assert platform.link("gpu", "cpu") == base().platform.link("gpu", "cpu")
+    # Without measurements no device pays.
+    assert emulated_problem(base(), ["npu"]).platform == base().platform
 
 
 def test_an_emulated_segment_takes_no_less_than_the_memory_allows() -> None:
@@ -52,30 +60,23 @@ def test_an_emulated_segment_takes_no_less_than_the_memory_allows() -> None:
         platform=replace(base().platform, memory=Memory(shared_bytes_per_s=100.0)),
         traffic_function=lambda _device, ops: 150 * len(ops),
     )
-    emulation_problem = make_emulation_problem(problem, ["npu"])
-    assert emulation_problem.cost_s("npu", ("a",)) == 1.5
-    assert emulation_problem.cost_s("cpu", ("a",)) == 2.0
-    assert emulation_problem.traffic_bytes("npu", ("a",)) == 0
+    emulated = emulated_problem(problem, ["npu"])
+    assert emulated.cost_s("npu", ("a",)) == 1.5
+    assert emulated.cost_s("cpu", ("a",)) == 2.0
+    assert emulated.traffic_bytes("npu", ("a",)) == 0
 
 
-def profile(*samples: Samples) -> Profile:
-    header = Header(model="tiny", model_hash="", machine="m", engines={"cpu": "e", "npu": "emulated"}, date="today")
-    found = Profile(header=header)
-    for one in samples:
-        found.add(one)
-    return found
-
-
-def test_replays_tell_what_real_devices_take_and_the_problem_what_emulated_ones_take() -> None:
+def test_real_devices_take_what_serial_runs_took_and_emulated_ones_what_the_problem_says() -> None:
     problem = base()
     plan = plan_of(problem.graph, ("cpu", "a"), ("npu", "b"))
     context = f"final:{plan.digest}"
-    replays = profile(
+    serial_runs = profile(
         Samples(device="cpu", ops=("a",), context=context, samples_s=(3.0, 3.0, 3.0)),
         Samples(device="npu", ops=("b",), context=context, samples_s=(7.0, 7.0, 7.0)),
     )
-    replayed = replayed_problem(make_emulation_problem(problem, ["npu"]), ["npu"], replays, plan)
-    assert replayed.cost_s("cpu", ("a",)) == 3.0
-    assert replayed.cost_s("npu", ("b",)) == 1.0
-    with pytest.raises(ProfileError, match="was not replayed beside emulated devices"):
-        replayed_problem(make_emulation_problem(problem, ["npu"]), ["npu"], profile(), plan)
+    emulated = emulated_problem(problem, ["npu"])
+    own = emulated_plan_problem(emulated, ["npu"], serial_runs, plan)
+    assert own.cost_s("cpu", ("a",)) == 3.0
+    assert own.cost_s("npu", ("b",)) == 1.0
+    with pytest.raises(ProfileError, match=r"the profile has no serial run of plan .* of 'tiny'; execute it first"):
+        emulated_plan_problem(emulated, ["npu"], profile(), plan)
