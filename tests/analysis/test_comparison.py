@@ -75,6 +75,7 @@ def parts_of(comparison: Comparison) -> dict[Part, float]:
     return found
 
 
+@pytest.mark.equation("compare")
 def test_parts_by_hand_where_both_wait_for_the_same_chain() -> None:
     # Path a, c, d. Starts 0.1 late; a and d take 0.2 longer each; c takes 1.0 longer and runs beside b for 2 of its 4;
     # hand-overs take 0.2 and 0.5 in place of 0.25 each. b took longer too, but nothing waited for it.
@@ -90,6 +91,7 @@ def test_parts_by_hand_where_both_wait_for_the_same_chain() -> None:
     assert [(span.label, span.difference_s) for span in comparison.others] == [("b", pytest.approx(0.2))]
 
 
+@pytest.mark.equation("compare")
 def test_launches_take_their_share_of_a_segments_difference() -> None:
     # A launch is half of the simulated 1 s of a and d, a quarter of b's 2 s, a sixth of c's 3 s.
     platform = replace(PLATFORM, devices=tuple(replace(device, launch_s=0.5) for device in PLATFORM.devices))
@@ -105,6 +107,7 @@ def test_a_segment_simulated_below_its_launch_is_all_launch() -> None:
     assert (parts_s["launch"], parts_s["contention"], parts_s["compute"]) == pytest.approx((1.4, 0.0, 0.0))
 
 
+@pytest.mark.equation("compare")
 def test_time_to_spare_in_the_simulation_counts_as_waiting() -> None:
     # Path a, b, d: b takes 3 longer, 3 of its 5 beside c. In the simulation d comes 1.5 after b, since c is later.
     late = measured({"a": (0, 1), "b": (1, 6), "c": (1.25, 4.25), "d": (6, 7)}, ("a", "c", 1, 1.25))
@@ -115,6 +118,7 @@ def test_time_to_spare_in_the_simulation_counts_as_waiting() -> None:
     assert [span.part for span in comparison.worst()] == ["contention", "waiting"]
 
 
+@pytest.mark.equation("compare")
 def test_what_the_simulation_ends_with_counts_as_waiting_if_the_measurement_ended_otherwise() -> None:
     # b ends last where measured; simulated it ends at 3, and c at 4.25.
     graph = graph_of({"a": (), "b": ("a",), "c": ("a",)})
@@ -157,6 +161,7 @@ def perturbed(data: st.DataObject, problem: Problem, plan: Plan) -> Timeline:
 
 
 @given(data=st.data(), problem=problems(), launch_s=st.sampled_from((0.0, 0.1, 1.0)))
+@pytest.mark.equation("compare")
 def test_parts_always_add_up_to_the_difference(data: st.DataObject, problem: Problem, launch_s: float) -> None:
     device_of, raised = data.draw(labellings(problem))
     plan = Plan(model=problem.graph.name, queues=queues_from_labels(problem.graph, device_of, raised))

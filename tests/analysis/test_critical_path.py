@@ -35,6 +35,7 @@ FORK_COSTS = {"a": {"cpu": 1.0}, "b": {"cpu": 2.0}, "c": {"npu": 2.0}, "d": {"cp
 FORK_PLAN = plan_of(FORK, ("cpu", "a"), ("cpu", "b"), ("cpu", "d"), ("npu", "c"))
 
 
+@pytest.mark.equation("path")
 def test_the_path_goes_over_the_hand_over_where_that_is_longer() -> None:
     # a 0..1, its tensor 0.25 + 1 s later on the npu at 2.25, c until 4.25, back 0.25 + 2 s later at 6.5, d until 7.5;
     # b is done at 3.
@@ -44,12 +45,14 @@ def test_the_path_goes_over_the_hand_over_where_that_is_longer() -> None:
     assert [(span.start_s, span.end_s) for span in path] == [(0, 1), (1, 2.25), (2.25, 4.25), (4.25, 6.5), (6.5, 7.5)]
 
 
+@pytest.mark.equation("path")
 def test_a_tie_goes_to_the_device_s_own_queue() -> None:
     # Hand-overs take nothing, so b and c both end at 3 and d could thank either.
     problem = problem_of(FORK, FORK_COSTS, platform_of("cpu", "npu"))
     assert names(path_of(problem, FORK_PLAN)) == ["a", "b", "d"]
 
 
+@pytest.mark.equation("path")
 def test_a_copy_that_waits_for_the_channel_follows_the_copy_that_holds_it() -> None:
     # a and b end at 1 and 1.5; copies take 2 s each: a's from 1 to 3, b's from 3 to 5; c needs both: 5..6.
     graph = graph_of({"a": (), "b": (), "c": ("a", "b")})
@@ -89,6 +92,7 @@ def test_a_path_is_that_of_one_simulated_inference_by_this_plan() -> None:
 
 
 @given(st.data())
+@pytest.mark.equation("path")
 def test_the_path_has_no_gaps_and_is_as_long_as_the_makespan(data: st.DataObject) -> None:
     problem = data.draw(physical_problems())
     device_of, raised = data.draw(labellings(problem))
@@ -103,6 +107,7 @@ def test_the_path_has_no_gaps_and_is_as_long_as_the_makespan(data: st.DataObject
 
 
 @given(st.data())
+@pytest.mark.equation("sensitivity")
 def test_without_copies_and_contention_nothing_off_the_path_matters_and_all_on_it_does(data: st.DataObject) -> None:
     problem = data.draw(problems().filter(lambda p: all(link.mode != "copy" for link in p.platform.links.values())))
     device_of, raised = data.draw(labellings(problem))

@@ -35,6 +35,7 @@ def changed(*settings: str) -> Problem:
     return parse_scenario(settings).problem(two_sorts())
 
 
+@pytest.mark.equation("scenario")
 def test_a_launch_does_not_get_faster_with_the_arithmetic() -> None:
     twice = changed("npu.speed=2")
     # 0.5 of 2.5 s is the launch: 0.5 + 2 / 2. All three as one segment: 0.5 + (2 + 4 + 2) / 2.
@@ -46,6 +47,7 @@ def test_a_launch_does_not_get_faster_with_the_arithmetic() -> None:
     assert changed("npu.launch_s=0").platform.device("npu").launch_s == 0.0
 
 
+@pytest.mark.equation("scenario")
 def test_a_speed_may_hold_for_one_type_or_one_operator() -> None:
     convs = changed("npu.speed.Conv=4")
     # By operator what is not launch: a 2, b 4, c 2; convolutions four times as fast.
@@ -60,6 +62,7 @@ def test_a_speed_may_hold_for_one_type_or_one_operator() -> None:
         assert changed(*settings).cost_s("npu", ("a", "b", "c")) == pytest.approx(0.5 + 2 / 8 + 4 / 4 + 2 / 2)
 
 
+@pytest.mark.equation("scenario")
 def test_operators_may_become_unsupported() -> None:
     without = changed("npu.unsupported=LRN, op:a")
     assert [without.devices_for((op,)) for op in "abc"] == [("cpu",), ("cpu", "npu"), ("cpu",)]
@@ -69,6 +72,7 @@ def test_operators_may_become_unsupported() -> None:
         changed("npu.unsupported=LRN", "cpu.unsupported=LRN")
 
 
+@pytest.mark.equation("scenario")
 def test_hand_overs_and_memory() -> None:
     # 1000 bytes at 1000 bytes per second, and a quarter of a second.
     assert changed("link.cpu->npu.setup_s=1").transfer_s("cpu", "npu", "a.out") == 2.0
@@ -93,6 +97,7 @@ def test_hand_overs_and_memory() -> None:
     assert makespan_s(half, plan) - makespan_s(narrow, plan) == pytest.approx(1.0)
 
 
+@pytest.mark.equation("scenario")
 def test_two_of_a_device_have_its_links_and_costs() -> None:
     base = two_sorts()
     platform = replace(

@@ -36,6 +36,7 @@ def saved_s(problem: Problem, plan: Plan, factor: float) -> dict[str, float]:
     return {e.change.label(problem.platform): e.saved_s for e in effects_of(problem, plan, factor)}
 
 
+@pytest.mark.equation("sensitivity")
 def test_savings_by_hand() -> None:
     # a 0..1, over in 0.5 to c 1.5..5.5, back in 0.5 to d 6..7; b waits nowhere and ends at 3.
     problem = problem_of(FORK, COSTS, platform_of("cpu", "npu", setup_s=0.5))
@@ -59,6 +60,7 @@ def test_savings_by_hand() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.equation("sensitivity")
 def test_an_operator_of_a_segment_has_its_share_of_the_segment() -> None:
     # Alone a and b take 1 and 3, together 2: b counts 3/4 of it, so b twice as fast makes it 2 - 1.5 / 2.
     graph = graph_of({"a": (), "b": ("a",), "c": ("b",)})
@@ -75,6 +77,7 @@ def test_an_operator_of_a_segment_has_its_share_of_the_segment() -> None:
     assert both.cost_s("cpu", ("a", "b")) == pytest.approx(1.25 * (1 - 1.0 / 2.5 / 2))
 
 
+@pytest.mark.equation("sensitivity")
 def test_operators_that_cannot_run_alone_have_equal_shares() -> None:
     graph = graph_of({"a": (), "b": ("a",)})
     costs = {"a": {"cpu": 1.0, "npu": 3.0}, "b": {"cpu": 1.0, "npu": 1.0}}
@@ -96,6 +99,7 @@ def test_devices_links_and_the_memory_are_faster_alone() -> None:
     assert with_faster_memory(problem, 2.0).platform.memory.shared_bytes_per_s == 200.0
 
 
+@pytest.mark.equation("sensitivity")
 def test_a_memory_that_is_short_is_worth_its_bandwidth() -> None:
     # Two segments of 1 s that move 100 bytes each share 100 bytes/s: both end at 2. With twice the memory, at 1.
     graph = graph_of({"a": (), "b": ()})

@@ -52,12 +52,14 @@ HOST = Host(submit_setup_s=0.5, collect_setup_s=0.25)
         (Load(num_requests=3, every_s=1.0), [(0.5, 2.5), (3.25, 5.25), (6.0, 8.0)], (0.0, 1.0, 2.0)),
     ],
 )
+@pytest.mark.equation("load")
 def test_requests_by_hand(load: Load, expected: list[tuple[float, float]], arrivals_s: tuple[float, ...]) -> None:
     timeline = served(load, HOST)
     assert runs(timeline) == expected
     assert timeline.arrivals_s == arrivals_s
 
 
+@pytest.mark.equation("load")
 def test_latencies_run_from_when_a_request_was_due() -> None:
     timeline = served(Load(num_requests=3, every_s=1.0), HOST)
     assert timeline.latencies_s == (2.5, 4.25, 6.0)
@@ -65,12 +67,14 @@ def test_latencies_run_from_when_a_request_was_due() -> None:
     assert served(Load()).throughput_per_s == 0.5
 
 
+@pytest.mark.equation("load")
 def test_the_host_copies_inputs_and_outputs() -> None:
     # x has 4 bytes, a.out 1000: at 1000 bytes/s submitting takes .25 + .004 s and collecting 1 s.
     timeline = served(Load(num_requests=2), Host(submit_setup_s=0.25, bandwidth_bytes_per_s=1000.0))
     assert sum(runs(timeline), ()) == pytest.approx((0.254, 2.254, 3.508, 5.508))
 
 
+@pytest.mark.equation("load")
 def test_devices_work_on_different_requests_at_once() -> None:
     # cpu: a0 0-2, a1 2-4. npu: b0 2-5, b1 5-8. The third is due when the first has ended, at 5: a2 5-7, b2 8-11.
     problem = problem_of(CHAIN, {"a": {"cpu": 2.0}, "b": {"npu": 3.0}}, platform_of("cpu", "npu"))
@@ -82,6 +86,7 @@ def test_devices_work_on_different_requests_at_once() -> None:
     check_timeline(CHAIN, problem.platform, plan, timeline, duration_s=problem.cost_s)
 
 
+@pytest.mark.equation("ties")
 def test_copies_that_are_asked_for_at_the_same_time_go_by_request() -> None:
     # Both requests' a end at 2: the first's on cpu, b there and c on npu; copies take 1 s each.
     graph = graph_of({"a": (), "b": ("a",)})
@@ -104,6 +109,7 @@ def test_durations_may_differ_from_request_to_request() -> None:
 
 
 @given(problem=problems(), data=st.data())
+@pytest.mark.equation("load")
 def test_one_request_with_a_free_host_is_one_inference(problem: Problem, data: st.DataObject) -> None:
     plan = random_plan(data, problem)
     assert simulate(problem, plan, load=Load()) == simulate(problem, plan)
@@ -119,6 +125,7 @@ HOSTS = st.builds(Host, submit_setup_s=st.sampled_from([0.0, 0.25, 0.5]), collec
 
 
 @given(problem=problems(), load=LOADS, host=HOSTS, data=st.data())
+@pytest.mark.equation("checker")
 def test_the_independent_checker_accepts_loads(problem: Problem, load: Load, host: Host, data: st.DataObject) -> None:
     plan = random_plan(data, problem)
     problem = replace(problem, platform=replace(problem.platform, host=host), _known={})
@@ -144,12 +151,14 @@ def _taken_up_s(timeline: Timeline) -> list[float]:
 
 
 @given(problem=problems(), load=LOADS, data=st.data())
+@pytest.mark.equation("load")
 def test_no_device_works_more_than_there_is_time(problem: Problem, load: Load, data: st.DataObject) -> None:
     timeline = simulate(problem, random_plan(data, problem), load=load)
     for device in problem.platform.device_names:
         assert timeline.busy_s(device) <= timeline.makespan_s + 1e-9
 
 
+@pytest.mark.equation("load")
 def test_requests_far_apart_are_inferences_of_their_own() -> None:
     problem = problem_of(CHAIN, {"a": {"cpu": 2.0}, "b": {"npu": 3.0}}, platform_of("cpu", "npu", setup_s=0.25))
     plan: Plan = plan_of(CHAIN, ("cpu", "a"), ("npu", "b"))

@@ -58,6 +58,7 @@ def test_segments_show_only_what_others_read() -> None:
         (PAIRS, [("cpu", "a d"), ("npu", "b c")], "never finish: 'a \\+1' on 'cpu' waits for 'b \\+1' on 'npu'"),
     ],
 )
+@pytest.mark.equation("valid")
 def test_invalid_plans_are_refused(graph: Graph, segments: list[tuple[str, str]], message: str) -> None:
     with pytest.raises(PlanError, match=message):
         resolve(graph, plan_of(graph, *segments))

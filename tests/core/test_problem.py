@@ -48,6 +48,7 @@ def test_each_cost_is_asked_for_once() -> None:
 
 
 @pytest.mark.parametrize("copy", [False, True])
+@pytest.mark.equation("transfer")
 def test_transfers_between_devices(copy: bool) -> None:
     platform = platform_of("cpu", "npu", setup_s=0.25, bandwidth_bytes_per_s=1000.0, copy=copy)
     problem = problem_of(CHAIN, CHAIN_S, platform)

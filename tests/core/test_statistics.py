@@ -21,6 +21,7 @@ def test_median_quartiles_and_order_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.equation("interval")
 def test_few_samples_give_their_whole_range(count: int) -> None:
     found = summarize([float(i) for i in range(count)])
     assert (found.low_s, found.high_s) == (0.0, count - 1.0)
@@ -28,12 +29,14 @@ def test_few_samples_give_their_whole_range(count: int) -> None:
 
 # Rank from either end, from 1, of the interval: Conover, and any table of the sign test at 5 %, two-sided.
 @pytest.mark.parametrize(("count", "rank"), [(6, 1), (8, 1), (9, 2), (12, 3), (15, 4), (20, 6), (25, 8), (50, 18)])
+@pytest.mark.equation("interval")
 def test_interval_has_the_ranks_of_the_sign_test(count: int, rank: int) -> None:
     found = summarize([float(i + 1) for i in range(count)])
     assert (found.low_s, found.high_s) == (rank, count + 1 - rank)
 
 
 @pytest.mark.parametrize("count", [6, 7, 10, 31, 100, 501])
+@pytest.mark.equation("interval")
 def test_interval_configurations_95_percent_and_no_closer_one_does(count: int) -> None:
     low = int(summarize([float(i) for i in range(count)]).low_s)
 
@@ -99,6 +102,7 @@ def test_signed_ranks_of_what_is_not_finite_are_refused() -> None:
         ([0, math.inf, 1], [0, 9, 2], 1.0),
     ],
 )
+@pytest.mark.equation("tau")
 def test_tau_by_hand(xs: list[float], ys: list[float], expected: float) -> None:
     assert kendall_tau(xs, ys) == pytest.approx(expected, rel=1e-15)
     assert kendall_tau(ys, xs) == pytest.approx(expected, rel=1e-15)

@@ -60,6 +60,7 @@ def test_the_untouched_timeline_passes() -> None:
         (replace(TIMELINE, spans=()), "does not run the plan's 3 segments"),
     ],
 )
+@pytest.mark.equation("checker")
 def test_corrupted_timelines_are_rejected(corrupted: Timeline, message: str) -> None:
     with pytest.raises(PlanError, match=message):
         check(corrupted)
@@ -73,6 +74,8 @@ def test_a_measured_timeline_need_not_respect_the_platforms_hand_overs_but_causa
 
 
 @given(problem=problems(), data=st.data())
+@pytest.mark.equation("start")
+@pytest.mark.equation("checker")
 def test_starting_any_segment_earlier_is_noticed(problem: Problem, data: st.DataObject) -> None:
     queues = queues_from_labels(problem.graph, *data.draw(labellings(problem)))
     plan = Plan(model="tiny", queues=queues)

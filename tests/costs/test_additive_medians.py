@@ -13,6 +13,7 @@ from hetsim.costs.profile import Profile
 from tests.costs.test_profile import HEADER, names, samples
 
 
+@pytest.mark.equation("additive")
 def test_typical_times_add_up_to_the_median_serial_run() -> None:
     # Walks take 2 + 10, 1 + 14 and 3 + 9: 12, 15 and 12, median 12. The medians 2 and 10 add up to 12 as well.
     profile = Profile(header=HEADER)
@@ -45,6 +46,7 @@ def test_serial_runs_that_do_not_match_keep_their_medians() -> None:
 
 
 @given(st.lists(st.lists(st.floats(1e-6, 1.0), min_size=5, max_size=5), min_size=1, max_size=8))
+@pytest.mark.equation("additive")
 def test_the_sum_is_the_median_of_the_sums(serial_runs_s: list[list[float]]) -> None:
     profile = Profile(header=HEADER)
     for i, samples_s in enumerate(serial_runs_s):

@@ -95,6 +95,7 @@ def seconds(costs: ArchitectureCosts, *ops: str) -> float:
 
 
 @pytest.mark.usefixtures("asked")
+@pytest.mark.equation("zigzag")
 def test_a_segment_takes_the_cycles_of_its_layers_and_one_launch(architecture: Architecture) -> None:
     bounded = replace(architecture, memory_bytes_per_s=1e6)
     costs = ArchitectureCosts(npu(bounded, launch_s=0.5), bounded, images())
@@ -109,6 +110,7 @@ def test_a_segment_takes_the_cycles_of_its_layers_and_one_launch(architecture: A
 
 
 @pytest.mark.usefixtures("asked")
+@pytest.mark.equation("zigzag")
 def test_without_a_bandwidth_what_zigzag_has_no_model_of_is_refused(architecture: Architecture) -> None:
     costs = ArchitectureCosts(npu(architecture), architecture, images())
     assert costs.latency(("pool",)) is None
@@ -118,6 +120,7 @@ def test_without_a_bandwidth_what_zigzag_has_no_model_of_is_refused(architecture
     assert limited.latency(("third",)) is None
 
 
+@pytest.mark.equation("zigzag")
 def test_each_shape_is_asked_once_and_remembered(architecture: Architecture, asked: list[onnx.ModelProto]) -> None:
     handlers = list(logging.getLogger().handlers)
     cycles = Cycles("npu", architecture, images())

@@ -120,6 +120,7 @@ def from_file(path: Path, model: Model, **settings: object) -> FileCosts:
     )
 
 
+@pytest.mark.equation("times")
 def test_units_groups_and_devices_of_a_file(tmp_path: Path) -> None:
     path = write(
         tmp_path,

@@ -29,6 +29,7 @@ def slowed(seconds: float, speed_probe_s: Sequence[float], exponent: float) -> l
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.6, 1.2])
+@pytest.mark.equation("interference")
 def test_the_exponent_is_found_from_serial_runs_that_differ_in_nothing_else(exponent: float) -> None:
     profile = Profile(header=HEADER)
     mixed = [FREE_S] * 6 + [SHARED_S] * 6
@@ -37,6 +38,7 @@ def test_the_exponent_is_found_from_serial_runs_that_differ_in_nothing_else(expo
     assert fit_interference(profile).exponent["cpu"] == pytest.approx(exponent, rel=0.01)  # expected to be near 0
 
 
+@pytest.mark.equation("interference")
 def test_a_configuration_that_met_a_slow_core_is_brought_to_the_usual_one() -> None:
     profile = Profile(header=HEADER)
     mixed, slow = [FREE_S] * 9 + [SHARED_S] * 3, [SHARED_S] * 4
@@ -49,6 +51,7 @@ def test_a_configuration_that_met_a_slow_core_is_brought_to_the_usual_one() -> N
     )  # 2 * (75 / 45) ^ 0.7
 
 
+@pytest.mark.equation("interference")
 def test_usual_is_how_it_was_beside_the_executions() -> None:
     profile = Profile(header=HEADER)
     mixed = [FREE_S] * 9 + [SHARED_S] * 3
@@ -58,6 +61,7 @@ def test_usual_is_how_it_was_beside_the_executions() -> None:
     assert times(profile)["configuration:a"] == pytest.approx(2.86, rel=0.01)
 
 
+@pytest.mark.equation("interference")
 def test_serial_runs_on_another_core_are_left_out_but_never_more_than_half() -> None:
     profile = Profile(header=HEADER)
     add(profile, "configuration:a", [FREE_S] * 3 + [SHARED_S] * 2, [1.0, 1.0, 1.0, 9.0, 9.0])
@@ -67,6 +71,7 @@ def test_serial_runs_on_another_core_are_left_out_but_never_more_than_half() -> 
     assert found == {"configuration:a": 1.0, "configuration:b": 9.0}
 
 
+@pytest.mark.equation("interference")
 def test_a_speed_probe_of_which_serial_runs_feel_nothing_changes_nothing() -> None:
     profile = Profile(header=HEADER)
     generator = np.random.default_rng(0)
@@ -83,6 +88,7 @@ def test_a_speed_probe_of_which_serial_runs_feel_nothing_changes_nothing() -> No
     assert times(profile) == pytest.approx(raw, rel=0.01)
 
 
+@pytest.mark.equation("interference")
 def test_serial_runs_without_speed_probes_count_as_they_are() -> None:
     profile = Profile(header=HEADER)
     profile.add(samples("0", 1.0, 2.0, 4.0))

@@ -23,6 +23,7 @@ def profile_of(context: str, a_s: tuple[float, ...], b_s: tuple[float, ...]) -> 
     return profile
 
 
+@pytest.mark.equation("noise")
 def test_noise_draws_whole_serial_runs_one_after_the_other() -> None:
     # In the second of three walks everything took twice its median, in the third a took half and b as much as usual.
     profile = profile_of(f"replay:{PLAN.digest}", (2.0, 4.0, 1.0), (3.0, 6.0, 3.0))
@@ -43,6 +44,7 @@ def test_noise_without_a_replay_draws_for_each_segment() -> None:
     assert drawn == {(a, b) for a in (10.0, 20.0, 5.0) for b in (100.0, 200.0)}
 
 
+@pytest.mark.equation("noise")
 def test_noise_has_the_median_that_the_problem_has() -> None:
     profile = profile_of(f"final:{PLAN.digest}", (1.0, 1.2, 0.9, 3.0, 1.1), (5.0,) * 5)
     duration_s = measured_noise(PROBLEM, profile, PLAN, seed=3)
@@ -64,6 +66,7 @@ def test_what_was_never_measured_keeps_its_time() -> None:
     assert measured_noise(PROBLEM, profile, PLAN, seed=0)(0, B) == 100.0
 
 
+@pytest.mark.equation("held-out")
 def test_a_plan_meets_cores_as_they_were_in_serial_runs_of_others() -> None:
     # Where the first core was slow the second was fast, and the other way round; walks feel all of it.
     profile = Profile(header=HEADER)

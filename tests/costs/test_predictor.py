@@ -55,6 +55,7 @@ def measured(graph: Graph, *lengths: int) -> dict[tuple[str, ...], float]:
     }
 
 
+@pytest.mark.equation("predictor")
 def test_without_longer_segments_operators_are_expected_to_save_something_beside_each_other() -> None:
     graph = chain(4)
     predictor = Predictor(graph, {(f"op{i}",): float(i + 1) for i in range(4)}, launch_s=0.1)
@@ -63,6 +64,7 @@ def test_without_longer_segments_operators_are_expected_to_save_something_beside
     assert predictor.seconds(stretch(0, 4)) == pytest.approx(0.1 + 0.85 * 1 + 0.75 * 2 + 0.75 * 3 + 0.85 * 4)
 
 
+@pytest.mark.equation("predictor")
 def test_the_fit_is_that_of_the_normal_equations() -> None:
     graph = chain(8)
     known = measured(graph, 1, 2, 3)
@@ -96,6 +98,7 @@ def test_the_fit_is_that_of_the_normal_equations() -> None:
     assert predictor.error_s(wanted) == pytest.approx(np.sqrt(variance), rel=1e-6)
 
 
+@pytest.mark.equation("left-out")
 def test_leaving_one_out_is_fitting_without_it() -> None:
     graph = chain(16)
     known = measured(graph, 1, 2, 4)
@@ -109,6 +112,7 @@ def test_leaving_one_out_is_fitting_without_it() -> None:
     assert np.mean(np.square(z)) == pytest.approx(1.0)  # bars are scaled to what leaving one out shows
 
 
+@pytest.mark.equation("predictor")
 def test_an_engine_that_fuses_is_found_out() -> None:
     graph = chain(48)
     predictor = Predictor(graph, measured(graph, 1, 2, 3, 5, 8, 16), launch_s=1e-5)
@@ -126,6 +130,7 @@ def test_an_engine_that_fuses_is_found_out() -> None:
     assert covered >= 180
 
 
+@pytest.mark.equation("predictor")
 def test_what_was_nearly_measured_has_the_shorter_bar() -> None:
     graph = chain(24)
     known = measured(graph, 1, 2) | {stretch(0, 12): engine_s(graph, stretch(0, 12))}
@@ -134,6 +139,7 @@ def test_what_was_nearly_measured_has_the_shorter_bar() -> None:
     assert predictor.error_s(near) / predictor.seconds(near) < predictor.error_s(far) / predictor.seconds(far)
 
 
+@pytest.mark.equation("predictor")
 def test_together_operators_take_no_longer_than_one_by_one() -> None:
     # By what was measured two in a row take ten times as long as one by one. So would others, but for the rule.
     graph = chain(8)
@@ -144,6 +150,7 @@ def test_together_operators_take_no_longer_than_one_by_one() -> None:
     assert Predictor(graph, known).seconds(stretch(1, 3)) > 5e-3
 
 
+@pytest.mark.equation("predictor")
 def test_a_part_that_is_slow_makes_the_whole_slow() -> None:
     # An engine may choose a slow kernel: the third and the fourth take 20 ms together and 2 ms one by one.
     graph = chain(8)
@@ -152,6 +159,7 @@ def test_a_part_that_is_slow_makes_the_whole_slow() -> None:
     assert Predictor(graph, known).seconds(stretch(5, 8)) == pytest.approx(3e-3)  # has none of them inside
 
 
+@pytest.mark.equation("unable")
 def test_operators_that_were_never_measured_cannot_be_predicted() -> None:
     predictor = Predictor(chain(4), {stretch(0, 2): 4.0, ("op2",): 1.0})
     assert predictor.can_predict(stretch(0, 3))  # op0 and op1 share what they took together
@@ -159,6 +167,7 @@ def test_operators_that_were_never_measured_cannot_be_predicted() -> None:
 
 
 @given(data=st.data())
+@pytest.mark.equation("predictor")
 def test_predictions_are_positive_and_do_not_depend_on_the_order_of_measurements(data: st.DataObject) -> None:
     graph = chain(8)
     times = st.floats(1e-6, 10.0)

@@ -20,6 +20,7 @@ CHAIN = Graph(
 )
 
 
+@pytest.mark.equation("additive")
 def test_measured_segment_costs_its_median_over_all_contexts() -> None:
     profile = Profile(header=HEADER)
     profile.add(samples("01", 1.0, 5.0))
@@ -29,6 +30,7 @@ def test_measured_segment_costs_its_median_over_all_contexts() -> None:
     assert (found.seconds, found.measured) == (3.0, True)
 
 
+@pytest.mark.equation("additive")
 def test_serial_runs_beside_executions_count_before_all_others() -> None:
     profile = Profile(header=HEADER)
     profile.add(samples("01", 9.0))
@@ -38,6 +40,7 @@ def test_serial_runs_beside_executions_count_before_all_others() -> None:
     assert SegmentCosts(profile.without("2"), CHAIN)("cpu", names("01")) == Latency(3.0, measured=True)
 
 
+@pytest.mark.equation("cross")
 def test_transfer_cost_never_explains_all_that_a_segment_took() -> None:
     profile = Profile(header=HEADER)
     for op in "01234":
@@ -70,6 +73,7 @@ def test_a_segment_that_was_not_measured_is_predicted() -> None:
     assert costs("gpu", names("0")) is None
 
 
+@pytest.mark.equation("unable")
 def test_segment_with_refused_operators_inside_cannot_run() -> None:
     profile = Profile(header=HEADER)
     for i in range(5):

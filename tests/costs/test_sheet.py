@@ -50,6 +50,7 @@ def seconds(found: SheetCosts, *ops: str) -> float:
     return latency.seconds
 
 
+@pytest.mark.equation("sheet")
 def test_single_operators_by_hand() -> None:
     # conv: 100,000 operations at 1e6 a second are 0.1 s; 400 + 1000 + 400 bytes at 1e4 a second are 0.18 s.
     # relu: 100 elements at 1000 a second are 0.1 s; 800 bytes are 0.08 s.
@@ -62,10 +63,12 @@ def test_single_operators_by_hand() -> None:
     assert seconds(costs(precision="i8"), "conv") == pytest.approx(0.5 + 0.045)
 
 
+@pytest.mark.equation("sheet")
 def test_a_segment_is_its_kernels_one_after_the_other() -> None:
     assert seconds(costs(), "conv", "relu", "next") == pytest.approx(0.5 + 0.18 + 0.1 + 0.18)
 
 
+@pytest.mark.equation("sheet")
 def test_what_fits_stays_on_the_chip() -> None:
     # Both tensors of 400 bytes stay: conv moves 1400, relu nothing, next 1400 bytes.
     found = costs(replace(SHEET, on_chip_bytes=800))
@@ -80,11 +83,13 @@ def test_what_fits_stays_on_the_chip() -> None:
     assert costs(replace(SHEET, on_chip_bytes=10**9)).traffic_bytes(("conv",)) == 1800
 
 
+@pytest.mark.equation("sheet")
 def test_what_others_read_too_is_written_although_it_stays() -> None:
     graph = replace(CHAIN, outputs=("y", "a"))
     assert costs(replace(SHEET, on_chip_bytes=800), graph).traffic_bytes(("conv", "relu", "next")) == 2800 + 400
 
 
+@pytest.mark.equation("kernels")
 def test_folded_operators_cost_nothing_behind_their_maker() -> None:
     sheet = replace(SHEET, folded_ops=("Relu",))
     # conv with its relu moves 400 + 1000 + 400 bytes, as conv alone does.
@@ -96,6 +101,7 @@ def test_folded_operators_cost_nothing_behind_their_maker() -> None:
     assert kernels(shown, ("conv", "relu"), ("Relu",)) == [("conv",), ("relu",)]
 
 
+@pytest.mark.equation("kernels")
 def test_an_operator_folds_into_one_of_its_makers_and_runs_where_it_stands() -> None:
     graph = Graph(
         name="residual",
@@ -133,6 +139,7 @@ def test_an_operator_that_is_not_supported_has_no_time() -> None:
         (Layer(groups=4, in_channels=8, out_channels=8), (16, 16), 1 / 2),  # two a tile, half of it off the diagonal
     ],
 )
+@pytest.mark.equation("lanes")
 def test_lanes_that_are_left_over_are_lost(layer: Layer, lanes: tuple[int, int], used: float) -> None:
     assert layer.utilisation(*lanes) == pytest.approx(used)
 
@@ -142,12 +149,14 @@ def test_lanes_that_are_left_over_are_lost(layer: Layer, lanes: tuple[int, int],
     channels=st.tuples(st.integers(1, 70), st.integers(1, 70)),
     lanes=st.tuples(st.integers(1, 32), st.integers(1, 32)),
 )
+@pytest.mark.equation("lanes")
 def test_no_array_is_more_than_full(groups: int, channels: tuple[int, int], lanes: tuple[int, int]) -> None:
     used = Layer(groups=groups, in_channels=channels[0], out_channels=channels[1]).utilisation(*lanes)
     assert 1 / (lanes[0] * lanes[1]) <= used * (1 + 1e-12)
     assert used <= 1 + 1e-12
 
 
+@pytest.mark.equation("lanes")
 def test_lanes_slow_down_arithmetic_alone() -> None:
     # 3 of 16 input channels: conv's 0.1 s of arithmetic become 0.1 * 16 / 3 = 0.533 s
     sheet = replace(SHEET, input_lanes=16)
@@ -182,6 +191,7 @@ def test_layers_of_a_model() -> None:
 
 
 @given(on_chip_bytes=st.integers(0, 2000), bandwidth=st.floats(1e3, 1e6), folded=st.booleans())
+@pytest.mark.equation("sheet")
 def test_one_segment_is_never_slower_than_its_operators_nor_faster_than_the_roofline(
     on_chip_bytes: int, bandwidth: float, folded: bool
 ) -> None:

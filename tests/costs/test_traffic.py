@@ -40,12 +40,14 @@ def profile_of(seconds: dict[str, float], *co_runs: CoRun) -> Profile:
     return profile
 
 
+@pytest.mark.equation("traffic")
 def test_a_segment_touches_its_weights_and_what_crosses_its_border() -> None:
     assert touched_bytes(MODEL.graph, ("right",)) == 256 + 128 + 128
     assert touched_bytes(MODEL.graph, ("right", "right2")) == 256 + 128 + 128  # the product stays inside
     assert touched_bytes(MODEL.graph, ("join",)) == 3 * 128
 
 
+@pytest.mark.equation("traffic")
 def test_operators_that_touch_more_than_their_share_may_be_memory_bound() -> None:
     # Each of two devices has a share of 500 bytes/s. right touches 512: in 1 s more than 0.8 of it, in 2 s less. join
     # touches 384, in 0.9 s more than 0.8 of it as well, but not in 1 s. left would in 0.01 s, too short to matter.
@@ -55,6 +57,7 @@ def test_operators_that_touch_more_than_their_share_may_be_memory_bound() -> Non
     assert memory_bound_ops(profile_of({}), MODEL.graph, platform_of("cpu", "npu")) == ()
 
 
+@pytest.mark.equation("traffic")
 def test_traffic_by_hand() -> None:
     slowed = CoRun(device="cpu", ops=("right",), num_devices=2, speeds=(0.5, 0.8, 0.9))
     unmoved = CoRun(device="npu", ops=("right",), num_devices=2, speeds=(1.0, 0.97, 0.99))
@@ -80,6 +83,7 @@ def test_side_by_side_computes_what_its_parts_do() -> None:
     assert sum(op.weight_bytes for op in twice.graph.ops) == 2 * 256
 
 
+@pytest.mark.equation("traffic")
 def test_speeds_are_those_of_the_time_together() -> None:
     # Make-believe devices do not slow each other down, whatever runs beside them.
     with Runtime(fake_platform(op_s="0.02")) as runtime:

@@ -78,12 +78,14 @@ def met(alone_s: float, read: float, written: float) -> tuple[Met, ...]:
     written=st.sampled_from([0.0, 2e-11, 9e-11]),
     alone_s=st.lists(st.floats(1e-4, 1e-2), min_size=3, max_size=5),
 )
+@pytest.mark.equation("cross")
 def test_known_figures_are_found_again(read: float, written: float, alone_s: list[float]) -> None:
     found = found_in(profile_of(*(met(s, read, written) for s in alone_s)))
     assert found.read_s_per_byte == pytest.approx(read, rel=0.01, abs=1e-13)
     assert found.written_s_per_byte == pytest.approx(written, rel=0.01, abs=1e-13)
 
 
+@pytest.mark.equation("cross")
 def test_kinds_of_operators_pay_differently_and_the_average_goes_by_bytes() -> None:
     # Convolutions read at 80 ps a byte here, rectifiers at 50, both write at 40. Of the chain's five tensors, alike in
     # size, convolutions read two and rectifiers three.
@@ -106,6 +108,7 @@ def test_a_kind_never_met_pays_what_all_have_in_common() -> None:
     assert found.seconds(softmax, 10**9, 0) == pytest.approx(0.05, rel=0.02)
 
 
+@pytest.mark.equation("cross")
 def test_what_hardly_shows_stays_near_calibration() -> None:
     # A kilobyte more and a tenth of a percent less: noise.
     profile = profile_of(*(((0, 0, 1.0), (1000, 0, 0.999), (0, 1000, 1.001)),) * 3)
@@ -114,6 +117,7 @@ def test_what_hardly_shows_stays_near_calibration() -> None:
     assert found.written_s_per_byte == pytest.approx(5e-11, rel=1e-3)
 
 
+@pytest.mark.equation("cross")
 def test_no_figure_falls_below_zero() -> None:
     # Reading makes it faster here, by 0.2 ns a byte, and writing slower by as much: only the latter can be.
     profile = profile_of(*(((0, 0, 1.0), (10**9, 0, 0.8), (0, 10**9, 1.2)),) * 3)
@@ -133,6 +137,7 @@ def test_too_little_tells_nothing() -> None:
     assert found_in(elsewhere, "Relu") == TransferCosts()
 
 
+@pytest.mark.equation("cross")
 def test_measurements_count_for_more_than_calibration() -> None:
     # By what it was met with, reading costs 90 ps a byte and writing nothing; a byte takes 80 ps on either link.
     found = found_in(profile_of(*(met(1e-3, 9e-11, 0.0),) * 3), bandwidth_bytes_per_s=1 / 8e-11)
@@ -151,6 +156,7 @@ def test_of_several_others_the_mean_counts_and_copies_cost_nothing() -> None:
     assert found.written_s_per_byte == pytest.approx(2e-3)
 
 
+@pytest.mark.equation("cross")
 def test_a_border_says_who_reads_and_who_makes() -> None:
     # e reads a's 10 bytes as a rectifier and b's 30 as a rectifier; d reads b's, too, so those count half for each.
     graph = graph_of(
@@ -205,6 +211,7 @@ def crossed_profile(model: Model, read_s_per_byte: float) -> Profile:
     return profile
 
 
+@pytest.mark.equation("cross-links")
 def test_a_problem_takes_transfer_cost_out_of_segments_and_puts_it_into_links() -> None:
     model, read_s_per_byte = fork_join(num_rows=500_000), 1e-10  # tensors of 16 MB, 1.6 ms each
     graph, platform = model.graph, platform_of("cpu", "npu")
@@ -226,6 +233,7 @@ def test_a_problem_takes_transfer_cost_out_of_segments_and_puts_it_into_links() 
     assert profile.without(plan.digest).samples_s("cpu", ("stem",), f"replay:{plan.digest}") == ()
 
 
+@pytest.mark.equation("cross")
 def test_without_a_replay_every_segment_of_a_plan_pays_for_what_it_reads() -> None:
     model, read_s_per_byte = fork_join(num_rows=500_000), 1e-10
     graph, platform = model.graph, platform_of("cpu", "npu")

@@ -298,6 +298,7 @@ def test_several_models_share_a_picture_and_have_their_own(results: Path) -> Non
     assert is_picture(results / "out/small/npu_speed.png")
 
 
+@pytest.mark.equation("held-out")
 def test_a_prediction_knows_nothing_measured_on_the_plan() -> None:
     header = Header(model="m", model_hash="", machine="here", engines={"cpu": "e"}, date="2025-01-01")
     profile = Profile(header=header)
@@ -345,6 +346,7 @@ def test_a_plan_counts_once_whoever_made_it() -> None:
     assert errors.spread_over_iqr == 0.0
 
 
+@pytest.mark.equation("tau")
 def test_ranks_are_those_of_distinct_plans() -> None:
     def line(plan_id: int, simulated_s: float, predicted_s: float) -> PlanLine:
         return PlanLine(

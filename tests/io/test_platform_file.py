@@ -137,6 +137,7 @@ def test_missing_file_lists_what_is_built_in(tmp_path: Path) -> None:
         load_platform(tmp_path / "binary.toml")
 
 
+@pytest.mark.equation("transfer")
 def test_absent_link_is_free_and_present_ones_follow_their_mode() -> None:
     assert load_platform().link("cpu", "npu").transfer_s(2**30) == 0.0
     assert FULL.link("cpu", "npu").transfer_s(1_000_000) == pytest.approx(2e-6 + 1e-3)

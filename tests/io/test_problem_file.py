@@ -36,6 +36,7 @@ def parsed(content: object = None, **changes: object) -> Problem:
     return parse_problem(json.dumps({**FORK, **changes} if content is None else content).encode(), source="x.json")
 
 
+@pytest.mark.equation("arrive")
 def test_a_tensor_arrives_after_setup_and_bytes_over_bandwidth() -> None:
     problem = parsed()
     assert problem.graph.name == "x"
@@ -46,6 +47,7 @@ def test_a_tensor_arrives_after_setup_and_bytes_over_bandwidth() -> None:
 
 
 @pytest.mark.parametrize(("mode", "second_s"), [("zero-copy", 3.25), ("copy", 4.5)])
+@pytest.mark.equation("transfer")
 def test_links_by_mode(mode: str, second_s: float) -> None:
     # a ends at 1 and hands 1000 bytes to b, 2000 to c, both of which take no time: 1.25 and 2.25 s, side by side where
     # nothing moves, and copies one after the other.

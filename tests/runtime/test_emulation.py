@@ -76,6 +76,7 @@ def test_an_emulated_device_takes_its_time_and_hands_out_the_right_tensors(runti
             assert npu.duration_s > 4e-3 - 1e-9
 
 
+@pytest.mark.equation("emulation")
 def test_time_between_segments_is_made_up_for(runtime: Runtime) -> None:
     # On the NPU a segment starts when the one before ended, the first at the submission, whatever its worker does.
     plan = make_plan(MODEL, npu=["stem", "left", "right", "right2", "join"])
@@ -91,6 +92,7 @@ def test_time_between_segments_is_made_up_for(runtime: Runtime) -> None:
 
 
 @pytest.mark.parametrize("copy", [False, True])
+@pytest.mark.equation("emulation")
 def test_hand_overs_take_what_their_links_say(runtime: Runtime, copy: bool) -> None:
     plan = make_plan(MODEL, cpu=["stem", "left", "right2", "join"], npu=["right"])
     emulation_problem = emulation(1e-3, setup_s=3e-3, copy=copy)
@@ -133,6 +135,7 @@ def test_several_requests_are_under_way_at_once(runtime: Runtime) -> None:
         assert np.allclose(result.outputs["y"], evaluate(MODEL.proto, INPUTS)["y"], atol=1e-6)
 
 
+@pytest.mark.equation("emulation")
 def test_other_inputs_are_refused(runtime: Runtime) -> None:
     plan = make_plan(MODEL, npu=["stem left right right2 join"])
     with runtime.load(MODEL, plan, emulation=emulation(1e-3)) as session:
@@ -195,6 +198,7 @@ def test_emulated_devices_get_cores_of_their_own() -> None:
         with_emulated(here(), ["tpu"])
 
 
+@pytest.mark.equation("emulation")
 def test_an_emulated_worker_keeps_the_model_s_time_to_the_nanosecond(tmp_path: Path) -> None:
     # Under a clock of ours, which moves on by 10 ns with each look: submitted at 2,000,000, "s" is there 1 ms later.
     plan = make_plan(MODEL, cpu=["stem", "left", "join"], npu=["right", "right2"])

@@ -63,6 +63,7 @@ def test_stale_values_would_be_noticed(runtime: Runtime) -> None:  # noqa: ARG00
     assert truth.error(other) > 1000 * tolerance(PLATFORM, [1.0])
 
 
+@pytest.mark.equation("calibrate")
 def test_a_platform_is_calibrated_with_numbers_that_make_sense(runtime: Runtime) -> None:
     found = calibrate(runtime)
     assert found.calibration is not None

@@ -36,6 +36,7 @@ def a_second_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hetsim.runtime.measure.interleaved.time.monotonic", lambda: float(next(clock)))
 
 
+@pytest.mark.equation("rounds")
 def test_rounds_of_one_round_lie_side_by_side() -> None:
     sessions = Scripted(), Scripted()
     rounds, done = taken(sessions, num_rounds=2)
@@ -48,6 +49,7 @@ def test_rounds_of_one_round_lie_side_by_side() -> None:
         assert all(pair.is_undisturbed for pair in rounds.counted(index))
 
 
+@pytest.mark.equation("rounds")
 def test_a_plan_waits_warm_until_no_core_is_slow() -> None:
     # After the warm-up come execution 7 and replay 8, execution 9 and replay 10. The core is shared after 10, so it may
     # have been during 9. Walk 11 finds it so still, walk 12 no more; executions 13 and 15 follow.
@@ -58,6 +60,7 @@ def test_a_plan_waits_warm_until_no_core_is_slow() -> None:
     assert [pair.slowness for pair in rounds.counted(0)] == [0.0] * RUNS_PER_ROUND
 
 
+@pytest.mark.equation("rounds")
 def test_without_stall_budget_executions_count_whatever_the_cores_do() -> None:
     session = Scripted([FREE_S] * WARM_UPS + [FREE_S, SHARED_S, SHARED_S])
     rounds, _ = taken([session], num_rounds=2, stall_budget_s=0.0)
@@ -65,6 +68,7 @@ def test_without_stall_budget_executions_count_whatever_the_cores_do() -> None:
     assert [pair.is_undisturbed for pair in rounds.counted(0)] == [True, False, False, True, True, True]
 
 
+@pytest.mark.equation("rounds")
 def test_of_what_was_executed_in_vain_the_fastest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     # Of 2 seconds of patience in this turn execution 7, whose replay 8 finds the core shared, takes one, and walk 9,
     # which finds it free, the other. What follows counts: replay 11 finds it shared, though less, 13 as before.
@@ -75,6 +79,7 @@ def test_of_what_was_executed_in_vain_the_fastest_counts(monkeypatch: pytest.Mon
     assert [pair.slowness for pair in rounds.counted(0)] == pytest.approx([30 / 45, 25 / 45, 30 / 45])
 
 
+@pytest.mark.equation("rounds")
 def test_one_plan_does_not_take_all_stall_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     a_second_a_look(monkeypatch)
     others, slow = Scripted([FREE_S] * 50), Scripted([SHARED_S] * 1000)

@@ -107,6 +107,7 @@ def test_an_operator_that_runs_nowhere_is_named_with_every_reason(tmp_path: Path
         measure(tmp_path / "p.jsonl", refuse="Sigmoid")
 
 
+@pytest.mark.equation("held-out")
 def test_a_replayed_plan_is_simulated_from_its_own_replay(tmp_path: Path) -> None:
     platform = fake_platform(op_s="0.002")
     with Runtime(platform) as runtime, ProfileFile(tmp_path / "p.jsonl", make_header(runtime, MODEL)) as file:

@@ -56,6 +56,7 @@ def test_outputs_are_right_and_the_timeline_obeys_the_physics(runtime: Runtime) 
 
 
 @pytest.mark.parametrize("serial", [False, True])
+@pytest.mark.equation("held-out")
 def test_a_serial_request_never_has_two_devices_at_work(serial: bool) -> None:
     # Two equal branches of 30 ms each, one on each device: side by side or one after the other.
     slow = fake_platform(op_s="0.03")

@@ -28,6 +28,7 @@ def test_slowness_is_beside_what_a_tenth_of_readings_is_faster_than() -> None:
     assert not interference_monitor.is_undisturbed(serially_run({"cpu": 1.1}))
 
 
+@pytest.mark.equation("undisturbed")
 def test_cores_that_lie_far_apart_are_slow_where_devices_hand_over() -> None:
     interference_monitor = InterferenceMonitor()
     for far in (False, True):
@@ -43,6 +44,7 @@ def test_cores_that_lie_far_apart_are_slow_where_devices_hand_over() -> None:
     ("slow_serial_runs", "num_serial_runs"),
     [(0, 12), (3, 15), (12, 24), (100, 24)],  # wanted are 12; no more than twice as many are made
 )
+@pytest.mark.equation("undisturbed")
 def test_serial_runs_on_a_slow_core_do_not_count_until_there_are_twice_as_many(
     slow_serial_runs: int, num_serial_runs: int
 ) -> None:
@@ -53,6 +55,7 @@ def test_serial_runs_on_a_slow_core_do_not_count_until_there_are_twice_as_many(
 
 
 @pytest.mark.parametrize("plan", [PLAN, make_plan(MODEL, cpu=["op0", "op2"], npu=["op1"])], ids=["alone", "both"])
+@pytest.mark.equation("undisturbed")
 def test_each_device_of_a_serial_serial_run_reads_what_another_wrote(plan: Plan) -> None:
     with Runtime(fake_platform()) as runtime, runtime.load(MODEL, plan) as session:
         inputs = random_inputs(MODEL)

@@ -51,6 +51,7 @@ def times(draw: st.DrawFn) -> np.ndarray:
 
 
 @given(times(), st.sampled_from((0.5, 2.0, float("inf"))), st.integers(1, 20))
+@pytest.mark.equation("least-load")
 def test_the_assignments_of_least_load_are_those_of_all(seconds: np.ndarray, below_s: float, count: int) -> None:
     found = least_loaded(seconds, below_s, count)
     everyone = [(load_s, device) for load_s, device in loads(seconds) if load_s < below_s]
@@ -63,6 +64,7 @@ def test_the_assignments_of_least_load_are_those_of_all(seconds: np.ndarray, bel
 
 
 @given(times(), st.integers(1, 30))
+@pytest.mark.equation("least-load")
 def test_an_enumeration_that_is_cut_short_still_bounds_all(seconds: np.ndarray, max_nodes: int) -> None:
     found = least_loaded(seconds, float("inf"), 4, max_nodes)
     assert found.num_nodes <= max_nodes
@@ -156,6 +158,7 @@ def test_fifty_operators_are_planned_best_and_proven_so(seed: int, optimum_s: fl
 
 @settings(max_examples=40)
 @given(problems(max_ops=5, max_devices=3).map(zero_copy))
+@pytest.mark.equation("least-load")
 def test_no_plan_takes_less_than_the_assignment_of_least_load(problem: Problem) -> None:
     best_s = min(
         Simulator(problem).run(planned(problem, order, devices).queues)

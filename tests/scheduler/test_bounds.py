@@ -29,12 +29,14 @@ def fork(**costs_s: tuple[float, float]) -> Problem:
     return problem_of(graph_of(FORK), costs, platform_of("cpu", "npu", setup_s=0.5))
 
 
+@pytest.mark.equation("bound")
 def test_a_critical_path_by_hand() -> None:
     # a is free on the cpu alone, b on the npu alone: one hand-over, 0.5, is paid in any case; then c beside b is free
     problem = fork(a=(1.0, 9.0), b=(9.0, 2.0), c=(1.0, 1.0), d=(9.0, 1.0))
     assert lower_bound(problem) == 1.0 + 0.5 + 2.0 + 1.0
 
 
+@pytest.mark.equation("bound")
 def test_heads_loads_and_tails_by_hand() -> None:
     # b and c take 2 s of any device; between a and d they fit in 2 s with both at work; the path through b alone, too
     problem = fork(a=(1.0, 1.0), b=(2.0, 2.0), c=(2.0, 2.0), d=(1.0, 1.0))
@@ -45,6 +47,7 @@ def test_heads_loads_and_tails_by_hand() -> None:
     assert lower_bound(problem_of(graph_of(reads), costs_s, platform_of("cpu", "npu"))) == 1.0 + 5.0 + 1.0
 
 
+@pytest.mark.equation("bound")
 def test_loads_by_hand() -> None:
     # one each takes 2 s and 3 s; the first device takes a part p of the other's work too: 2 + 9 p = 3 (1 - p), p = 1/12
     assert load_s(np.array([[2.0, 4.0], [9.0, 3.0]])) == pytest.approx(2.0 + 9.0 / 12)
@@ -74,6 +77,7 @@ def test_no_assignment_of_operators_to_devices_beats_the_load(
 
 
 @given(costs=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8))
+@pytest.mark.equation("bound")
 def test_of_two_devices_the_load_is_that_of_the_linear_program(costs: list[tuple[int, int]]) -> None:
     # fill the first device by falling advantage, and cut one operator so that both end at once
     left = sorted(costs, key=lambda cost: cost[0] / (cost[0] + cost[1]) if sum(cost) else 0.5)
@@ -89,11 +93,13 @@ def test_of_two_devices_the_load_is_that_of_the_linear_program(costs: list[tuple
 
 @given(problem=problems(max_ops=5))
 @settings(max_examples=60, deadline=None)
+@pytest.mark.equation("bound")
 def test_no_plan_of_single_operators_beats_the_bound(problem: Problem) -> None:
     assert lower_bound(problem) <= fastest_s(problem, single_operators(problem)) + 1e-9
 
 
 @given(problem=problems(), data=st.data(), traffic_bytes=st.integers(0, 3000))
+@pytest.mark.equation("bound")
 def test_no_plan_beats_the_bound_with_its_segments(problem: Problem, data: st.DataObject, traffic_bytes: int) -> None:
     problem = replace(
         problem,

@@ -35,6 +35,7 @@ def agree(problem: Problem) -> None:
 @needs_solver
 @given(problem=problems().map(zero_copy))
 @settings(max_examples=25, deadline=None)
+@pytest.mark.equation("exact")
 def test_random_problems_have_the_same_optimum(problem: Problem) -> None:
     agree(problem)
 
@@ -42,12 +43,14 @@ def test_random_problems_have_the_same_optimum(problem: Problem) -> None:
 @needs_solver
 @given(problem=ladders(max_devices=3))
 @settings(max_examples=25, deadline=None)
+@pytest.mark.equation("exact")
 def test_blocks_in_a_row_have_the_same_optimum(problem: Problem) -> None:
     agree(problem)
 
 
 @needs_solver
 @pytest.mark.parametrize("num_blocks", [1, 2])
+@pytest.mark.equation("exact")
 def test_an_inception_has_the_same_optimum_but_for_ticks(num_blocks: int) -> None:
     problem = inception_like(num_blocks)
     referee, solution = cp_sat(problem), exact(problem, fused=False)

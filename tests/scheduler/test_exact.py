@@ -63,6 +63,7 @@ def check(problem: Problem, solution: Solution) -> None:
 
 @given(problem=problems(max_ops=6).map(zero_copy))
 @settings(max_examples=80, deadline=None)
+@pytest.mark.equation("exact")
 def test_single_operators_are_planned_as_fast_as_brute_force_finds(problem: Problem) -> None:
     solution = exact(problem, fused=False)
     check(problem, solution)
@@ -72,6 +73,7 @@ def test_single_operators_are_planned_as_fast_as_brute_force_finds(problem: Prob
 
 @given(problem=ladders())
 @settings(max_examples=80, deadline=None)
+@pytest.mark.equation("exact")
 def test_blocks_in_a_row_are_planned_as_fast_as_brute_force_finds(problem: Problem) -> None:
     solution = exact(problem, fused=False)
     assert solution.proven
@@ -96,6 +98,7 @@ def fusing(draw: st.DrawFn) -> Problem:
 
 @given(problem=fusing())
 @settings(max_examples=80, deadline=None)
+@pytest.mark.equation("exact")
 def test_segments_of_the_family_are_planned_as_fast_as_brute_force_finds(problem: Problem) -> None:
     solution = exact(problem)
     check(problem, solution)
@@ -107,6 +110,7 @@ def test_segments_of_the_family_are_planned_as_fast_as_brute_force_finds(problem
 
 @given(problem=problems(max_ops=5), traffic_bytes=st.integers(0, 2000))
 @settings(max_examples=60, deadline=None)
+@pytest.mark.equation("bound")
 def test_with_copies_and_contention_the_bound_still_holds(problem: Problem, traffic_bytes: int) -> None:
     problem = replace(
         problem,

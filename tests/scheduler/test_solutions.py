@@ -22,6 +22,7 @@ FEW = Effort(max_evaluations=60)
 
 @given(problem=problems(max_ops=5, max_devices=2))
 @settings(max_examples=25, deadline=None)
+@pytest.mark.equation("bound")
 def test_no_plan_beats_a_scheduler_s_bound(problem: Problem) -> None:
     for name in scheduler_names(problem):
         solution = solve(name, problem, FEW)

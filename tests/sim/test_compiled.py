@@ -51,6 +51,7 @@ def outcome(
 
 
 @given(problem=physical_problems(), load=st.none() | LOADS, own_durations=st.booleans(), data=st.data())
+@pytest.mark.equation("compiled")
 def test_the_twin_agrees_bit_for_bit(
     problem: Problem, load: Load | None, own_durations: bool, data: st.DataObject
 ) -> None:
@@ -107,6 +108,7 @@ def encoded(problem: Problem, plan: Plan) -> tuple[list[int], list[int]]:
 
 
 @given(problem=physical_problems(), data=st.data())
+@pytest.mark.equation("compiled")
 def test_many_plans_at_once_agree_with_one_at_a_time(problem: Problem, data: st.DataObject) -> None:
     plans = [single_operators(data, problem) for _ in range(3)]
     starts, rows = zip(*(encoded(problem, plan) for plan in plans), strict=True)

@@ -53,11 +53,13 @@ def ends_s(*work: tuple[float, float, float], capacity: float = CAPACITY) -> lis
         ([(0, 1, 250)], [2.5]),  # more than the memory sustains, even alone
     ],
 )
+@pytest.mark.equation("fluid")
 def test_shares_by_hand(work: list[tuple[float, float, float]], expected_s: list[float]) -> None:
     assert ends_s(*work) == pytest.approx(expected_s)
 
 
 @given(st.lists(st.floats(0, 1e3), max_size=6), st.floats(1.0, 1e3))
+@pytest.mark.equation("fluid")
 def test_shares_are_max_min_fair(demands: list[float], capacity: float) -> None:
     shares = fair_shares(demands, capacity)
     assert all(0 <= share <= demand for share, demand in zip(shares, demands, strict=True))
@@ -74,6 +76,7 @@ WORK = st.lists(
 
 
 @given(WORK)
+@pytest.mark.equation("fluid")
 def test_bytes_are_conserved(work: list[tuple[int, int, int]]) -> None:
     """While anything is slowed down the memory is busy to the full, so no end lies beyond all traffic in a row."""
     found = ends_s(*work)
@@ -84,6 +87,7 @@ def test_bytes_are_conserved(work: list[tuple[int, int, int]]) -> None:
 
 
 @given(WORK, st.sampled_from([60.0, 100.0, 200.0]))
+@pytest.mark.equation("fluid")
 def test_more_bandwidth_is_never_slower(work: list[tuple[int, int, int]], more: float) -> None:
     slow, fast = ends_s(*work, capacity=50.0), ends_s(*work, capacity=more)
     assert all(after <= before + 1e-9 for before, after in zip(slow, fast, strict=True))
@@ -96,6 +100,7 @@ def contended(problem: Problem, shared_bytes_per_s: float, bytes_of: dict[str, i
     )
 
 
+@pytest.mark.equation("fluid")
 def test_two_segments_side_by_side_slow_each_other_down() -> None:
     # b and c move 300 bytes in 2 and 3 s: 150 and 100 bytes/s, 160 in all are there. 80 each: b needs 300/80 = 3.75 s.
     # By then c has got 300 bytes at 80 = 3.75 s, too: both end at 1 + 3.75, d at 5.75 (and the links cost nothing).
@@ -107,6 +112,7 @@ def test_two_segments_side_by_side_slow_each_other_down() -> None:
     assert makespan_s(replace(problem, traffic_function=None, _known={}), plan) == 5.0
 
 
+@pytest.mark.equation("fluid")
 def test_a_copy_takes_its_share_from_the_segments() -> None:
     # The copy of 1000 bytes demands 1000 bytes/s for 1 s, c demands 1000 bytes/s for 2 s; 1000 are there. From 1 to 3
     # both run by half: the copy is through at 3, c has 1 s left and ends at 4; b runs from 3 to 4.
@@ -120,6 +126,7 @@ def test_a_copy_takes_its_share_from_the_segments() -> None:
 
 
 @given(problem=problems(), data=st.data())
+@pytest.mark.equation("fluid")
 def test_a_memory_that_is_never_short_changes_nothing(problem: Problem, data: st.DataObject) -> None:
     plan = random_plan(data, problem)
     plenty = contended(problem, float("inf"), {op.name: 1000 for op in problem.graph.ops})

@@ -39,6 +39,8 @@ DIAMOND_S = {
         ((("npu", "a c"), ("cpu", "b"), ("npu", "d")), 7.5),  # 4 .25 2 .25 1
     ],
 )
+@pytest.mark.equation("start")
+@pytest.mark.equation("arrive")
 def test_zero_copy_by_hand(segments: tuple[tuple[str, str], ...], expected_s: float) -> None:
     problem = problem_of(DIAMOND, DIAMOND_S, platform_of("cpu", "npu", setup_s=0.25))
     plan = plan_of(DIAMOND, *segments)
@@ -60,6 +62,7 @@ FAN_S = {"a": {"cpu": 1.0}, "b": {"npu0": 2.0, "npu1": 2.0}, "c": {"npu0": 2.0, 
         (False, (("cpu", "a"), ("npu0", "b"), ("npu1", "c")), {"b": 2.0, "c": 2.0}),  # zero-copy: nothing queues
     ],
 )
+@pytest.mark.equation("channel")
 def test_copies_queue_for_the_memory_channel(
     copy: bool, segments: tuple[tuple[str, str], ...], starts_s: dict[str, float]
 ) -> None:
@@ -75,6 +78,7 @@ def test_copies_queue_for_the_memory_channel(
         (0.5, {"c": 2.5, "d": 1.5}),  # b asks at .5 and holds the channel until 1.5
     ],
 )
+@pytest.mark.equation("ties")
 def test_copies_are_served_first_come_first_served_ties_in_plan_order(
     second_s: float, expected_s: dict[str, float]
 ) -> None:
@@ -86,6 +90,7 @@ def test_copies_are_served_first_come_first_served_ties_in_plan_order(
     assert {span.ops[0]: span.start_s for span in timeline.compute if span.start_s > 0} == expected_s
 
 
+@pytest.mark.equation("ties")
 def test_a_tie_counts_whoever_asks_at_that_time_even_after_a_segment_that_takes_no_time() -> None:
     # z ends at 1 on cpu1, and b, which takes no time, right behind it; a ends at 1 on cpu0 and comes later in the graph
     graph = graph_of({"z": (), "b": ("z",), "a": (), "to_b": ("b",), "to_a": ("a",)})
@@ -105,6 +110,7 @@ def test_the_span_of_a_hand_over_says_from_where_to_where_and_for_whom() -> None
     assert (second.source, second.device, second.tensor, second.ops) == ("npu", "cpu", "c.out", ("d",))
 
 
+@pytest.mark.equation("arrive")
 def test_a_link_that_is_not_there_hands_over_for_nothing_and_has_no_span() -> None:
     platform = replace(platform_of("cpu", "npu"), links={("cpu", "npu"): Link(setup_s=0.5)})
     plan = plan_of(DIAMOND, ("cpu", "a b"), ("npu", "c"), ("cpu", "d"))
@@ -128,6 +134,7 @@ def test_part_of_a_graph_runs_as_if_what_it_reads_were_there() -> None:
         ((("cpu", "a b c d"),), "beef", "made for model 'tiny' \\(hash beef\\).*\\(hash cafe\\)"),
     ],
 )
+@pytest.mark.equation("valid")
 def test_plans_that_cannot_be_simulated(segments: tuple[tuple[str, str], ...], model_hash: str, message: str) -> None:
     costs_s = {**DIAMOND_S, "b": {"cpu": 1.0}}
     problem = problem_of(DIAMOND, costs_s, platform_of("cpu", "npu"), model_hash="cafe")
@@ -169,6 +176,7 @@ def critical_path_s(graph: Graph, problem: Problem, plan: Plan) -> float:
 
 
 @given(problem=problems(), data=st.data())
+@pytest.mark.equation("makespan")
 def test_makespan_lies_between_the_critical_path_and_the_serial_sum(problem: Problem, data: st.DataObject) -> None:
     plan = random_plan(data, problem)
     steps = resolve(problem.graph, plan).steps
@@ -184,6 +192,7 @@ def test_makespan_lies_between_the_critical_path_and_the_serial_sum(problem: Pro
 
 
 @given(problem=problems(), data=st.data())
+@pytest.mark.equation("checker")
 def test_the_independent_checker_accepts_simulated_timelines(problem: Problem, data: st.DataObject) -> None:
     plan = random_plan(data, problem)
     timeline = simulate(problem, plan)
@@ -192,6 +201,7 @@ def test_the_independent_checker_accepts_simulated_timelines(problem: Problem, d
 
 
 @given(problem=problems(), data=st.data())
+@pytest.mark.equation("channel")
 def test_copies_never_overlap(problem: Problem, data: st.DataObject) -> None:
     timeline = simulate(problem, random_plan(data, problem))
     links = problem.platform.links
@@ -201,6 +211,7 @@ def test_copies_never_overlap(problem: Problem, data: st.DataObject) -> None:
 
 
 @given(problem=problems(), data=st.data())
+@pytest.mark.equation("start")
 def test_a_device_that_is_never_used_changes_nothing(problem: Problem, data: st.DataObject) -> None:
     plan = random_plan(data, problem)
     idle = Device(name="idle", kind="gpu", backend="fake")
@@ -209,6 +220,7 @@ def test_a_device_that_is_never_used_changes_nothing(problem: Problem, data: st.
 
 
 @given(problem=problems(), data=st.data())
+@pytest.mark.equation("start")
 def test_the_order_in_which_devices_are_listed_in_a_plan_changes_nothing(problem: Problem, data: st.DataObject) -> None:
     plan = random_plan(data, problem)
     turned = replace(plan, queues=dict(reversed(list(plan.queues.items()))))

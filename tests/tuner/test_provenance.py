@@ -70,6 +70,7 @@ def test_a_profile_of_another_model_is_refused_whatever_is_said(tmp_path: Path) 
             profile_for(MODEL, PLATFORM, path, force=force)
 
 
+@pytest.mark.equation("calibrate")
 def test_what_moved_between_calibrations() -> None:
     before = replace(
         platform_of("cpu", "npu", setup_s=1e-6),

@@ -70,6 +70,7 @@ EITHER = st.one_of(blocky_problems(), layered_problems())
 
 @settings(max_examples=40)
 @given(EITHER)
+@pytest.mark.equation("monotone")
 def test_planned_anew_is_never_slower_than_a_kept_plan_and_falls_with_speed(problem: Problem) -> None:
     kept = solve("exact", problem)
     assert kept.proven
@@ -84,6 +85,7 @@ def test_planned_anew_is_never_slower_than_a_kept_plan_and_falls_with_speed(prob
 
 
 @given(blocky_problems())
+@pytest.mark.equation("monotone")
 def test_latency_ends_at_that_of_an_npu_whose_arithmetic_takes_no_time(problem: Problem) -> None:
     # The same problem with nothing but launches left of the NPU, written down without scenario.
     launch_s = problem.platform.device("npu").launch_s
@@ -125,6 +127,7 @@ def test_where_the_cpu_has_to_run_a_chain_latency_ends_at_the_critical_path() ->
 
 @settings(max_examples=40)
 @given(EITHER, st.integers(2, 3))
+@pytest.mark.equation("monotone")
 def test_more_devices_never_make_the_best_plan_slower(problem: Problem, count: int) -> None:
     more = parse_scenario([f"npu.count={count}"]).problem(problem)
     kept, found = solve("exact", problem), solve("exact", more)
