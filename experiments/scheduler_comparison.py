@@ -26,6 +26,7 @@ from rich.console import Console
 
 from experiments.shared.random_graphs import layered_problem
 from experiments.shared.records import Record, Settings, model_label, model_names, read_rows
+from experiments.shared.scheduler_rows import SchedulerLine, summary
 from experiments.shared.synthetic_costs import synthetic_problem
 from hetsim.analysis.plots.schedulers import Planned, draw_schedulers
 from hetsim.core.errors import PlanError, ProblemError
@@ -38,7 +39,7 @@ from hetsim.models.zoo import zoo_names
 from hetsim.scheduler.exact.cp_sat import NUM_WORKERS, cp_sat
 from hetsim.scheduler.list_scheduling.heft import heft
 from hetsim.scheduler.registry import Effort, algorithm_names, scheduler_names, solve
-from hetsim.scheduler.solution import ROUNDING, Solution
+from hetsim.scheduler.solution import Solution
 from hetsim.tuner.cli.exits import run_to_exit
 from hetsim.tuner.progress import OnScreen, Silent, Stages
 
@@ -52,38 +53,6 @@ WARM_UP_OPS = 8
 """Of the graph that is planned before anything is timed."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchedulerLine:
-    """A line of scheduler_comparison.csv: a scheduler's plan for a problem.
-
-    Attributes:
-        problem: The network, or the random graph's name with its seed.
-        num_ops: Operators that it has.
-        scheduler: Who planned.
-        simulated_s: What the plan takes by the model.
-        bound_s: No plan in the space that the scheduler speaks of is faster.
-        planning_s: What planning took, costs looked up for the first time.
-        num_segments: Compiled units.
-        num_devices: Of the platform.
-        costs: ``profile``, ``synthetic``, or ``random``.
-    """
-
-    problem: str
-    num_ops: int
-    scheduler: str
-    simulated_s: float
-    bound_s: float
-    planning_s: float
-    num_segments: int
-    num_devices: int
-    costs: str
-
-    @property
-    def model(self) -> str:
-        """What rows are kept by."""
-        return self.problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,24 +149,6 @@ def parse_schedulers(description: str) -> tuple[str, ...]:
         if name not in algorithm_names():
             raise PlanError(f"--schedulers: no scheduler {name!r}; choose from {', '.join(algorithm_names())}")
     return names
-
-
-def summary(rows: Sequence[SchedulerLine]) -> list[str]:
-    """For each scheduler and size of random graphs, and for the networks together, a line on how it did."""
-    groups: dict[tuple[str, str], list[SchedulerLine]] = {}
-    for row in rows:
-        kind = f"{row.num_ops} operators" if row.costs == "random" else "networks"
-        groups.setdefault((kind, row.scheduler), []).append(row)
-    lines = []
-    for (kind, scheduler), some in groups.items():
-        proven = sum(row.simulated_s - row.bound_s <= ROUNDING * row.simulated_s for row in some)
-        gap = max((row.simulated_s - row.bound_s) / row.simulated_s for row in some if row.simulated_s > 0)
-        mean_s = sum(row.simulated_s for row in some) / len(some)
-        lines.append(
-            f"{kind}, {scheduler}: {len(some)} plans of {mean_s * 1e3:.3f} ms on average, {proven} proven optimal, "
-            f"gap at most {gap:.1%}, planned in at most {max(row.planning_s for row in some):.2f} s"
-        )
-    return lines
 
 
 def parse_sizes(description: str) -> tuple[int, ...]:

@@ -14,11 +14,9 @@ models that have their lines.
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -27,13 +25,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from experiments.shared.plan_errors import ErrorLine, PlanLine, distinct_plans, summarize_errors
 from experiments.shared.profiles import calibrated, profiled, tuning_settings
 from experiments.shared.records import Record, Settings, fill, model_label, model_names, read_rows, write_rows
 from hetsim.analysis.plots.plans import ScatterRow, draw_scatter
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
-from hetsim.core.statistics import kendall_interval, kendall_tau
 from hetsim.costs.noise import core_noise
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Profile
@@ -59,78 +57,6 @@ _NUM_DRAWN = 41
 _KINDS = {SEARCH_ROUND: "search", RANDOM: "random"}  # what begins so is one scheduler in the CSV
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanLine:
-    """A line of plans.csv: one plan, under the name of one scheduler that made it.
-
-    Attributes:
-        model: The network.
-        platform: The devices.
-        plan_id: The plan's digest; two schedulers may have made the same plan.
-        scheduler: Who made it; ``search`` may have made several, one each round, and ``random`` makes many.
-        num_segments: Compiled units.
-        predicted_s: Simulated from a profile that holds nothing measured on this plan.
-        simulated_s: Simulated from the plan's own serial replay.
-        measured_s: Median latency of the executions.
-        measured_iqr_s: Their interquartile range.
-        measured_low_s: Lower end of the 95 % confidence interval of the median.
-        measured_high_s: Upper end of it.
-        num_samples: Counted executions.
-    """
-
-    model: str
-    platform: str
-    plan_id: str
-    scheduler: str
-    num_segments: int
-    predicted_s: float
-    simulated_s: float
-    measured_s: float
-    measured_iqr_s: float
-    measured_low_s: float
-    measured_high_s: float
-    num_samples: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorLine:
-    """A line of errors.csv, over the distinct plans of one model; errors are relative, in percent of the measured time.
-
-    Attributes:
-        model: The network.
-        platform: The devices.
-        num_plans: Distinct plans.
-        simulated_mean_percent: Mean absolute error of ``simulated_s``.
-        simulated_worst_percent: Largest absolute error of it.
-        simulated_bias_percent: Mean error with its sign; above 0 where simulations are too slow.
-        predicted_mean_percent: The same of ``predicted_s``.
-        predicted_worst_percent: The same of it.
-        predicted_bias_percent: The same of it.
-        kendall_tau: Rank correlation (tau-b) of ``simulated_s`` and ``measured_s``; None, an empty cell, where there is
-            nothing to rank, as with a single plan.
-        tau_low: Lower end of its 95 % bootstrap interval over plans, or None.
-        tau_high: Upper end of it, or None.
-        predicted_kendall_tau: The same correlation of ``predicted_s``, or None.
-        spread_over_iqr: From the fastest plan to the slowest, as a multiple of the median ``measured_iqr_s``: how far
-            the plans are apart beside how far the runs of one are. None if all runs took equally long.
-    """
-
-    model: str
-    platform: str
-    num_plans: int
-    simulated_mean_percent: float
-    simulated_worst_percent: float
-    simulated_bias_percent: float
-    predicted_mean_percent: float
-    predicted_worst_percent: float
-    predicted_bias_percent: float
-    kendall_tau: float | None
-    tau_low: float | None
-    tau_high: float | None
-    predicted_kendall_tau: float | None
-    spread_over_iqr: float | None
 
 
 @app.command()
@@ -333,42 +259,6 @@ def draw_plans(
     return drawn
 
 
-def summarize_errors(lines: Sequence[PlanLine]) -> list[ErrorLine]:
-    """A line for each model, in the order in which models come first; a plan counts once, whoever made it."""
-    found = []
-    for model, platform in dict.fromkeys((line.model, line.platform) for line in lines):
-        own = _distinct(line for line in lines if (line.model, line.platform) == (model, platform))
-        simulated = [(line.simulated_s / line.measured_s - 1) * 100 for line in own]
-        predicted = [(line.predicted_s / line.measured_s - 1) * 100 for line in own]
-        measured_s = [line.measured_s for line in own]
-        simulated_s = [line.simulated_s for line in own]
-        low, high = kendall_interval(simulated_s, measured_s)
-        noise_s = median(line.measured_iqr_s for line in own)
-        found.append(
-            ErrorLine(
-                model=model,
-                platform=platform,
-                num_plans=len(own),
-                simulated_mean_percent=sum(map(abs, simulated)) / len(own),
-                simulated_worst_percent=max(map(abs, simulated)),
-                simulated_bias_percent=sum(simulated) / len(own),
-                predicted_mean_percent=sum(map(abs, predicted)) / len(own),
-                predicted_worst_percent=max(map(abs, predicted)),
-                predicted_bias_percent=sum(predicted) / len(own),
-                kendall_tau=_or_none(kendall_tau(simulated_s, measured_s)),
-                tau_low=_or_none(low),
-                tau_high=_or_none(high),
-                predicted_kendall_tau=_or_none(kendall_tau([line.predicted_s for line in own], measured_s)),
-                spread_over_iqr=(max(measured_s) - min(measured_s)) / noise_s if noise_s else None,
-            )
-        )
-    return found
-
-
-def _or_none(number: float) -> float | None:
-    return None if math.isnan(number) else number
-
-
 def _tau_description(line: ErrorLine) -> str:
     if line.kendall_tau is None:
         return "nothing to rank"
@@ -381,7 +271,7 @@ def draw(lines: Sequence[PlanLine], picture: Path) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    lines = _distinct(lines)
+    lines = distinct_plans(lines)
     rows = [
         ScatterRow(
             model=line.model,
@@ -395,10 +285,6 @@ def draw(lines: Sequence[PlanLine], picture: Path) -> None:
     ]
     platforms = ", ".join(dict.fromkeys(line.platform for line in lines))
     draw_scatter(rows, picture, title=f"Simulated against measured latency on {platforms}")
-
-
-def _distinct(lines: Iterable[PlanLine]) -> list[PlanLine]:
-    return list({(line.model, line.platform, line.plan_id): line for line in reversed(list(lines))}.values())[::-1]
 
 
 def main() -> None:

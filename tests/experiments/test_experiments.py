@@ -18,19 +18,14 @@ from experiments.contention import contend
 from experiments.npu_speed import command as npu_speed
 from experiments.npu_speed.command import log_speeds, vary
 from experiments.npu_speed.study import Variations
-from experiments.scheduler_comparison import (
-    Limits,
-    SchedulerLine,
-    networks,
-    parse_schedulers,
-    parse_sizes,
-    random_graphs,
-)
+from experiments.scheduler_comparison import Limits, networks, parse_schedulers, parse_sizes, random_graphs
 from experiments.several_requests import serve_all
+from experiments.shared.plan_errors import PlanLine, summarize_errors
 from experiments.shared.profiles import calibrated
 from experiments.shared.records import model_names
+from experiments.shared.scheduler_rows import SchedulerLine
 from experiments.shared.synthetic_costs import synthetic_problem
-from experiments.simulated_vs_measured import PlanLine, compare, draw_plans, predict_s, summarize_errors
+from experiments.simulated_vs_measured import compare, draw_plans, predict_s
 from hetsim.core.errors import HetsimError, ModelError, PlanError, PlatformError, ProfileError
 from hetsim.core.load import Load
 from hetsim.core.plan import Plan, whole_plan

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from experiments.shared.soak_network import soak_network, soak_plan
-from experiments.soak import Clients, SoakLine, Tally, first_answers, judge, soak
+from experiments.shared.soak_rows import SoakLine, judge
+from experiments.soak import Clients, Tally, first_answers, soak
 from hetsim.analysis.plots.soak import Soaked, draw_soak
 from hetsim.core.errors import HetsimError
 from hetsim.io.platform_file import load_platform
