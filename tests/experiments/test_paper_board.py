@@ -16,15 +16,14 @@ from hetsim.costs.problems import make_problem
 from hetsim.io.platform_file import load_platform
 from hetsim.models.zoo import zoo_names
 from tests.costs.test_architecture import images
-
-PNG = b"\x89PNG"
+from tests.support.pictures import Pictures
 
 
 def table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text("utf-8").splitlines()))
 
 
-def test_plans_are_compared_on_both_boards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plans_are_compared_on_both_boards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: Pictures) -> None:
     onnx.save(images(size=64, channels=16).proto, tmp_path / "tiny.onnx")
     monkeypatch.setitem(PUBLISHED, ("tiny", "individual"), 0.25)
     models = [str(tmp_path / "tiny.onnx")]
@@ -43,7 +42,10 @@ def test_plans_are_compared_on_both_boards(tmp_path: Path, monkeypatch: pytest.M
     assert len(varied) == 2 * len(ASSUMPTIONS) * 2 * 3
     assert {line["factor"] for line in varied} == {"0.5", "2.0"}
     for name in ("paper_board_1.png", "paper_board_4.png"):
-        assert (tmp_path / "out" / name).read_bytes().startswith(PNG)
+        (axes,) = pictures.axes(tmp_path / "out" / name)
+        assert axes.x_label
+        assert axes.num_bars == 5  # one for each scheduler
+        assert "Hypothetical board, simulated" in pictures.texts(tmp_path / "out" / name)
     assert json.loads((tmp_path / "out/paper_board.json").read_text())["settings"]["max_evaluations"] == 30
     assert compare(models, tmp_path / "out", max_evaluations=30) == rows  # nothing anew
 

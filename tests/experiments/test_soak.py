@@ -20,13 +20,14 @@ from hetsim.io.platform_file import load_platform
 from hetsim.runtime import Runtime, Session
 from hetsim.tuner.progress import Silent
 from tests.support.models import fake_platform
+from tests.support.pictures import Pictures
 
 MODEL = soak_network()
 PLAN = soak_plan(MODEL)
 
 
 @pytest.mark.engines
-def test_three_thousand_requests_on_two_engines(tmp_path: Path) -> None:
+def test_three_thousand_requests_on_two_engines(tmp_path: Path, pictures: Pictures) -> None:
     lines = soak(
         load_platform("cpu+npu"),
         tmp_path,
@@ -49,7 +50,10 @@ def test_three_thousand_requests_on_two_engines(tmp_path: Path) -> None:
     sidecar = json.loads((tmp_path / "soak.json").read_text())
     assert sidecar["command"] == "short soak"
     assert (sidecar["settings"]["seed"], sidecar["model_hashes"]) == (1, {"soak": soak_network(1).hash})
-    assert (tmp_path / "soak.png").read_bytes().startswith(b"\x89PNG")
+    latencies, memory = pictures.axes(tmp_path / "soak.png")
+    assert "ms" in latencies.y_label
+    assert "MB" in memory.y_label or "MiB" in memory.y_label
+    assert latencies.num_lines == 3  # the median and two late percentiles
 
 
 @pytest.fixture(scope="module")
@@ -157,10 +161,10 @@ def test_a_latency_that_rises_is_said_and_is_no_fault() -> None:
 
 
 @pytest.mark.parametrize("num_intervals", [1, 2, 60])
-def test_pictures_of_any_length(tmp_path: Path, num_intervals: int) -> None:
+def test_pictures_of_any_length(tmp_path: Path, num_intervals: int, pictures: Pictures) -> None:
     ends_s = [3.0 * (i + 1) for i in range(num_intervals)]
     soaked = Soaked(
         ends_s=ends_s, latencies_s={"p50": [1e-3] * num_intervals}, memory_bytes={"$c": [5] * num_intervals}
     )
     draw_soak(soaked, tmp_path / "soak.png", title="odd $name_1$")
-    assert (tmp_path / "soak.png").read_bytes().startswith(b"\x89PNG")
+    assert len(pictures.axes(tmp_path / "soak.png")) == 2
