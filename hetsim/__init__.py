@@ -48,87 +48,125 @@ others; the NPU hands over in half a second:
 >>> [(span.device, span.start_s, span.end_s) for span in timeline.compute]
 [('cpu', 0.0, 3.0), ('npu', 0.0, 2.0), ('cpu', 3.0, 4.0)]
 
-The function :func:`simulate` shadows the module of its name as an attribute of this package; ``from hetsim.sim.simulate
-import ...`` still means the module. Pictures are left to ``hetsim.pictures``, as importing matplotlib takes long.
+Each name is imported when it is first used: ``import hetsim`` takes no time, and a task graph loads no ONNX. Pictures
+are in :mod:`hetsim.analysis.plots`.
 """
 
-from hetsim.analysis.emulated import emulated_problem
-from hetsim.analysis.scenario import Scenario, parse_scenario
-from hetsim.core.dataflow import check_plan
-from hetsim.core.errors import (
-    DeviceError,
-    HetsimError,
-    ModelError,
-    PlanError,
-    PlatformError,
-    ProblemError,
-    ProfileError,
-)
-from hetsim.core.graph import Graph, Op, Tensor
-from hetsim.core.load import Load
-from hetsim.core.plan import Plan, Segment
-from hetsim.core.platform import Device, Host, Link, Memory, Platform
-from hetsim.core.problem import Latency, LatencyFunction, Problem
-from hetsim.core.timeline import Span, Timeline
-from hetsim.costs.problems import make_problem, plan_problem
-from hetsim.costs.profile import Profile
-from hetsim.costs.profile_file import ProfileFile, load_profile
-from hetsim.io.plan_file import load_plan, save_plan
-from hetsim.io.platform_file import load_platform
-from hetsim.io.problem_file import load_problem, save_problem
-from hetsim.io.wfcommons import load_workflow
-from hetsim.models.onnx_import import Model, import_model, load_model, random_inputs
-from hetsim.models.reference import evaluate
-from hetsim.models.zoo import zoo_names
-from hetsim.sim.check import check_timeline
-from hetsim.sim.simulate import makespan_s, simulate
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Device",
-    "DeviceError",
-    "Graph",
-    "HetsimError",
-    "Host",
-    "Latency",
-    "LatencyFunction",
-    "Link",
-    "Load",
-    "Memory",
-    "Model",
-    "ModelError",
-    "Op",
-    "Plan",
-    "PlanError",
-    "Platform",
-    "PlatformError",
-    "Problem",
-    "ProblemError",
-    "Profile",
-    "ProfileError",
-    "ProfileFile",
-    "Segment",
-    "Span",
-    "Tensor",
-    "Timeline",
-    "Scenario",
-    "emulated_problem",
-    "check_plan",
-    "check_timeline",
-    "evaluate",
-    "import_model",
-    "load_model",
-    "load_plan",
-    "load_platform",
-    "load_problem",
-    "load_profile",
-    "load_workflow",
-    "make_problem",
-    "parse_scenario",
-    "plan_problem",
-    "makespan_s",
-    "random_inputs",
-    "save_plan",
-    "save_problem",
-    "simulate",
-    "zoo_names",
-]
+from hetsim.core.lazy import lazy_names
+
+# A new name takes a line in each of the two blocks below; a test holds them equal.
+if TYPE_CHECKING:
+    from hetsim import analysis as analysis
+    from hetsim import core as core
+    from hetsim import costs as costs
+    from hetsim import io as io
+    from hetsim import models as models
+    from hetsim import runtime as runtime
+    from hetsim import scheduler as scheduler
+    from hetsim import sim as sim
+    from hetsim import tuner as tuner
+    from hetsim.analysis.emulated import emulated_problem as emulated_problem
+    from hetsim.analysis.scenario import Scenario as Scenario
+    from hetsim.analysis.scenario import parse_scenario as parse_scenario
+    from hetsim.core.dataflow import check_plan as check_plan
+    from hetsim.core.errors import DeviceError as DeviceError
+    from hetsim.core.errors import HetsimError as HetsimError
+    from hetsim.core.errors import ModelError as ModelError
+    from hetsim.core.errors import PlanError as PlanError
+    from hetsim.core.errors import PlatformError as PlatformError
+    from hetsim.core.errors import ProblemError as ProblemError
+    from hetsim.core.errors import ProfileError as ProfileError
+    from hetsim.core.graph import Graph as Graph
+    from hetsim.core.graph import Op as Op
+    from hetsim.core.graph import Tensor as Tensor
+    from hetsim.core.load import Load as Load
+    from hetsim.core.plan import Plan as Plan
+    from hetsim.core.plan import Segment as Segment
+    from hetsim.core.platform import Device as Device
+    from hetsim.core.platform import Host as Host
+    from hetsim.core.platform import Link as Link
+    from hetsim.core.platform import Memory as Memory
+    from hetsim.core.platform import Platform as Platform
+    from hetsim.core.problem import Latency as Latency
+    from hetsim.core.problem import LatencyFunction as LatencyFunction
+    from hetsim.core.problem import Problem as Problem
+    from hetsim.core.timeline import Span as Span
+    from hetsim.core.timeline import Timeline as Timeline
+    from hetsim.costs.problems import make_problem as make_problem
+    from hetsim.costs.problems import plan_problem as plan_problem
+    from hetsim.costs.profile import Profile as Profile
+    from hetsim.costs.profile_file import ProfileFile as ProfileFile
+    from hetsim.costs.profile_file import load_profile as load_profile
+    from hetsim.io.plan_file import load_plan as load_plan
+    from hetsim.io.plan_file import save_plan as save_plan
+    from hetsim.io.platform_file import load_platform as load_platform
+    from hetsim.io.problem_file import load_problem as load_problem
+    from hetsim.io.problem_file import save_problem as save_problem
+    from hetsim.io.wfcommons import load_workflow as load_workflow
+    from hetsim.models.onnx_import import Model as Model
+    from hetsim.models.onnx_import import import_model as import_model
+    from hetsim.models.onnx_import import load_model as load_model
+    from hetsim.models.onnx_import import random_inputs as random_inputs
+    from hetsim.models.reference import evaluate as evaluate
+    from hetsim.models.zoo import zoo_names as zoo_names
+    from hetsim.sim.check import check_timeline as check_timeline
+    from hetsim.sim.simulate import makespan_s as makespan_s
+    from hetsim.sim.simulate import simulate as simulate
+
+_MODULES = {
+    "Device": "hetsim.core.platform",
+    "DeviceError": "hetsim.core.errors",
+    "Graph": "hetsim.core.graph",
+    "HetsimError": "hetsim.core.errors",
+    "Host": "hetsim.core.platform",
+    "Latency": "hetsim.core.problem",
+    "LatencyFunction": "hetsim.core.problem",
+    "Link": "hetsim.core.platform",
+    "Load": "hetsim.core.load",
+    "Memory": "hetsim.core.platform",
+    "Model": "hetsim.models.onnx_import",
+    "ModelError": "hetsim.core.errors",
+    "Op": "hetsim.core.graph",
+    "Plan": "hetsim.core.plan",
+    "PlanError": "hetsim.core.errors",
+    "Platform": "hetsim.core.platform",
+    "PlatformError": "hetsim.core.errors",
+    "Problem": "hetsim.core.problem",
+    "ProblemError": "hetsim.core.errors",
+    "Profile": "hetsim.costs.profile",
+    "ProfileError": "hetsim.core.errors",
+    "ProfileFile": "hetsim.costs.profile_file",
+    "Scenario": "hetsim.analysis.scenario",
+    "Segment": "hetsim.core.plan",
+    "Span": "hetsim.core.timeline",
+    "Tensor": "hetsim.core.graph",
+    "Timeline": "hetsim.core.timeline",
+    "check_plan": "hetsim.core.dataflow",
+    "check_timeline": "hetsim.sim.check",
+    "emulated_problem": "hetsim.analysis.emulated",
+    "evaluate": "hetsim.models.reference",
+    "import_model": "hetsim.models.onnx_import",
+    "load_model": "hetsim.models.onnx_import",
+    "load_plan": "hetsim.io.plan_file",
+    "load_platform": "hetsim.io.platform_file",
+    "load_problem": "hetsim.io.problem_file",
+    "load_profile": "hetsim.costs.profile_file",
+    "load_workflow": "hetsim.io.wfcommons",
+    "make_problem": "hetsim.costs.problems",
+    "makespan_s": "hetsim.sim.simulate",
+    "parse_scenario": "hetsim.analysis.scenario",
+    "plan_problem": "hetsim.costs.problems",
+    "random_inputs": "hetsim.models.onnx_import",
+    "save_plan": "hetsim.io.plan_file",
+    "save_problem": "hetsim.io.problem_file",
+    "simulate": "hetsim.sim.simulate",
+    "zoo_names": "hetsim.models.zoo",
+}
+_ROOMS = ("analysis", "core", "costs", "io", "models", "runtime", "scheduler", "sim", "tuner")
+
+__all__ = list(_MODULES)
+
+if not TYPE_CHECKING:  # a module with __getattr__ would have any name for a type checker
+    __getattr__, __dir__ = lazy_names(__name__, _MODULES, subpackages=_ROOMS)

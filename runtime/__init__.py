@@ -11,9 +11,28 @@ and what happened when.
 ...     result = session.run(random_inputs(model))
 """
 
-from hetsim.runtime.devices import RefusedError, Runtime
-from hetsim.runtime.inference import Inference
-from hetsim.runtime.serving import Served, serve
-from hetsim.runtime.session import Session
+from typing import TYPE_CHECKING
 
-__all__ = ["Inference", "RefusedError", "Runtime", "Served", "Session", "serve"]
+from hetsim.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hetsim.runtime.devices import RefusedError as RefusedError
+    from hetsim.runtime.devices import Runtime as Runtime
+    from hetsim.runtime.inference import Inference as Inference
+    from hetsim.runtime.serving import Served as Served
+    from hetsim.runtime.serving import serve as serve
+    from hetsim.runtime.session import Session as Session
+
+_MODULES = {
+    "Inference": "hetsim.runtime.inference",
+    "RefusedError": "hetsim.runtime.devices",
+    "Runtime": "hetsim.runtime.devices",
+    "Served": "hetsim.runtime.serving",
+    "Session": "hetsim.runtime.session",
+    "serve": "hetsim.runtime.serving",
+}
+
+__all__ = list(_MODULES)
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -34,8 +34,28 @@ exact: 2.0 s
 search: 2.0 s
 """
 
-from hetsim.scheduler.effort import Effort, Progress
-from hetsim.scheduler.registry import make_plan, scheduler_names, solve
-from hetsim.scheduler.solution import Solution
+from typing import TYPE_CHECKING
 
-__all__ = ["Effort", "Progress", "Solution", "make_plan", "scheduler_names", "solve"]
+from hetsim.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hetsim.scheduler.effort import Effort as Effort
+    from hetsim.scheduler.effort import Progress as Progress
+    from hetsim.scheduler.registry import make_plan as make_plan
+    from hetsim.scheduler.registry import scheduler_names as scheduler_names
+    from hetsim.scheduler.registry import solve as solve
+    from hetsim.scheduler.solution import Solution as Solution
+
+_MODULES = {
+    "Effort": "hetsim.scheduler.effort",
+    "Progress": "hetsim.scheduler.effort",
+    "Solution": "hetsim.scheduler.solution",
+    "make_plan": "hetsim.scheduler.registry",
+    "scheduler_names": "hetsim.scheduler.registry",
+    "solve": "hetsim.scheduler.registry",
+}
+
+__all__ = list(_MODULES)
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import hetsim
 from hetsim.core.platform import Device
 from hetsim.runtime.worker.settings import Settings
 
@@ -64,7 +63,7 @@ def start_worker(settings: Settings) -> Worker:
     """A worker process with a connection to it; it inherits just the descriptors that it needs."""
     ours, theirs = socket.socketpair()
     with theirs:
-        root = str(Path(hetsim.__file__).parents[1])
+        root = str(Path(__file__).parents[3])  # holds hetsim; not resolved, as hetsim/runtime may be a link
         process = subprocess.Popen(
             # -P: a file of the caller's folder must not pass for one of our packages
             [sys.executable, "-P", "-c", _ENTRY, str(theirs.fileno()), pickle.dumps(settings).hex()],

@@ -114,7 +114,7 @@ def test_the_wheel_holds_every_module_as_a_plain_file_and_nothing_else(wheel: Pa
     assert {"hetsim/py.typed", "hetsim/io/platforms/cpu+npu.toml", "hetsim/scheduler/registry.py"} <= names
 
 
-def test_the_source_distribution_holds_what_a_wheel_is_built_from(sdist: Path, wheel: Path) -> None:
+def test_the_source_distribution_holds_what_a_wheel_is_built_from(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {member.name.partition("/")[2] for member in archive if member.isfile()}
         assert not any(member.issym() or member.islnk() for member in archive)
