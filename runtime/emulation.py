@@ -124,7 +124,7 @@ class Emulation:
         missing = [name for i in steps for name in wanted[i] if name not in self._tensors]
         if missing:
             self._tensors.update(evaluate(self.model.standalone_proto(), self.inputs, list(dict.fromkeys(missing))))
-        return {i: self._write(step, wanted[i], folder) for i, step in steps.items()}
+        return {i: self._write(flow, step, wanted[i], folder) for i, step in steps.items()}
 
     def _acts_out(self, source: str, target: str) -> bool:
         either = source in self.devices or target in self.devices or (source, target) in self.links
@@ -137,12 +137,12 @@ class Emulation:
         }
         return tuple(tensor for tensor in step.outputs if tensor in read or tensor in flow.graph.outputs)
 
-    def _write(self, step: Step, names: tuple[str, ...], folder: Path) -> Path:
+    def _write(self, flow: Dataflow, step: Step, names: tuple[str, ...], folder: Path) -> Path:
         device, ops = step.segment.device, step.segment.ops
         latency = self.problem.latency(device, ops)
         if latency is None:
             raise DeviceError(
-                f"device {device!r} (emulated) cannot run segment {step.segment.label!r} as one",
+                f"device {device!r} (emulated) cannot run segment {flow.graph.label(ops)!r} as one",
                 device=device,
                 segment=ops,
             )

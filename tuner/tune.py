@@ -337,7 +337,8 @@ def write_outputs(
     simulated, measured = won.simulated, won.execution.median_run
     save_plan(replace(won.plan, scheduler=outcome.winner), out / "plan.json")
     title = f"{model.graph.name} on {platform.name}: {outcome.winner}"
-    draw_timelines(simulated, measured, out / "timeline.png", platform=platform, title=title)
+    graph = planned_model(model, won.plan).graph
+    draw_timelines(simulated, measured, out / "timeline.png", platform=platform, graph=graph, title=title)
     draw_plans(
         [
             PlanRow(
@@ -361,7 +362,7 @@ def write_outputs(
         ),
     )
     for timeline, name in ((simulated, "simulated"), (measured, "measured")):
-        save_trace(timeline, out / f"{name}.trace.json", platform=platform, graph_name=model.graph.name, label=name)
+        save_trace(timeline, out / f"{name}.trace.json", platform=platform, graph=graph, label=name)
     pictures = [
         ("Every plan: simulated beside measured", out / "plans.png"),
         (f"The plan of {outcome.winner}: simulated above measured", out / "timeline.png"),

@@ -33,7 +33,7 @@ from typing import Literal
 from hetsim.core.dataflow import Dataflow, resolve
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Graph
-from hetsim.core.plan import Plan, Segment
+from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.timeline import Span, SpanKind, Timeline
 
@@ -49,6 +49,7 @@ class SpanDifference:
         kind: ``"compute"``: the segment runs. ``"hand-over"`` and ``"wait"``: what comes before it on the path.
         device: The segment's device.
         ops: The segment's operators.
+        label: The segment's short name.
         simulated_s: How long it takes in the simulated timeline.
         measured_s: How long it took in the measured one.
         launch_s: The part of the difference that is put down to the launch; 0 unless ``kind`` is ``"compute"``.
@@ -58,6 +59,7 @@ class SpanDifference:
     kind: SpanKind
     device: str
     ops: tuple[str, ...]
+    label: str
     simulated_s: float
     measured_s: float
     launch_s: float = 0.0
@@ -86,11 +88,6 @@ class SpanDifference:
         """The part that most of the difference belongs to; ties go to the earlier in the order of ``PARTS``."""
         parts_s = self.parts_s
         return max(parts_s, key=lambda part: abs(parts_s[part]))
-
-    @property
-    def label(self) -> str:
-        """The segment's short name for people."""
-        return Segment(self.device, self.ops).label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +276,7 @@ def _difference(
         kind=kind,
         device=segment.device,
         ops=segment.ops,
+        label=flow.graph.label(segment.ops),
         simulated_s=simulated_s,
         measured_s=measured_s,
         launch_s=launch_s,

@@ -127,7 +127,8 @@ class _Chain:
             if arriving is None and start_s in self._ending and self._copied(step, maker):
                 return self._ending[start_s]
         if start_s > 0:
-            raise PlanError(f"nothing ends when segment {step.segment.label!r} starts; is the timeline of this plan?")
+            label = self._flow.graph.label(step.segment.ops)
+            raise PlanError(f"nothing ends when segment {label!r} starts; is the timeline of this plan?")
         return None
 
     def _arriving_at(self, step: Step, tensor: str, maker: int) -> Span | None:

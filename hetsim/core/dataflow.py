@@ -103,15 +103,15 @@ def resolve(graph: Graph, plan: Plan) -> Dataflow:
             f"{missing[0]!r}; each must be in exactly one segment"
         )
     for segment in plan.segments:
+        label = graph.label(segment.ops)
         if segment.ops != graph.ordered(segment.ops):
             raise PlanError(
-                f"segment {segment.label!r} on {segment.device!r} lists its operators out of the model's order; "
+                f"segment {label!r} on {segment.device!r} lists its operators out of the model's order; "
                 "use Plan.in_order to sort them"
             )
         if not graph.is_convex(segment.ops):
             raise PlanError(
-                f"segment {segment.label!r} on {segment.device!r} is not convex: a path leaves it and comes back; "
-                "split it"
+                f"segment {label!r} on {segment.device!r} is not convex: a path leaves it and comes back; split it"
             )
     order = _model_order(graph, plan, home)
     index = {segment: i for i, segment in enumerate(order)}
@@ -146,7 +146,7 @@ def _model_order(graph: Graph, plan: Plan, home: Mapping[str, Segment]) -> list[
         circle = [segment for segment, _ in reversed(nx.find_cycle(follows))]
         start = circle.index(next(segment for segment in plan.segments if segment in circle))
         description = " waits for ".join(
-            f"{s.label!r} on {s.device!r}" for s in (*circle[start:], *circle[:start], circle[start])
+            f"{graph.label(s.ops)!r} on {s.device!r}" for s in (*circle[start:], *circle[:start], circle[start])
         )
         raise PlanError(f"plan can never finish: {description}; change the order or split a segment") from None
 

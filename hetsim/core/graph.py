@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
 from hetsim.core.errors import ModelError
+
+Role = Literal["compute", "slice", "concat"]
+"""What an operator is there for: to compute, or to bring tensors to the parts of split operators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Op:
         outputs: Names of the tensors it makes.
         weight_bytes: Bytes of constants it reads.
         num_macs: Multiply-accumulate operations, 0 where the kind has none worth counting.
+        role: ``"compute"`` for every operator of the network itself, whatever its kind. ``"slice"`` and ``"concat"``
+            are operators that a split adds: they cut a range out of a tensor, or join ranges to one tensor.
     """
 
     name: str
@@ -52,6 +58,12 @@ class Op:
     outputs: tuple[str, ...]
     weight_bytes: int = 0
     num_macs: int = 0
+    role: Role = "compute"
+
+    @property
+    def moves_data(self) -> bool:
+        """Whether a split added it only to bring data to where it is needed."""
+        return self.role != "compute"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +163,14 @@ class Graph:
         """``ops`` in topological order, each once."""
         return tuple(sorted(set(ops), key=self.position.__getitem__))
 
+    def label(self, ops: Sequence[str]) -> str:
+        """A short name for a segment of these operators: one of them, and how many others there are.
+
+        It is the first that does not only move data, if there is one, else the first of all.
+        """
+        shown = next((op for op in ops if op not in self._moves_data), ops[0])
+        return shown if len(ops) == 1 else f"{shown} +{len(ops) - 1}"
+
     def mask(self, ops: Iterable[str]) -> int:
         """The set of operators as a bit mask: bit ``i`` stands for ``self.ops[i]``."""
         result = 0
@@ -192,6 +212,10 @@ class Graph:
             elif from_left or any(before in inside for before in self.predecessors[op.name]):
                 left.add(op.name)
         return True
+
+    @cached_property
+    def _moves_data(self) -> frozenset[str]:
+        return frozenset(op.name for op in self.ops if op.moves_data)
 
     @cached_property
     def _output_set(self) -> frozenset[str]:

@@ -11,8 +11,6 @@ from types import MappingProxyType
 from hetsim.core.graph import Graph
 from hetsim.core.split import Split
 
-_BRINGS_TOGETHER = ("slice ", "concat ")  # how operators begin that a split adds (hetsim/models/split/rewrite.py)
-
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -25,12 +23,6 @@ class Segment:
 
     device: str
     ops: tuple[str, ...]
-
-    @property
-    def label(self) -> str:
-        """A short name for people: the first operator and how many others; one that computes, if there is any."""
-        shown = next((op for op in self.ops if not op.startswith(_BRINGS_TOGETHER)), self.ops[0])
-        return shown if len(self.ops) == 1 else f"{shown} +{len(self.ops) - 1}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,6 @@ def with_parts(model: Model, latency: LatencyFunction, base_latency: LatencyFunc
         base_latency: Likewise for its base.
     """
     graph = model.graph
-    base_ops = model.base.graph.by_name if model.base is not None else graph.by_name
 
     def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
         known = latency(device, ops)
@@ -38,7 +37,7 @@ def with_parts(model: Model, latency: LatencyFunction, base_latency: LatencyFunc
                 if found is None:
                     return None
                 total_s += share * found.seconds
-            elif op in base_ops:
+            elif not graph.by_name[op].moves_data:
                 originals.append(op)
             else:
                 made_bytes = sum(graph.tensors[tensor].num_bytes for tensor in graph.by_name[op].outputs)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from hetsim.core.plan import Segment
+from hetsim.core.graph import Graph
 from hetsim.core.platform import Platform
 from hetsim.core.timeline import Span, Timeline
 from hetsim.io.files import write_atomically
@@ -21,14 +21,14 @@ Event = dict[str, Any]
 _PID = 1
 
 
-def save_trace(timeline: Timeline, path: Path, *, platform: Platform, graph_name: str, label: str) -> None:
+def save_trace(timeline: Timeline, path: Path, *, platform: Platform, graph: Graph, label: str) -> None:
     """Write a timeline as Chrome trace JSON; the file appears whole or not at all.
 
     Args:
         timeline: What to write; waits are worked out anew.
         path: The file, ``.json`` by custom.
         platform: Names the devices; its order is the order of the threads.
-        graph_name: Goes into the process name.
+        graph: Names the segments and the process.
         label: Likewise, after the graph's name, such as ``"simulated"``.
 
     Raises:
@@ -36,13 +36,13 @@ def save_trace(timeline: Timeline, path: Path, *, platform: Platform, graph_name
     """
     content = {
         "displayTimeUnit": "ms",
-        "otherData": {"model": graph_name, "platform": platform.name, "origin": timeline.origin},
-        "traceEvents": trace_events(timeline, platform=platform, process_name=f"{graph_name} {label}"),
+        "otherData": {"model": graph.name, "platform": platform.name, "origin": timeline.origin},
+        "traceEvents": trace_events(timeline, platform=platform, graph=graph, process_name=f"{graph.name} {label}"),
     }
     write_atomically(path, msgspec.json.encode(content) + b"\n")
 
 
-def trace_events(timeline: Timeline, *, platform: Platform, process_name: str) -> list[Event]:
+def trace_events(timeline: Timeline, *, platform: Platform, graph: Graph, process_name: str) -> list[Event]:
     """The events of one timeline: metadata first, then spans in order of their start, then arrows."""
     complete = timeline.with_waits()
     names = list(dict.fromkeys((*platform.device_names, *(span.device for span in complete.compute))))
@@ -61,9 +61,9 @@ def trace_events(timeline: Timeline, *, platform: Platform, process_name: str) -
     track_of = iter(tracks)
     for span in complete.spans:
         if span.kind == "hand-over":
-            events.append(_handover(span, first_track + next(track_of)))
+            events.append(_handover(span, first_track + next(track_of), graph))
         else:
-            events.append(_slice(span, threads[span.device]))
+            events.append(_slice(span, threads[span.device], graph))
     for number, span in enumerate(handovers):
         events.extend(_arrow(number, span, complete.compute, threads))
     return events
@@ -73,9 +73,9 @@ def _metadata(kind: str, thread: int, **args: str | int) -> Event:
     return {"ph": "M", "pid": _PID, "tid": thread, "name": kind, "args": args}
 
 
-def _slice(span: Span, thread: int) -> Event:
+def _slice(span: Span, thread: int, graph: Graph) -> Event:
     """A segment that runs, or the wait before it."""
-    label = Segment(span.device, span.ops).label
+    label = graph.label(span.ops)
     event = _complete(span, thread, name=label if span.kind == "compute" else f"wait for {label}")
     event["args"] |= {"num_ops": len(span.ops), "ops": list(span.ops)}
     if span.kind == "wait":
@@ -83,9 +83,9 @@ def _slice(span: Span, thread: int) -> Event:
     return event
 
 
-def _handover(span: Span, thread: int) -> Event:
+def _handover(span: Span, thread: int, graph: Graph) -> Event:
     event = _complete(span, thread, name=span.tensor or "hand-over")
-    event["args"] |= {"from": span.source, "to": span.device, "consumer": Segment(span.device, span.ops).label}
+    event["args"] |= {"from": span.source, "to": span.device, "consumer": graph.label(span.ops)}
     return event
 
 

@@ -85,12 +85,11 @@ class Model:
     @cached_property
     def original_op(self) -> Mapping[str, str]:
         """By operator, the one of the base that it is or computes a part of; without those that only move tensors."""
-        base = self.base or self
         return MappingProxyType(
             {
                 op.name: self.origins[op.name][0] if op.name in self.origins else op.name
                 for op in self.graph.ops
-                if op.name in self.origins or op.name in base.graph.by_name
+                if not op.moves_data
             }
         )
 

@@ -41,18 +41,21 @@ def check_timeline(
     Raises:
         PlanError: On the first violation, which the message names.
     """
+    label = graph.label
     ran: dict[str, list[Span]] = {device: [] for device in plan.queues}
     for span in timeline.compute:
         if span.device not in ran:
-            raise PlanError(f"timeline runs {_name(span)} on {span.device!r}, for which the plan has nothing")
+            raise PlanError(f"timeline runs {label(span.ops)!r} on {span.device!r}, for which the plan has nothing")
         if not 0 <= span.request < len(timeline.arrivals_s):
-            raise PlanError(f"timeline runs {_name(span)} for request {span.request} of {len(timeline.arrivals_s)}")
+            raise PlanError(
+                f"timeline runs {label(span.ops)!r} for request {span.request} of {len(timeline.arrivals_s)}"
+            )
         due_s = timeline.arrivals_s[span.request]
         if not due_s - tolerance_s <= span.start_s <= span.end_s < math.inf:  # NaN fails too
-            raise PlanError(f"timeline has {_name(span)} from {span.start_s} s to {span.end_s} s")
+            raise PlanError(f"timeline has {label(span.ops)!r} from {span.start_s} s to {span.end_s} s")
         ran[span.device].append(span)
     for device, queue in plan.queues.items():
-        _check_device(device, queue, ran[device], len(timeline.arrivals_s), tolerance_s)
+        _check_device(graph, device, queue, ran[device], len(timeline.arrivals_s), tolerance_s)
     made: dict[tuple[int, str], Span] = {
         (span.request, tensor): span
         for span in timeline.compute
@@ -62,7 +65,7 @@ def check_timeline(
     for span in timeline.compute:
         if duration_s is not None and abs(span.duration_s - duration_s(span.device, span.ops)) > tolerance_s:
             raise PlanError(
-                f"timeline gives {_name(span)} {span.duration_s} s, not {duration_s(span.device, span.ops)} s"
+                f"timeline gives {label(span.ops)!r} {span.duration_s} s, not {duration_s(span.device, span.ops)} s"
             )
         for op in span.ops:
             for tensor in graph.by_name[op].inputs:
@@ -70,7 +73,7 @@ def check_timeline(
 
 
 def _check_device(
-    device: str, queue: tuple[Segment, ...], spans: list[Span], num_requests: int, tolerance_s: float
+    graph: Graph, device: str, queue: tuple[Segment, ...], spans: list[Span], num_requests: int, tolerance_s: float
 ) -> None:
     """One device: the plan's segments for each request in turn, in its order, one at a time."""
     wanted = [(request, segment.ops) for request in range(num_requests) for segment in queue]
@@ -81,7 +84,9 @@ def _check_device(
         )
     for earlier, later in pairwise(spans):
         if later.start_s < earlier.end_s - tolerance_s:
-            raise PlanError(f"timeline of {device!r} starts {_name(later)} before {_name(earlier)} ended")
+            raise PlanError(
+                f"timeline of {device!r} starts {graph.label(later.ops)!r} before {graph.label(earlier.ops)!r} ended"
+            )
 
 
 def _check_arrival(
@@ -101,8 +106,4 @@ def _check_arrival(
     if origin == "simulated" and maker.device != span.device:
         arrival_s += platform.link(maker.device, span.device).transfer_s(graph.tensors[tensor].num_bytes)
     if span.start_s < arrival_s - tolerance_s:
-        raise PlanError(f"timeline starts {_name(span)} on {span.device!r} before {tensor!r} arrived")
-
-
-def _name(span: Span) -> str:
-    return repr(Segment(span.device, span.ops).label)
+        raise PlanError(f"timeline starts {graph.label(span.ops)!r} on {span.device!r} before {tensor!r} arrived")

@@ -150,7 +150,7 @@ class Simulator:
             latency = self.problem.latency(segment.device, ops)
             if latency is None:
                 raise PlanError(
-                    f"{segment.device!r} cannot run segment {segment.label!r} as one; "
+                    f"{segment.device!r} cannot run segment {graph.label(ops)!r} as one; "
                     f"these can: {', '.join(self.problem.devices_for(ops)) or 'none'}; split it or place it elsewhere"
                 )
             known = self._work[segment] = _Work(

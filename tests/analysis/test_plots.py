@@ -11,10 +11,12 @@ from hetsim.analysis.plots.curves import Curve, Mark, Measurement, _spread, draw
 from hetsim.analysis.plots.heat import draw_heat_map
 from hetsim.analysis.plots.plans import Baseline, Comparison, PlanRow, ScatterRow, draw_plans, draw_scatter
 from hetsim.analysis.plots.timelines import draw_timelines
+from hetsim.core.graph import Graph
 from hetsim.core.timeline import Origin, Span, Timeline
 from hetsim.io.platform_file import load_platform
 
 PLATFORM = load_platform()
+GRAPH = Graph(name="net", ops=(), tensors={}, inputs=(), outputs=())  # no operator of it only moves data
 
 
 def png_size(path: Path) -> tuple[int, int]:
@@ -43,7 +45,7 @@ def test_timelines_of_any_length(tmp_path: Path, num_segments: int) -> None:
     path = tmp_path / "timeline.png"
     draw_timelines(
         ping_pong("simulated", num_segments), ping_pong("measured", num_segments), path,
-        platform=PLATFORM, title="odd $name_1$",
+        platform=PLATFORM, graph=GRAPH, title="odd $name_1$",
     )  # fmt: skip
     width, height = png_size(path)
     assert 1200 < width < 2400
@@ -55,16 +57,16 @@ def test_timeline_with_one_side_empty_and_a_device_the_platform_lacks(tmp_path: 
         origin="measured", spans=(Span(kind="compute", device="dsp", ops=("a",), start_s=0.0, end_s=1e-3),)
     )
     path = tmp_path / "timeline.png"
-    draw_timelines(Timeline(origin="simulated", spans=()), strange, path, platform=PLATFORM, title="half")
+    draw_timelines(Timeline(origin="simulated", spans=()), strange, path, platform=PLATFORM, graph=GRAPH, title="half")
     assert png_size(path)[1] > 500
 
 
 def test_one_timeline_alone_is_half_the_picture(tmp_path: Path) -> None:
     path = tmp_path / "timeline.png"
-    draw_timelines(None, ping_pong("measured", 3), path, platform=PLATFORM, title="measured only")
+    draw_timelines(None, ping_pong("measured", 3), path, platform=PLATFORM, graph=GRAPH, title="measured only")
     assert png_size(path)[1] < 500
     with pytest.raises(ValueError, match="needs a simulated timeline, a measured one, or both"):
-        draw_timelines(None, None, path, platform=PLATFORM, title="nothing")
+        draw_timelines(None, None, path, platform=PLATFORM, graph=GRAPH, title="nothing")
 
 
 def test_a_critical_path_is_seen_where_it_is_simulated(tmp_path: Path) -> None:
@@ -72,7 +74,7 @@ def test_a_critical_path_is_seen_where_it_is_simulated(tmp_path: Path) -> None:
         timeline = ping_pong(origin, 5)  # type: ignore[arg-type]
         given = (timeline, None) if origin == "simulated" else (None, timeline)
         for name, critical in (("plain.png", ()), ("path.png", timeline.spans)):
-            draw_timelines(*given, tmp_path / name, platform=PLATFORM, title="t", critical=critical)
+            draw_timelines(*given, tmp_path / name, platform=PLATFORM, graph=GRAPH, title="t", critical=critical)
         assert png_size(tmp_path / "plain.png") == png_size(tmp_path / "path.png")
         assert ((tmp_path / "plain.png").read_bytes() != (tmp_path / "path.png").read_bytes()) == changes
 
@@ -80,7 +82,12 @@ def test_a_critical_path_is_seen_where_it_is_simulated(tmp_path: Path) -> None:
 def test_same_input_gives_the_same_file(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         draw_timelines(
-            ping_pong("simulated", 3), ping_pong("measured", 3), tmp_path / name, platform=PLATFORM, title="t"
+            ping_pong("simulated", 3),
+            ping_pong("measured", 3),
+            tmp_path / name,
+            platform=PLATFORM,
+            graph=GRAPH,
+            title="t",
         )
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from hetsim.core.graph import Graph
 from hetsim.core.timeline import Span, Timeline
 from hetsim.io.chrome_trace import save_trace, trace_events
 from hetsim.io.platform_file import load_platform
 
 PLATFORM = load_platform()
+GRAPH = Graph(name="tiny", ops=(), tensors={}, inputs=(), outputs=())  # no operator of it only moves data
 
 
 def compute(device: str, ops: tuple[str, ...], start_s: float, end_s: float) -> Span:
@@ -37,7 +39,7 @@ TIMELINE = Timeline(
 
 
 def events(timeline: Timeline = TIMELINE) -> list[dict[str, Any]]:
-    return trace_events(timeline, platform=PLATFORM, process_name="tiny simulated")
+    return trace_events(timeline, platform=PLATFORM, graph=GRAPH, process_name="tiny simulated")
 
 
 def test_threads_are_devices_by_label_then_one_for_each_overlapping_handover() -> None:
@@ -83,7 +85,7 @@ def test_slices_of_a_thread_never_overlap_however_times_round() -> None:
 
 def test_file_is_json_that_names_model_and_origin(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "simulated.trace.json"
-    save_trace(TIMELINE, path, platform=PLATFORM, graph_name="tiny", label="simulated")
+    save_trace(TIMELINE, path, platform=PLATFORM, graph=GRAPH, label="simulated")
     content = json.loads(path.read_text("utf-8"))
     assert content["otherData"] == {"model": "tiny", "platform": "cpu+npu", "origin": "simulated"}
     assert content["traceEvents"] == events()

@@ -252,9 +252,9 @@ def run(
         np.savez(content, allow_pickle=False, **median_run.outputs)
         write_atomically(outputs, content.getvalue())
     if trace is not None:
-        save_trace(median_run.timeline, trace, platform=where, graph_name=found.graph.name, label="measured")
+        save_trace(median_run.timeline, trace, platform=where, graph=found.graph, label="measured")
     if picture is not None:
-        draw_timelines(None, median_run.timeline, picture, platform=where, title=found.graph.name)
+        draw_timelines(None, median_run.timeline, picture, platform=where, graph=found.graph, title=found.graph.name)
     say(
         f"{latency.median_s * 1e3:.2f} ms median of {latency.num_samples} "
         f"(95 % interval {latency.low_s * 1e3:.2f} - {latency.high_s * 1e3:.2f})"

@@ -148,7 +148,7 @@ def simulate(
         drawn = measured_noise(found, source.profile, read, seed=seed)
     timeline = simulate_plan(found, read, load=load, duration_s=drawn)
     if trace is not None:
-        save_trace(timeline, trace, platform=found.platform, graph_name=found.graph.name, label="simulated")
+        save_trace(timeline, trace, platform=found.platform, graph=found.graph, label="simulated")
     if json:
         typer.echo(_as_json(timeline, source.warnings))
         return
@@ -214,6 +214,7 @@ def explain(
             None,
             picture,
             platform=found.platform,
+            graph=found.graph,
             title="\n".join((title, *source.warnings)),
             critical=explained.path.spans,
         )

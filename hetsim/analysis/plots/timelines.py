@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Patch
 
 from hetsim.analysis.plots import style
-from hetsim.core.plan import Segment
+from hetsim.core.graph import Graph
 from hetsim.core.platform import Platform
 from hetsim.core.timeline import Span, Timeline
 
@@ -31,6 +31,7 @@ def draw_timelines(
     path: Path,
     *,
     platform: Platform,
+    graph: Graph,
     title: str,
     critical: Sequence[Span] = (),
 ) -> None:
@@ -44,6 +45,7 @@ def draw_timelines(
         measured: Lower panel; None leaves it out.
         path: The PNG file.
         platform: Gives the lanes and their names; what is not real hardware says so there.
+        graph: Gives the segments' names.
         title: Above the picture.
         critical: Spans of the simulated timeline that decide its makespan, first to last; they are framed.
 
@@ -76,7 +78,7 @@ def draw_timelines(
         axes.spines["left"].set_visible(False)
         axes.set_yticks(range(len(names)), lanes)
         axes.tick_params(axis="y", length=0)
-        unplotted += _draw_panel(axes, timeline, names)
+        unplotted += _draw_panel(axes, timeline, names, graph)
         if timeline.origin == "simulated":
             _draw_critical(axes, critical, names)
         _draw_makespans(axes, name, timeline, other=panels[1 - number][1] if len(panels) == 2 else None)
@@ -88,7 +90,7 @@ def draw_timelines(
     style.save_figure(figure, path)
 
 
-def _draw_panel(axes: Axes, timeline: Timeline, names: Sequence[str]) -> int:
+def _draw_panel(axes: Axes, timeline: Timeline, names: Sequence[str], graph: Graph) -> int:
     """Bars, labels and hand-overs of one timeline; returns how many hand-overs were too many to draw."""
     num_spans = len(timeline.compute)
     edge_pt = 0.8 if num_spans <= 60 else 0.4 if num_spans <= 150 else 0.15
@@ -115,7 +117,7 @@ def _draw_panel(axes: Axes, timeline: Timeline, names: Sequence[str]) -> int:
                 linewidth=edge_pt,
             )
             for span in ran:
-                _draw_label(axes, span, lane)
+                _draw_label(axes, span, lane, graph.label(span.ops))
     return _draw_handovers(axes, timeline, names)
 
 
@@ -123,12 +125,11 @@ def _range_ms(span: Span) -> tuple[float, float]:
     return span.start_s * 1e3, span.duration_s * 1e3
 
 
-def _draw_label(axes: Axes, span: Span, lane: int) -> None:
+def _draw_label(axes: Axes, span: Span, lane: int, label: str) -> None:
     """The segment's name inside its bar, or the end of it, or how many operators it has: the first that fits."""
     (left, _), (right, _) = axes.transData.transform([(span.start_s * 1e3, 0), (span.end_s * 1e3, 0)])
     room = right - left - 8
     num_ops = f"{len(span.ops)} ops" if len(span.ops) > 1 else ""
-    label = Segment(span.device, span.ops).label
     for description in dict.fromkeys((label, label.rpartition("/")[2], num_ops)):
         if not description or room < 12:
             continue

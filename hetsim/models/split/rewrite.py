@@ -330,7 +330,7 @@ class _Rewriter:
         made = self._fresh_tensor(description, _resized(spec.shape, axis, high - low), spec.dtype)
         bounds = [self._constant((number,)) for number in (low, high, axis)]
         node = helper.make_node("Slice", [tensor, *bounds], [made], name=name)
-        self._emit(node, Op(name=name, kind="Slice", inputs=(tensor,), outputs=(made,)), owner)
+        self._emit(node, Op(name=name, kind="Slice", inputs=(tensor,), outputs=(made,), role="slice"), owner)
         return made
 
     def _concat(
@@ -356,7 +356,7 @@ class _Rewriter:
         made = into or self._fresh_tensor(description, shape, spec.dtype)
         inputs = tuple(piece.tensor for piece in pieces)
         node = helper.make_node("Concat", inputs, [made], name=name, axis=axis)
-        self._emit(node, Op(name=name, kind="Concat", inputs=inputs, outputs=(made,)), owner)
+        self._emit(node, Op(name=name, kind="Concat", inputs=inputs, outputs=(made,), role="concat"), owner)
         return made
 
     def _emit(self, node: onnx.NodeProto, op: Op, owner: tuple[int, int] | None) -> None:
