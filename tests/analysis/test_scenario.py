@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hetsim.analysis.change import parse_change
+from hetsim.analysis.changed_costs import arithmetic_shares
 from hetsim.analysis.scenario import Scenario, parse_scenario
 from hetsim.core.errors import PlatformError, ProblemError
 from hetsim.core.platform import Link, Memory
@@ -63,6 +64,20 @@ def test_a_speed_may_hold_for_one_type_or_one_operator() -> None:
 
 
 @pytest.mark.equation("scenario")
+def test_an_operator_that_cannot_run_alone_has_no_share_unless_none_can() -> None:
+    # The NPU runs b only behind a: a is all of the segment's arithmetic, whose 9 s take 4.5.
+    graph = graph_of({"a": (), "b": ("a",)})
+    platform = platform_of("cpu", "npu")
+    costs_s = {"a": {"cpu": 1.0, "npu": 3.0}, "b": {"cpu": 1.0, "npu": 6.0}}
+    problem = problem_of(graph, costs_s, platform, refused=[("npu", ("b",))])
+    assert arithmetic_shares(problem, "npu", ("a", "b")) == [1.0, 0.0]
+    faster = parse_scenario(["npu.speed.op:a=2"]).problem(problem)
+    assert faster.cost_s("npu", ("a", "b")) == problem.cost_s("npu", ("a", "b")) / 2
+    nothing = problem_of(graph, {"a": {"cpu": 0.0}, "b": {"cpu": 0.0}}, platform_of("cpu"))
+    assert arithmetic_shares(nothing, "cpu", ("a", "b")) == [0.5, 0.5]
+
+
+@pytest.mark.equation("scenario")
 def test_operators_may_become_unsupported() -> None:
     without = changed("npu.unsupported=LRN, op:a")
     assert [without.devices_for((op,)) for op in "abc"] == [("cpu",), ("cpu", "npu"), ("cpu",)]
@@ -78,9 +93,13 @@ def test_hand_overs_and_memory() -> None:
     assert changed("link.cpu->npu.setup_s=1").transfer_s("cpu", "npu", "a.out") == 2.0
     assert changed("link.cpu->npu.setup_s=1").transfer_s("npu", "cpu", "a.out") == 1.25
     assert changed("link.cpu->npu.bandwidth=2x").transfer_s("cpu", "npu", "a.out") == 0.75
+    assert changed("link.cpu->npu.speed=2").transfer_s("cpu", "npu", "a.out") == 0.625
+    assert changed("link.cpu->npu.speed=2").transfer_s("npu", "cpu", "a.out") == 1.25
     assert changed("handover=2x").transfer_s("npu", "cpu", "a.out") == 2.5
     assert changed("handover=0x").transfer_s("npu", "cpu", "a.out") == 0.0
     assert changed("handover=2x", "link.cpu->npu.setup_s=1").transfer_s("cpu", "npu", "a.out") == 4.0
+    both = changed("handover=2x", "link.cpu->npu.setup_s=1", "link.cpu->npu.speed=4")
+    assert both.transfer_s("cpu", "npu", "a.out") == 1.0  # 1 s and 1 s, by 4, by 1/2
     free = parse_scenario(["link.cpu->npu.setup_s=1"]).platform(platform_of("cpu", "npu", "gpu"))
     assert free.link("cpu", "npu").setup_s == 1.0
     narrow = replace(
@@ -133,28 +152,32 @@ def test_what_is_changed_says_that_it_is_hypothetical() -> None:
     ("settings", "description"),
     [
         (["npu"], r"--set 'npu' must look like npu.speed=4, "),
-        (["npu=4"], r"must say what of 'npu' is set, such as npu.speed=4"),
+        (["npu=4"], r"must say which figure of 'npu' it sets, such as npu.speed=4"),
         (["npu.speed="], r"must look like"),
         (["npu.speed=0"], r"--set 'npu.speed=0': the value must be more than 0 and finite, got 0"),
         (["npu.speed=-1x"], r"must be more than 0 and finite, got -1"),
         (["npu.speed=nan"], r"must be more than 0 and finite, got nan"),
         (["npu.speed=inf"], r"must be more than 0 and finite, got inf"),
-        (["npu.speed=fast"], r"'fast' is no number; write one such as 4, 2e-6 or 2x"),
+        (["npu.speed=fast"], r"'fast' is not a number; write one such as 4, 2e-6 or 2x"),
         (["npu.sped=4"], r"a device has no field 'sped'; it has speed, speed.TYPE, speed.op:NAME, launch_s, unsupp"),
         (["npu.count.Conv=2"], r"a device has no field 'count.Conv'"),
-        (["npu.count=1.5"], r"there are 1, 2, ... 64 of a device, got 1.5"),
-        (["npu.count=2x"], r"there are 1, 2, ... 64 of a device, got 2x"),
+        (["npu.count=1.5"], r"a device can have 1, 2, ... 64 copies, got 1.5"),
+        (["npu.count=2x"], r"a device can have 1, 2, ... 64 copies, got 2x"),
         (["tpu.speed=4"], r"--set 'tpu.speed=4': no device 'tpu' on platform 'test'; it has cpu, npu"),
         (["link.cpu->tpu.setup_s=0"], r"no device 'tpu' on platform 'test'; it has cpu, npu"),
-        (["link.npu->npu.setup_s=0"], r"within a device nothing is handed over"),
+        (["link.npu->npu.setup_s=0"], r"a device does not hand over to itself"),
         (["link.cpu.setup_s=0"], r"must name a link as link.FROM->TO.FIELD, such as link.cpu->npu.setup_s"),
-        (["link.cpu->npu.latency=0"], r"a link has no field 'latency'; it has setup_s, bandwidth"),
+        (["link.cpu->npu.latency=0"], r"a link has no field 'latency'; it has setup_s, bandwidth, speed"),
         (["link.cpu->npu.setup_s=-1"], r"must be 0 or more and finite, got -1"),
+        (["link.cpu->npu.speed=0"], r"must be more than 0 and finite, got 0"),
         (["link.cpu->npu.bandwidth=0"], r"must be more than 0 and finite, got 0"),
         (["handover=1e-6"], r"must be a factor, such as handover=2x"),
         (["memory.size=2x"], r"the memory has no field 'size'; it has bandwidth"),
         (["memory.bandwidth=2x"], r"platform 'test' does not say what its memory sustains; give bytes per second, or"),
-        (["memory.bandwidth=1e9"], r"changes nothing, as it is not known what segments move; calibrate the platform"),
+        (
+            ["memory.bandwidth=1e9"],
+            r"changes nothing, as the memory traffic of segments is not known; calibrate the platform",
+        ),
         (["npu.speed=4", "npu.speed=2"], r"--set 'npu.speed=4' and 'npu.speed=2' set the same; keep one of the two"),
         (["npu.speed.Cnov=4"], r"'tiny' has no operators of type 'Cnov'; it has Conv, LRN"),
         (["npu.speed.op:z=4"], r"'tiny' has no operator 'z'; it has a, b, c"),

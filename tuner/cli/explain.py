@@ -13,7 +13,8 @@ from rich.text import Text
 
 from hetsim.analysis.critical_path import CriticalPath, critical_path
 from hetsim.analysis.plots.bars import Bar, Group, draw_bars
-from hetsim.analysis.sensitivity import Change, Effect, sensitivity
+from hetsim.analysis.scenario import Scenario
+from hetsim.analysis.sensitivity import Effect, sensitivity
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
@@ -30,16 +31,16 @@ SAME, ANEW = "the same plan", "planned anew"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replanned:
-    """What the best plan known gains by a change.
+    """What the best plan known gains in a scenario.
 
     Attributes:
-        change: The change.
-        makespan_s: Of the best plan after it.
+        scenario: The scenario, which is one change.
+        makespan_s: Of the best plan in it.
         saved_s: By how much that is shorter than the best plan without it.
         is_other_plan: Whether another plan is best then.
     """
 
-    change: Change
+    scenario: Scenario
     makespan_s: float
     saved_s: float
     is_other_plan: bool
@@ -70,8 +71,8 @@ class Explanation:
     @property
     def shown(self) -> tuple[Effect, ...]:
         """The effects worth showing: those that change anything, and those that were planned anew, at most 15."""
-        again = {entry.change for entry in self.replanned}
-        worth = [effect for effect in self.effects if effect.saved_s != 0 or effect.change in again]
+        again = {entry.scenario for entry in self.replanned}
+        worth = [effect for effect in self.effects if effect.saved_s != 0 or effect.scenario in again]
         return tuple(worth[:MAX_SHOWN])
 
 
@@ -110,16 +111,15 @@ def explain(
     found = Explanation(platform=problem.platform, timeline=timeline, path=path, factor=factor, effects=effects)
     if not replan:
         return found
-    listed = [effect.change for effect in effects[:replan]]
-    best_s, replanned = _replanned(planning_problem or problem, plan, listed, factor, scheduler, effort, stages)
+    listed = [effect.scenario for effect in effects[:replan]]
+    best_s, replanned = _replanned(planning_problem or problem, plan, listed, scheduler, effort, stages)
     return replace(found, best_s=best_s, replanned=replanned)
 
 
 def _replanned(
     problem: Problem,
     plan: Plan,
-    listed: Sequence[Change],
-    factor: float,
+    listed: Sequence[Scenario],
     scheduler: str,
     effort: Effort | None,
     stages: Stages,
@@ -129,25 +129,25 @@ def _replanned(
     What is best is chosen among the given plan and all that were made for any of the changes, so that no change looks
     worse than another because a search was unlucky.
     """
-    changed = [problem, *(change.applied(problem, factor) for change in listed)]
+    changed = [problem, *(scenario.problem(problem) for scenario in listed)]
     plans = {plan.digest: plan}
     with stages.stage(f"plan anew with {scheduler}") as report:
         for number, one in enumerate(changed):
-            report(number / len(changed), listed[number - 1].label(problem.platform) if number else "as it is")
+            report(number / len(changed), listed[number - 1].description if number else "as it is")
             made = solve(scheduler, one, effort).plan
             plans.setdefault(made.digest, made)
     best = [min((makespan_s(one, p), i) for i, p in enumerate(plans.values())) for one in changed]
     (best_s, first), *rest = best
     return best_s, tuple(
-        Replanned(change=change, makespan_s=after_s, saved_s=best_s - after_s, is_other_plan=which != first)
-        for change, (after_s, which) in zip(listed, rest, strict=True)
+        Replanned(scenario=scenario, makespan_s=after_s, saved_s=best_s - after_s, is_other_plan=which != first)
+        for scenario, (after_s, which) in zip(listed, rest, strict=True)
     )
 
 
 def print_explanation(found: Explanation, screen: Console) -> None:
     """The table, and in words what the path is made of."""
     before_s = found.timeline.makespan_s
-    again = {entry.change: entry for entry in found.replanned}
+    again = {entry.scenario: entry for entry in found.replanned}
     table = Table(f"{_faster(found)} faster", "path ms", "saves ms", "", box=None)
     if found.best_s is not None:
         table.add_column("anew ms")
@@ -158,10 +158,12 @@ def print_explanation(found: Explanation, screen: Console) -> None:
     for effect in found.shown:
         on_path = "" if effect.change.kind == "memory" else f"{effect.on_path_s * 1e3:.3f}"
         cells = [on_path, f"{effect.saved_s * 1e3:.3f}", _percent(effect.saved_s, before_s)]
-        entry = again.get(effect.change)
+        entry = again.get(effect.scenario)
         if entry is not None and found.best_s is not None:
             cells += [f"{entry.saved_s * 1e3:.3f}", _percent(entry.saved_s, found.best_s)]
-        table.add_row(Text(effect.change.label(found.platform)), *cells)  # operators may have any name, brackets too
+        table.add_row(
+            Text(_label(effect.scenario, found.platform)), *cells
+        )  # operators may have any name, brackets too
     screen.print(table)
 
 
@@ -191,7 +193,7 @@ def summary_lines(found: Explanation) -> tuple[str, ...]:
 
 def explanation_json(found: Explanation, warnings: Sequence[str] = ()) -> str:
     """Everything, in seconds, as a JSON text."""
-    again = {entry.change: entry for entry in found.replanned}
+    again = {entry.scenario: entry for entry in found.replanned}
     content: dict[str, object] = {
         "makespan_s": found.timeline.makespan_s,
         "factor": found.factor,
@@ -206,7 +208,7 @@ def explanation_json(found: Explanation, warnings: Sequence[str] = ()) -> str:
             }
             for span in found.path.spans
         ],
-        "changes": [_entry(effect, again.get(effect.change)) for effect in found.effects],
+        "changes": [_entry(effect, again.get(effect.scenario)) for effect in found.effects],
     }
     if found.best_s is not None:
         content["replanned_makespan_s"] = found.best_s
@@ -217,9 +219,14 @@ def explanation_json(found: Explanation, warnings: Sequence[str] = ()) -> str:
 
 def _entry(effect: Effect, again: Replanned | None) -> dict[str, object]:
     change = effect.change
-    given = {name: getattr(change, name) for name in ("op", "source", "device") if getattr(change, name)}
+    given = {"op": change.op} if change.op else {}
+    if change.kind == "link":
+        given["source"], given["device"] = change.devices
+    elif change.kind == "device":
+        given["device"] = change.target
     entry: dict[str, object] = {
-        "kind": change.kind,
+        "setting": change.description,
+        "kind": "operator" if change.op else change.kind,
         **given,
         "makespan_s": effect.makespan_s,
         "saved_s": effect.saved_s,
@@ -236,14 +243,21 @@ def draw_sensitivity(found: Explanation, path: Path, *, title: str, subtitle: st
     Raises:
         OSError: If the file cannot be written.
     """
-    again = {entry.change: entry for entry in found.replanned}
+    again = {entry.scenario: entry for entry in found.replanned}
     groups = []
     for effect in found.shown:
         bars = [Bar(label=SAME, value=effect.saved_s * 1e3)]
-        if effect.change in again:
-            bars.append(Bar(label=ANEW, value=again[effect.change].saved_s * 1e3))
-        groups.append(Group(label=effect.change.label(found.platform), bars=tuple(bars)))
+        if effect.scenario in again:
+            bars.append(Bar(label=ANEW, value=again[effect.scenario].saved_s * 1e3))
+        groups.append(Group(label=_label(effect.scenario, found.platform), bars=tuple(bars)))
     draw_bars(groups, path, title=title, subtitle=subtitle, axis=f"Latency saved if {_faster(found)} faster (ms)")
+
+
+def _label(scenario: Scenario, platform: Platform) -> str:
+    """The settings; where they change a device that is not real hardware, its nature too."""
+    names = dict.fromkeys(c.target for c in scenario.changes if c.kind == "device")
+    natures = [device.nature for name in names if (device := platform.device(name)).nature != "real"]
+    return f"{scenario.description} ({', '.join(natures)})" if natures else scenario.description
 
 
 def _faster(found: Explanation) -> str:
