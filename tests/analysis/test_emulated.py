@@ -34,6 +34,7 @@ def profile(*samples: Samples) -> Profile:
     return found
 
 
+@pytest.mark.equation("links")
 def test_links_cost_what_real_devices_do_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     # By byte the CPU pays 1 ms when it reads and 3 ms when it writes, the NPU 1 ms and 2 ms.
     transfer_costs = {
