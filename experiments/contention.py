@@ -26,13 +26,13 @@ from experiments.shared.profiles import calibrated, profiled
 from experiments.shared.records import Record, Settings, fill, model_names, read_rows
 from hetsim.analysis.plots.bars import Bar, Group, draw_bars
 from hetsim.core.errors import ProblemError
-from hetsim.core.platform import Platform
+from hetsim.core.platform import DEFAULT_PLATFORM, Platform
 from hetsim.core.problem import Latency, Problem
 from hetsim.core.statistics import summarize
 from hetsim.costs.problems import make_problem
 from hetsim.costs.profile import Profile
 from hetsim.costs.traffic import touched_bytes, traffic_function
-from hetsim.io.platform_file import DEFAULT_PLATFORM, load_platform
+from hetsim.io.platform_file import load_platform
 from hetsim.models.onnx_import import Model
 from hetsim.runtime.measure.corun import SideBySide, profile_traffic, run_side_by_side
 from hetsim.runtime.measure.profiler import Effort

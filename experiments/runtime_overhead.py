@@ -27,9 +27,9 @@ from experiments.shared.direct_engine import CALLS
 from experiments.shared.records import Record, Settings, model_label, model_names
 from hetsim.core.errors import PlatformError
 from hetsim.core.plan import whole_plan
-from hetsim.core.platform import Device, Platform
+from hetsim.core.platform import DEFAULT_PLATFORM, Device, Platform
 from hetsim.core.statistics import summarize
-from hetsim.io.platform_file import DEFAULT_PLATFORM, load_platform
+from hetsim.io.platform_file import load_platform
 from hetsim.models.onnx_import import Model, load_model, random_inputs
 from hetsim.runtime import Runtime
 from hetsim.tuner.cli.exits import run_to_exit

@@ -25,14 +25,14 @@ from experiments.shared.records import Record, Settings, fill, model_names, read
 from hetsim.analysis.plots.bars import Bar, Group, draw_bars
 from hetsim.core.load import Load
 from hetsim.core.plan import Plan
-from hetsim.core.platform import Platform
+from hetsim.core.platform import DEFAULT_PLATFORM, Platform
 from hetsim.core.problem import Problem
 from hetsim.core.timeline import Timeline
 from hetsim.costs.fitting.interference import MAX_SLOWDOWN
 from hetsim.costs.noise import measured_noise
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile_file import ProfileFile
-from hetsim.io.platform_file import DEFAULT_PLATFORM, load_platform
+from hetsim.io.platform_file import load_platform
 from hetsim.models.onnx_import import Model, random_inputs
 from hetsim.runtime import Inference, Runtime, Session
 from hetsim.runtime.backends.protocol import Array

@@ -30,12 +30,12 @@ from experiments.shared.profiles import calibrated, profiled, tuning_settings
 from experiments.shared.records import Record, Settings, fill, model_label, model_names, read_rows, write_rows
 from hetsim.analysis.plots.plans import ScatterRow, draw_scatter
 from hetsim.core.plan import Plan, Segment
-from hetsim.core.platform import Platform
+from hetsim.core.platform import DEFAULT_PLATFORM, Platform
 from hetsim.core.problem import Problem
 from hetsim.costs.noise import core_noise
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Profile
-from hetsim.io.platform_file import DEFAULT_PLATFORM, load_platform
+from hetsim.io.platform_file import load_platform
 from hetsim.models.onnx_import import Model
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.measure.profiler import Effort, configuration_plan, profiling_configurations

@@ -30,8 +30,8 @@ from experiments.shared.soak_network import soak_network, soak_plan
 from experiments.shared.soak_rows import PERCENTILES, SoakLine, judge
 from hetsim.analysis.plots.soak import Soaked, draw_soak
 from hetsim.core.errors import HetsimError
-from hetsim.core.platform import Platform
-from hetsim.io.platform_file import DEFAULT_PLATFORM, load_platform
+from hetsim.core.platform import DEFAULT_PLATFORM, Platform
+from hetsim.io.platform_file import load_platform
 from hetsim.models.onnx_import import Model, random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.runtime import Inference, Runtime, Session

@@ -28,8 +28,8 @@ from experiments.shared.profiles import calibrated, tuning_settings
 from experiments.shared.published import PUBLISHED
 from experiments.shared.records import Record, fill, model_label, model_names, read_rows, write_rows
 from hetsim.analysis.plots.bars import Bar, Group, draw_bars
-from hetsim.core.platform import Platform
-from hetsim.io.platform_file import DEFAULT_PLATFORM, load_platform
+from hetsim.core.platform import DEFAULT_PLATFORM, Platform
+from hetsim.io.platform_file import load_platform
 from hetsim.models.onnx_import import Model
 from hetsim.models.zoo import zoo_names
 from hetsim.runtime.measure.profiler import Effort

@@ -61,7 +61,7 @@ class Runtime:
             than this and than fifty times the longest of them (:mod:`hetsim.runtime.hang_detector`).
 
     Raises:
-        PlatformError: If an engine or core that the platform names is not here.
+        PlatformError: If an engine or core that the platform names is not here, or this system is not Linux.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Runtime:
         stall_s: float = 30.0,
         slow_s: float = 0.4,
     ) -> None:
+        _check_system()
         self.platform = platform
         self.stall_s = stall_s
         self.slow_s = slow_s
@@ -392,6 +393,16 @@ class Runtime:
         where = f" while running segment {ops[0]!r} of {len(ops)}" if ops else ""
         return DeviceError(
             f"the process of device {worker.device.name!r} {worker.fate}{where}", device=worker.device.name, segment=ops
+        )
+
+
+def _check_system() -> None:
+    needed = ("memfd_create", "eventfd", "sched_setaffinity")
+    missing = [name for name in needed if not hasattr(os, name)]
+    if missing:
+        raise PlatformError(
+            f"devices are executed on and measured on Linux alone, and this system lacks {', '.join(missing)}; "
+            "planning, simulating and explaining work here"
         )
 
 

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 
 from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
-from hetsim.scheduler.baselines.individual import individual
-from hetsim.scheduler.baselines.partition_tuner import partition_tuner
 from hetsim.scheduler.baselines.single_device import single_device, whole_model_devices
-from hetsim.scheduler.baselines.type_based import type_based
 from hetsim.scheduler.bounds import lower_bound
 from hetsim.scheduler.effort import Effort, Progress
-from hetsim.scheduler.exact.cp_sat import cp_sat
-from hetsim.scheduler.exact.exact import exact, space_of
-from hetsim.scheduler.list_scheduling.cpop import cpop
-from hetsim.scheduler.list_scheduling.genetic import genetic
-from hetsim.scheduler.list_scheduling.heft import heft
-from hetsim.scheduler.list_scheduling.ios import ios
-from hetsim.scheduler.list_scheduling.peft import peft
-from hetsim.scheduler.search.search import search
+from hetsim.scheduler.exact.exact import space_of
 from hetsim.scheduler.solution import Solution
 from hetsim.sim.simulate import makespan_s
 
@@ -31,19 +22,42 @@ __all__ = ["REFEREES", "SINGLE", "Effort", "algorithm_names", "make_plan", "sche
 SINGLE = "single:"
 """What names of single devices' plans start with."""
 
-_ALGORITHMS: Mapping[str, Callable[[Problem, Effort], Plan | Solution]] = {
-    "type_based": lambda problem, _: type_based(problem),
-    "individual": lambda problem, _: individual(problem),
-    "partition_tuner": lambda problem, _: partition_tuner(problem),
-    "heft": lambda problem, _: heft(problem),
-    "cpop": lambda problem, _: cpop(problem),
-    "peft": lambda problem, _: peft(problem),
-    "ios": lambda problem, _: ios(problem),
-    "genetic": genetic,
-    "exact": exact,
-    "search": search,
-    "exact_operators": lambda problem, effort: exact(problem, effort, fused=False),
-    "cp_sat": cp_sat,
+
+@dataclass(frozen=True, kw_only=True)
+class _Algorithm:
+    """Where an algorithm is; it is imported when it first plans.
+
+    Attributes:
+        module: Its module, below this package.
+        function: Its name there; takes the problem, and returns a plan or a solution.
+        takes_effort: Whether it takes the effort as well.
+        options: Further arguments.
+    """
+
+    module: str
+    function: str
+    takes_effort: bool = False
+    options: Mapping[str, bool] = field(default_factory=dict)
+
+    def __call__(self, problem: Problem, effort: Effort) -> Plan | Solution:
+        function: Callable[..., Plan | Solution]
+        function = getattr(import_module(f"hetsim.scheduler.{self.module}"), self.function)
+        return function(problem, *([effort] if self.takes_effort else []), **self.options)
+
+
+_ALGORITHMS: Mapping[str, _Algorithm] = {
+    "type_based": _Algorithm(module="baselines.type_based", function="type_based"),
+    "individual": _Algorithm(module="baselines.individual", function="individual"),
+    "partition_tuner": _Algorithm(module="baselines.partition_tuner", function="partition_tuner"),
+    "heft": _Algorithm(module="list_scheduling.heft", function="heft"),
+    "cpop": _Algorithm(module="list_scheduling.cpop", function="cpop"),
+    "peft": _Algorithm(module="list_scheduling.peft", function="peft"),
+    "ios": _Algorithm(module="list_scheduling.ios", function="ios"),
+    "genetic": _Algorithm(module="list_scheduling.genetic", function="genetic", takes_effort=True),
+    "exact": _Algorithm(module="exact.exact", function="exact", takes_effort=True),
+    "search": _Algorithm(module="search.search", function="search", takes_effort=True),
+    "exact_operators": _Algorithm(module="exact.exact", function="exact", takes_effort=True, options={"fused": False}),
+    "cp_sat": _Algorithm(module="exact.cp_sat", function="cp_sat", takes_effort=True),
 }
 
 REFEREES = ("exact_operators", "cp_sat")

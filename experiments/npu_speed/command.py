@@ -34,8 +34,8 @@ from experiments.shared.records import Record, Settings, model_label, model_name
 from experiments.sweeps.hypothetical_points import Base
 from experiments.sweeps.workers import Workers, workers_for
 from hetsim.core.errors import PlatformError
-from hetsim.core.platform import Platform
-from hetsim.io.platform_file import DEFAULT_PLATFORM, format_platform, load_platform
+from hetsim.core.platform import DEFAULT_PLATFORM, Platform
+from hetsim.io.platform_file import format_platform, load_platform
 from hetsim.models.onnx_import import Model, load_model
 from hetsim.runtime.measure.profiler import Effort
 from hetsim.tuner.cli.arguments import DaskOption, WorkersOption

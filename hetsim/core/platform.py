@@ -11,6 +11,9 @@ from hetsim.core.errors import PlatformError
 from hetsim.core.sources import Architecture, Precision, Sheet, Source, Times
 from hetsim.core.sources import require as _require
 
+DEFAULT_PLATFORM = "cpu+npu"
+"""The built-in platform of commands and functions that are given none."""
+
 Kind = Literal["cpu", "npu", "gpu"]
 Nature = Literal["real", "stand-in", "emulated", "hypothetical"]
 

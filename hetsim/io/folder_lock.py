@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import weakref
 from pathlib import Path
 
 from hetsim.core.errors import HetsimError
+from hetsim.io.file_locks import file_locks
 
 
 class FolderLock:
@@ -17,6 +17,7 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
+        fcntl = file_locks()
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         weakref.finalize(self, os.close, descriptor)
         try:

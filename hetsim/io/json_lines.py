@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from pathlib import Path
 
 from hetsim.core.errors import HetsimError
+from hetsim.io.file_locks import file_locks
 
 
 class LinesFile:
@@ -29,6 +29,7 @@ class LinesFile:
     """
 
     def __init__(self, path: Path, *, what: str, error: type[HetsimError], sync_s: float = 0.0) -> None:
+        fcntl = file_locks()
         self._sync_s, self._synced_s = sync_s, time.monotonic()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

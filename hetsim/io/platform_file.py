@@ -36,12 +36,10 @@ import msgspec
 import tomli_w
 
 from hetsim.core.errors import PlatformError
-from hetsim.core.platform import Calibration, Device, Host, Kind, Link, Memory, Nature, Platform
+from hetsim.core.platform import DEFAULT_PLATFORM, Calibration, Device, Host, Kind, Link, Memory, Nature, Platform
 from hetsim.core.sources import Architecture, Precision, Sheet, Source, Times, beside
 from hetsim.core.sources import require as _require
 from hetsim.io.files import read_bounded
-
-DEFAULT_PLATFORM = "cpu+npu"
 
 
 class _DeviceTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -27,4 +27,6 @@ def _processor() -> str:
 
 def available_cores() -> tuple[int, ...]:
     """CPU cores that this process may use, ascending."""
-    return tuple(sorted(os.sched_getaffinity(0)))
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))

@@ -22,13 +22,13 @@ from hetsim.analysis.plots.timelines import draw_timelines
 from hetsim.analysis.scenario import parse_scenario
 from hetsim.core.errors import DeviceError, HetsimError, ModelError
 from hetsim.core.load import parse_load
-from hetsim.core.platform import Platform
+from hetsim.core.platform import DEFAULT_PLATFORM, Platform
 from hetsim.core.statistics import summarize
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.costs.segment_costs import SegmentCosts
 from hetsim.io.chrome_trace import save_trace
 from hetsim.io.files import write_atomically
-from hetsim.io.platform_file import DEFAULT_PLATFORM, builtin_platforms, format_platform, load_platform
+from hetsim.io.platform_file import builtin_platforms, format_platform, load_platform
 from hetsim.models.onnx_import import random_inputs
 from hetsim.models.zoo import zoo_names
 from hetsim.runtime import Runtime

@@ -20,7 +20,7 @@ from hetsim.analysis.scenario import Scenario, parse_scenario
 from hetsim.core.errors import ProblemError
 from hetsim.core.load import parse_load
 from hetsim.core.plan import Plan
-from hetsim.core.platform import Link
+from hetsim.core.platform import DEFAULT_PLATFORM, Link
 from hetsim.core.problem import Problem
 from hetsim.core.timeline import Timeline
 from hetsim.costs.noise import measured_noise
@@ -28,7 +28,7 @@ from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Profile
 from hetsim.io.chrome_trace import save_trace
 from hetsim.io.plan_file import load_plan, save_plan
-from hetsim.io.platform_file import DEFAULT_PLATFORM, load_platform
+from hetsim.io.platform_file import load_platform
 from hetsim.io.problem_file import load_problem, save_problem
 from hetsim.io.wfcommons import load_workflow
 from hetsim.models.split.planned import planned_model

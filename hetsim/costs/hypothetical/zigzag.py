@@ -8,7 +8,6 @@ operator's loops, which takes seconds; so what it found is kept in a file, by th
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -26,6 +25,7 @@ from onnx import helper
 
 from hetsim.core.errors import PlatformError
 from hetsim.core.sources import Architecture
+from hetsim.io.file_locks import file_locks
 from hetsim.io.files import write_atomically
 from hetsim.models.onnx_graph import label
 from hetsim.models.onnx_import import Model
@@ -192,6 +192,7 @@ def _read(path: Path) -> dict[str, float]:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Alone with the file among all processes; the lock is a file beside it."""
+    fcntl = file_locks()
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f"{path.name}.lock"), "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
