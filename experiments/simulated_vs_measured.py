@@ -28,7 +28,7 @@ from rich.console import Console
 from experiments.shared.plan_errors import ErrorLine, PlanLine, distinct_plans, summarize_errors
 from experiments.shared.profiles import calibrated, profiled, tuning_settings
 from experiments.shared.records import Record, Settings, fill, model_label, model_names, read_rows, write_rows
-from hetsim.analysis.plots.plans import ScatterRow, draw_scatter
+from hetsim.analysis.plots.scatter import ScatterRow, draw_scatter
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import DEFAULT_PLATFORM, Platform
 from hetsim.core.problem import Problem

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hetsim.analysis.comparison import PARTS, Comparison, Part, compare
-from hetsim.analysis.plots.comparison import draw_comparison
+from hetsim.analysis.plots.comparison import figure_of_comparison
 from hetsim.core.dataflow import resolve
 from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan
@@ -26,6 +26,7 @@ from hetsim.scheduler.segments import queues_from_labels
 from hetsim.sim.simulate import simulate
 from hetsim.tuner.steps.final_measurement import find_median_run
 from tests.support.models import fake_platform, fork_join, make_plan
+from tests.support.pictures import drawn_axes
 from tests.support.problems import graph_of, labellings, plan_of, platform_of, problem_of, problems
 from tests.tuner.test_cli import hetsim
 
@@ -197,11 +198,17 @@ def test_the_typical_run_is_the_one_nearest_to_the_medians() -> None:
 
 
 @pytest.mark.parametrize("clock", [SLOWER, SIMULATED])
-def test_a_comparison_is_drawn_whatever_differs(tmp_path: Path, clock: Timeline) -> None:
-    draw_comparison(
-        compare(DIAMOND, PLAN, SIMULATED, clock, PLATFORM), tmp_path / "c.png", platform=PLATFORM, title="a $b"
-    )
-    assert (tmp_path / "c.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+def test_a_comparison_is_drawn_whatever_differs(clock: Timeline) -> None:
+    comparison = compare(DIAMOND, PLAN, SIMULATED, clock, PLATFORM)
+    figure = figure_of_comparison(comparison, platform=PLATFORM, title="a $b")
+    parts, spans = drawn_axes(figure)
+    assert parts.y_label.startswith("Time (ms)")
+    assert spans.x_label == "Measured minus simulated (ms)"
+    assert parts.num_bars == len(PARTS) + 2
+    assert {"simulated", "measured", *PARTS, "a $b"} <= set(parts.texts)
+    assert spans.num_bars == len(comparison.worst())
+    heading = f"The {spans.num_bars} spans that contribute most" if spans.num_bars else "No span differs"
+    assert heading in spans.texts
 
 
 def test_the_command_prints_the_parts_and_draws_them(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_every_schedulers_plan_and_random_ones_are_simulated_and_measured(result
     assert (upper.y_label, lower.x_label, lower.y_label) == (
         "Measured, median (ms)",
         "Simulated (ms)",
-        "Simulated off by (%)",
+        "Simulation error (%)",
     )
     assert upper.num_points == lower.num_points == int(errors["num_plans"])
 

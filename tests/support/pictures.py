@@ -1,4 +1,4 @@
-"""What experiments draw, read from the figures themselves: axes, labels and the number of marks."""
+"""What pictures show, read from the figures themselves: axes, labels and the number of marks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Pictures:
 
     def add(self, figure: Figure, path: Path) -> None:
         """Remember what a figure shows."""
-        self._figures[path.resolve()] = tuple(_read(axes) for axes in figure.axes if axes.get_visible())
+        self._figures[path.resolve()] = drawn_axes(figure)
 
     def axes(self, path: Path) -> tuple[DrawnAxes, ...]:
         """The axes of the picture that was written to a path last."""
@@ -76,6 +76,16 @@ def recorded_pictures() -> Iterator[Pictures]:
         yield pictures
     finally:
         style.save_figure = save_figure
+
+
+def drawn_axes(figure: Figure) -> tuple[DrawnAxes, ...]:
+    """What the visible axes of a figure show."""
+    return tuple(_read(axes) for axes in figure.axes if axes.get_visible())
+
+
+def legend_of(figure: Figure) -> tuple[str, ...]:
+    """The entries of a figure's own legends."""
+    return tuple(text.get_text() for legend in figure.legends for text in legend.get_texts())
 
 
 def _read(axes: Axes) -> DrawnAxes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from hetsim.analysis.plots import style
@@ -44,24 +46,31 @@ class Group:
 def draw_bars(
     groups: Sequence[Group], path: Path, *, title: str, axis: str, subtitle: str = "", named: bool = False
 ) -> None:
-    """Draw groups of horizontal bars from 0, some perhaps below it, each with its value behind it, as a PNG.
-
-    Args:
-        groups: From top to bottom; none gives an empty picture.
-        path: The PNG file.
-        title: Above the picture.
-        axis: What the bars measure, with its unit.
-        subtitle: Below the title.
-        named: Whether each bar has its label behind it, for more labels than a legend has room for.
+    """Write :func:`figure_of_bars` to a PNG file.
 
     Raises:
         OSError: If the file cannot be written.
     """
+    style.save_figure(figure_of_bars(groups, title=title, axis=axis, subtitle=subtitle, named=named), path)
+
+
+def figure_of_bars(
+    groups: Sequence[Group], *, title: str, axis: str, subtitle: str = "", named: bool = False
+) -> Figure:
+    """Groups of horizontal bars that start at 0, each with its value at its end; values may be negative.
+
+    Args:
+        groups: From top to bottom; none gives empty axes.
+        title: Title of the figure.
+        axis: What the bars measure, with its unit.
+        subtitle: Line below the title.
+        named: Whether each bar has its label at its end, for more labels than a legend has room for.
+    """
     labels = list(dict.fromkeys(bar.label for group in groups for bar in group.bars))
     colours = {label: style.lighter(style.colour(i), 0.15 if i == 0 else 0.45) for i, label in enumerate(labels)}
     rows = sum(len(group.bars) for group in groups)
-    description = [line for group in groups for line in group.label.split("\n")]
-    left_in = 0.35 + max((style.text_width_in(word) for word in description), default=0.5)
+    group_lines = [line for group in groups for line in group.label.split("\n")]
+    left_in = 0.35 + max((style.text_width_in(line) for line in group_lines), default=0.5)
     panel_in = max(0.21 * rows + 0.22 * len(groups), 0.8)
     wide_in = max((style.text_width_in(label, style.SMALL_PT) for label in labels), default=1.0) + 0.65
     columns = max(min(len(labels), int(7.2 / wide_in)), 1)
@@ -74,6 +83,24 @@ def draw_bars(
     )
     style.style_axes(axes, grid="x")
     axes.tick_params(axis="y", length=0)
+    _draw_groups(axes, groups, colours, named=named)
+    axes.set_xlabel(axis, size=style.TEXT_PT, color=style.INK)
+    if not named:
+        figure.legend(
+            handles=[Patch(color=colours[label], label=label) for label in labels],
+            loc="lower left",
+            bbox_to_anchor=(left_in / width_in, 0.02),
+            ncols=columns,
+            frameon=False,
+            fontsize=style.SMALL_PT,
+        )
+    return figure
+
+
+def _draw_groups(
+    axes: Axes, groups: Sequence[Group], colours: Mapping[str, tuple[float, float, float]], *, named: bool
+) -> None:
+    """All bars with their whiskers and values, and the names of the groups."""
     place, ticks = 0.0, []
     for group in groups:
         ticks.append(place + (len(group.bars) - 1) / 2)
@@ -99,14 +126,3 @@ def draw_bars(
     lowest = min((bar.value if bar.low is None else bar.low for group in groups for bar in group.bars), default=0.0)
     right = axes.get_xlim()[1]
     axes.set_xlim(min(1.1 * lowest, 0.0), right * (1.35 if named else 1.0))  # room for the names
-    axes.set_xlabel(axis, size=style.TEXT_PT, color=style.INK)
-    if not named:
-        figure.legend(
-            handles=[Patch(color=colours[label], label=label) for label in labels],
-            loc="lower left",
-            bbox_to_anchor=(left_in / width_in, 0.02),
-            ncols=columns,
-            frameon=False,
-            fontsize=style.SMALL_PT,
-        )
-    style.save_figure(figure, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from hetsim.analysis.comparison import Comparison
 from hetsim.analysis.plots import style
@@ -20,16 +21,21 @@ _WHOLE = "#8A8A8A"
 
 
 def draw_comparison(comparison: Comparison, path: Path, *, platform: Platform, title: str) -> None:
-    """Draw the way from the simulated to the measured makespan, part by part, above the spans that differ most.
-
-    Args:
-        comparison: What is drawn.
-        path: The PNG file.
-        platform: Gives the devices' names; what is not real hardware says so there.
-        title: Above the picture.
+    """Write :func:`figure_of_comparison` to a PNG file.
 
     Raises:
         OSError: If the file cannot be written.
+    """
+    style.save_figure(figure_of_comparison(comparison, platform=platform, title=title), path)
+
+
+def figure_of_comparison(comparison: Comparison, *, platform: Platform, title: str) -> Figure:
+    """The difference of the simulated and the measured makespan part by part, above the spans that differ most.
+
+    Args:
+        comparison: The comparison.
+        platform: Gives the devices' names; a device that is not real hardware has its nature in its name.
+        title: Title of the figure.
     """
     worst = comparison.worst()
     labels = {device.name: device.label for device in platform.devices}
@@ -70,7 +76,7 @@ def draw_comparison(comparison: Comparison, path: Path, *, platform: Platform, t
         color=style.INK,
     )
     _draw_worst(axes, names, [span.difference_s * 1e3 for span in worst])
-    style.save_figure(figure, path)
+    return figure
 
 
 def _draw_steps(axes: Axes, comparison: Comparison) -> None:
@@ -91,10 +97,10 @@ def _draw_steps(axes: Axes, comparison: Comparison) -> None:
     cut = low_ms - room_ms > 0.3 * high_ms
     axes.set_ylim(low_ms - room_ms if cut else min(0.0, low_ms - 0.1 * room_ms), high_ms + 0.25 * room_ms)
     axes.set_xlim(-0.6, len(bars) - 0.4)
-    for x, (_, from_ms, size_ms, colour, description) in enumerate(bars):
+    for x, (_, from_ms, size_ms, colour, text) in enumerate(bars):
         axes.bar(x, size_ms, bottom=from_ms, width=0.62, color=style.lighter(colour, 0.25), linewidth=0)
         axes.annotate(
-            description,
+            text,
             (x, max(from_ms, from_ms + size_ms)),
             (0, 3),
             textcoords="offset points",

@@ -1,4 +1,4 @@
-"""Latency over something about a machine that nobody has."""
+"""Latency over a varied figure of a hypothetical machine."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hetsim.analysis.plots import style
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What an execution took.
+    """The measured latency of a plan.
 
     Attributes:
-        value: Where on the axis.
-        seconds: Its latency.
+        value: Of what is varied.
+        seconds: The latency.
         low_s: Lower end of the latency's confidence interval.
         high_s: Upper end of it.
     """
@@ -39,7 +39,7 @@ class Curve:
         values: Of what is varied; positive, ascending.
         latencies_s: Latency at each, in seconds; positive.
         dashed: Whether it is a reference more than a result: drawn dashed and without markers.
-        measured: Executions, drawn as rings with their intervals.
+        measured: Measured latencies, drawn as rings with their intervals.
     """
 
     label: str
@@ -57,11 +57,11 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A value that is worth noticing.
+    """A vertical line with a text.
 
     Attributes:
-        value: Where on the axis.
-        label: What is to be noticed there.
+        value: Of what is varied.
+        label: The text.
     """
 
     value: float
@@ -85,18 +85,18 @@ def draw_curves(
     counted: bool = False,
     marks: Sequence[Mark] = (),
 ) -> None:
-    """Draw latency over what is varied, on a scale of powers of two or a counted one, as a PNG.
+    """Draw latency over a varied quantity, on a scale of powers of two or a scale of counts, as a PNG.
 
     Args:
         curves: One line each; labels stand at the right ends.
         path: The PNG file.
-        title: Above the picture.
+        title: Title of the figure.
         x_label: What is varied, with its unit.
-        y_label: What the latencies are.
-        subtitle: Below the title.
-        tick: What a value is called on the axis.
+        y_label: What the latencies are, with their unit.
+        subtitle: Line below the title.
+        tick: From a value to its label on the axis.
         counted: Whether values are counts, each with its tick.
-        marks: Values to be noticed, with a line and words each.
+        marks: Values with a vertical line and a text each.
 
     Raises:
         OSError: If the file cannot be written.
@@ -109,7 +109,7 @@ def draw_curves(
     style.title_figure(figure, title, left_in=left_in, subtitle=subtitle)
     axes = figure.add_axes((left_in / width_in, bottom_in / height_in, panel_in[0] / width_in, panel_in[1] / height_in))
     style.style_axes(axes)
-    ends: list[tuple[float, str, str]] = []  # value in ms, words, colour
+    ends: list[tuple[float, str, str]] = []  # value in ms, label, colour
     for number, curve in enumerate(curves):
         colour = style.INK if curve.dashed else style.colour(number)
         _draw_curve(axes, curve, colour, style.MARKERS[number % len(style.MARKERS)])
@@ -118,33 +118,37 @@ def draw_curves(
     _scale_values(axes, curves, tick, counted=counted)
     _scale_latencies(axes, curves)
     for mark in marks:
-        axes.axvline(mark.value, color=style.MUTED, linewidth=0.9, linestyle=(0, (1, 2)), zorder=0.9)
-        axes.annotate(
-            mark.label,
-            (mark.value, 1),
-            (2, -3),
-            xycoords=blended_transform_factory(axes.transData, axes.transAxes),
-            textcoords="offset points",
-            size=style.SMALL_PT - 1,
-            color=style.MUTED,
-            rotation=90,
-            va="top",
-            parse_math=False,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85},
-        )
+        _draw_mark(axes, mark)
     axes.set_xlabel(x_label, size=style.TEXT_PT, color=style.INK, labelpad=6)
     axes.set_ylabel(y_label, size=style.TEXT_PT, color=style.INK)
     name_ends(axes, ends)
     style.save_figure(figure, path)
 
 
+def _draw_mark(axes: Axes, mark: Mark) -> None:
+    axes.axvline(mark.value, color=style.MUTED, linewidth=0.9, linestyle=(0, (1, 2)), zorder=0.9)
+    axes.annotate(
+        mark.label,
+        (mark.value, 1),
+        (2, -3),
+        xycoords=blended_transform_factory(axes.transData, axes.transAxes),
+        textcoords="offset points",
+        size=style.SMALL_PT - 1,
+        color=style.MUTED,
+        rotation=90,
+        va="top",
+        parse_math=False,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85},
+    )
+
+
 def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     """Put names behind the right ends of curves, apart from each other; each has its curve's last value and colour."""
     heights = [float(axes.transData.transform((1, value))[1]) for value, _, _ in ends]
     line_px = style.SMALL_PT / 72 * style.DOTS_PER_INCH * 1.25
-    for (value, description, colour), height, spread in zip(ends, heights, _spread(heights, line_px), strict=True):
+    for (value, label, colour), height, spread in zip(ends, heights, _spread(heights, line_px), strict=True):
         axes.annotate(
-            description,
+            label,
             (1, value),
             (7, (spread - height) * 72 / style.DOTS_PER_INCH),
             xycoords=("axes fraction", "data"),
@@ -158,7 +162,7 @@ def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
 
 
 def _draw_curve(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
-    """One line, and its executions as rings on it."""
+    """One line, and measured latencies as rings with their intervals."""
     axes.plot(
         curve.values,
         [time_s * 1e3 for time_s in curve.latencies_s],

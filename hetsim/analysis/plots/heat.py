@@ -1,4 +1,4 @@
-"""A map over two things about a machine that nobody has."""
+"""Values over two varied figures of a hypothetical machine."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def draw_heat_map(
     x_label: str,
     y_label: str,
     subtitle: str = "",
-    description: Callable[[float], str] = "{:.0f}".format,
+    text: Callable[[float], str] = "{:.0f}".format,
 ) -> None:
     """Draw a value for each pair of a row and a column as a cell, darker where it is larger, as a PNG.
 
     Args:
-        columns: What the columns are called, from left to right.
-        rows: What the rows are called, from bottom to top.
+        columns: Labels of the columns, from left to right.
+        rows: Labels of the rows, from bottom to top.
         values: By row and column; 0 or more.
         path: The PNG file.
-        title: Above the picture.
-        x_label: What the columns are.
-        y_label: What the rows are.
-        subtitle: Below the title.
-        words: What a value is called in its cell.
+        title: Title of the figure.
+        x_label: What the columns vary, with its unit.
+        y_label: What the rows vary, with its unit.
+        subtitle: Line below the title.
+        text: From a value to the text in its cell.
 
     Raises:
         OSError: If the file cannot be written.
@@ -55,7 +55,7 @@ def draw_heat_map(
     for y in range(len(rows)):
         for x in range(len(columns)):
             colour = "white" if grid[y, x] > 0.6 * most else style.INK
-            axes.text(x, y, description(grid[y, x]), size=style.SMALL_PT, color=colour, ha="center", va="center")
+            axes.text(x, y, text(grid[y, x]), size=style.SMALL_PT, color=colour, ha="center", va="center")
     axes.set_xticks(range(len(columns)), columns, size=style.TEXT_PT)
     axes.set_yticks(range(len(rows)), rows, size=style.TEXT_PT)
     axes.tick_params(length=0)

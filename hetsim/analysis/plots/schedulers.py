@@ -41,7 +41,7 @@ def draw_schedulers(plans: Sequence[Planned], path: Path, *, title: str, most: f
     Args:
         plans: The plans; problems are drawn from top to bottom in the order in which they come.
         path: The PNG file.
-        title: Above the picture.
+        title: Title of the figure.
         most: Ratios above this stand at the right edge as an arrow.
 
     Raises:

@@ -35,8 +35,8 @@ def draw_soak(soaked: Soaked, path: Path, *, title: str, subtitle: str = "") -> 
     Args:
         soaked: At least one interval.
         path: The PNG file.
-        title: Above the picture.
-        subtitle: Below the title.
+        title: Title of the figure.
+        subtitle: Line below the title.
 
     Raises:
         OSError: If the file cannot be written.

@@ -1,4 +1,4 @@
-"""What all pictures share: the palette, the paper, how axes look, and how a figure becomes a file.
+"""What all pictures share: colours, sizes, the look of axes, and writing a figure to a file.
 
 Figures are made without pyplot, so nothing global changes and nothing is left open.
 """
@@ -66,7 +66,7 @@ def title_figure(figure: Figure, title: str, *, left_in: float, subtitle: str = 
 
 
 def style_axes(axes: Axes, *, grid: str = "both") -> None:
-    """Take away what carries no data; ``grid`` is ``"x"``, ``"y"`` or ``"both"``."""
+    """Remove what carries no data; ``grid`` is ``"x"``, ``"y"`` or ``"both"``."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -94,9 +94,9 @@ def text_width_in(text: str, size_pt: float = TEXT_PT) -> float:
     return float(drawn.get_window_extent().width / DOTS_PER_INCH)
 
 
-def plain(description: str) -> str:
-    """The words with dollar signs escaped, which would start a formula: names may hold any character."""
-    return description.replace("$", r"\$")
+def plain(text: str) -> str:
+    """The text with dollar signs escaped, which would start a formula: names may have any character."""
+    return text.replace("$", r"\$")
 
 
 def signed_percent(ratio: float) -> str:

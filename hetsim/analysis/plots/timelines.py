@@ -35,27 +35,44 @@ def draw_timelines(
     title: str,
     critical: Sequence[Span] = (),
 ) -> None:
-    """Draw the simulated timeline above the measured one, a lane for each device, as a PNG.
-
-    Segments carry their name where it fits. Hand-overs are arrows up to 40, thin lines up to 300, and beyond that
-    only counted. Segments alternate between two shades of their device's colour, so that neighbours can be told apart.
-
-    Args:
-        simulated: Upper panel; None leaves it out.
-        measured: Lower panel; None leaves it out.
-        path: The PNG file.
-        platform: Gives the lanes and their names; what is not real hardware says so there.
-        graph: Gives the segments' names.
-        title: Above the picture.
-        critical: Spans of the simulated timeline that decide its makespan, first to last; they are framed.
+    """Write :func:`figure_of_timelines` to a PNG file.
 
     Raises:
         ValueError: If there is neither timeline.
         OSError: If the file cannot be written.
     """
+    figure = figure_of_timelines(simulated, measured, platform=platform, graph=graph, title=title, critical=critical)
+    style.save_figure(figure, path)
+
+
+def figure_of_timelines(
+    simulated: Timeline | None,
+    measured: Timeline | None,
+    *,
+    platform: Platform,
+    graph: Graph,
+    title: str,
+    critical: Sequence[Span] = (),
+) -> Figure:
+    """The simulated timeline above the measured one, with a lane for each device.
+
+    Segments carry their name where it fits. Up to 40 hand-overs are drawn as arrows, up to 300 as thin lines; more are
+    only counted. Segments alternate between two shades of their device's colour, so that neighbours can be told apart.
+
+    Args:
+        simulated: Upper panel; None leaves it out.
+        measured: Lower panel; None leaves it out.
+        platform: Gives the lanes and their names; a device that is not real hardware has its nature in its name.
+        graph: Gives the segments' names.
+        title: Title of the figure.
+        critical: Spans of the simulated timeline that decide its makespan, first to last; they are framed.
+
+    Raises:
+        ValueError: If there is neither timeline.
+    """
     given = [timeline for timeline in (simulated, measured) if timeline is not None]
     if not given:
-        raise ValueError("draw_timelines needs a simulated timeline, a measured one, or both")
+        raise ValueError("a picture of timelines needs a simulated timeline, a measured one, or both")
     names = tuple(dict.fromkeys((*platform.device_names, *(s.device for t in given for s in t.compute))))
     labels = {device.name: device.label for device in platform.devices}
     lanes = tuple(labels.get(name, name) for name in names)
@@ -66,28 +83,33 @@ def draw_timelines(
     figure = style.new_figure(_WIDTH_IN, height_in)
     style.title_figure(figure, title, left_in=left_in)
     end_s = max(t.makespan_s for _, t in panels)
-    unplotted = 0
+    num_not_drawn = 0
     for number, (name, timeline) in enumerate(panels):
         bottom_in = 0.95 + (len(panels) - 1 - number) * (panel_in + _HEADER_IN)
         axes = figure.add_axes(
             (left_in / _WIDTH_IN, bottom_in / height_in, 1 - (left_in + 0.3) / _WIDTH_IN, panel_in / height_in)
         )
-        axes.set_xlim(0, end_s * 1e3 * 1.01 if end_s > 0 else 1.0)
-        axes.set_ylim(len(names) - 0.5 + 0.1, -0.5 - 0.1)
-        style.style_axes(axes, grid="x")
-        axes.spines["left"].set_visible(False)
-        axes.set_yticks(range(len(names)), lanes)
-        axes.tick_params(axis="y", length=0)
-        unplotted += _draw_panel(axes, timeline, names, graph)
+        _style_panel(axes, lanes, end_s, is_last=number == len(panels) - 1)
+        num_not_drawn += _draw_panel(axes, timeline, names, graph)
         if timeline.origin == "simulated":
             _draw_critical(axes, critical, names)
         _draw_makespans(axes, name, timeline, other=panels[1 - number][1] if len(panels) == 2 else None)
-        if number < len(panels) - 1:
-            axes.tick_params(axis="x", labelbottom=False)
-        else:
-            axes.set_xlabel("Time since submission (ms)", size=style.TEXT_PT, color=style.INK)
-    _draw_legend(figure, panels, lanes, unplotted, with_critical=bool(critical) and simulated is not None)
-    style.save_figure(figure, path)
+    _draw_legend(figure, panels, lanes, num_not_drawn, with_critical=bool(critical) and simulated is not None)
+    return figure
+
+
+def _style_panel(axes: Axes, lanes: Sequence[str], end_s: float, *, is_last: bool) -> None:
+    """The axes of one timeline; only the last panel has labels on its axis of time."""
+    axes.set_xlim(0, end_s * 1e3 * 1.01 if end_s > 0 else 1.0)
+    axes.set_ylim(len(lanes) - 0.5 + 0.1, -0.5 - 0.1)
+    style.style_axes(axes, grid="x")
+    axes.spines["left"].set_visible(False)
+    axes.set_yticks(range(len(lanes)), lanes)
+    axes.tick_params(axis="y", length=0)
+    if is_last:
+        axes.set_xlabel("Time since submission (ms)", size=style.TEXT_PT, color=style.INK)
+    else:
+        axes.tick_params(axis="x", labelbottom=False)
 
 
 def _draw_panel(axes: Axes, timeline: Timeline, names: Sequence[str], graph: Graph) -> int:
@@ -248,7 +270,7 @@ def _draw_legend(
     figure: Figure,
     panels: Sequence[tuple[str, Timeline]],
     lanes: Sequence[str],
-    unplotted: int,
+    num_not_drawn: int,
     *,
     with_critical: bool,
 ) -> None:
@@ -258,8 +280,8 @@ def _draw_legend(
     ]
     handles.append(Patch(facecolor="#FAFAFA", edgecolor="#C4C4C4", hatch="////", linewidth=0, label="waiting"))
     num_handovers = [sum(span.kind == "hand-over" for span in timeline.spans) for _, timeline in panels]
-    if unplotted:
-        handles.append(Line2D([], [], linestyle="", label=f"{unplotted} hand-overs, too many to draw"))
+    if num_not_drawn:
+        handles.append(Line2D([], [], linestyle="", label=f"{num_not_drawn} hand-overs, too many to draw"))
     elif any(num_handovers):
         handles.append(Line2D([], [], color=style.INK, linewidth=0.8, label="hand-over"))
     if with_critical:
