@@ -33,7 +33,7 @@ from hetsim.costs.problems import make_problem
 from hetsim.costs.profile import Profile
 from hetsim.costs.traffic import touched_bytes, traffic_function
 from hetsim.io.platform_file import load_platform
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.runtime.measure.corun import SideBySide, profile_traffic, run_side_by_side
 from hetsim.runtime.measure.profiler import Effort
 from hetsim.sim.simulate import simulate

@@ -31,7 +31,7 @@ from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
 from hetsim.costs.problems import make_problem
 from hetsim.io.platform_file import load_platform
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.scheduler.baselines.type_based import HEAVY_KINDS
 from hetsim.scheduler.registry import make_plan
 from hetsim.scheduler.segments import plan_from_labels

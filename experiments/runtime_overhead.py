@@ -30,7 +30,8 @@ from hetsim.core.plan import whole_plan
 from hetsim.core.platform import DEFAULT_PLATFORM, Device, Platform
 from hetsim.core.statistics import summarize
 from hetsim.io.platform_file import load_platform
-from hetsim.models.onnx_import import Model, load_model, random_inputs
+from hetsim.models.importer import load_model
+from hetsim.models.model import Model, random_inputs
 from hetsim.runtime import Runtime
 from hetsim.tuner.cli.exits import run_to_exit
 from hetsim.tuner.progress import OnScreen, Stages

@@ -34,7 +34,7 @@ from hetsim.core.problem import Problem
 from hetsim.costs.problems import make_problem
 from hetsim.costs.profile_file import load_profile
 from hetsim.io.platform_file import load_platform
-from hetsim.models.onnx_import import load_model
+from hetsim.models.importer import load_model
 from hetsim.models.zoo import zoo_names
 from hetsim.scheduler.exact.cp_sat import NUM_WORKERS, cp_sat
 from hetsim.scheduler.list_scheduling.heft import heft

@@ -33,7 +33,7 @@ from hetsim.costs.noise import measured_noise
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.io.platform_file import load_platform
-from hetsim.models.onnx_import import Model, random_inputs
+from hetsim.models.model import Model, random_inputs
 from hetsim.runtime import Inference, Runtime, Session
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.measure.profiler import Effort, warm_up

@@ -36,7 +36,7 @@ from hetsim.costs.noise import core_noise
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Profile
 from hetsim.io.platform_file import load_platform
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.measure.profiler import Effort, configuration_plan, profiling_configurations
 from hetsim.scheduler.random_plans import RANDOM, random_plans

@@ -32,7 +32,7 @@ from hetsim.analysis.plots.soak import Soaked, draw_soak
 from hetsim.core.errors import HetsimError
 from hetsim.core.platform import DEFAULT_PLATFORM, Platform
 from hetsim.io.platform_file import load_platform
-from hetsim.models.onnx_import import Model, random_inputs
+from hetsim.models.model import Model, random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.runtime import Inference, Runtime, Session
 from hetsim.runtime.backends.protocol import Array

@@ -30,7 +30,7 @@ from experiments.shared.records import Record, fill, model_label, model_names, r
 from hetsim.analysis.plots.bars import Bar, Group, draw_bars
 from hetsim.core.platform import DEFAULT_PLATFORM, Platform
 from hetsim.io.platform_file import load_platform
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.models.zoo import zoo_names
 from hetsim.runtime.measure.profiler import Effort
 from hetsim.tuner.cli.exits import run_to_exit

@@ -105,10 +105,10 @@ if TYPE_CHECKING:
     from hetsim.io.problem_file import load_problem as load_problem
     from hetsim.io.problem_file import save_problem as save_problem
     from hetsim.io.wfcommons import load_workflow as load_workflow
-    from hetsim.models.onnx_import import Model as Model
-    from hetsim.models.onnx_import import import_model as import_model
-    from hetsim.models.onnx_import import load_model as load_model
-    from hetsim.models.onnx_import import random_inputs as random_inputs
+    from hetsim.models.importer import import_model as import_model
+    from hetsim.models.importer import load_model as load_model
+    from hetsim.models.model import Model as Model
+    from hetsim.models.model import random_inputs as random_inputs
     from hetsim.models.reference import evaluate as evaluate
     from hetsim.models.zoo import zoo_names as zoo_names
     from hetsim.sim.check import check_timeline as check_timeline
@@ -126,7 +126,7 @@ _MODULES = {
     "Link": "hetsim.core.platform",
     "Load": "hetsim.core.load",
     "Memory": "hetsim.core.platform",
-    "Model": "hetsim.models.onnx_import",
+    "Model": "hetsim.models.importer",
     "ModelError": "hetsim.core.errors",
     "Op": "hetsim.core.graph",
     "Plan": "hetsim.core.plan",
@@ -147,8 +147,8 @@ _MODULES = {
     "check_timeline": "hetsim.sim.check",
     "emulated_problem": "hetsim.analysis.emulated",
     "evaluate": "hetsim.models.reference",
-    "import_model": "hetsim.models.onnx_import",
-    "load_model": "hetsim.models.onnx_import",
+    "import_model": "hetsim.models.importer",
+    "load_model": "hetsim.models.importer",
     "load_plan": "hetsim.io.plan_file",
     "load_platform": "hetsim.io.platform_file",
     "load_problem": "hetsim.io.problem_file",
@@ -158,7 +158,7 @@ _MODULES = {
     "makespan_s": "hetsim.sim.simulate",
     "parse_scenario": "hetsim.analysis.scenario",
     "plan_problem": "hetsim.costs.problems",
-    "random_inputs": "hetsim.models.onnx_import",
+    "random_inputs": "hetsim.models.importer",
     "save_plan": "hetsim.io.plan_file",
     "save_problem": "hetsim.io.problem_file",
     "simulate": "hetsim.sim.simulate",

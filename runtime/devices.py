@@ -20,7 +20,7 @@ from hetsim.core.dataflow import check_plan
 from hetsim.core.errors import DeviceError, PlatformError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Device, Platform
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.models.segment_files import SegmentStore
 from hetsim.models.split.planned import planned_model
 from hetsim.runtime.emulation import EMULATED, Emulation

@@ -22,7 +22,7 @@ from hetsim.core.dataflow import Dataflow, Step
 from hetsim.core.errors import DeviceError, ModelError, PlatformError
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.models.reference import evaluate
 from hetsim.runtime.backends.emulated import write_segment
 from hetsim.runtime.backends.protocol import Array

@@ -9,7 +9,7 @@ import numpy as np
 
 from hetsim.core.errors import DeviceError
 from hetsim.core.plan import Plan
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.models.reference import evaluate
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation

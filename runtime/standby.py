@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from hetsim.core.plan import Plan, whole_plan
 from hetsim.core.platform import Platform
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.runtime.devices import Runtime
 from hetsim.runtime.session import Session
 

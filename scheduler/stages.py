@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.split import Axis, Split
-from hetsim.models.onnx_import import Model
-from hetsim.models.split import rewrite
-from hetsim.models.split.rewrite import check_split
+from hetsim.models.model import Model
+from hetsim.models.split.rewrite import rewrite
 from hetsim.models.split.rules import can_split, rule_for
+from hetsim.models.split.run import check_split
 from hetsim.models.structure import CHEAP_KINDS, Parts, blocks
 
 _LANES = 16

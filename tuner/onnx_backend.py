@@ -15,7 +15,8 @@ from onnx.backend.base import Backend, BackendRep
 
 from hetsim.core.errors import ModelError
 from hetsim.core.plan import Plan
-from hetsim.models.onnx_import import Model, import_model
+from hetsim.models.importer import import_model
+from hetsim.models.model import Model
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.backends.protocol import Array
 from hetsim.scheduler.segments import queues_from_labels

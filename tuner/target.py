@@ -27,7 +27,7 @@ from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
 from hetsim.costs.problems import make_problem, plan_context, plan_problem
 from hetsim.costs.profile import Profile
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation, with_emulated
 

@@ -27,7 +27,7 @@ from hetsim.io.files import write_atomically
 from hetsim.io.folder_lock import lock_folder
 from hetsim.io.plan_file import save_plan
 from hetsim.io.platform_file import format_platform
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
 from hetsim.runtime import Runtime
 from hetsim.runtime.machine.fingerprint import machine_fingerprint

@@ -10,7 +10,7 @@ from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.io.folder_lock import lock_folder
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.measure.profiler import make_header
 from hetsim.scheduler.registry import make_plan

@@ -36,7 +36,8 @@ from experiments.sweeps.workers import Workers, workers_for
 from hetsim.core.errors import PlatformError
 from hetsim.core.platform import DEFAULT_PLATFORM, Platform
 from hetsim.io.platform_file import format_platform, load_platform
-from hetsim.models.onnx_import import Model, load_model
+from hetsim.models.importer import load_model
+from hetsim.models.model import Model
 from hetsim.runtime.measure.profiler import Effort
 from hetsim.tuner.cli.arguments import DaskOption, WorkersOption
 from hetsim.tuner.cli.exits import run_to_exit

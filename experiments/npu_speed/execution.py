@@ -12,7 +12,7 @@ from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
 from hetsim.costs.profile import Profile
 from hetsim.costs.profile_file import ProfileFile
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.runtime import Runtime
 from hetsim.runtime.emulation import Emulation, with_emulated
 from hetsim.runtime.measure.profiler import make_header

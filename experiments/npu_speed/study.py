@@ -28,7 +28,7 @@ from experiments.sweeps.workers import Workers
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.costs.profile import Profile
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.tuner.progress import Stages
 from hetsim.tuner.steps.final_measurement import Pace
 from hetsim.tuner.steps.truth import find_truth

@@ -14,7 +14,7 @@ from hetsim.costs.profile import Profile
 from hetsim.costs.profile_file import ProfileFile, load_profile
 from hetsim.io.files import write_atomically
 from hetsim.io.platform_file import format_platform, load_platform
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.runtime import Runtime
 from hetsim.runtime.measure.calibrate import calibrate
 from hetsim.runtime.measure.profiler import Effort, has_all_configurations, make_header, measure_configurations

@@ -16,7 +16,8 @@ import msgspec
 from hetsim.core.errors import HetsimError, ModelError
 from hetsim.io.files import read_bounded, write_atomically
 from hetsim.io.folder_lock import lock_folder
-from hetsim.models.onnx_import import Model, load_model
+from hetsim.models.importer import load_model
+from hetsim.models.model import Model
 from hetsim.models.zoo import zoo_names
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.tuner.tune import versions

@@ -6,8 +6,9 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from hetsim.core.plan import Plan, Segment
+from hetsim.models.importer import import_model
+from hetsim.models.model import Model
 from hetsim.models.networks import IR_VERSION, OPSET, centred_normal
-from hetsim.models.onnx_import import Model, import_model
 
 CHANNELS, SIZE = 8, 8
 

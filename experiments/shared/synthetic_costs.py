@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hetsim.core.graph import Graph
 from hetsim.core.platform import Device, Link, Platform
 from hetsim.core.problem import Latency, Problem
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 
 HEAVY_KINDS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 SETUP_S = 5e-6

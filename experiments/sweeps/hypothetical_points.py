@@ -18,7 +18,7 @@ from hetsim.core.problem import Problem
 from hetsim.costs.problems import make_problem
 from hetsim.costs.profile_file import load_profile
 from hetsim.io.platform_file import parse_platform
-from hetsim.models.onnx_import import load_model
+from hetsim.models.importer import load_model
 from hetsim.scheduler.bounds import lower_bound
 from hetsim.scheduler.exact.exact import Decomposition, bound_beside
 from hetsim.scheduler.registry import make_plan, solve

@@ -19,7 +19,7 @@ from hetsim.costs.profile import Profile
 from hetsim.costs.segment_costs import SegmentCosts
 from hetsim.costs.split_costs import with_parts
 from hetsim.costs.traffic import traffic_function
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
 
 

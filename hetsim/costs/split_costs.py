@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hetsim.core.problem import Latency, LatencyFunction
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 
 COPY_BYTES_PER_S = 2e10
 """At which parts of tensors are sliced and put together: a guess for whatever is not measured, in the middle of what

@@ -17,7 +17,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from hetsim.core.graph import Tensor
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.models.weights import WeightSlice
 
 _INLINE_BYTES = 1024  # shapes, axes and scalars stay inside the segment: engines read them while compiling

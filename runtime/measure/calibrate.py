@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from hetsim.core.load import Load
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Calibration, Host, Link, Memory, Platform
-from hetsim.models.onnx_import import Model, import_model, random_inputs
+from hetsim.models.importer import import_model
+from hetsim.models.model import Model, random_inputs
 from hetsim.runtime.devices import Runtime
 from hetsim.runtime.inference import Inference
 from hetsim.runtime.machine.fingerprint import machine_fingerprint

@@ -13,7 +13,8 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.costs.profile import CoRun
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.costs.traffic import memory_bound_ops
-from hetsim.models.onnx_import import Model, import_model, random_inputs
+from hetsim.models.importer import import_model
+from hetsim.models.model import Model, random_inputs
 from hetsim.runtime.devices import RefusedError, Runtime
 from hetsim.runtime.inference import Inference
 from hetsim.runtime.measure.profiler import Progress, warm_up

@@ -26,7 +26,7 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device
 from hetsim.costs.profile import Header, Profile, Samples, SerialRuns, Unsupported
 from hetsim.costs.profile_file import ProfileFile
-from hetsim.models.onnx_import import Model, random_inputs
+from hetsim.models.model import Model, random_inputs
 from hetsim.models.structure import blocks, branches, fused_chains, runs
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.devices import RefusedError, Runtime

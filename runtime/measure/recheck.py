@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hetsim.core.plan import whole_plan
 from hetsim.core.statistics import Summary, summarize
 from hetsim.costs.profile import Profile
-from hetsim.models.onnx_import import Model, random_inputs
+from hetsim.models.model import Model, random_inputs
 from hetsim.runtime.devices import RefusedError, Runtime
 from hetsim.runtime.measure.profiler import Effort, Progress, run_serially
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hetsim.core.dataflow import Dataflow
 from hetsim.core.graph import Tensor
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.models.segment_files import SegmentStore
 from hetsim.runtime.emulation import HandOver
 from hetsim.runtime.worker.arena import Layout

@@ -19,7 +19,8 @@ from hetsim.core.platform import Device
 from hetsim.core.sources import Architecture
 from hetsim.costs.hypothetical.architecture import ArchitectureCosts
 from hetsim.costs.hypothetical.zigzag import Cycles, cache_path
-from hetsim.models.onnx_import import Model, import_model
+from hetsim.models.importer import import_model
+from hetsim.models.model import Model
 
 
 def images(*, size: int = 8, channels: int = 4) -> Model:

@@ -15,7 +15,7 @@ from hetsim.costs.hypothetical.times_file import FileCosts, read_times
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Header, Profile, Samples
 from hetsim.io.platform_file import format_platform, load_platform, parse_platform
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.runtime.backends import make_backend
 from hetsim.scheduler.registry import make_plan
 from hetsim.sim.check import check_timeline

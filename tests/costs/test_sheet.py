@@ -17,7 +17,7 @@ from hetsim.core.sources import Sheet
 from hetsim.costs.hypothetical.kernels import kernels
 from hetsim.costs.hypothetical.layers import Layer, layers
 from hetsim.costs.hypothetical.sheet import SheetCosts
-from hetsim.models.onnx_import import import_model
+from hetsim.models.importer import import_model
 from tests.support.models import fork_join
 
 # Two convolutions and a ReLU between them, of 100 numbers each; the weights of a convolution are 250 numbers.

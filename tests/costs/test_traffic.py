@@ -11,7 +11,8 @@ from hetsim.core.platform import Memory, Platform
 from hetsim.costs.problems import make_problem
 from hetsim.costs.profile import CoRun, Header, Profile, Samples
 from hetsim.costs.traffic import memory_bound_ops, touched_bytes
-from hetsim.models.onnx_import import load_model, random_inputs
+from hetsim.models.importer import load_model
+from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.runtime import Runtime
 from hetsim.runtime.measure.corun import co_run_speeds, run_side_by_side, side_by_side

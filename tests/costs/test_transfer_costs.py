@@ -25,7 +25,7 @@ from hetsim.costs.fitting.transfer_costs import (
 )
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Profile, Samples
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.sim.simulate import makespan_s
 from tests.costs.test_profile import HEADER
 from tests.support.models import fork_join

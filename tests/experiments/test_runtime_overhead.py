@@ -10,7 +10,7 @@ import pytest
 from experiments import runtime_overhead
 from hetsim.core.errors import PlatformError
 from hetsim.io.platform_file import load_platform
-from hetsim.models.onnx_import import load_model
+from hetsim.models.importer import load_model
 from hetsim.tuner.progress import Silent
 from tests.support.experiments import platform_in
 from tests.support.models import fork_join

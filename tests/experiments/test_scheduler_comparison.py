@@ -14,7 +14,7 @@ from experiments.scheduler_comparison import Limits, networks, parse_schedulers,
 from experiments.shared.scheduler_rows import SchedulerLine
 from experiments.shared.synthetic_costs import synthetic_problem
 from hetsim.core.errors import PlanError
-from hetsim.models.onnx_import import load_model
+from hetsim.models.importer import load_model
 from hetsim.scheduler.registry import REFEREES, algorithm_names
 from hetsim.tuner.progress import Silent
 from tests.support.experiments import table

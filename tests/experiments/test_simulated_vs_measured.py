@@ -16,8 +16,9 @@ from experiments.simulated_vs_measured import compare, draw_plans, predict_s
 from hetsim.core.plan import Plan, whole_plan
 from hetsim.core.split import Split
 from hetsim.costs.profile import Header, Profile, Samples
-from hetsim.models.onnx_import import Model, load_model
-from hetsim.models.split import rewrite
+from hetsim.models.importer import load_model
+from hetsim.models.model import Model
+from hetsim.models.split.rewrite import rewrite
 from hetsim.runtime import RefusedError
 from hetsim.tuner.progress import OnScreen, Silent
 from tests.models.test_split import stack

@@ -23,7 +23,7 @@ from hetsim.io.plan_file import load_plan
 from hetsim.io.platform_file import format_platform, load_platform, parse_platform
 from hetsim.io.problem_file import load_problem
 from hetsim.io.wfcommons import load_workflow
-from hetsim.models.onnx_import import load_model
+from hetsim.models.importer import load_model
 from hetsim.scheduler import make_plan as plan_by
 from hetsim.sim.simulate import simulate
 from tests.fuzz import mutations
@@ -143,7 +143,7 @@ def readers() -> dict[str, Reader]:
 
 
 def _models() -> tuple[bytes, ...]:
-    from tests.models.test_onnx_import import small_net
+    from tests.models.test_importer import small_net
 
     outside = small_net()
     for tensor in outside.graph.initializer[:1]:

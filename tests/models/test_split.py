@@ -12,11 +12,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hetsim.core.errors import PlanError
 from hetsim.core.split import Axis, Split
-from hetsim.models.onnx_import import Model, import_model, random_inputs
+from hetsim.models.importer import import_model
+from hetsim.models.model import Model, random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.models.segment_files import SegmentStore
-from hetsim.models.split import rewrite
 from hetsim.models.split.check import first_difference
+from hetsim.models.split.rewrite import rewrite
 from hetsim.models.split.rules import can_split
 from tests.support.split_networks import random_network, random_splits
 

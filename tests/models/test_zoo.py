@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hetsim.core.errors import ModelError
-from hetsim.models.onnx_import import Model, import_model, load_model, random_inputs
+from hetsim.models.importer import import_model, load_model
+from hetsim.models.model import Model, random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.models.structure import branch_levels
 from hetsim.models.zoo import build, zoo_names

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hetsim.core.errors import DeviceError, ModelError
-from hetsim.models.onnx_import import random_inputs
+from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.runtime import Runtime, Session
 from tests.support.models import fake_platform, fork_join, make_plan

@@ -13,7 +13,7 @@ from hetsim.core.dataflow import resolve
 from hetsim.core.errors import DeviceError, ModelError, PlatformError
 from hetsim.core.platform import Device, Link, Platform
 from hetsim.core.problem import Latency, Problem
-from hetsim.models.onnx_import import random_inputs
+from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.models.segment_files import SegmentStore
 from hetsim.runtime import Runtime

@@ -11,7 +11,8 @@ import pytest
 
 from hetsim.core.plan import Plan, Segment
 from hetsim.io.platform_file import load_platform
-from hetsim.models.onnx_import import load_model, random_inputs
+from hetsim.models.importer import load_model
+from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.models.structure import fused_chains
 from hetsim.runtime import Runtime

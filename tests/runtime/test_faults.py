@@ -25,7 +25,7 @@ from hetsim.costs.profile_file import ProfileFile, load_profile
 from hetsim.io.files import write_atomically
 from hetsim.io.folder_lock import lock_folder
 from hetsim.io.plan_file import save_plan
-from hetsim.models.onnx_import import random_inputs
+from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.runtime import Runtime, Session
 from hetsim.runtime.nan import check_numbers

@@ -13,7 +13,7 @@ import pytest
 
 from hetsim.core.errors import DeviceError, ModelError, PlanError, PlatformError
 from hetsim.core.platform import Device, Platform
-from hetsim.models.onnx_import import random_inputs
+from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.sim.check import check_timeline

@@ -6,7 +6,7 @@ import pytest
 
 from hetsim.core.errors import DeviceError, ProblemError
 from hetsim.core.load import Load, parse_load
-from hetsim.models.onnx_import import random_inputs
+from hetsim.models.model import random_inputs
 from hetsim.runtime import Runtime
 from hetsim.runtime.serving import serve
 from hetsim.sim.check import check_timeline

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from hetsim.core.plan import Plan
-from hetsim.models.onnx_import import random_inputs
+from hetsim.models.model import random_inputs
 from hetsim.runtime import Runtime
 from hetsim.runtime.measure.profiler import MOST_TRIES, WARM_UPS, Effort, run_serially
 from hetsim.runtime.worker.speed_probe import InterferenceMonitor, make_speed_probe

@@ -20,7 +20,7 @@ from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.costs.split_costs import COPY_BYTES_PER_S
 from hetsim.io.plan_file import load_plan, save_plan
-from hetsim.models.onnx_import import random_inputs
+from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.models.split.planned import planned_model
 from hetsim.runtime import Runtime

@@ -8,7 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Platform
-from hetsim.models.onnx_import import Model, import_model
+from hetsim.models.importer import import_model
+from hetsim.models.model import Model
 
 
 def fork_join(num_features: int = 8, num_rows: int = 4) -> Model:

@@ -8,8 +8,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hetsim.core.errors import ModelError, PlanError
 from hetsim.core.split import AXES, Split
-from hetsim.models.onnx_import import Model, import_model
-from hetsim.models.split import rewrite
+from hetsim.models.importer import import_model
+from hetsim.models.model import Model
+from hetsim.models.split.rewrite import rewrite
 from hetsim.models.split.rules import can_split, rule_for
 
 _UNARY = ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "Elu", "Abs", "Softplus")

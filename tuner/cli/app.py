@@ -29,7 +29,7 @@ from hetsim.costs.segment_costs import SegmentCosts
 from hetsim.io.chrome_trace import save_trace
 from hetsim.io.files import write_atomically
 from hetsim.io.platform_file import builtin_platforms, format_platform, load_platform
-from hetsim.models.onnx_import import random_inputs
+from hetsim.models.model import random_inputs
 from hetsim.models.zoo import zoo_names
 from hetsim.runtime import Runtime
 from hetsim.runtime.backends import available_engines, make_backend

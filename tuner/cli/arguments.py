@@ -16,7 +16,8 @@ from hetsim.core.load import Load
 from hetsim.core.plan import Plan
 from hetsim.core.timeline import Timeline
 from hetsim.io.plan_file import load_plan
-from hetsim.models.onnx_import import Model, load_model
+from hetsim.models.importer import load_model
+from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="An .onnx file, or a name from `hetsim zoo`.")]

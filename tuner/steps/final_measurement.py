@@ -15,7 +15,7 @@ from hetsim.core.statistics import Summary, signed_rank_p, summarize
 from hetsim.core.timeline import Timeline
 from hetsim.costs.problems import plan_problem
 from hetsim.costs.profile_file import ProfileFile
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.runtime import Inference, RefusedError, Runtime, Session
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation

@@ -8,7 +8,7 @@ from hetsim.core.errors import HetsimError, ProfileError
 from hetsim.core.platform import Platform
 from hetsim.costs.profile import Profile
 from hetsim.costs.profile_file import load_profile, origin_differences
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.runtime.backends import make_backend
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.runtime.measure.profiler import engine_description

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hetsim.core.platform import Platform
 from hetsim.costs.profile import Profile
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.runtime import Runtime
 from hetsim.runtime.machine.self_check import self_check
 from hetsim.runtime.measure.profiler import Effort

@@ -21,7 +21,7 @@ from hetsim.core.problem import Problem
 from hetsim.costs.problems import make_problem, plan_error_s, plan_problem, shifted
 from hetsim.costs.profile import Unsupported
 from hetsim.costs.profile_file import ProfileFile
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.measure.profiler import Effort, replay
 from hetsim.scheduler import effort as scheduling

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from hetsim.core.plan import Plan
 from hetsim.core.split import Axis
-from hetsim.models.onnx_import import Model
-from hetsim.models.split import rewrite
+from hetsim.models.model import Model
+from hetsim.models.split.rewrite import rewrite
 from hetsim.models.split.rules import rule_for
 
 

@@ -23,11 +23,11 @@ from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Unsupported
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.costs.split_costs import COPY_BYTES_PER_S
-from hetsim.models.onnx_import import Model, random_inputs
-from hetsim.models.split import rewrite
+from hetsim.models.model import Model, random_inputs
 from hetsim.models.split.check import first_difference
-from hetsim.models.split.rewrite import check_split
+from hetsim.models.split.rewrite import rewrite
 from hetsim.models.split.rules import rule_for
+from hetsim.models.split.run import check_split
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.measure.profiler import Effort, replay
 from hetsim.runtime.worker.device_local import MODEL_PRECISION

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hetsim.core.platform import Platform
-from hetsim.models.onnx_import import Model, random_inputs
+from hetsim.models.model import Model, random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.runtime.backends.protocol import Array
 

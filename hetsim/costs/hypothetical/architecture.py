@@ -10,7 +10,7 @@ from hetsim.core.sources import Architecture
 from hetsim.costs.hypothetical.kernels import Kernel, kernels
 from hetsim.costs.hypothetical.sheet import num_bytes_in
 from hetsim.costs.hypothetical.zigzag import Cycles
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 
 
 class ArchitectureCosts:

@@ -14,7 +14,7 @@ from hetsim.costs.hypothetical.architecture import ArchitectureCosts
 from hetsim.costs.hypothetical.layers import layers
 from hetsim.costs.hypothetical.sheet import SheetCosts
 from hetsim.costs.hypothetical.times_file import FileCosts
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 
 
 class DeviceCosts(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hetsim.core.plan import Plan
-from hetsim.models.onnx_import import Model
-from hetsim.models.split import rewrite
+from hetsim.models.model import Model
+from hetsim.models.split.rewrite import rewrite
 
 
 def planned_model(model: Model, plan: Plan) -> Model:

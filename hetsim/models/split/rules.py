@@ -16,7 +16,7 @@ from onnx import helper
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Op
 from hetsim.core.split import Axis
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 
 # fmt: off
 _ELEMENTWISE = frozenset((

@@ -14,8 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hetsim.core.errors import ModelError
 from hetsim.core.graph import Tensor
-from hetsim.models import onnx_import, reference
-from hetsim.models.onnx_import import import_model, load_model, random_inputs
+from hetsim.models import checks, reference
+from hetsim.models.importer import import_model, load_model
+from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
 
 FLOAT = TensorProto.FLOAT
@@ -341,7 +342,7 @@ def test_models_beyond_protobuf_are_refused(tmp_path, monkeypatch):
     onnx.save(small_net(), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
     num_bytes = path.stat().st_size  # without its weights, so they are what is too large
     assert num_bytes < 4 * (8 * 4 * 3 * 3 + 4 * 8 + 8)
-    monkeypatch.setattr(onnx_import, "MAX_PROTO_BYTES", num_bytes)
+    monkeypatch.setattr(checks, "MAX_PROTO_BYTES", num_bytes)
     with pytest.raises(ModelError, match="GB of weights, more than"):
         load_model(path)
 
@@ -360,7 +361,7 @@ def test_the_hash_is_of_structure_and_weights_alone():
 
 def test_the_hash_does_not_depend_on_pythons(tmp_path):
     onnx.save(small_net(), tmp_path / "net.onnx")
-    script = "import sys; from hetsim.models.onnx_import import load_model; print(load_model(sys.argv[1]).hash)"
+    script = "import sys; from hetsim.models.importer import load_model; print(load_model(sys.argv[1]).hash)"
     hashes = {
         subprocess.run(
             [sys.executable, "-c", script, str(tmp_path / "net.onnx")],

@@ -1,0 +1,100 @@
+"""A network ready to be cut, compiled and executed, and inputs for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+import onnx
+
+from hetsim.core.graph import Graph
+from hetsim.models.weights import WeightSlice
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Model:
+    """A network ready to be cut, compiled and executed.
+
+    Attributes:
+        graph: What hetsim knows of it.
+        proto: The same as ONNX: constants folded, at least opset 17 and IR version 8, every tensor of static shape,
+            weights inline and never inputs, every output made by an operator, nodes in the order and under the names of
+            ``graph.ops``, none without effect. Not to be changed.
+        hash: SHA-256 in hex over structure and weights; names of files and tools leave it as it is.
+        base: The model that this one was rewritten from; None for one that was imported. A rewritten model computes
+            the same and has the same hash. Its ``proto`` lacks the weights, which stay with its base.
+        weight_slices: Weights of a rewritten model that are parts of its base's, by name.
+        origins: By operator of a rewritten model that does a part of what one of the base does, that operator and
+            which share of it, from 0 to 1.
+        rewrites: Models that were rewritten from this one, by what was asked, so that none is made twice.
+    """
+
+    graph: Graph
+    proto: onnx.ModelProto
+    hash: str
+    base: Model | None = None
+    weight_slices: Mapping[str, WeightSlice] = field(default_factory=dict)
+    origins: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    rewrites: dict[object, object] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        """What people call the network."""
+        return self.graph.name
+
+    @cached_property
+    def nodes(self) -> Mapping[str, onnx.NodeProto]:
+        """The ONNX node of each operator, by name."""
+        return MappingProxyType({node.name: node for node in self.proto.graph.node})
+
+    @cached_property
+    def original_op(self) -> Mapping[str, str]:
+        """By operator, the one of the base that it is or computes a part of; without those that only move tensors."""
+        return MappingProxyType(
+            {
+                op.name: self.origins[op.name][0] if op.name in self.origins else op.name
+                for op in self.graph.ops
+                if not op.moves_data
+            }
+        )
+
+    @cached_property
+    def weights(self) -> Mapping[str, onnx.TensorProto]:
+        """Its weights by name, with those of its base, without those that are parts of these."""
+        own = {tensor.name: tensor for tensor in self.proto.graph.initializer}
+        return MappingProxyType(own if self.base is None else {**self.base.weights, **own})
+
+    def standalone_proto(self) -> onnx.ModelProto:
+        """The model as ONNX with all that it needs; that of a rewritten model is a copy with its weights."""
+        if self.base is None:
+            return self.proto
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self.proto)
+        here = {tensor.name for tensor in proto.graph.initializer}
+        read = dict.fromkeys(name for node in proto.graph.node for name in node.input if name not in here)
+        for name in read:
+            if name in self.weight_slices:
+                part = self.weight_slices[name]
+                proto.graph.initializer.append(part.tensor(name, self.weights[part.source]))
+            elif name in self.weights:
+                proto.graph.initializer.append(self.weights[name])
+        return proto
+
+
+def random_inputs(model: Model, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """A value for each input of the model, the same ones for the same seed.
+
+    Floats are drawn from the standard normal distribution. Integers and booleans are 0 or 1, so that they do as
+    indices into any table with two rows.
+    """
+    rng = np.random.default_rng(seed)
+    values: dict[str, np.ndarray] = {}
+    for name in model.graph.inputs:
+        tensor = model.graph.tensors[name]
+        dtype = np.dtype(tensor.dtype)
+        numbers = rng.standard_normal(tensor.shape) if dtype.kind == "f" else rng.integers(0, 2, tensor.shape)
+        values[name] = np.asarray(numbers).astype(dtype)
+    return values
