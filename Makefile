@@ -14,14 +14,23 @@ install = $(PIP) install $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e "$(1)" || { \
 	echo 'make: installing failed; if a pinned version does not exist for this Python, retry with: make $(MAKECMDGOALS) CONSTRAINTS=' >&2; \
 	exit 1; }
 
-.PHONY: demo test check format conformance fuzz clean
+# Compiles what numba compiles, once, so that no plan and no test waits for it.
+precompile = echo 'Compiling the simulator and the searches ...' && $(BIN)/python -m hetsim.scheduler.precompile
+
+.PHONY: demo test test-quick check format conformance fuzz clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/installed
 	$(BIN)/hetsim tune $(MODEL) --out out/demo
 
+# Pure tests run on two cores at once; what starts worker processes or engines has both cores to itself.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not processes"
+	$(BIN)/python -m pytest -m processes
+
+# For the inner loop: pure tests that take less than two seconds each.
+test-quick: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not processes and not slow"
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -59,9 +68,11 @@ $(BIN)/python:
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo 'Installing hetsim into $(VENV) ...'
 	@$(call install,.)
+	@$(precompile)
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo 'Installing hetsim and its development tools into $(VENV) ...'
 	@$(call install,.[dev])
+	@$(precompile)
 	@touch $(VENV)/installed $@
