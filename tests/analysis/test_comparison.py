@@ -1,34 +1,24 @@
-"""Why measured and simulated differ: closed forms by hand, parts that always add up, and the command."""
+"""Why measured and simulated makespans differ: closed forms by hand, and parts that always add up."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hetsim.analysis.comparison import PARTS, Comparison, Part, compare
 from hetsim.analysis.plots.comparison import figure_of_comparison
-from hetsim.core.dataflow import resolve
 from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Latency, Problem
 from hetsim.core.timeline import Span, Timeline
-from hetsim.io.plan_file import save_plan
-from hetsim.io.platform_file import format_platform
-from hetsim.runtime import Inference
 from hetsim.scheduler.segments import queues_from_labels
 from hetsim.sim.simulate import simulate
-from hetsim.tuner.steps.final_measurement import find_median_run
-from tests.support.models import fake_platform, fork_join, make_plan
 from tests.support.pictures import drawn_axes
 from tests.support.problems import graph_of, labellings, plan_of, platform_of, problem_of, problems
-from tests.tuner.test_cli import hetsim
 
 DIAMOND = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})
 DIAMOND_S = {op: {"cpu": seconds, "npu": seconds} for op, seconds in zip("abcd", (1.0, 2.0, 3.0, 1.0), strict=True)}
@@ -180,23 +170,6 @@ def test_parts_always_add_up_to_the_difference(data: st.DataObject, problem: Pro
     assert len(ran) + len(comparison.others) == plan.num_segments
 
 
-def test_the_typical_run_is_the_one_nearest_to_the_medians() -> None:
-    model = fork_join()
-    flow = resolve(model.graph, make_plan(model, cpu=["stem left right right2 join"]))
-    runs = [
-        Inference(
-            outputs={},
-            taken_up_ns=90,
-            submitted_ns=100,
-            collected_ns=999,
-            stamps_ns=np.array([[101, 100 + end]]),
-            flow=flow,
-        )
-        for end in (90, 30, 20, 10, 31)
-    ]
-    assert find_median_run(runs) is runs[1]
-
-
 @pytest.mark.parametrize("clock", [SLOWER, SIMULATED])
 def test_a_comparison_is_drawn_whatever_differs(clock: Timeline) -> None:
     comparison = compare(DIAMOND, PLAN, SIMULATED, clock, PLATFORM)
@@ -209,25 +182,3 @@ def test_a_comparison_is_drawn_whatever_differs(clock: Timeline) -> None:
     assert spans.num_bars == len(comparison.worst())
     heading = f"The {spans.num_bars} spans that contribute most" if spans.num_bars else "No span differs"
     assert heading in spans.texts
-
-
-def test_the_command_prints_the_parts_and_draws_them(tmp_path: Path) -> None:
-    model = fork_join()
-    onnx.save(model.proto, tmp_path / "net.onnx")
-    (tmp_path / "fake.toml").write_text(format_platform(fake_platform(op_s="0.001")))
-    save_plan(make_plan(model, cpu=["stem", "left", "join"], npu=["right right2"]), tmp_path / "plan.json")
-    made = hetsim(
-        *("profile", "net.onnx", "--platform", "fake.toml", "--out", "p.jsonl", "--repeats", "3"), cwd=tmp_path
-    )
-    assert made.returncode == 0, made.stderr
-    command = ("compare", "net.onnx", "--platform", "fake.toml", "--profile", "p.jsonl", "--requests", "3")
-    compared = hetsim(*command, "--plan", "plan.json", "--picture", "c.png", cwd=tmp_path)
-    assert compared.returncode == 0, compared.stderr
-    lines = [line for line in compared.stdout.splitlines() if not line.startswith("WARNING")]  # others are at work
-    first_description = [line.split()[0] for line in lines]
-    assert first_description[1:8] == ["simulated", *PARTS, "measured"]
-    assert "npu (emulated)" in compared.stdout
-    assert (tmp_path / "c.png").stat().st_size > 1000
-    failed = hetsim(*command, "--plan", "no.json", cwd=tmp_path)
-    assert failed.returncode == 2
-    assert failed.stderr.startswith("hetsim: cannot read plan no.json")

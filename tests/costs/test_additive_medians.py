@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.profile import Profile
-from tests.costs.test_profile import HEADER, names, samples
+from tests.support.profiles import HEADER, names, samples
 
 
 @pytest.mark.equation("additive")

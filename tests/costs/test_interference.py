@@ -10,7 +10,7 @@ import pytest
 from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.fitting.interference import Interference, around_s, fit_interference
 from hetsim.costs.profile import Profile, SerialRuns
-from tests.costs.test_profile import HEADER, names, samples
+from tests.support.profiles import HEADER, names, samples
 
 FREE_S, SHARED_S = 45e-6, 75e-6
 

@@ -7,8 +7,8 @@ import pytest
 from hetsim.core.plan import Segment
 from hetsim.costs.noise import core_noise, measured_noise
 from hetsim.costs.profile import Profile, Samples, SerialRuns
-from tests.costs.test_profile import HEADER
 from tests.support.problems import graph_of, plan_of, platform_of, problem_of
+from tests.support.profiles import HEADER
 
 GRAPH = graph_of({"a": (), "b": ("a",)})
 PROBLEM = problem_of(GRAPH, {"a": {"cpu": 10.0}, "b": {"npu": 100.0}}, platform_of("cpu", "npu"))

@@ -10,25 +10,9 @@ import msgspec
 import pytest
 
 from hetsim.core.errors import ProfileError
-from hetsim.costs.profile import Header, Profile, Samples, SerialRuns, Unsupported
+from hetsim.costs.profile import Profile, SerialRuns, Unsupported
 from hetsim.costs.profile_file import ProfileFile, load_profile, parse_profile
-
-HEADER = Header(
-    model="chain",
-    model_hash="abc",
-    machine="here",
-    engines={"cpu": "ORT 1.32 f32", "npu": "OpenVINO 2026.4 f32"},
-    date="2026-11-22T10:00:00Z",
-)
-
-
-def samples(ops: str, *samples_s: float, device: str = "cpu", context: str = "configuration:single") -> Samples:
-    """A record for the operators of the chain with those numbers."""
-    return Samples(device=device, ops=tuple(f"op{i}" for i in ops), context=context, samples_s=samples_s)
-
-
-def names(ops: str) -> tuple[str, ...]:
-    return tuple(f"op{i}" for i in ops)
+from tests.support.profiles import HEADER, names, samples
 
 
 def test_records_are_on_disk_when_add_returns_and_resume_adds_to_them(tmp_path: Path) -> None:

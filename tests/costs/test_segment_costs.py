@@ -9,7 +9,7 @@ from hetsim.core.problem import Latency
 from hetsim.costs.fitting.transfer_costs import TransferCosts
 from hetsim.costs.profile import Profile, Samples, Unsupported
 from hetsim.costs.segment_costs import SegmentCosts
-from tests.costs.test_profile import HEADER, names, samples
+from tests.support.profiles import HEADER, names, samples
 
 CHAIN = Graph(
     name="chain",

@@ -27,9 +27,9 @@ from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Profile, Samples
 from hetsim.models.model import Model
 from hetsim.sim.simulate import makespan_s
-from tests.costs.test_profile import HEADER
 from tests.support.models import fork_join
 from tests.support.problems import graph_of, plan_of, platform_of
+from tests.support.profiles import HEADER
 
 Met = tuple[int, int, float]
 """Bytes read, bytes written, seconds."""

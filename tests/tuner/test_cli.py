@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +13,8 @@ from onnx import TensorProto, helper
 
 from hetsim.io.platform_file import format_platform
 from tests.io.test_wfcommons import NEW as WORKFLOW
+from tests.support.commands import hetsim
 from tests.support.models import fake_platform, fork_join
-
-
-def hetsim(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from hetsim.tuner.cli.app import main; main()", *map(str, args)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "COLUMNS": "200", "PYTHONWARNINGS": "error"},
-    )
 
 
 @pytest.fixture(scope="module")
