@@ -36,7 +36,8 @@ from hetsim.runtime.measure.profiler import Effort, make_header, measure_configu
 from hetsim.scheduler.registry import SINGLE, algorithm_names, make_plan, scheduler_names
 from hetsim.tuner.cli.solving import stop_on_interrupt
 from hetsim.tuner.progress import Silent, Stages
-from hetsim.tuner.report.html.page import write_html
+from hetsim.tuner.report.executed import executed_plans
+from hetsim.tuner.report.html import write_html
 from hetsim.tuner.report.outcome import Outcome, PlanOutcome
 from hetsim.tuner.report.summary import summary
 from hetsim.tuner.steps.budget import Budget
@@ -363,9 +364,6 @@ def write_outputs(
     )
     for timeline, name in ((simulated, "simulated"), (measured, "measured")):
         save_trace(timeline, out / f"{name}.trace.json", platform=platform, graph=graph, label=name)
-    pictures = [
-        ("Every plan: simulated beside measured", out / "plans.png"),
-        (f"The plan of {outcome.winner}: simulated above measured", out / "timeline.png"),
-    ]
-    write_html(outcome, out / "report.html", pictures)
+    plans = executed_plans(model, platform, rows)
+    write_html(outcome, out / "report.html", plans=plans, devices=platform.devices)
     write_atomically(out / "summary.json", msgspec.json.format(msgspec.json.encode(summary(outcome)), indent=2) + b"\n")

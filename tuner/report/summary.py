@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from typing import Any
 
 from hetsim.tuner.report.outcome import Outcome
+from hetsim.tuner.steps.rounds import Try
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
                 "number": one.number,
                 "hoped_s": _finite(one.optimistic_bound_s),
                 "best_s": _finite(one.best_s),
-                "plans": [asdict(tried) for tried in one.tries],
+                "plans": [_tried(tried) for tried in one.tries],
             }
             for one in outcome.rounds
         ],
@@ -71,6 +71,17 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "versions": dict(outcome.versions),
         "command": list(outcome.command),
         "warnings": list(outcome.warnings),
+    }
+
+
+def _tried(tried: Try) -> dict[str, Any]:
+    return {
+        "name": tried.name,
+        "predicted_s": tried.predicted_s,
+        "error_s": tried.error_s,
+        "replayed_s": tried.replayed_s,
+        "num_segments": tried.num_segments,
+        "num_predicted": tried.num_predicted,
     }
 
 

@@ -40,7 +40,7 @@ def exactness(outcome: Outcome) -> str:
 PLAN_COLUMNS = ("plan", "simulated", "measured", "95 % interval", "error", "speed-up", "segments", "splits")
 
 
-ROUND_COLUMNS = ("plan", "predicted", "once measured", "error", "segments predicted", "best so far", "hoped to gain")
+ROUND_COLUMNS = ("plan", "predicted", "once measured", "error", "segments predicted", "best so far", "optimistic gain")
 
 
 WHERE_COLUMNS = ("device", "compute", "launch", "hand-over", "waiting")
