@@ -9,7 +9,7 @@ from hetsim.analysis.breakdown import Assignment, Breakdown, breakdown, who_runs
 from hetsim.core.graph import Graph
 from hetsim.core.platform import Platform
 from hetsim.core.timeline import Timeline
-from hetsim.models.onnx_import import Model
+from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
 from hetsim.tuner.steps.final_measurement import Finalist
 from hetsim.tuner.steps.sharing import SharedRun, shared_runs
