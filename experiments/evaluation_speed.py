@@ -29,7 +29,8 @@ from hetsim.core.errors import HetsimError
 from hetsim.core.plan import Segment
 from hetsim.core.statistics import summarize
 from hetsim.sim.compiled import CompiledSimulator
-from hetsim.sim.simulate import Queues, Simulator
+from hetsim.sim.segments import Queues
+from hetsim.sim.simulate import Simulator
 from hetsim.tuner.cli.exits import run_to_exit
 
 COMMAND = "python -m experiments.evaluation_speed"

@@ -40,7 +40,8 @@ from hetsim.models.model import Model
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.measure.profiler import Effort, configuration_plan, profiling_configurations
 from hetsim.scheduler.random_plans import RANDOM, random_plans
-from hetsim.sim.simulate import DurationFunction, simulate
+from hetsim.sim.segments import DurationFunction
+from hetsim.sim.simulate import simulate
 from hetsim.tuner.cli.exits import run_to_exit
 from hetsim.tuner.progress import OnScreen, Silent, Stages
 from hetsim.tuner.steps.final_measurement import SEARCH_ROUND, Pace, allowed_error, measure_finalists

@@ -15,7 +15,7 @@ from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.fitting.interference import around_s, fit_interference
 from hetsim.costs.problems import plan_context
 from hetsim.costs.profile import Profile
-from hetsim.sim.simulate import DurationFunction
+from hetsim.sim.segments import DurationFunction
 
 
 def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int) -> DurationFunction:

@@ -20,7 +20,8 @@ from hetsim.core.load import Load
 from hetsim.core.plan import Segment
 from hetsim.core.problem import Problem
 from hetsim.core.timeline import Span
-from hetsim.sim.simulate import DurationFunction, Queues, Record, Simulator
+from hetsim.sim.segments import DurationFunction, Queues, Record, SegmentFacts
+from hetsim.sim.simulate import Simulator
 
 if TYPE_CHECKING:
     from hetsim.sim.kernel.arrays import Requests, Space, Tables
@@ -41,7 +42,7 @@ class CompiledSimulator:
 
         self.problem = problem
         self._kernel = kernel
-        self._facts = Simulator(problem)
+        self._facts = SegmentFacts(problem)
         self._encoding = _Encoding(problem, self._facts)
         self._space: Space | None = None
         self._room = (0, 0)  # requests and segments that there is space for
@@ -66,7 +67,7 @@ class CompiledSimulator:
         names = self.problem.platform.device_names
         lists = [queues.get(name, ()) for name in names]
         if not any(lists):
-            return self._facts.run(queues, record, load=load, duration_s=duration_s)
+            return Simulator(self.problem).run(queues, record, load=load, duration_s=duration_s)
         places = [segment for segments in lists for segment in segments]
         queue = np.array([self._encoding.unit(segment) for segment in places], np.uint32)
         queue_start = np.cumsum([0, *map(len, lists)], dtype=np.uint32)
@@ -188,7 +189,7 @@ class _Encoding:
         tensors: The number of each tensor that an operator makes.
     """
 
-    def __init__(self, problem: Problem, facts: Simulator) -> None:
+    def __init__(self, problem: Problem, facts: SegmentFacts) -> None:
         graph, platform = problem.graph, problem.platform
         names = platform.device_names
         links = [[platform.link(source, target) for target in names] for source in names]

@@ -22,7 +22,8 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
 from hetsim.core.timeline import Timeline
 from hetsim.sim.compiled import CompiledSimulator
-from hetsim.sim.simulate import DurationFunction, Queues, Record, Simulator, makespan_s
+from hetsim.sim.segments import DurationFunction, Queues, Record
+from hetsim.sim.simulate import Simulator, makespan_s
 from tests.core.test_load import LOADS
 from tests.sim.test_simulate import random_plan
 from tests.support.problems import graph_of, labellings, physical_problems, plan_of, platform_of, problem_of

@@ -1,0 +1,261 @@
+"""The rules of the reference model as SimPy processes, each in one place.
+
+1. A device runs its queue strictly in order, one segment at a time, and all of one request before any of the next:
+   :meth:`Run._device`.
+2. A segment starts when its device is free and each of its inputs has arrived. What the caller provides is there when
+   the request reaches the devices. What another device made arrives the link's ``transfer_s`` after its producer ended,
+   once for each tensor and receiving device, however many segments read it there: :meth:`Run._send`. Where the link
+   says that hand-overs are copies they queue for the one memory channel, which each holds for its ``transfer_s``, first
+   come first served: :meth:`Run._copy`. Copies that are asked for at the same time go by request, then in plan order:
+   that of the producing segments' first operators in the graph, then of the producer's outputs, then of the receiving
+   devices on the platform.
+3. Running segments and copies share the memory's bandwidth: :class:`hetsim.sim.fluid.FluidMemory`. What a segment moves
+   is ``problem.traffic_bytes``; nothing, unless the problem says otherwise.
+4. Under a load (:class:`hetsim.core.load.Load`) a host submits each request, once it is due and a slot is free, and
+   collects it after its last segment, which frees its slot. It does one thing at a time, first come first served; at
+   the same time collecting goes first, then the earlier request: :meth:`Run._request`. Without a load one request is
+   with the devices at time 0, and there is no host.
+
+Whatever can happen at one time has happened before the host picks its next job; then the memory channel picks one; and
+when neither has more to start, bandwidth is shared out. So no outcome hangs on the order in which SimPy gets round to
+things, and :mod:`hetsim.sim.compiled` can do the same arithmetic.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+
+import simpy
+from simpy.events import NORMAL, EventPriority
+
+from hetsim.core.load import Load
+from hetsim.core.plan import Segment
+from hetsim.core.timeline import Span
+from hetsim.sim.fluid import FluidMemory, Signal
+from hetsim.sim.segments import DurationFunction, Queues, Record, SegmentFacts, SegmentWork
+
+Steps = Generator[simpy.Event, None, None]
+"""A SimPy process, or a part of one."""
+
+_HOST, _CHANNEL = EventPriority(NORMAL + 1), EventPriority(NORMAL + 2)
+"""When either picks a job: after all else at that time, and before bandwidth is shared out."""
+
+
+@dataclass(slots=True)
+class _HandOver:
+    """A tensor's way to another device.
+
+    Attributes:
+        tensor: The tensor.
+        source: Device that makes it.
+        consumer: First segment that waits for it on the receiving device.
+        transfer_s: Seconds that it takes once under way.
+        num_bytes: Size of the tensor.
+        copies: Whether it needs the memory channel.
+        arrival: Happens when it is there.
+    """
+
+    tensor: str
+    source: str
+    consumer: Segment
+    transfer_s: float
+    num_bytes: int
+    copies: bool
+    arrival: Signal
+
+
+class _Server:
+    """Does one job at a time, first come first served; jobs that are asked for at the same time go by their keys."""
+
+    def __init__(self, env: simpy.Environment, priority: EventPriority) -> None:
+        self._env = env
+        self._priority = priority
+        self._jobs: list[tuple[float, tuple[int, ...], Steps]] = []  # a heap, first come first
+        self._wanted = env.event()
+        env.process(self._serve())
+
+    def ask(self, key: tuple[int, ...], job: Steps) -> None:
+        """Have a job done; keys of jobs differ."""
+        heapq.heappush(self._jobs, (self._env.now, key, job))
+        if not self._wanted.triggered:
+            self._wanted.succeed()
+
+    def _serve(self) -> Steps:
+        while True:
+            if not self._jobs:
+                self._wanted = self._env.event()
+                yield self._wanted
+            quiesced = Signal(self._env)  # whatever else ends at this time asks before anyone is served
+            quiesced.fire(in_s=0.0, priority=self._priority)
+            yield quiesced
+            yield from heapq.heappop(self._jobs)[-1]
+
+
+class Run:
+    """One simulation: devices, requests and servers as SimPy processes, hand-overs as what they wait for."""
+
+    def __init__(
+        self,
+        facts: SegmentFacts,
+        queues: Queues,
+        record: Record | None,
+        load: Load | None,
+        duration_s: DurationFunction | None,
+    ) -> None:
+        self._facts = facts
+        self._platform = facts.problem.platform
+        self._load = load or Load()
+        self._record = record
+        self._duration_s = duration_s
+        self._env = simpy.Environment(initial_time=0.0)
+        self._memory = FluidMemory(self._env, self._platform.memory.shared_bytes_per_s)
+        self._work = {
+            device: [facts.work(segment) for segment in queues[device]]
+            for device in self._platform.device_names
+            if device in queues
+        }
+        self.num_left = self._load.num_requests * sum(map(len, self._work.values()))
+        if any(link.mode == "copy" for link in self._platform.links.values()):
+            self._channel = _Server(self._env, _CHANNEL)
+        self._submitted: list[Signal] = []  # by request
+        self._num_busy: list[int] = []  # by request, the devices that have not ended it
+        self._ended: list[Signal] = []  # by request
+        self._leaving: list[dict[str, list[_HandOver]]] = []  # by request and tensor, in the order of devices
+        todo: dict[str, list[list[tuple[SegmentWork, list[Signal]]]]] = {device: [] for device in self._work}
+        home = {tensor: device for device, queue in self._work.items() for one in queue for tensor in one.makes}
+        for _ in range(self._load.num_requests):
+            self._submitted.append(Signal(self._env))
+            self._num_busy.append(len(self._work))
+            self._ended.append(Signal(self._env))
+            self._leaving.append({})
+            for device, queue in self._work.items():
+                todo[device].append(self._incoming(device, queue, home, self._leaving[-1]))
+        for device in self._work:
+            self._env.process(self._device(device, todo[device]))
+        if load is None:
+            self._submitted[0].fire(in_s=0.0)
+            if record is not None:
+                record.arrivals_s.append(0.0)
+        else:
+            self._host = _Server(self._env, _HOST)
+            self._collected = [Signal(self._env) for _ in range(load.num_requests)]
+            for request in range(load.num_requests):
+                self._env.process(self._request(request))
+
+    def _incoming(
+        self, device: str, queue: list[SegmentWork], home: Mapping[str, str], leaving: dict[str, list[_HandOver]]
+    ) -> list[tuple[SegmentWork, list[Signal]]]:
+        """A device's segments for one request, each with the arrivals that it waits for; ``leaving`` gains those."""
+        arriving: dict[str, _HandOver] = {}
+        todo: list[tuple[SegmentWork, list[Signal]]] = []
+        for one in queue:
+            inputs: list[Signal] = []
+            for tensor in one.reads:
+                source = home.get(tensor, device)
+                if source == device:
+                    continue
+                if tensor not in arriving:
+                    transfer_s, copies = self._facts.transfer(source, device, tensor)
+                    num_bytes = self._facts.problem.graph.tensors[tensor].num_bytes
+                    arriving[tensor] = _HandOver(
+                        tensor, source, one.segment, transfer_s, num_bytes, copies, Signal(self._env)
+                    )
+                    leaving.setdefault(tensor, []).append(arriving[tensor])
+                inputs.append(arriving[tensor].arrival)
+            todo.append((one, inputs))
+        return todo
+
+    def run(self) -> float:
+        """When the last segment ends, in seconds."""
+        self._last_s = 0.0
+        self._env.run()
+        return self._last_s
+
+    def _device(self, device: str, todo: list[list[tuple[SegmentWork, list[Signal]]]]) -> Steps:
+        """Rule 1: request by request, strictly in order, one at a time, each when its inputs are there."""
+        env = self._env
+        for request, queue in enumerate(todo):
+            if not self._submitted[request].processed:
+                yield self._submitted[request]
+            for work, inputs in queue:
+                for arrival in inputs:
+                    if not arrival.processed:
+                        yield arrival
+                start_s = env.now
+                seconds = work.seconds if self._duration_s is None else self._duration_s(request, work.segment)
+                yield self._memory.run(seconds, work.traffic_bytes)
+                self.num_left -= 1
+                self._last_s = env.now
+                if self._record is not None:
+                    self._record.spans.append(
+                        Span(
+                            kind="compute",
+                            device=device,
+                            ops=work.segment.ops,
+                            start_s=start_s,
+                            end_s=env.now,
+                            request=request,
+                        )
+                    )
+                self._send(request, work)
+            self._num_busy[request] -= 1
+            if not self._num_busy[request]:
+                self._ended[request].fire(in_s=0.0)
+
+    def _send(self, request: int, work: SegmentWork) -> None:
+        """Rule 2: a segment has ended, and what it made goes to each other device that reads it."""
+        for i, tensor in enumerate(work.makes):
+            for k, hand_over in enumerate(self._leaving[request].get(tensor, ())):
+                if hand_over.copies:
+                    self._channel.ask((request, work.position, i, k), self._copy(request, hand_over))
+                else:
+                    hand_over.arrival.fire(in_s=hand_over.transfer_s)
+                    self._note(request, hand_over, self._env.now, self._env.now + hand_over.transfer_s)
+
+    def _copy(self, request: int, hand_over: _HandOver) -> Steps:
+        """Rule 2, copies: what the memory channel does for one of them."""
+        start_s = self._env.now
+        yield self._memory.run(hand_over.transfer_s, hand_over.num_bytes)
+        hand_over.arrival.fire(in_s=0.0)
+        yield hand_over.arrival
+        self._note(request, hand_over, start_s, self._env.now)
+
+    def _request(self, request: int) -> Steps:
+        """Rule 4: due, submitted, ended, collected."""
+        load, host = self._load, self._platform.host
+        arrival_s = request * load.every_s
+        if arrival_s > 0:
+            yield self._env.timeout(arrival_s)
+        if request >= load.num_slots:
+            free = self._collected[request - load.num_slots]
+            if not free.processed:
+                yield free
+        if self._record is not None:
+            self._record.arrivals_s.append(arrival_s if load.every_s else self._env.now)
+        graph = self._facts.problem.graph
+        self._host.ask((1, request), self._busy(host.submit_s(graph.input_bytes), self._submitted[request]))
+        if not self._ended[request].processed:
+            yield self._ended[request]
+        self._host.ask((0, request), self._busy(host.collect_s(graph.output_bytes), self._collected[request]))
+
+    def _busy(self, seconds: float, done: Signal) -> Steps:
+        """Rule 4: what the host does for a request."""
+        done.fire(in_s=seconds)
+        yield done
+
+    def _note(self, request: int, hand_over: _HandOver, start_s: float, end_s: float) -> None:
+        if self._record is not None and end_s > start_s:
+            self._record.spans.append(
+                Span(
+                    kind="hand-over",
+                    device=hand_over.consumer.device,
+                    ops=hand_over.consumer.ops,
+                    start_s=start_s,
+                    end_s=end_s,
+                    tensor=hand_over.tensor,
+                    source=hand_over.source,
+                    request=request,
+                )
+            )
