@@ -1,1 +1,1 @@
-"""."""
+"""Graphs, platforms, problems, plans and timelines as plain values, with the errors that a user can mend."""

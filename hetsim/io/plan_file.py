@@ -24,6 +24,10 @@ class _SplitFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ops: tuple[str, ...]
 
 
+class _AnyFormat(msgspec.Struct):
+    format: object = FORMAT
+
+
 class _PlanFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     format: int = FORMAT
     model: str
@@ -46,21 +50,26 @@ def save_plan(plan: Plan, path: Path) -> None:
 
 
 def load_plan(path: Path) -> Plan:
-    """Read a plan from JSON. Only its form is checked here; :func:`check_plan` holds it against a model.
+    """Read a plan from JSON. Only its form is checked; :func:`~hetsim.core.dataflow.check_plan` checks it for a model.
 
     Raises:
-        PlanError: If the file is missing or malformed.
+        PlanError: If the file is missing, malformed or of another format.
     """
     try:
-        content = msgspec.json.decode(read_bounded(path), type=_PlanFile)
+        text = read_bounded(path)
+        found = msgspec.json.decode(text, type=_AnyFormat).format
+        if found != FORMAT:
+            raise PlanError(
+                f"plan {path} has format {found}, this version reads format {FORMAT}; "
+                f"make it anew with: hetsim plan MODEL --out {path}"
+            )
+        content = msgspec.json.decode(text, type=_PlanFile)
     except OSError as error:
         raise PlanError(
             f"cannot read plan {path}: {error.strerror}; make one with: hetsim plan MODEL --out {path}"
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PlanError(f"plan {path} is malformed: {error}") from None
-    if content.format != FORMAT:
-        raise PlanError(f"plan {path} has format {content.format}; this version reads format {FORMAT}")
     for device, queue in content.devices.items():
         if any(not segment.ops for segment in queue):
             raise PlanError(f"plan {path} has a segment without operators on {device!r}; remove it")

@@ -103,7 +103,7 @@ def test_a_file_brings_back_the_same_plan_and_the_steps_could_run_one_by_one(
         ("[]", "malformed: Expected `object`"),
         ('{"devices": {}}', "missing required field `model`"),
         ('{"model": "m", "speed": 2}', "unknown field `speed`"),
-        ('{"model": "m", "format": 99}', "has format 99; this version reads format 1"),
+        ('{"model": "m", "format": 99}', "has format 99, this version reads format 1; make it anew with: hetsim plan"),
         ('{"model": "m", "devices": {"cpu": [{"ops": [1]}]}}', "Expected `str`, got `int`"),
         ('{"model": "m", "devices": {"cpu": [{"ops": []}]}}', "segment without operators on 'cpu'; remove it"),
     ],
