@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from rich.console import Console
 from typer import Exit
 
 from hetsim.core.errors import HetsimError
@@ -48,5 +47,7 @@ def _leave_interrupted(command: str) -> NoReturn:
 
 
 def _leave(status: int, description: str) -> NoReturn:
+    from rich.console import Console
+
     Console(stderr=True, soft_wrap=True).print(description, markup=False, highlight=False)
     raise SystemExit(status) from None

@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from hetsim.analysis.critical_path import CriticalPath, critical_path
-from hetsim.analysis.plots.bars import Bar, Group, draw_bars
 from hetsim.analysis.scenario import Scenario
 from hetsim.analysis.sensitivity import Effect, sensitivity
 from hetsim.core.plan import Plan
@@ -145,7 +144,19 @@ def _replanned(
 
 
 def print_explanation(found: Explanation, screen: Console) -> None:
-    """The table, and in words what the path is made of."""
+    """The table, with lines above and below it."""
+    first, *others = summary_lines(found)
+    _say(first, screen)
+    _print_table(found, screen)
+    for line in others:
+        _say(line, screen)
+
+
+def _say(line: str, screen: Console) -> None:
+    screen.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_table(found: Explanation, screen: Console) -> None:
     before_s = found.timeline.makespan_s
     again = {entry.scenario: entry for entry in found.replanned}
     table = Table(f"{_faster(found)} faster", "path ms", "saves ms", "", box=None)
@@ -237,12 +248,14 @@ def _entry(effect: Effect, again: Replanned | None) -> dict[str, object]:
     return entry
 
 
-def draw_sensitivity(found: Explanation, path: Path, *, title: str, subtitle: str = "") -> None:
+def draw_sensitivity(found: Explanation, path: Path, *, graph_name: str, subtitle: str = "") -> None:
     """A bar for each change in the table, what it saves of the same plan, and beside it what planning anew saves.
 
     Raises:
         OSError: If the file cannot be written.
     """
+    from hetsim.analysis.plots.bars import Bar, Group, draw_bars  # matplotlib, which only pictures need
+
     again = {entry.scenario: entry for entry in found.replanned}
     groups = []
     for effect in found.shown:
@@ -250,6 +263,7 @@ def draw_sensitivity(found: Explanation, path: Path, *, title: str, subtitle: st
         if effect.scenario in again:
             bars.append(Bar(label=ANEW, value=again[effect.scenario].saved_s * 1e3))
         groups.append(Group(label=_label(effect.scenario, found.platform), bars=tuple(bars)))
+    title = f"What would shorten this plan: {graph_name} on {found.platform.name}"
     draw_bars(groups, path, title=title, subtitle=subtitle, axis=f"Latency saved if {_faster(found)} faster (ms)")
 
 

@@ -1,0 +1,86 @@
+"""``hetsim explain``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hetsim.tuner.cli.arguments import (
+    ForceOption,
+    MaybeModel,
+    MaybePlatform,
+    MaybeProfile,
+    PlanOption,
+    ProblemOption,
+    SeedOption,
+    SetOption,
+    ShapeOption,
+)
+from hetsim.tuner.cli.screen import screen, warn
+
+
+def explain(
+    plan: PlanOption,
+    model: MaybeModel = None,
+    problem: ProblemOption = None,
+    profile: MaybeProfile = None,
+    platform: MaybePlatform = None,
+    shape: ShapeOption = [],  # noqa: B006
+    faster: Annotated[
+        float, typer.Option("--faster", metavar="PERCENT", help="By how much each thing is faster.")
+    ] = 10,
+    replan: Annotated[
+        int, typer.Option("--replan", min=0, metavar="N", help="Plan anew for the N changes that save most.")
+    ] = 3,
+    scheduler: Annotated[str, typer.Option("--scheduler", help="Who plans anew.")] = "search",
+    seed: SeedOption = 0,
+    max_evaluations: Annotated[
+        int | None, typer.Option(metavar="N", help="Candidates that each planning may evaluate; absent: its own limit.")
+    ] = None,
+    force: ForceOption = False,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw the timeline with the critical path on it.")
+    ] = None,
+    chart: Annotated[Path | None, typer.Option("--chart", help="Draw what each change saves, as bars.")] = None,
+    scenario: SetOption = [],  # noqa: B006
+) -> None:
+    """Say which operator, link or device, made a little faster, shortens a plan's latency most."""
+    from hetsim.analysis.scenario import parse_scenario
+    from hetsim.core.errors import ProblemError
+    from hetsim.io.plan_file import load_plan
+    from hetsim.scheduler.effort import Effort
+    from hetsim.tuner.cli.explain import draw_sensitivity, explanation_json, print_explanation
+    from hetsim.tuner.cli.explain import explain as explain_plan
+    from hetsim.tuner.cli.sources import draw_simulation, read_source
+    from hetsim.tuner.progress import OnScreen, Silent
+
+    if not 0 < faster < math.inf:
+        raise ProblemError(f"--faster {faster:g} makes nothing faster; give a percentage above 0")
+    read, changes = load_plan(plan), parse_scenario(scenario)
+    source = read_source(model, problem, profile, platform, shape, plan=read, force=force, scenario=changes)
+    found = anew = source.problem
+    if replan and model is not None:  # another plan does not have this one's replays
+        anew = read_source(model, problem, profile, platform, shape, force=force, scenario=changes).problem
+    explained = explain_plan(
+        found,
+        read.in_order(found.graph),
+        factor=1 + faster / 100,
+        stages=Silent() if json else OnScreen(screen()),
+        replan=replan,
+        planning_problem=anew,
+        scheduler=scheduler,
+        effort=Effort(seed=seed, max_evaluations=max_evaluations),
+    )
+    if picture is not None:
+        draw_simulation(explained.timeline, picture, source, critical=explained.path.spans)
+    if chart is not None:
+        draw_sensitivity(explained, chart, graph_name=found.graph.name, subtitle="; ".join(source.warnings))
+    if json:
+        typer.echo(explanation_json(explained, source.warnings))
+    else:
+        warn(source.warnings)
+        print_explanation(explained, screen())

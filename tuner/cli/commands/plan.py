@@ -1,0 +1,67 @@
+"""``hetsim plan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hetsim.tuner.cli.arguments import (
+    ForceOption,
+    MaybeModel,
+    MaybePlatform,
+    MaybeProfile,
+    ProblemOption,
+    SeedOption,
+    SetOption,
+    ShapeOption,
+)
+from hetsim.tuner.cli.screen import say, screen, warn
+
+
+def plan(
+    out: Annotated[Path, typer.Option("--out", help="Where the plan goes.")],
+    model: MaybeModel = None,
+    problem: ProblemOption = None,
+    profile: MaybeProfile = None,
+    scheduler: Annotated[str, typer.Option("--scheduler", help="Who plans.")] = "search",
+    platform: MaybePlatform = None,
+    shape: ShapeOption = [],  # noqa: B006  (typer reads it)
+    seed: SeedOption = 0,
+    max_evaluations: Annotated[
+        int | None, typer.Option(metavar="N", help="Candidates that the scheduler may evaluate; absent: its own limit.")
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="When to be content with the best so far, as on Ctrl-C.")
+    ] = None,
+    force: ForceOption = False,
+    scenario: SetOption = [],  # noqa: B006
+) -> None:
+    """Plan a model from a profile, or a problem file; nothing is measured."""
+    from hetsim.analysis.breakdown import who_runs_what
+    from hetsim.analysis.scenario import parse_scenario
+    from hetsim.io.plan_file import save_plan
+    from hetsim.sim.simulate import simulate as simulate_plan
+    from hetsim.tuner.cli.solving import solve_on_screen
+    from hetsim.tuner.cli.sources import read_source
+    from hetsim.tuner.progress import OnScreen
+
+    source = read_source(model, problem, profile, platform, shape, force=force, scenario=parse_scenario(scenario))
+    solution = solve_on_screen(
+        scheduler,
+        source.problem,
+        OnScreen(screen()),
+        seed=seed,
+        max_evaluations=max_evaluations,
+        time_limit_s=time_limit,
+    )
+    made = solution.plan
+    save_plan(made, out)
+    timeline = simulate_plan(source.problem, made)
+    warn(source.warnings)
+    say(f"{scheduler}: {timeline.makespan_s * 1e3:.2f} ms simulated, {made.num_segments} segments, in {out}")
+    say(f"  bound {solution.bound_s * 1e3:.2f} ms, gap {solution.gap:.2%}: {solution.verdict}")
+    say(f"  planned in {solution.planning_s:.2f} s, {solution.num_evaluations} evaluations")
+    for assignment in who_runs_what(source.problem.graph, made, timeline, source.problem.platform):
+        say(f"  {assignment}")

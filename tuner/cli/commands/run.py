@@ -1,0 +1,68 @@
+"""``hetsim run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hetsim.core.platform import DEFAULT_PLATFORM
+from hetsim.tuner.cli.arguments import (
+    EveryOption,
+    ForceOption,
+    InFlightOption,
+    ModelArgument,
+    PlanOption,
+    PlatformOption,
+    RequestsOption,
+    SeedOption,
+    SetOption,
+    ShapeOption,
+)
+from hetsim.tuner.cli.screen import screen
+
+
+def run(
+    model: ModelArgument,
+    plan: PlanOption,
+    platform: PlatformOption = DEFAULT_PLATFORM,
+    shape: ShapeOption = [],  # noqa: B006
+    seed: SeedOption = 0,
+    requests: RequestsOption = 20,
+    every: EveryOption = "",
+    in_flight: InFlightOption = 1,
+    inputs: Annotated[Path | None, typer.Option("--inputs", help="An .npz file with the model's inputs.")] = None,
+    outputs: Annotated[Path | None, typer.Option("--outputs", help="Where to put the outputs, as .npz.")] = None,
+    trace: Annotated[Path | None, typer.Option("--trace", help="Write a trace that opens in Perfetto.")] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Draw the typical run's timeline.")] = None,
+    on_fault: Annotated[str, typer.Option("--on-fault", help="The device that finishes what others fail at.")] = "",
+    scenario: SetOption = [],  # noqa: B006
+    profile: Annotated[
+        Path | None, typer.Option("--profile", help="With --set: what the devices that are changed take as they are.")
+    ] = None,
+    force: ForceOption = False,
+) -> None:
+    """Execute a plan on the devices, one inference after the other or under a load; changed devices are emulated."""
+    from hetsim.analysis.scenario import parse_scenario
+    from hetsim.core.load import parse_load
+    from hetsim.io.platform_file import load_platform
+    from hetsim.tuner.cli.executing import execute, print_execution, read_inputs, write_execution
+    from hetsim.tuner.cli.sources import read_model
+    from hetsim.tuner.progress import OnScreen
+
+    load = parse_load(requests, every, in_flight)
+    executed = execute(
+        read_model(model, shape),
+        load_platform(platform),
+        plan,
+        load,
+        changes=parse_scenario(scenario),
+        profile=profile,
+        force=force,
+        on_fault=on_fault,
+        make_inputs=lambda found: read_inputs(found, inputs, seed),
+        stages=OnScreen(screen()),
+    )
+    write_execution(executed, outputs=outputs, trace=trace, picture=picture)
+    print_execution(executed, load)

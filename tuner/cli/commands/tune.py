@@ -1,0 +1,76 @@
+"""``hetsim tune``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hetsim.core.platform import DEFAULT_PLATFORM
+from hetsim.tuner.cli.arguments import ModelArgument, PlatformOption, SeedOption, SetOption, ShapeOption
+from hetsim.tuner.cli.screen import hypothesis, say, screen, warn
+
+
+def tune(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything that is found.")],
+    platform: PlatformOption = DEFAULT_PLATFORM,
+    shape: ShapeOption = [],  # noqa: B006  (typer reads it)
+    seed: SeedOption = 0,
+    also: Annotated[
+        list[str], typer.Option("--also", metavar="SCHEDULER", help="Execute this scheduler's plan as well.")
+    ] = [],  # noqa: B006
+    rounds: Annotated[int, typer.Option(min=1, help="How often the search learns what its plans really take.")] = 4,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            "--time-limit",
+            metavar="SECONDS",
+            help="Rounds and the search of splits end by then, as on Ctrl-C; the finals come on top.",
+        ),
+    ] = None,
+    max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
+    repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
+    runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
+    splits: Annotated[
+        bool, typer.Option(help="Look for plans in which several devices work on one operator, too.")
+    ] = True,
+    scenario: SetOption = [],  # noqa: B006
+) -> None:
+    """Profile, plan with every scheduler, simulate, execute, and keep the plan that measured best.
+
+    What --set changes is profiled as it is, and then emulated as it would be.
+    """
+    from hetsim.analysis.scenario import parse_scenario
+    from hetsim.io.platform_file import load_platform
+    from hetsim.runtime.measure.profiler import Effort
+    from hetsim.tuner.cli.sources import read_model
+    from hetsim.tuner.progress import OnScreen
+    from hetsim.tuner.report.screen import print_outcome
+    from hetsim.tuner.steps.final_measurement import Pace
+    from hetsim.tuner.tune import Options
+    from hetsim.tuner.tune import tune as tune_model
+    from hetsim.tuner.tune_hypothetical import tune_hypothetical
+
+    changes = parse_scenario(scenario)
+    options = Options(
+        seed=seed,
+        also=tuple(also),
+        rounds=rounds,
+        time_limit_s=time_limit,
+        max_evaluations=max_evaluations,
+        effort=Effort(repeats=repeats),
+        pace=Pace(num_runs=runs),
+        splits=splits,
+        command=("hetsim", *sys.argv[1:]),
+    )
+    found, where, stages = read_model(model, shape), load_platform(platform), OnScreen(screen())
+    if changes:
+        outcome = tune_hypothetical(found, where, out, changes, options=options, stages=stages)
+        warn(hypothesis(changes))
+    else:
+        outcome = tune_model(found, where, out, options=options, stages=stages)
+    print_outcome(outcome, screen())
+    say(f"Look at {out / 'report.html'} and {out / 'timeline.png'}; open {out / 'measured.trace.json'} in Perfetto.")
