@@ -25,7 +25,7 @@ from hetsim.tuner.cli.screen import say, say_load, warn
 
 if TYPE_CHECKING:
     from hetsim.core.plan import Plan
-    from hetsim.sim.simulate import DurationFunction
+    from hetsim.sim.segments import DurationFunction
     from hetsim.tuner.cli.sources import Source
 
 
