@@ -21,11 +21,11 @@ from hetsim.models.model import Model
 from hetsim.models.split.rewrite import rewrite
 from hetsim.runtime import RefusedError
 from hetsim.tuner.progress import OnScreen, Silent
-from tests.models.test_split import stack
 from tests.support.experiments import NUM_RANDOM, OPTIONS, platform_in, table
 from tests.support.models import fake_platform, fork_join
 from tests.support.pictures import Pictures
 from tests.support.problems import inception_like
+from tests.support.split_networks import stack
 
 
 def test_every_schedulers_plan_and_random_ones_are_simulated_and_measured(results: Path, pictures: Pictures) -> None:

@@ -27,8 +27,8 @@ from hetsim.models.importer import load_model
 from hetsim.scheduler import make_plan as plan_by
 from hetsim.sim.simulate import simulate
 from tests.fuzz import mutations
-from tests.io.test_wfcommons import NEW, older
 from tests.support.models import fake_platform, fork_join, make_plan
+from tests.support.task_graphs import WORKFLOW, older_workflow
 
 _MODEL, _PLATFORM = fork_join(), fake_platform()
 _SECRET = b"hetsim must not read this. " * 3
@@ -143,7 +143,7 @@ def readers() -> dict[str, Reader]:
 
 
 def _models() -> tuple[bytes, ...]:
-    from tests.models.test_importer import small_net
+    from tests.support.models import small_net
 
     outside = small_net()
     for tensor in outside.graph.initializer[:1]:
@@ -206,7 +206,7 @@ def _problem() -> bytes:
 
 
 def _workflows() -> tuple[bytes, ...]:
-    return mutations.as_json(NEW), mutations.as_json(older(NEW))
+    return mutations.as_json(WORKFLOW), mutations.as_json(older_workflow(WORKFLOW))
 
 
 def _csv() -> bytes:

@@ -16,81 +16,7 @@ from hetsim.core.problem import Problem
 from hetsim.io.wfcommons import load_workflow
 from hetsim.sim.simulate import makespan_s
 from tests.support.problems import plan_of
-
-# split writes two parts for two counts, whose numbers sum adds up; report waits for sum without reading of it.
-NEW: dict[str, Any] = {
-    "name": "word count",
-    "schemaVersion": "1.5",
-    "workflow": {
-        "specification": {
-            "tasks": [
-                {
-                    "name": "split", "id": "split_1", "parents": [], "children": ["count_1", "count_2"],
-                    "inputFiles": ["book"], "outputFiles": ["part_1", "part_2"],
-                },
-                {
-                    "name": "count", "id": "count_1", "parents": ["split_1"], "children": ["sum_1"],
-                    "inputFiles": ["part_1"], "outputFiles": ["number_1"],
-                },
-                {
-                    "name": "count", "id": "count_2", "parents": ["split_1"], "children": ["sum_1"],
-                    "inputFiles": ["part_2"], "outputFiles": ["number_2"],
-                },
-                {
-                    "name": "sum", "id": "sum_1", "parents": ["count_1", "count_2"], "children": ["report_1"],
-                    "inputFiles": ["number_1", "number_2"], "outputFiles": ["total"],
-                },
-                {"name": "report", "id": "report_1", "parents": ["sum_1"], "children": []},
-            ],
-            "files": [
-                {"id": "book", "sizeInBytes": 9000},
-                {"id": "part_1", "sizeInBytes": 4000},
-                {"id": "part_2", "sizeInBytes": 5000},
-                {"id": "number_1", "sizeInBytes": 4},
-                {"id": "number_2", "sizeInBytes": 4},
-                {"id": "total", "sizeInBytes": 4},
-            ],
-        },
-        "execution": {
-            "makespanInSeconds": 9.0,
-            "executedAt": "2026-01-01T00:00:00Z",
-            "tasks": [
-                {"id": "split_1", "runtimeInSeconds": 1.0, "coreCount": 1},
-                {"id": "count_1", "runtimeInSeconds": 4.0},
-                {"id": "count_2", "runtimeInSeconds": 6.0},
-                {"id": "sum_1", "runtimeInSeconds": 2},
-                {"id": "report_1", "runtimeInSeconds": 0.5},
-            ],
-        },
-    },
-}  # fmt: skip
-
-
-def older(new: dict[str, Any]) -> dict[str, Any]:
-    """The same workflow as version 1.3 writes it: dependencies at one end, files inside tasks."""
-    specification, execution = new["workflow"]["specification"], new["workflow"]["execution"]
-    sizes = {file["id"]: file["sizeInBytes"] for file in specification["files"]}
-    runtimes = {task["id"]: task["runtimeInSeconds"] for task in execution["tasks"]}
-    return {
-        "name": new["name"],
-        "schemaVersion": "1.3",
-        "workflow": {
-            "tasks": [
-                {
-                    "name": task["id"],
-                    "type": "compute",
-                    "runtime": runtimes[task["id"]],
-                    "parents": task["parents"],
-                    "files": [
-                        {"name": name, "link": link, "size": sizes[name]}
-                        for key, link in (("inputFiles", "input"), ("outputFiles", "output"))
-                        for name in task.get(key, [])
-                    ],
-                }
-                for task in specification["tasks"]
-            ]
-        },
-    }
+from tests.support.task_graphs import WORKFLOW, older_workflow
 
 
 def converted(content: object, folder: Path, **options: Any) -> Problem:
@@ -99,10 +25,10 @@ def converted(content: object, folder: Path, **options: Any) -> Problem:
     return load_workflow(path, **{"speeds": {"cpu": 1.0, "npu": 2.0}, **options})
 
 
-@pytest.mark.parametrize("shape", [copy.deepcopy, older])
+@pytest.mark.parametrize("shape", [copy.deepcopy, older_workflow])
 def test_a_workflow_by_hand(shape: Callable[[Any], Any], tmp_path: Path) -> None:
     link = Link(setup_s=0.5, bandwidth_bytes_per_s=1000.0)
-    problem = converted(shape(NEW), tmp_path, link=link)
+    problem = converted(shape(WORKFLOW), tmp_path, link=link)
     assert problem.graph.name == "word count"
     assert dict(problem.graph.predecessors) == {
         "split_1": (), "count_1": ("split_1",), "count_2": ("split_1",),
@@ -117,22 +43,22 @@ def test_a_workflow_by_hand(shape: Callable[[Any], Any], tmp_path: Path) -> None
 
 
 def test_files_travel_for_nothing_unless_a_link_is_given(tmp_path: Path) -> None:
-    problem = converted(NEW, tmp_path)
+    problem = converted(WORKFLOW, tmp_path)
     assert problem.transfer_s("cpu", "npu", "part_2") == 0.0
 
 
 def test_a_dependency_may_be_declared_at_either_end_or_by_a_file_alone(tmp_path: Path) -> None:
-    flow = copy.deepcopy(NEW)
+    flow = copy.deepcopy(WORKFLOW)
     tasks = flow["workflow"]["specification"]["tasks"]
     tasks[1]["parents"] = []  # split still names it as its child
     tasks[3]["children"] = []  # report still names sum as its parent
     tasks[3]["parents"] = ["count_1"]
     tasks[2]["children"] = []  # nobody says that sum waits for count_2, but it reads its file
-    assert converted(flow, tmp_path).graph.predecessors == converted(NEW, tmp_path).graph.predecessors
+    assert converted(flow, tmp_path).graph.predecessors == converted(WORKFLOW, tmp_path).graph.predecessors
 
 
 def test_of_a_file_that_is_written_again_the_parents_version_is_read(tmp_path: Path) -> None:
-    flow = copy.deepcopy(NEW)
+    flow = copy.deepcopy(WORKFLOW)
     tasks = flow["workflow"]["specification"]["tasks"]
     tasks[3]["outputFiles"] = ["total", "number_1"]
     tasks[4] |= {"inputFiles": ["number_1"]}
@@ -193,7 +119,7 @@ MISTAKES = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_what_is_not_understood_is_one_line(name: str, tmp_path: Path) -> None:
     spoil, message = MISTAKES[name]
-    flow = copy.deepcopy(NEW)
+    flow = copy.deepcopy(WORKFLOW)
     spoil(flow)
     with pytest.raises(ProblemError, match=message) as error:
         converted(flow, tmp_path)
@@ -221,4 +147,4 @@ def test_mistakes_in_older_versions(field: dict[str, Any], message: str, tmp_pat
 @pytest.mark.parametrize("speed", [0.0, -1.0, float("nan"), float("inf")])
 def test_speeds_are_positive(speed: float, tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match=r"device 'npu' has speed .*; speeds are finite and more than 0"):
-        converted(NEW, tmp_path, speeds={"cpu": 1.0, "npu": speed})
+        converted(WORKFLOW, tmp_path, speeds={"cpu": 1.0, "npu": speed})

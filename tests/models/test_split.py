@@ -19,32 +19,10 @@ from hetsim.models.segment_files import SegmentStore
 from hetsim.models.split.check import first_difference
 from hetsim.models.split.rewrite import rewrite
 from hetsim.models.split.rules import can_split
-from tests.support.split_networks import random_network, random_splits
+from tests.support.split_networks import random_network, random_splits, stack
 
 SEEDS = range(*map(int, os.environ.get("HETSIM_SPLITS", "0:300").split(":")))
 """Cases to try; HETSIM_SPLITS=0:1000 tries a thousand."""
-
-
-def stack(*kernels: int, rows: int = 8, channels: int = 4) -> Model:
-    """Convolutions ``conv0``, ``conv1``, ... of these sizes, padded to keep the image; ``pool`` averages all of it."""
-    rng = np.random.default_rng(0)
-    nodes, weights = [], []
-    for i, kernel in enumerate(kernels):
-        values = rng.standard_normal((channels, channels, kernel, kernel)).astype(np.float32)
-        weights.append(numpy_helper.from_array(values, f"w{i}"))
-        pads = [kernel // 2] * 4
-        nodes.append(helper.make_node("Conv", [f"t{i}", f"w{i}"], [f"t{i + 1}"], name=f"conv{i}", pads=pads))
-    nodes.append(helper.make_node("GlobalAveragePool", [f"t{len(kernels)}"], ["y"], name="pool"))
-    image, mean = [1, channels, rows, 5], [1, channels, 1, 1]
-    graph = helper.make_graph(
-        nodes,
-        "stack",
-        [helper.make_tensor_value_info("t0", TensorProto.FLOAT, image)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, mean)],
-        weights,
-    )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return import_model(proto, name="stack")
 
 
 def check_same(model: Model, *splits: Split) -> None:

@@ -15,8 +15,8 @@ from hetsim.runtime.backends.openvino import OpenVinoBackend
 from hetsim.runtime.worker.arena import plan_layout
 from hetsim.runtime.worker.device_local import DeviceLocal, device_local_tensors
 from hetsim.runtime.worker.program import build_programs
-from tests.models.test_split import stack
 from tests.support.models import fork_join, make_plan
+from tests.support.split_networks import stack
 
 CHAINED = ["conv0", "conv1 pool"]
 

@@ -43,8 +43,8 @@ from hetsim.tuner.progress import Silent
 from hetsim.tuner.steps.final_measurement import Pace
 from hetsim.tuner.steps.splitting import SplitEffort, split_plans
 from hetsim.tuner.tune import Options, tune
-from tests.models.test_split import stack
 from tests.support.models import fake_platform
+from tests.support.split_networks import stack
 
 MODEL = stack(3, 3, 1)
 

@@ -1,4 +1,4 @@
-"""The compiled twin against the SimPy model: equal to the last bit, whatever the rules have to deal with.
+"""The compiled simulator against the SimPy reference: equal to the last bit, whatever the rules have to deal with.
 
 ``--hypothesis-profile=thorough`` tries 10,000 problems instead of a hundred.
 """
@@ -24,9 +24,16 @@ from hetsim.core.timeline import Timeline
 from hetsim.sim.compiled import CompiledSimulator
 from hetsim.sim.segments import DurationFunction, Queues, Record
 from hetsim.sim.simulate import Simulator, makespan_s
-from tests.core.test_load import LOADS
-from tests.sim.test_simulate import random_plan
-from tests.support.problems import graph_of, labellings, physical_problems, plan_of, platform_of, problem_of
+from tests.support.problems import (
+    LOADS,
+    graph_of,
+    labellings,
+    physical_problems,
+    plan_of,
+    platform_of,
+    problem_of,
+    random_plan,
+)
 
 DURATIONS_S = st.one_of(st.just(0.0), st.just(0.25), st.floats(1e-3, 3.0))
 
@@ -53,7 +60,7 @@ def outcome(
 
 @given(problem=physical_problems(), load=st.none() | LOADS, own_durations=st.booleans(), data=st.data())
 @pytest.mark.equation("compiled")
-def test_the_twin_agrees_bit_for_bit(
+def test_the_compiled_simulator_agrees_bit_for_bit(
     problem: Problem, load: Load | None, own_durations: bool, data: st.DataObject
 ) -> None:
     queues = random_plan(data, problem).queues
@@ -159,7 +166,7 @@ def test_part_of_a_graph_runs_as_if_what_it_reads_were_there() -> None:
     assert CompiledSimulator(problem).run({"cpu": ()}, load=Load(num_requests=2)) == 0.0
 
 
-def test_the_twin_refuses_what_the_model_refuses() -> None:
+def test_the_compiled_simulator_refuses_what_the_reference_refuses() -> None:
     graph = graph_of({"a": (), "b": (), "c": ("a",), "d": ("b",)})
     costs_s = {"a": {"cpu": 1.0}, "b": {"npu": 1.0}, "c": {"npu": 1.0}, "d": {"cpu": 1.0}}
     problem = problem_of(graph, costs_s, platform_of("cpu", "npu"))
@@ -172,8 +179,6 @@ def test_the_twin_refuses_what_the_model_refuses() -> None:
         CompiledSimulator(problem).run({"npu": (Segment("npu", ("a",)),)})
 
 
-def test_numba_is_left_alone_until_a_twin_is_made() -> None:
-    check = (
-        "import sys, hetsim, hetsim.sim.compiled, scheduler, hetsim.tuner.cli.app; assert 'numba' not in sys.modules"
-    )
+def test_numba_is_left_alone_until_a_simulator_is_made() -> None:
+    check = "import sys, hetsim.sim.compiled, hetsim.scheduler, hetsim.tuner.cli.app; assert 'numba' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True)

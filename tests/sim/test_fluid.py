@@ -14,8 +14,7 @@ from hetsim.core.platform import Memory
 from hetsim.core.problem import Problem
 from hetsim.sim.fluid import FluidMemory, fair_shares
 from hetsim.sim.simulate import makespan_s, simulate
-from tests.sim.test_simulate import random_plan
-from tests.support.problems import graph_of, plan_of, platform_of, problem_of, problems
+from tests.support.problems import graph_of, plan_of, platform_of, problem_of, problems, random_plan
 
 CAPACITY = 100.0
 

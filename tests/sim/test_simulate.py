@@ -14,10 +14,9 @@ from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Link
 from hetsim.core.problem import Problem
-from hetsim.scheduler.segments import queues_from_labels
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import Simulator, makespan_s, simulate
-from tests.support.problems import graph_of, labellings, plan_of, platform_of, problem_of, problems
+from tests.support.problems import graph_of, plan_of, platform_of, problem_of, problems, random_plan
 
 DIAMOND = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})
 DIAMOND_S = {
@@ -151,11 +150,6 @@ def test_queues_that_wait_for_each_other_are_noticed_even_unchecked() -> None:
     simulator = Simulator(problem_of(graph, costs_s, platform_of("cpu", "npu")))
     with pytest.raises(PlanError, match="4 segments wait for each other"):
         simulator.run(plan.queues)
-
-
-def random_plan(data: st.DataObject, problem: Problem) -> Plan:
-    device_of, raised = data.draw(labellings(problem))
-    return Plan(model=problem.graph.name, queues=queues_from_labels(problem.graph, device_of, raised))
 
 
 def critical_path_s(graph: Graph, problem: Problem, plan: Plan) -> float:

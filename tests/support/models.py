@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -71,3 +73,45 @@ def make_plan(model: Model, **queues: list[str]) -> Plan:
             for device, queue in queues.items()
         },
     )
+
+
+FLOAT = TensorProto.FLOAT
+
+
+def weight(name: str, *shape: int) -> onnx.TensorProto:
+    values = np.random.default_rng(len(name)).standard_normal(shape, dtype=np.float32)
+    return numpy_helper.from_array(values, name)
+
+
+def model_of(
+    nodes: Sequence[onnx.NodeProto],
+    *,
+    shape: Sequence[int | str | None] | None = (1, 4, 6, 6),
+    weights: Sequence[onnx.TensorProto] = (),
+    output: str = "y",
+    opset: int = 17,
+    dtype: int = FLOAT,
+) -> onnx.ModelProto:
+    """A model with one input ``x`` and one output of unstated shape."""
+    inputs = [helper.make_tensor_value_info("x", dtype, shape)]
+    outputs = [helper.make_tensor_value_info(output, FLOAT, None)]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, list(weights))
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", opset)])
+
+
+def small_net() -> onnx.ModelProto:
+    """Conv, batch normalisation, rectifier, and a product with a constant that has to be computed first."""
+    statistics = [numpy_helper.from_array(np.full(8, v, np.float32), f"bn{i}") for i, v in enumerate((2, 1, 0.5, 1))]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], "conv", pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["a", "bn0", "bn1", "bn2", "bn3"], ["b"], "bn"),
+        helper.make_node("Relu", ["b"], ["c"]),
+        helper.make_node("Relu", ["b"], ["unused"]),
+        helper.make_node("Add", ["one", "one"], ["two"]),
+        helper.make_node("Mul", ["c", "two"], ["y"]),
+    ]
+    one = numpy_helper.from_array(np.ones((1, 8, 1, 1), np.float32), "one")
+    return model_of(nodes, weights=[weight("w", 8, 4, 3, 3), *statistics, one])
+
+
+RELU = [helper.make_node("Relu", ["x"], ["y"])]

@@ -8,9 +8,11 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.core.load import Load
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Host, Link, Memory, Platform
 from hetsim.core.problem import Latency, Problem
+from hetsim.scheduler.segments import queues_from_labels
 
 Costs = Mapping[str, Mapping[str, float]]
 """By operator, seconds by device; a device that cannot run the operator is absent."""
@@ -223,3 +225,16 @@ def physical_problems(draw: st.DrawFn, max_ops: int = 8, max_devices: int = 5) -
 def _roughly(most: float) -> st.SearchStrategy[float]:
     """Numbers that do not add up exactly; often none at all, and often the same."""
     return st.one_of(st.just(0.0), st.just(most / 3), st.floats(most * 1e-3, most))
+
+
+def random_plan(data: st.DataObject, problem: Problem) -> Plan:
+    device_of, raised = data.draw(labellings(problem))
+    return Plan(model=problem.graph.name, queues=queues_from_labels(problem.graph, device_of, raised))
+
+
+LOADS = st.builds(
+    Load,
+    num_requests=st.integers(1, 4),
+    every_s=st.sampled_from([0.0, 0.25, 1.0, 3.0]),
+    num_slots=st.integers(1, 3),
+)

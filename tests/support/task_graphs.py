@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -20,3 +21,79 @@ def delay_problem(costs_s: Mapping[str, Sequence[float]], edges_s: Mapping[tuple
         "links": {f"{a}->{b}": {"bandwidth_bytes_per_s": 1.0} for a in names for b in names if a != b},
     }
     return parse_problem(msgspec.json.encode(content), source="test")
+
+
+# split writes two parts for two counts, whose numbers sum adds up; report waits for sum without reading of it.
+WORKFLOW: dict[str, Any] = {
+    "name": "word count",
+    "schemaVersion": "1.5",
+    "workflow": {
+        "specification": {
+            "tasks": [
+                {
+                    "name": "split", "id": "split_1", "parents": [], "children": ["count_1", "count_2"],
+                    "inputFiles": ["book"], "outputFiles": ["part_1", "part_2"],
+                },
+                {
+                    "name": "count", "id": "count_1", "parents": ["split_1"], "children": ["sum_1"],
+                    "inputFiles": ["part_1"], "outputFiles": ["number_1"],
+                },
+                {
+                    "name": "count", "id": "count_2", "parents": ["split_1"], "children": ["sum_1"],
+                    "inputFiles": ["part_2"], "outputFiles": ["number_2"],
+                },
+                {
+                    "name": "sum", "id": "sum_1", "parents": ["count_1", "count_2"], "children": ["report_1"],
+                    "inputFiles": ["number_1", "number_2"], "outputFiles": ["total"],
+                },
+                {"name": "report", "id": "report_1", "parents": ["sum_1"], "children": []},
+            ],
+            "files": [
+                {"id": "book", "sizeInBytes": 9000},
+                {"id": "part_1", "sizeInBytes": 4000},
+                {"id": "part_2", "sizeInBytes": 5000},
+                {"id": "number_1", "sizeInBytes": 4},
+                {"id": "number_2", "sizeInBytes": 4},
+                {"id": "total", "sizeInBytes": 4},
+            ],
+        },
+        "execution": {
+            "makespanInSeconds": 9.0,
+            "executedAt": "2026-01-01T00:00:00Z",
+            "tasks": [
+                {"id": "split_1", "runtimeInSeconds": 1.0, "coreCount": 1},
+                {"id": "count_1", "runtimeInSeconds": 4.0},
+                {"id": "count_2", "runtimeInSeconds": 6.0},
+                {"id": "sum_1", "runtimeInSeconds": 2},
+                {"id": "report_1", "runtimeInSeconds": 0.5},
+            ],
+        },
+    },
+}  # fmt: skip
+
+
+def older_workflow(new: dict[str, Any]) -> dict[str, Any]:
+    """The same workflow as version 1.3 writes it: dependencies at one end, files inside tasks."""
+    specification, execution = new["workflow"]["specification"], new["workflow"]["execution"]
+    sizes = {file["id"]: file["sizeInBytes"] for file in specification["files"]}
+    runtimes = {task["id"]: task["runtimeInSeconds"] for task in execution["tasks"]}
+    return {
+        "name": new["name"],
+        "schemaVersion": "1.3",
+        "workflow": {
+            "tasks": [
+                {
+                    "name": task["id"],
+                    "type": "compute",
+                    "runtime": runtimes[task["id"]],
+                    "parents": task["parents"],
+                    "files": [
+                        {"name": name, "link": link, "size": sizes[name]}
+                        for key, link in (("inputFiles", "input"), ("outputFiles", "output"))
+                        for name in task.get(key, [])
+                    ],
+                }
+                for task in specification["tasks"]
+            ]
+        },
+    }

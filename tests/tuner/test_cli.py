@@ -12,9 +12,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from hetsim.io.platform_file import format_platform
-from tests.io.test_wfcommons import NEW as WORKFLOW
 from tests.support.commands import hetsim
 from tests.support.models import fake_platform, fork_join
+from tests.support.task_graphs import WORKFLOW
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ from hetsim.tuner.progress import Report, Silent
 from hetsim.tuner.steps.budget import Budget
 from hetsim.tuner.steps.final_measurement import Pace
 from hetsim.tuner.tune import Options, tune
-from tests.models.test_split import stack
 from tests.support.models import fake_platform
+from tests.support.split_networks import stack
 
 CALIBRATED = Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1)
 MODEL = stack(3, 3, 3, rows=32)

@@ -14,8 +14,8 @@ from hetsim.io.plan_file import save_plan
 from hetsim.io.platform_file import format_platform
 from hetsim.scheduler.stages import Stage, row_split, stage_plan
 from hetsim.tuner.cli.app import app
-from tests.models.test_split import stack
 from tests.support.models import fake_platform
+from tests.support.split_networks import stack
 
 MODEL = stack(3, 3, rows=16)
 
