@@ -138,7 +138,12 @@
     else if (!event.target.closest(".segment:focus")) hideHint();
   });
   timelines.addEventListener("pointerleave", hideHint);
-  addEventListener("scroll", hideHint, { passive: true });
+  const focused = () => timelines.querySelector(".segment:focus-visible");
+  const showFocused = () => {
+    const box = focused().getBoundingClientRect();
+    showHint(focused(), Math.max(box.left, 0) + Math.min(box.width, 80) / 2, box.bottom - 12);
+  };
+  addEventListener("scroll", () => { if (focused()) showFocused(); else hideHint(); }, { passive: true });
 
   /* ---- Mouse and touch ---- */
   const dragging = { pointers: new Map(), moved: false };
@@ -222,11 +227,7 @@
     else return;
     event.preventDefault();
   });
-  timelines.addEventListener("focusin", (event) => {
-    if (!event.target.matches(".segment:focus-visible")) return;
-    const box = event.target.getBoundingClientRect();
-    showHint(event.target, Math.max(box.left, 0) + Math.min(box.width, 80) / 2, box.bottom - 12);
-  });
+  timelines.addEventListener("focusin", () => { if (focused()) showFocused(); });
   timelines.addEventListener("focusout", hideHint);
 
   controls.hidden = false;

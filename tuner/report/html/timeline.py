@@ -8,7 +8,8 @@ JavaScript the chart shows everything and names operators by the browser's own h
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hetsim.core.graph import Graph
 from hetsim.core.timeline import Span, Timeline
@@ -26,6 +27,25 @@ _MANY_HANDOVERS = 40  # from so many on they are drawn faintly
 _Key = tuple[str, tuple[str, ...], int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lanes:
+    """What the panels of a chart share.
+
+    Attributes:
+        graph: Names the segments.
+        labels: By device, in the order of the lanes.
+        numbers: The rows of the segment table, by segment.
+        axis_us: Length of the axis in microseconds.
+        faint: Whether hand-overs are so many that they are drawn faintly.
+    """
+
+    graph: Graph
+    labels: Mapping[str, str]
+    numbers: Mapping[_Key, int]
+    axis_us: float
+    faint: bool
+
+
 def chart(plan: ExecutedPlan, plan_id: str) -> Markup:
     """Both timelines of a plan with a lane for each device.
 
@@ -38,8 +58,12 @@ def chart(plan: ExecutedPlan, plan_id: str) -> Markup:
     devices = {device.device: device.label for device in plan.where.devices}
     error = plan.simulated.makespan_s / plan.measured.makespan_s - 1 if plan.measured.makespan_s > 0 else 0.0
     comparison = f", {format_percent(error, signed=True)} against this run"
+    num_handovers = (sum(s.kind == "hand-over" for s in t.spans) for t in (plan.simulated, plan.measured))
+    lanes = _Lanes(
+        graph=plan.graph, labels=devices, numbers=numbers, axis_us=axis_us, faint=max(num_handovers) > _MANY_HANDOVERS
+    )
     panels = [
-        _panel(timeline, other, plan.graph, devices, numbers, axis_us, title, note)
+        _panel(timeline, other, lanes, title, note)
         for timeline, other, title, note in (
             (plan.simulated, plan.measured, "Simulated", comparison),
             (plan.measured, plan.simulated, "Measured", ", the median run"),
@@ -100,25 +124,17 @@ def legend(plan: ExecutedPlan) -> Markup:
     return tag("p", join(keys, " "), class_="legend")
 
 
-def _panel(
-    timeline: Timeline,
-    other: Timeline,
-    graph: Graph,
-    devices: Mapping[str, str],
-    numbers: Mapping[_Key, int],
-    axis_us: float,
-    title: str,
-    note: str,
-) -> Markup:
+def _panel(timeline: Timeline, other: Timeline, shared: _Lanes, title: str, note: str) -> Markup:
     """One timeline: its title, lanes, hand-overs and ends."""
     complete = timeline.with_waits()
-    names = tuple(devices)
     lanes = []
-    for lane, (name, label) in enumerate(devices.items()):
+    for lane, (name, label) in enumerate(shared.labels.items()):
         spans = [span for span in complete.spans if span.device == name and span.kind != "hand-over"]
         spans.sort(key=lambda span: span.kind != "wait")  # bars lie on what was waited for
         shades = {_key(span): number % 2 for number, span in enumerate(s for s in spans if s.kind == "compute")}
-        bars = (_bar(span, graph, label, numbers.get(_key(span)), shades.get(_key(span), 0)) for span in spans)
+        bars = (
+            _bar(span, shared.graph, label, shared.numbers.get(_key(span)), shades.get(_key(span), 0)) for span in spans
+        )
         lanes.append(
             tag(
                 "div",
@@ -132,7 +148,7 @@ def _panel(
         tag("i", class_="end own", style=f"--at:{_us(timeline.makespan_s)}"),
     ]
     heading = tag("p", tag("b", title), f" {format_ms(timeline.makespan_s)} ms{note}", class_="panel-title")
-    body = tag("div", *ends, _handovers(complete, names, devices, axis_us), *lanes, class_="lanes")
+    body = tag("div", *ends, _handovers(complete, shared), *lanes, class_="lanes")
     return tag("div", heading, body, class_=f"panel {timeline.origin}", data_origin=timeline.origin)
 
 
@@ -158,8 +174,9 @@ def _bar(span: Span, graph: Graph, device: str, number: int | None, shade: int) 
     )
 
 
-def _handovers(timeline: Timeline, names: Sequence[str], devices: Mapping[str, str], axis_us: float) -> Markup:
+def _handovers(timeline: Timeline, shared: _Lanes) -> Markup:
     """Lines from lane to lane with a dot at the receiver; the picture is as wide as the whole axis."""
+    names = tuple(shared.labels)
     spans = [span for span in timeline.spans if span.kind == "hand-over" and span.source in names]
     lines = []
     for span in spans:
@@ -168,7 +185,7 @@ def _handovers(timeline: Timeline, names: Sequence[str], devices: Mapping[str, s
         start, end, y = _us(span.start_s), _us(span.end_s), f"{target + reaches:g}"
         route = f"M{start} {source + leaves:g}L{end} {y}"
         hint = (
-            f"{span.tensor or 'hand-over'} from {devices[span.source]} to {devices[span.device]}: "
+            f"{span.tensor or 'hand-over'} from {shared.labels[span.source]} to {shared.labels[span.device]}: "
             f"{span.duration_s * 1e6:.1f} us"
         )
         lines.append(
@@ -184,8 +201,8 @@ def _handovers(timeline: Timeline, names: Sequence[str], devices: Mapping[str, s
     return tag(
         "svg",
         tag("g", *lines, class_="view"),
-        class_="handovers many" if len(spans) > _MANY_HANDOVERS else "handovers",
-        viewBox=f"0 0 {axis_us:.3f} {len(names)}",
+        class_="handovers many" if shared.faint else "handovers",
+        viewBox=f"0 0 {shared.axis_us:.3f} {len(names)}",
         preserveAspectRatio="none",
         aria_hidden="true",
     )
