@@ -38,6 +38,7 @@ from hetsim.runtime.measure.corun import SideBySide, profile_traffic, run_side_b
 from hetsim.runtime.measure.profiler import Effort
 from hetsim.sim.simulate import simulate
 from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.options import Options
 from hetsim.tuner.progress import OnScreen, Stages
 
 COMMAND = "python -m experiments.contention"
@@ -155,7 +156,8 @@ def measure(
         raise ProblemError(f"pairs need two devices; platform {platform.name!r} has {', '.join(names)}")
     heavy = sorted(model.graph.ops, key=lambda op: -op.weight_bytes)[:num_ops]
     lines: list[ContentionLine] = []
-    with profiled(model, platform, folder, effort=effort, stages=stages) as (runtime, file):
+    with profiled(model, platform, folder, options=Options(effort=effort), stages=stages) as context:
+        runtime, file = context.runtime, context.file
         with stages.stage(f"{model.name}: co-runs") as report:
             profile_traffic(runtime, model, file, num_runs=num_runs, progress=report)
         problem = make_problem(model, platform, file.profile)

@@ -30,7 +30,7 @@ from hetsim.core.problem import Problem
 from hetsim.core.timeline import Timeline
 from hetsim.costs.fitting.interference import MAX_SLOWDOWN
 from hetsim.costs.noise import measured_noise
-from hetsim.costs.problems import make_problem, plan_problem
+from hetsim.costs.problems import plan_problem
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.io.platform_file import load_platform
 from hetsim.models.model import Model, random_inputs
@@ -43,6 +43,7 @@ from hetsim.runtime.worker.speed_probe import InterferenceMonitor
 from hetsim.scheduler.registry import make_plan
 from hetsim.sim.simulate import simulate
 from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.options import Options
 from hetsim.tuner.progress import OnScreen, Stages
 
 COMMAND = "python -m experiments.several_requests"
@@ -174,8 +175,9 @@ def serve_all(
 
     def rows_of(model: Model) -> list[LoadLine]:
         lines: list[LoadLine] = []
-        with profiled(model, platform, out / model.name, effort=effort, stages=stages) as (runtime, file):
-            problem = make_problem(model, platform, file.profile)
+        options = Options(effort=effort, seed=seed)
+        with profiled(model, platform, out / model.name, options=options, stages=stages) as context:
+            runtime, file, problem = context.runtime, context.file, context.problem()
             for scheduler in schedulers:
                 plan = make_plan(scheduler, problem, seed=seed)
                 for every_s in (0.0, _IDLE * _busiest_s(problem, plan)):

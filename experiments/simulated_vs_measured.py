@@ -33,7 +33,7 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import DEFAULT_PLATFORM, Platform
 from hetsim.core.problem import Problem
 from hetsim.costs.noise import core_noise
-from hetsim.costs.problems import make_problem, plan_problem
+from hetsim.costs.problems import plan_problem
 from hetsim.costs.profile import Profile
 from hetsim.io.platform_file import load_platform
 from hetsim.models.model import Model
@@ -43,10 +43,12 @@ from hetsim.scheduler.random_plans import RANDOM, random_plans
 from hetsim.sim.segments import DurationFunction
 from hetsim.sim.simulate import simulate
 from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.options import Options, Pace
+from hetsim.tuner.pipeline import propose_within_limits, proposers_for
 from hetsim.tuner.progress import OnScreen, Silent, Stages
-from hetsim.tuner.steps.final_measurement import SEARCH_ROUND, Pace, allowed_error, measure_finalists
-from hetsim.tuner.steps.truth import find_truth
-from hetsim.tuner.tune import Options, plan_all
+from hetsim.tuner.steps.final_measurement import measure_finalists
+from hetsim.tuner.steps.judging import allowed_error
+from hetsim.tuner.steps.proposals import SEARCH_ROUND
 
 COMMAND = "python -m experiments.simulated_vs_measured"
 
@@ -153,25 +155,21 @@ def _measure(
     model: Model, platform: Platform, folder: Path, options: Options, num_random: int, stages: Stages
 ) -> list[PlanLine]:
     """One model's lines: profile, plan, simulate, execute."""
-    truth = find_truth(model, seed=options.seed)
-    with profiled(model, platform, folder, effort=options.effort, stages=stages) as (runtime, file):
-        plans, _ = plan_all(runtime, model, platform, file, options, stages)
-        problem = make_problem(model, platform, file.profile)
-        plans |= draw_plans(runtime, model, problem, plans, num_random, seed=options.seed, stages=stages)
-        with stages.stage(f"execute {model.name}") as report:
-            contestants = {**plans, **configuration_plans(model, platform, file.profile)}
-            held = measure_finalists(
-                runtime, model, platform, contestants, truth, file=file, pace=options.pace, report=report
-            )
-        profile = file.profile
-    finalists = {name: held[name] for name in plans}
+    with profiled(model, platform, folder, options=options, stages=stages) as context:
+        plans = dict(propose_within_limits(context, proposers_for(context)).plans)
+        problem = context.problem()
+        plans |= draw_plans(context.runtime, model, problem, plans, num_random, seed=options.seed, stages=stages)
+        profile = context.file.profile
+        everyone = {**plans, **configuration_plans(model, platform, profile)}
+        measured = measure_finalists(context, everyone, f"execute {model.name}")
+    finalists = {name: measured[name] for name in plans}
     distinct = {finalist.plan.digest: finalist.plan for finalist in finalists.values()}
     predicted_s = {digest: predict_s(model, platform, profile, plan) for digest, plan in distinct.items()}
     lines: dict[tuple[str, str], PlanLine] = {}
     for name, finalist in finalists.items():
         scheduler = next((kind for start, kind in _KINDS.items() if name.startswith(start)), name)
         latency, error = finalist.execution.latency, finalist.execution.largest_error
-        if error > allowed_error(platform, finalists):
+        if error > allowed_error(platform, finalists.values()):
             stages.say(f"{model.name}, {name}: outputs are off by {error:.2g}, more than rounding explains")
         lines[scheduler, finalist.plan.digest] = PlanLine(
             model=model.name,

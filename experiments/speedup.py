@@ -34,10 +34,11 @@ from hetsim.models.model import Model
 from hetsim.models.zoo import zoo_names
 from hetsim.runtime.measure.profiler import Effort
 from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.options import Options, Pace
+from hetsim.tuner.pipeline import tune
 from hetsim.tuner.progress import OnScreen, Silent, Stages
 from hetsim.tuner.report.outcome import Outcome
-from hetsim.tuner.steps.final_measurement import Pace
-from hetsim.tuner.tune import BASELINES, Options, tune
+from hetsim.tuner.steps.scheduler_plans import BASELINES
 
 COMMAND = "python -m experiments.speedup"
 OURS, WHOLE, REFERENCE, SINGLE = "ours", "ours_without_splits", "reference:", "single:"

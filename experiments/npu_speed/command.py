@@ -41,9 +41,8 @@ from hetsim.models.model import Model
 from hetsim.runtime.measure.profiler import Effort
 from hetsim.tuner.cli.arguments import DaskOption, WorkersOption
 from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.options import Options, Pace
 from hetsim.tuner.progress import OnScreen, Silent, Stages
-from hetsim.tuner.steps.final_measurement import Pace
-from hetsim.tuner.tune import Options
 
 COMMAND = "python -m experiments.npu_speed.__main__"
 BANDWIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)

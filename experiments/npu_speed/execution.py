@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hetsim.analysis.emulated import emulated_plan_problem, emulated_problem
+from hetsim.analysis.emulated import emulated_problem
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
@@ -16,10 +16,12 @@ from hetsim.models.model import Model
 from hetsim.runtime import Runtime
 from hetsim.runtime.emulation import Emulation, with_emulated
 from hetsim.runtime.measure.profiler import make_header
-from hetsim.sim.simulate import makespan_s
+from hetsim.tuner.context import TuningContext
+from hetsim.tuner.options import Options, Pace
 from hetsim.tuner.progress import Stages
-from hetsim.tuner.steps.final_measurement import Execution, Pace, execute
-from hetsim.tuner.steps.truth import Truth
+from hetsim.tuner.steps.expected_outputs import ExpectedOutputs
+from hetsim.tuner.steps.final_measurement import Execution, execute
+from hetsim.tuner.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ def execute_speeds(
     contests: Mapping[float, tuple[Problem, Sequence[Plan]]],
     folder: Path,
     *,
-    truth: Truth,
+    expected: ExpectedOutputs,
     profile: Profile,
     pace: Pace,
     stages: Stages,
@@ -55,7 +57,7 @@ def execute_speeds(
         device: The one that is emulated.
         contests: By speed, the problem there and the plans to execute; at least one.
         folder: Gets a profile for each speed, which holds the serial replays.
-        truth: Inputs and right outputs.
+        expected: Inputs and the outputs that they should give.
         profile: Of the devices as measured; says what crossing costs.
         pace: How often plans are executed.
         stages: Where progress is shown.
@@ -66,9 +68,10 @@ def execute_speeds(
     """
     found: dict[tuple[float, str], Executed] = {}
     some, _ = next(iter(contests.values()))
-    emulation = Emulation(model=model, devices=(device,), problem=some, inputs=truth.inputs)
+    emulation = Emulation(model=model, devices=(device,), problem=some, inputs=expected.inputs)
+    emulated_platform = with_emulated(platform, [device])
     with (
-        Runtime(with_emulated(platform, [device])) as runtime,
+        Runtime(emulated_platform) as runtime,
         stages.stage(f"execute {model.name} beside {device} (emulated)") as report,
     ):
         for number, (speed, (problem, plans)) in enumerate(contests.items()):
@@ -77,17 +80,21 @@ def execute_speeds(
             def part(done: float, description: str, start: float = start, speed: float = speed) -> None:
                 report(start + done / len(contests), f"speed {speed:g}, {description}")
 
-            emulation_problem = emulated_problem(problem, [device], profile, platform)
-            emulation = replace(
-                emulation, problem=emulation_problem
-            )  # what was worked out for one speed is right at all
+            # The outputs that were computed for one speed are right at all speeds.
+            emulation = replace(emulation, problem=emulated_problem(problem, [device], profile, platform))
             path = folder / f"speed-{speed:g}.jsonl"
-            path.unlink(missing_ok=True)  # replays belong to executions of the same run
+            path.unlink(missing_ok=True)  # serial runs belong to executions of the same run
             with ProfileFile(path, make_header(runtime, model)) as file:
-                executions = execute(
-                    runtime, model, plans, truth, file=file, pace=pace, report=part, emulation=emulation
+                context = TuningContext(
+                    runtime=runtime,
+                    target=Target(
+                        model=model, platform=emulated_platform, emulation=emulation, changed_problem=problem
+                    ),
+                    file=file,
+                    expected=expected,
+                    options=Options(pace=pace),
+                    stages=stages,
                 )
-                for plan, execution in zip(plans, executions, strict=True):
-                    replayed = emulated_plan_problem(emulation_problem, [device], file.profile, plan)
-                    found[speed, plan.digest] = Executed(simulated_s=makespan_s(replayed, plan), execution=execution)
+                for plan, execution in zip(plans, execute(context, plans, part), strict=True):
+                    found[speed, plan.digest] = Executed(simulated_s=context.makespan_s(plan), execution=execution)
     return found

@@ -29,9 +29,9 @@ from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.costs.profile import Profile
 from hetsim.models.model import Model
+from hetsim.tuner.options import Pace
 from hetsim.tuner.progress import Stages
-from hetsim.tuner.steps.final_measurement import Pace
-from hetsim.tuner.steps.truth import find_truth
+from hetsim.tuner.steps.expected_outputs import find_expected_outputs
 
 KEPT, KEPT_ONE = "best at 1x, kept", "best with one, kept"
 EXECUTED_SPEEDS = (0.5, 8.0)
@@ -211,7 +211,7 @@ class Study:
                 for speed, own in plans.items()
             },
             self._folder / "executed",
-            truth=find_truth(self._model, seed=self._base.seed),
+            expected=find_expected_outputs(self._model, seed=self._base.seed),
             profile=profile,
             pace=self._pace,
             stages=self._stages,

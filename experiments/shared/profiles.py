@@ -11,16 +11,20 @@ from experiments.shared.records import Settings
 from hetsim.core.errors import PlatformError
 from hetsim.core.platform import Host, Memory, Platform
 from hetsim.costs.profile import Profile
-from hetsim.costs.profile_file import ProfileFile, load_profile
+from hetsim.costs.profile_file import load_profile
 from hetsim.io.files import write_atomically
 from hetsim.io.platform_file import format_platform, load_platform
 from hetsim.models.model import Model
 from hetsim.runtime import Runtime
 from hetsim.runtime.measure.calibrate import calibrate
-from hetsim.runtime.measure.profiler import Effort, has_all_configurations, make_header, measure_configurations
+from hetsim.runtime.measure.profiler import Effort, has_all_configurations
+from hetsim.tuner.context import TuningContext, open_context
+from hetsim.tuner.options import Options
 from hetsim.tuner.progress import Stages
-from hetsim.tuner.steps.readiness import check_machine, check_profile
-from hetsim.tuner.tune import Options
+from hetsim.tuner.steps.expected_outputs import find_expected_outputs
+from hetsim.tuner.steps.profiling import profile_model
+from hetsim.tuner.steps.readiness import check_machine
+from hetsim.tuner.target import Target
 
 
 def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
@@ -50,19 +54,20 @@ def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
 
 @contextmanager
 def profiled(
-    model: Model, platform: Platform, folder: Path, *, effort: Effort, stages: Stages
-) -> Iterator[tuple[Runtime, ProfileFile]]:
-    """The platform's devices awake, and the model's profile in ``folder/profile.jsonl`` with all covers measured.
+    model: Model, platform: Platform, folder: Path, *, options: Options, stages: Stages
+) -> Iterator[TuningContext]:
+    """The platform's devices, running, and the model's complete profile in ``folder/profile.jsonl``.
 
     Raises:
         HetsimError: If the profile was taken of something else, or a device cannot do what is asked.
     """
     check_machine(platform, stages)
-    with Runtime(platform) as runtime, ProfileFile(folder / "profile.jsonl", make_header(runtime, model)) as file:
-        check_profile(runtime, model, file.profile, effort=effort, stages=stages)
-        with stages.stage(f"profile {model.name}") as report:
-            measure_configurations(runtime, model, file, effort=effort, progress=report)
-        yield runtime, file
+    target = Target(model=model, platform=platform)
+    expected = find_expected_outputs(model, seed=options.seed)
+    path = folder / target.serial_runs_file
+    with open_context(target, path, expected=expected, options=options, stages=stages) as context:
+        profile_model(context, f"profile {model.name}")
+        yield context
 
 
 def profile_of(model: Model, platform: Platform, folder: Path, *, effort: Effort, stages: Stages) -> Profile:
@@ -78,8 +83,8 @@ def profile_of(model: Model, platform: Platform, folder: Path, *, effort: Effort
         found = load_profile(path)
         if found.header.model_hash == model.hash and has_all_configurations(found, model.graph, platform.device_names):
             return found
-    with profiled(model, platform, folder, effort=effort, stages=stages) as (_, file):
-        return file.profile
+    with profiled(model, platform, folder, options=Options(effort=effort), stages=stages) as context:
+        return context.file.profile
 
 
 def tuning_settings(platform: Platform, options: Options) -> Settings:

@@ -20,7 +20,7 @@ from hetsim.models.importer import load_model
 from hetsim.models.model import Model
 from hetsim.models.zoo import zoo_names
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
-from hetsim.tuner.tune import versions
+from hetsim.tuner.steps.judging import versions
 
 Settings = Mapping[str, str | int | float | list[float]]
 

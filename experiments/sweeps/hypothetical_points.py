@@ -24,7 +24,7 @@ from hetsim.scheduler.exact.exact import Decomposition, bound_beside
 from hetsim.scheduler.registry import make_plan, solve
 from hetsim.scheduler.solution import Solution
 from hetsim.sim.compiled import CompiledSimulator
-from hetsim.tuner.tune import executed_names
+from hetsim.tuner.steps.scheduler_plans import executed_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ def test_the_rooms_are_attributes() -> None:
 
 
 def test_a_function_wins_over_the_module_of_its_name() -> None:
-    import_module("hetsim.tuner.tune")
+    import_module("hetsim.tuner.pipeline")
     assert callable(hetsim.tuner.tune)
 
 

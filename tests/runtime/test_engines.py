@@ -19,7 +19,7 @@ from hetsim.runtime import Runtime
 from hetsim.runtime.measure.calibrate import calibrate
 from hetsim.scheduler.segments import queues_from_labels
 from hetsim.sim.check import check_timeline
-from hetsim.tuner.steps.truth import find_truth, tolerance
+from hetsim.tuner.steps.expected_outputs import find_expected_outputs, tolerance
 
 pytestmark = pytest.mark.engines
 PLATFORM = load_platform("cpu+npu")
@@ -34,7 +34,7 @@ def runtime():  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "mobilenet_v2", "transformer"])
 def test_random_placements_compute_what_the_reference_computes(runtime: Runtime, name: str) -> None:
     model = load_model(name)
-    truth = find_truth(model, seed=3)
+    truth = find_expected_outputs(model, seed=3)
     names = tuple(op.name for op in model.graph.ops)
     alone = []
     for device in PLATFORM.device_names:
@@ -59,7 +59,7 @@ def test_random_placements_compute_what_the_reference_computes(runtime: Runtime,
 def test_stale_values_would_be_noticed(runtime: Runtime) -> None:  # noqa: ARG001  (the machine is warm)
     """The check above is worth something: another input's output is far from the right one."""
     model = load_model("squeezenet")
-    truth = find_truth(model, seed=3)
+    truth = find_expected_outputs(model, seed=3)
     other = evaluate(model.proto, random_inputs(model, seed=4))
     assert truth.error(other) > 1000 * tolerance(PLATFORM, [1.0])
 

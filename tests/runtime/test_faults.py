@@ -30,7 +30,7 @@ from hetsim.models.reference import evaluate
 from hetsim.runtime import Runtime, Session
 from hetsim.runtime.nan import check_numbers
 from hetsim.runtime.standby import standby
-from hetsim.tuner.tune import tune
+from hetsim.tuner.pipeline import tune
 from tests.support.models import fake_platform, fork_join, make_plan
 
 MODEL = fork_join()
@@ -145,10 +145,10 @@ def test_an_engine_that_raises_or_gives_other_shapes_is_named(fault: str, descri
 
 
 def test_numbers_that_are_none_are_an_infinite_error() -> None:
-    from hetsim.tuner.steps.truth import find_truth
+    from hetsim.tuner.steps.expected_outputs import find_expected_outputs
 
     with Runtime(fake_platform(nan="right2")) as runtime, runtime.load(MODEL, PLAN) as session:
-        assert find_truth(MODEL).error(session.run(INPUTS).outputs) == float("inf")
+        assert find_expected_outputs(MODEL).error(session.run(INPUTS).outputs) == float("inf")
 
 
 def test_the_segment_that_makes_what_is_no_number_is_named() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.core.dataflow import check_plan, resolve
+from hetsim.core.dataflow import resolve
 from hetsim.core.errors import PlanError
-from hetsim.core.platform import Calibration
 from hetsim.core.split import Split
-from hetsim.costs.problems import make_problem, plan_problem
-from hetsim.costs.profile_file import ProfileFile
-from hetsim.costs.split_costs import COPY_BYTES_PER_S
 from hetsim.io.plan_file import load_plan, save_plan
 from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.models.split.planned import planned_model
 from hetsim.runtime import Runtime
-from hetsim.runtime.measure.profiler import Effort, make_header, profile_covers
 from hetsim.scheduler.stages import (
     Option,
     Stage,
@@ -38,11 +32,6 @@ from hetsim.scheduler.stages import (
     stage_plan,
 )
 from hetsim.sim.check import check_timeline
-from hetsim.sim.simulate import simulate
-from hetsim.tuner.progress import Silent
-from hetsim.tuner.steps.final_measurement import Pace
-from hetsim.tuner.steps.splitting import SplitEffort, split_plans
-from hetsim.tuner.tune import Options, tune
 from tests.support.models import fake_platform
 from tests.support.split_networks import stack
 
@@ -203,55 +192,3 @@ def test_a_malformed_split_in_a_file_is_one_line(tmp_path: Path) -> None:
     path.write_text(text.replace('"at": [\n    4\n   ]', '"at": [0]', 1))
     with pytest.raises(PlanError, match=r"ends its parts at \[0\]; give numbers that ascend"):
         load_plan(path)
-
-
-def test_splits_are_found_simulated_and_right(tmp_path: Path) -> None:
-    # Each operator sleeps as long whatever its size, so no split can gain; what is found must still be a valid plan.
-    platform = fake_platform(op_s="0.001")
-    with Runtime(platform) as runtime, ProfileFile(tmp_path / "p.jsonl", make_header(runtime, MODEL)) as file:
-        profile_covers(runtime, MODEL, file, effort=Effort(repeats=3, warm_ups=1, patience_s=0.0))
-        plan = stage_plan(MODEL, stages())  # never measured: its parts are predicted from their operators
-        problem = plan_problem(MODEL, platform, file.profile, plan)
-        check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
-        # Rows 0:5 of 8 of one convolution, 0:4 of another: 9/8 of what they take alone, and a slice of 6 rows.
-        part = plan.queues["cpu"][0].ops
-        predicted = problem.latency("cpu", part)
-        alone_s = sum(make_problem(MODEL, platform, file.profile).cost_s("cpu", (op,)) * share
-                      for op, share in (("conv0", 5 / 8), ("conv1", 4 / 8)))  # fmt: skip
-        assert predicted is not None
-        assert not predicted.measured
-        assert predicted.seconds == pytest.approx(alone_s + 4 * 6 * 5 * 4 / COPY_BYTES_PER_S)
-        effort = SplitEffort(
-            budget_s=5.0,
-            walk=Effort(repeats=3, warm_ups=1, patience_s=0.0),
-            replay=Effort(repeats=3, warm_ups=1, patience_s=0.0),
-        )
-        found = split_plans(runtime, MODEL, platform, file, Silent(), effort=effort)
-        for plan in found.values():
-            problem = plan_problem(MODEL, platform, file.profile, plan)
-            check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
-
-
-def test_tune_offers_splits_and_leaves_a_plan_that_runs(tmp_path: Path) -> None:
-    # Time is by the element, so halves take half as long: twice 64 rows of 20 elements at 10 us each are 25.6 ms, and
-    # halves with their halo of one row 13 ms.
-    model = stack(3, 3, rows=64)
-    platform = replace(
-        fake_platform(item_s="1e-5"),
-        calibration=Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1),
-    )
-    options = Options(
-        rounds=1,
-        max_evaluations=50,
-        effort=Effort(repeats=3, warm_ups=1, patience_s=0.0),
-        pace=Pace(num_runs=6, patience_s=0.0),
-        command=("hetsim",),
-    )
-    outcome = tune(model, platform, tmp_path, options=options)
-    assert outcome.outputs_match
-    simulated_s = {row.name: row.simulated_s for row in outcome.plans}
-    assert simulated_s["splits"] < simulated_s["single:cpu"]
-    plan = load_plan(tmp_path / "plans" / "splits.json")
-    assert plan.rewrites
-    assert set(plan.queues) == {"cpu", "npu"}
-    check_plan(planned_model(model, plan).graph, plan, device_names=platform.device_names, model_hash=model.hash)

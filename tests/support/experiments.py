@@ -9,8 +9,7 @@ from experiments.npu_speed.study import Variations
 from hetsim.core.platform import Platform
 from hetsim.io.platform_file import load_platform
 from hetsim.runtime.measure.profiler import Effort
-from hetsim.tuner.steps.final_measurement import Pace
-from hetsim.tuner.tune import Options
+from hetsim.tuner.options import Options, Pace
 
 PLATFORM = """
 name = "desk"

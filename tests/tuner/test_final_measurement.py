@@ -7,7 +7,10 @@ import pytest
 from hetsim.core.plan import Plan
 from hetsim.core.statistics import summarize
 from hetsim.core.timeline import Timeline
-from hetsim.tuner.steps.final_measurement import SEARCH_ROUND, Execution, Finalist, Pace, by_scheduler, ties_with
+from hetsim.tuner.options import Pace
+from hetsim.tuner.steps.final_measurement import Execution, Finalist
+from hetsim.tuner.steps.judging import by_scheduler, ties_with
+from hetsim.tuner.steps.proposals import SEARCH_ROUND
 
 NOTHING = Timeline(origin="measured", spans=())
 

@@ -16,27 +16,19 @@ from pathlib import Path
 import onnx
 import pytest
 
-from hetsim.core.platform import Calibration
 from hetsim.costs.profile_file import load_profile
 from hetsim.io.plan_file import load_plan
 from hetsim.io.platform_file import format_platform
-from hetsim.runtime.measure.profiler import Effort
+from hetsim.tuner.options import Pace
+from hetsim.tuner.pipeline import tune
 from hetsim.tuner.progress import Report, Silent
-from hetsim.tuner.steps.budget import Budget
-from hetsim.tuner.steps.final_measurement import Pace
-from hetsim.tuner.tune import Options, tune
-from tests.support.models import fake_platform
+from hetsim.tuner.steps.deadline import Deadline
 from tests.support.split_networks import stack
+from tests.support.tuning import QUICK, calibrated_platform
 
-CALIBRATED = Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1)
 MODEL = stack(3, 3, 3, rows=32)
-PLATFORM = replace(fake_platform(item_s="1e-5"), calibration=CALIBRATED)  # halves take half as long
-QUICK = Options(
-    rounds=3,
-    max_evaluations=50,
-    effort=Effort(repeats=3, warm_ups=1, stall_budget_s=0.0),
-    pace=Pace(num_runs=3, stall_budget_s=0.0),
-)
+PLATFORM = calibrated_platform(item_s="1e-5")  # halves take half as long
+OPTIONS = replace(QUICK, rounds=3, pace=Pace(num_runs=3, stall_budget_s=0.0), splits=True)
 
 
 class Impatient(Silent):
@@ -61,9 +53,9 @@ class Impatient(Silent):
         self.said.append(description)
 
 
-def test_ctrl_c_in_the_rounds_leads_to_the_finals(tmp_path: Path) -> None:
-    stages = Impatient("search, round 1, hopeful")
-    outcome = tune(MODEL, PLATFORM, tmp_path, options=QUICK, stages=stages)
+def test_ctrl_c_in_the_rounds_leads_to_the_final_measurement(tmp_path: Path) -> None:
+    stages = Impatient("search, round 1, optimistic")
+    outcome = tune(MODEL, PLATFORM, tmp_path, options=OPTIONS, stages=stages)
     assert outcome.rounds_ended == "interrupted"
     assert "splits" not in stages.titles
     assert {"single:cpu", "single:npu", "search"} <= {plan.name for plan in outcome.plans}
@@ -71,10 +63,10 @@ def test_ctrl_c_in_the_rounds_leads_to_the_finals(tmp_path: Path) -> None:
     assert load_plan(tmp_path / "plan.json").scheduler == found["winner"]
 
 
-def test_ctrl_c_in_the_search_of_splits_leads_to_the_finals(tmp_path: Path) -> None:
-    # After one walk, so something is known of splits, and the best guess goes to the finals as it is.
-    stages = Impatient("walk 2 of ")
-    outcome = tune(MODEL, PLATFORM, tmp_path, options=replace(QUICK, rounds=1), stages=stages)
+def test_ctrl_c_in_the_search_of_splits_leads_to_the_final_measurement(tmp_path: Path) -> None:
+    # After one serial run something is known of splits, and the best proposal is executed without a replay.
+    stages = Impatient("serial run 2 of ")
+    outcome = tune(MODEL, PLATFORM, tmp_path, options=replace(OPTIONS, rounds=1), stages=stages)
     assert "splits end: interrupted" in stages.said
     assert outcome.winner == "splits"
     assert outcome.outputs_match
@@ -87,7 +79,7 @@ def test_ctrl_c_in_the_search_of_splits_leads_to_the_finals(tmp_path: Path) -> N
 
 def test_a_second_ctrl_c_is_the_usual_interrupt(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        tune(MODEL, PLATFORM, tmp_path, options=QUICK, stages=Impatient("search, round 1, hopeful", "replay"))
+        tune(MODEL, PLATFORM, tmp_path, options=OPTIONS, stages=Impatient("search, round 1, optimistic", "replay"))
     assert {path.name for path in tmp_path.iterdir()} == {"platform.toml", "profile.jsonl"}
     assert load_profile(tmp_path / "profile.jsonl").num_segments > 0
 
@@ -116,9 +108,9 @@ def test_the_command_says_how_to_go_on(tmp_path: Path) -> None:
 
 def test_a_part_of_the_time_that_is_left() -> None:
     now_s = time.monotonic()
-    assert Budget(until_s=now_s + 100).part(0.25).until_s == pytest.approx(now_s + 25, abs=5)
-    assert Budget().part(0.25).until_s == float("inf")
-    assert Budget(until_s=now_s - 100).part(0.25).spent()
-    assert Budget().at_most(10).until_s == pytest.approx(now_s + 10, abs=5)
-    assert Budget(until_s=now_s - 1).at_most(10).reason == "the time limit was reached"
-    assert Budget(interrupted=lambda: True).part(0.5).reason == "interrupted"
+    assert Deadline(until_s=now_s + 100).part(0.25).until_s == pytest.approx(now_s + 25, abs=5)
+    assert Deadline().part(0.25).until_s == float("inf")
+    assert Deadline(until_s=now_s - 100).part(0.25).passed()
+    assert Deadline().at_most(10).until_s == pytest.approx(now_s + 10, abs=5)
+    assert Deadline(until_s=now_s - 1).at_most(10).reason == "the time limit was reached"
+    assert Deadline(interrupted=lambda: True).part(0.5).reason == "interrupted"

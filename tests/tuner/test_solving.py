@@ -10,8 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from hetsim.core.errors import PlanError
-from hetsim.tuner.cli.solving import solve_on_screen, stop_on_interrupt
+from hetsim.tuner.cli.solving import solve_on_screen
 from hetsim.tuner.progress import Report, Silent
+from hetsim.tuner.steps.deadline import stop_on_interrupt
 from tests.support.problems import inception_like
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +12,19 @@ import pytest
 
 from hetsim.analysis.scenario import parse_scenario
 from hetsim.core.dataflow import check_plan
-from hetsim.core.platform import Calibration, Platform
-from hetsim.costs.profile import Header
-from hetsim.costs.profile_file import ProfileFile, load_profile
+from hetsim.costs.profile_file import load_profile
 from hetsim.io.plan_file import load_plan
 from hetsim.io.platform_file import load_platform
 from hetsim.models.reference import evaluate
-from hetsim.runtime import Runtime
-from hetsim.runtime.measure.profiler import Effort
-from hetsim.tuner.steps.final_measurement import Finalist, Pace, execute, measure_finalists
-from hetsim.tuner.steps.truth import find_truth, relative_error, tolerance
-from hetsim.tuner.tune import Options, tune
-from hetsim.tuner.tune_hypothetical import tune_hypothetical
-from tests.support.models import fake_platform, fork_join, make_plan
+from hetsim.tuner.options import Pace
+from hetsim.tuner.pipeline import tune
+from hetsim.tuner.steps.expected_outputs import relative_error, tolerance
+from hetsim.tuner.steps.final_measurement import Finalist, execute, measure_finalists
+from tests.support.models import fork_join, make_plan
+from tests.support.tuning import CALIBRATION, QUICK, calibrated_platform, tuning_context
 
 MODEL = fork_join()
-QUICK = Options(
-    rounds=2,
-    max_evaluations=200,
-    effort=Effort(repeats=3, warm_ups=1, stall_budget_s=0.0),
-    pace=Pace(num_runs=6, stall_budget_s=0.0),
-    splits=False,  # they have tests of their own
-    command=("hetsim", "tune", "fork_join"),
-)
-CALIBRATED = Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1)
+OPTIONS = replace(QUICK, max_evaluations=200)
 FILES = {
     "plan.json",
     "profile.jsonl",
@@ -52,20 +40,16 @@ FILES = {
 SCHEDULERS = {"single:cpu", "single:npu", "type_based", "individual", "partition_tuner", "search"}
 
 
-def platform(**options: str) -> Platform:
-    return replace(fake_platform(**options), calibration=CALIBRATED)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tune")
-    tune(MODEL, platform(op_s="0.01"), out, options=QUICK)
+    tune(MODEL, calibrated_platform(op_s="0.01"), out, options=OPTIONS)
     return out
 
 
 def test_a_changed_machine_is_tuned_by_emulation(tmp_path: Path) -> None:
     scenario = parse_scenario(["npu.speed=4"])
-    outcome = tune_hypothetical(MODEL, platform(op_s="0.004"), tmp_path, scenario, options=QUICK)
+    outcome = tune(MODEL, calibrated_platform(op_s="0.004"), tmp_path, scenario=scenario, options=OPTIONS)
     assert {path.name for path in tmp_path.iterdir()} == {*FILES, "emulated.jsonl"}
     assert outcome.platform == "make-believe, hypothetical: npu.speed=4"
     assert outcome.outputs_match
@@ -110,12 +94,12 @@ def test_two_equal_devices_share_the_branches(folder: Path) -> None:
 
 
 def test_the_calibrated_platform_can_be_used_again(folder: Path) -> None:
-    assert load_platform(folder / "platform.toml").calibration == CALIBRATED
+    assert load_platform(folder / "platform.toml").calibration == CALIBRATION
 
 
 def test_a_second_run_goes_on_from_the_profile(folder: Path) -> None:
     before = load_profile(folder / "profile.jsonl")
-    tune(MODEL, platform(op_s="0.01"), folder, options=QUICK)
+    tune(MODEL, calibrated_platform(op_s="0.01"), folder, options=OPTIONS)
     after = load_profile(folder / "profile.jsonl")
     for ops in before.measured("cpu"):
         if len(ops) == 1:
@@ -127,8 +111,8 @@ def test_wrong_outputs_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def other(*args: Any, **kwargs: Any) -> dict[str, np.ndarray]:
         return {name: array + 1e-3 for name, array in evaluate(*args, **kwargs).items()}
 
-    monkeypatch.setattr("hetsim.tuner.steps.truth.evaluate", other)
-    outcome = tune(MODEL, platform(), tmp_path, options=QUICK)
+    monkeypatch.setattr("hetsim.tuner.steps.expected_outputs.evaluate", other)
+    outcome = tune(MODEL, calibrated_platform(), tmp_path, options=OPTIONS)
     assert not outcome.outputs_match
     assert json.loads((tmp_path / "summary.json").read_text())["outputs_match"] is False
 
@@ -142,10 +126,8 @@ def test_a_plan_with_wrong_outputs_does_not_win_however_fast(tmp_path: Path, mon
             for name, one in measure_finalists(*args, **kwargs).items()
         }
 
-    monkeypatch.setattr(
-        import_module("hetsim.tuner.tune"), "measure_finalists", spoilt
-    )  # its package has a function of that name
-    outcome = tune(MODEL, platform(op_s="0.01"), tmp_path, options=QUICK)
+    monkeypatch.setattr("hetsim.tuner.pipeline.measure_finalists", spoilt)
+    outcome = tune(MODEL, calibrated_platform(op_s="0.01"), tmp_path, options=OPTIONS)
     assert outcome.winner.startswith("single:")  # 50 ms, where two devices take 40
     assert outcome.rejected["search"] == 0.5
     assert not outcome.outputs_match
@@ -155,22 +137,13 @@ def test_plans_that_do_not_fit_into_memory_together_have_as_many_rounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "hetsim.tuner.steps.final_measurement._WEIGHTS_AT_ONCE_BYTES", 1
+        "hetsim.tuner.steps.final_measurement._LOADED_WEIGHTS_BYTES", 1
     )  # so each plan is loaded alone, twice
     rounds = iter(range(2, 50, 2))
     monkeypatch.setattr(Pace, "rounds", lambda *_: next(rounds))
     plans = [make_plan(MODEL, **{device: ["stem left right right2 join"]}) for device in ("cpu", "npu")]
-    header = Header(model=MODEL.name, model_hash=MODEL.hash, machine="here", engines={}, date="2026-11-25")
-    with Runtime(platform()) as runtime, ProfileFile(tmp_path / "profile.jsonl", header) as file:
-        executions = execute(
-            runtime,
-            MODEL,
-            plans,
-            find_truth(MODEL),
-            file=file,
-            pace=Pace(num_runs=6, stall_budget_s=0.0),
-            report=lambda *_: None,
-        )
+    with tuning_context(MODEL, calibrated_platform(), tmp_path) as context:
+        executions = execute(context, plans, lambda *_: None)
     assert [len(one.round_medians_s) for one in executions] == [2, 2]  # two passes of one turn
 
 
@@ -185,7 +158,7 @@ def test_plans_that_do_not_fit_into_memory_together_have_as_many_rounds(
     ],
 )
 def test_a_plan_may_be_as_far_off_as_engines_alone(errors_alone: list[float], allowed: float) -> None:
-    assert tolerance(platform(), errors_alone) == pytest.approx(allowed)
+    assert tolerance(calibrated_platform(), errors_alone) == pytest.approx(allowed)
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,8 @@ from hetsim.tuner.cli.screen import hypothesis, say, say_load, warn
 from hetsim.tuner.cli.sources import read_plan
 from hetsim.tuner.progress import Stages
 from hetsim.tuner.steps.final_measurement import find_median_run
-from hetsim.tuner.steps.provenance import profile_for
-from hetsim.tuner.steps.readiness import check_machine
-from hetsim.tuner.steps.sharing import shared_runs
+from hetsim.tuner.steps.readiness import check_machine, profile_for
+from hetsim.tuner.steps.splitting.shared_runs import shared_runs
 from hetsim.tuner.target import make_target
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 
 from hetsim.core.errors import PlanError
 from hetsim.core.problem import Problem
@@ -14,6 +10,7 @@ from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.registry import solve
 from hetsim.scheduler.solution import Solution
 from hetsim.tuner.progress import Report, Stages
+from hetsim.tuner.steps.deadline import stop_on_interrupt
 
 
 def solve_on_screen(
@@ -51,30 +48,6 @@ def solve_on_screen(
             stop=stop,
         )
         return solve(scheduler, problem, effort)
-
-
-@contextmanager
-def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """A function that says whether Ctrl-C was pressed; a second Ctrl-C is the usual interrupt.
-
-    Outside the main thread, which alone hears of Ctrl-C, it never was.
-    """
-    pressed = False
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-
-    def press(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        if pressed:
-            signal.default_int_handler(number, frame)
-        pressed = True
-
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _shown(report: Report) -> Callable[..., None]:

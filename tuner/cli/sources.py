@@ -98,7 +98,7 @@ def _model_source(
     from hetsim.costs.problems import make_problem, plan_problem
     from hetsim.io.platform_file import load_platform
     from hetsim.models.split.planned import planned_model
-    from hetsim.tuner.steps.provenance import profile_for
+    from hetsim.tuner.steps.readiness import profile_for
 
     where = load_platform(platform or DEFAULT_PLATFORM)
     if profile is None and any(device.source is None for device in where.devices):

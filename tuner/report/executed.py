@@ -12,7 +12,7 @@ from hetsim.core.timeline import Timeline
 from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
 from hetsim.tuner.steps.final_measurement import Finalist
-from hetsim.tuner.steps.sharing import SharedRun, shared_runs
+from hetsim.tuner.steps.splitting.shared_runs import SharedRun, shared_runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from hetsim.analysis.breakdown import Assignment, Breakdown
 from hetsim.core.statistics import Summary
-from hetsim.tuner.steps.rounds import Round
-from hetsim.tuner.steps.sharing import SharedRun
+from hetsim.tuner.steps.proposals import Round
+from hetsim.tuner.steps.splitting.shared_runs import SharedRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

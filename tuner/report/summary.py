@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from hetsim.tuner.report.outcome import Outcome
-from hetsim.tuner.steps.rounds import Try
+from hetsim.tuner.steps.proposals import Try
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:

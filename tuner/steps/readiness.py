@@ -1,22 +1,27 @@
-"""Before anything is measured: is the machine fit for it, and does an earlier profile still hold?"""
+"""Checks before measuring: is the machine fit, does an earlier profile still hold, was a profile taken here?"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from hetsim.core.errors import HetsimError, ProfileError
 from hetsim.core.platform import Platform
 from hetsim.costs.profile import Profile
+from hetsim.costs.profile_file import load_profile, origin_differences
 from hetsim.models.model import Model
 from hetsim.runtime import Runtime
+from hetsim.runtime.backends import make_backend
+from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.runtime.machine.self_check import self_check
-from hetsim.runtime.measure.profiler import Effort
+from hetsim.runtime.measure.profiler import Effort, engine_description
 from hetsim.runtime.measure.recheck import recheck
 from hetsim.tuner.progress import Stages
 
 
 def check_machine(platform: Platform, stages: Stages) -> tuple[str, ...]:
-    """What would spoil measurements here and now, said as warnings; none of the devices may be at work.
+    """Warnings about what would spoil measurements on this machine now, one line each.
 
-    Returns:
-        The warnings, one line each.
+    None of the devices may be in use.
     """
     return _warned(self_check(platform), stages)
 
@@ -24,10 +29,7 @@ def check_machine(platform: Platform, stages: Stages) -> tuple[str, ...]:
 def check_profile(
     runtime: Runtime, model: Model, profile: Profile, *, effort: Effort, stages: Stages
 ) -> tuple[str, ...]:
-    """Where devices contradict a profile of theirs that was begun earlier, said as warnings.
-
-    Returns:
-        The warnings, one line each; none for a profile that holds nothing yet.
+    """Warnings about devices that contradict their earlier profile, one line each; none if the profile is empty.
 
     Raises:
         DeviceError: If a device failed.
@@ -37,6 +39,42 @@ def check_profile(
     with stages.stage("compare with the profile") as report:
         found = recheck(runtime, model, profile, effort=effort, progress=report)
     return _warned(tuple(map(str, found)), stages)
+
+
+def profile_for(model: Model, platform: Platform, path: Path, *, force: bool) -> tuple[Profile, tuple[str, ...]]:
+    """The profile in a file, and a warning for each difference between where it was taken and this machine.
+
+    Args:
+        model: The model that it must have been taken of.
+        platform: Names the engines that it should have been taken with; hypothetical devices have none.
+        path: The file.
+        force: Whether to accept a profile that was taken elsewhere, with warnings, instead of refusing it.
+
+    Raises:
+        ProfileError: If the file is missing or malformed, was taken of another model, or, unless ``force`` is set, was
+            taken on another machine or with other engines.
+    """
+    profile = load_profile(path)
+    header = profile.header
+    if model.hash != header.model_hash:
+        raise ProfileError(
+            f"profile {path} was taken of another model (hash {header.model_hash[:12]}); {model.graph.name!r} "
+            f"has hash {model.hash[:12]}; measure it with: hetsim profile"
+        )
+    engines = {}
+    for device in platform.measured_part().devices:
+        try:
+            engines[device.name] = engine_description(make_backend(device).describe(), device)
+        except HetsimError as error:
+            engines[device.name] = f"none that can be used ({error})"
+    found = origin_differences(header, machine=machine_fingerprint(), engines=engines)
+    differences = [f"{what} {before!r}, here it is {here!r}" for what, before, here in found]
+    if differences and not force:
+        raise ProfileError(
+            f"profile {path} was taken elsewhere: {'; '.join(differences)}; measure again with: hetsim profile, or "
+            "accept it with --force"
+        )
+    return profile, tuple(f"profile {path} was taken elsewhere: {description}" for description in differences)
 
 
 def _warned(warnings: tuple[str, ...], stages: Stages) -> tuple[str, ...]:

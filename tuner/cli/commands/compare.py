@@ -44,8 +44,7 @@ def compare(
     from hetsim.tuner.cli.tables import print_comparison
     from hetsim.tuner.progress import OnScreen
     from hetsim.tuner.steps.final_measurement import find_median_run
-    from hetsim.tuner.steps.provenance import profile_for
-    from hetsim.tuner.steps.readiness import check_machine
+    from hetsim.tuner.steps.readiness import check_machine, profile_for
     from hetsim.tuner.target import make_target
 
     where = load_platform(platform)

@@ -47,12 +47,10 @@ def tune(
     from hetsim.io.platform_file import load_platform
     from hetsim.runtime.measure.profiler import Effort
     from hetsim.tuner.cli.sources import read_model
+    from hetsim.tuner.options import Options, Pace
+    from hetsim.tuner.pipeline import tune as tune_model
     from hetsim.tuner.progress import OnScreen
     from hetsim.tuner.report.screen import print_outcome
-    from hetsim.tuner.steps.final_measurement import Pace
-    from hetsim.tuner.tune import Options
-    from hetsim.tuner.tune import tune as tune_model
-    from hetsim.tuner.tune_hypothetical import tune_hypothetical
 
     changes = parse_scenario(scenario)
     options = Options(
@@ -67,10 +65,7 @@ def tune(
         command=("hetsim", *sys.argv[1:]),
     )
     found, where, stages = read_model(model, shape), load_platform(platform), OnScreen(screen())
-    if changes:
-        outcome = tune_hypothetical(found, where, out, changes, options=options, stages=stages)
-        warn(hypothesis(changes))
-    else:
-        outcome = tune_model(found, where, out, options=options, stages=stages)
+    outcome = tune_model(found, where, out, scenario=changes, options=options, stages=stages)
+    warn(hypothesis(changes))
     print_outcome(outcome, screen())
     say(f"Look at {out / 'report.html'} and {out / 'timeline.png'}; open {out / 'measured.trace.json'} in Perfetto.")

@@ -1,4 +1,4 @@
-"""What the right outputs are, and how far from them rounding may lead."""
+"""The outputs that the reference engine computes, and how far from them rounding may lead."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ROUNDING = {"f32": 1e-5, "f16": 1e-2, "bf16": 1e-1, "i8": 2e-1}
 """Error, relative to the largest value of an output, that each precision's rounding causes in an ordinary network."""
 
 LIMIT = {"f32": 1e-4, "f16": 1e-1, "bf16": 3e-1, "i8": 5e-1}
-"""Error beyond which no engine computes the network at all, whatever it says alone."""
+"""Error beyond which outputs count as wrong, even if every engine alone has the same error."""
 
 _MARGIN = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Truth:
-    """Inputs and the reference engine's outputs for them.
+class ExpectedOutputs:
+    """Inputs of a model and the reference engine's outputs for them.
 
     Attributes:
         inputs: The model's inputs by tensor.
@@ -34,26 +34,26 @@ class Truth:
     outputs: Mapping[str, Array]
 
     def error(self, outputs: Mapping[str, Array]) -> float:
-        """How far outputs are from the right ones, as :func:`relative_error`."""
+        """How far outputs are from the expected ones, as :func:`relative_error`."""
         return relative_error(outputs, self.outputs)
 
 
-def find_truth(model: Model, *, seed: int = 0) -> Truth:
-    """Random inputs and what the reference engine makes of them.
+def find_expected_outputs(model: Model, *, seed: int = 0) -> ExpectedOutputs:
+    """Random inputs and what the reference engine computes from them.
 
     Raises:
         ModelError: If the reference engine cannot run the model.
     """
     inputs = random_inputs(model, seed=seed)
-    return Truth(inputs=inputs, outputs=evaluate(model.proto, inputs))
+    return ExpectedOutputs(inputs=inputs, outputs=evaluate(model.proto, inputs))
 
 
 def tolerance(platform: Platform, errors_alone: Iterable[float] = ()) -> float:
-    """How far from the reference engine a plan may be.
+    """The largest error, relative to the reference engine, that a plan's outputs may have.
 
-    A plan splits a model over engines, so it may be as far off as they are when each runs the whole model alone, with a
-    margin of two: engines add up in different orders, and a network with long sums or steep slopes shows it. Below
-    ``ROUNDING`` nothing is held against a plan, beyond ``LIMIT`` nothing excuses it.
+    A plan distributes a model over engines, so its error may be as large as the errors of the engines when each runs
+    the whole model alone, times a margin of two: engines add up in different orders, and networks with long sums or
+    steep slopes amplify that. Errors below ``ROUNDING`` are always allowed, errors above ``LIMIT`` never.
 
     Args:
         platform: Its least precise device counts.

@@ -1,4 +1,4 @@
-"""Which runs of operators a plan has computed in parts, and how large a part each device computes."""
+"""Which runs of operators a plan computes in parts, and how large a part each device computes."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hetsim.costs.profile import Header
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.runtime.machine.drift import moves
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
-from hetsim.tuner.steps.provenance import profile_for
+from hetsim.tuner.steps.readiness import profile_for
 from tests.support.models import fake_platform, fork_join
 from tests.support.problems import platform_of
 
@@ -57,7 +57,7 @@ def test_a_profile_from_elsewhere_is_refused_or_warned_of(
     with pytest.raises(ProfileError) as refusal:
         profile_for(MODEL, PLATFORM, path, force=False)
     assert description in str(refusal.value)
-    assert "use it all the same with --force" in str(refusal.value)
+    assert "accept it with --force" in str(refusal.value)
     _, warnings = profile_for(MODEL, PLATFORM, path, force=True)
     assert len(warnings) == 1
     assert description in warnings[0]

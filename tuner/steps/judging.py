@@ -1,0 +1,176 @@
+"""The verdict: simulated beside measured for every scheduler, and the winner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from hetsim.analysis.breakdown import breakdown, who_runs_what
+from hetsim.core.platform import Platform
+from hetsim.core.statistics import Summary, signed_rank_p, summarize
+from hetsim.models.model import Model
+from hetsim.models.split.planned import planned_model
+from hetsim.runtime.machine.fingerprint import machine_fingerprint
+from hetsim.tuner.options import Options
+from hetsim.tuner.report.outcome import Outcome, PlanOutcome
+from hetsim.tuner.steps.expected_outputs import tolerance
+from hetsim.tuner.steps.final_measurement import Execution, Finalist
+from hetsim.tuner.steps.proposals import SEARCH_ROUND, SPLITS, Proposals
+from hetsim.tuner.steps.splitting.shared_runs import shared_runs
+
+_VERSIONS_OF = ("hetsim", "onnx", "onnxruntime", "openvino", "numpy", "simpy")
+
+
+def judge(
+    model: Model,
+    platform: Platform,
+    finalists: Mapping[str, Finalist],
+    proposals: Proposals,
+    *,
+    alone: Mapping[str, Summary],
+    options: Options,
+    warnings: tuple[str, ...] = (),
+) -> Outcome:
+    """The outcome of a run; its winner is the plan that measured best, and among ties the simplest.
+
+    Simpler means on fewer devices; then with fewer shared operators; then in fewer segments; then faster. Plans whose
+    outputs are off by more than the tolerance are rejected, unless all are.
+
+    Args:
+        model: The model.
+        platform: The devices.
+        finalists: The executed plans by name.
+        proposals: How they were found.
+        alone: Latency of each engine alone on all cores, by the device's label.
+        options: The options of the run.
+        warnings: What may have disturbed the measurements.
+    """
+    found = by_scheduler(finalists)
+    rows = {name: _row(name, finalist) for name, finalist in found.items()}
+    verdict = _choose(platform, finalists, found, rows)
+    won = found[verdict.winner]
+    planned = planned_model(model, won.plan)
+    hand_over_s = [each_s for finalist in finalists.values() for each_s in finalist.execution.hand_over_s]
+    return Outcome(
+        model=model.graph.name,
+        platform=platform.name,
+        plans=tuple(rows.values()),
+        best_single_device_s=min((row.measured_s for row in rows.values() if row.num_devices == 1), default=None),
+        winner=verdict.winner,
+        tied=verdict.tied,
+        outputs_match=verdict.largest_error <= verdict.tolerance,
+        largest_error=verdict.largest_error,
+        tolerance=verdict.tolerance,
+        rejected=verdict.rejected,
+        hand_over_s=summarize(hand_over_s).median_s if hand_over_s else None,
+        assignments=who_runs_what(planned.graph, won.plan, won.execution.median_run, platform, planned.original_op),
+        shared=shared_runs(model, won.plan),
+        where=breakdown(won.execution.median_run, platform),
+        rounds=proposals.rounds,
+        rounds_ended=proposals.ended,
+        reference_engines_s={label: latency.median_s for label, latency in alone.items()},
+        reference_latencies=dict(alone),
+        reference_threads=len(platform.cores),
+        num_samples=min(finalist.execution.latency.num_samples for finalist in finalists.values()),
+        seed=options.seed,
+        machine=machine_fingerprint(),
+        versions=versions(),
+        command=options.command,
+        warnings=warnings,
+    )
+
+
+def by_scheduler(finalists: Mapping[str, Finalist]) -> dict[str, Finalist]:
+    """Each scheduler's finalist; of several of one scheduler, the one that measured best.
+
+    The search's rounds come under the name ``search``, and all plans with splits as ``splits``, at the end.
+    """
+    families = {"search": SEARCH_ROUND, SPLITS: SPLITS}
+    found = {name: one for name, one in finalists.items() if not name.startswith(tuple(families.values()))}
+    for family, beginning in families.items():
+        members = [finalist for name, finalist in finalists.items() if name.startswith(beginning)]
+        if members:
+            found[family] = min(members, key=lambda finalist: finalist.execution.latency.median_s)
+    return found
+
+
+def allowed_error(platform: Platform, finalists: Iterable[Finalist]) -> float:
+    """The tolerance for all plans, from the errors of those that run on one device alone."""
+    alone = (one.execution.largest_error for one in finalists if len(one.plan.queues) == 1)
+    return tolerance(platform, alone)
+
+
+def ties_with(one: Execution, fastest: Execution) -> bool:
+    """Whether the difference between a plan and the fastest may be noise alone.
+
+    The two are compared round by round: their runs in one round are close in time, so drift of the machine cancels
+    (:mod:`hetsim.runtime.measure.interleaved`). They tie unless a signed-rank test of the ratios gives a probability of
+    at most 1 in 40 for ratios like these between equally fast plans, whose ratios would be above 1 as often as below
+    it, by the same factors. Fewer than six rounds cannot show that; then they tie unless the plan was slower in each
+    round. If the two have different numbers of rounds, as plans may that were not loaded together, the rounds that both
+    have are compared.
+    """
+    ratios = [mine / best for mine, best in zip(one.round_medians_s, fastest.round_medians_s, strict=False)]
+    least_p = 0.5 ** len(ratios)  # what the test gives if all ratios are above 1
+    return signed_rank_p([math.log(ratio) for ratio in ratios]) > max(1 / 40, least_p)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that take part, as far as they were installed under these names."""
+    found: dict[str, str] = {}
+    for name in _VERSIONS_OF:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verdict:
+    """Who won, and what was wrong with whom."""
+
+    winner: str
+    tied: tuple[str, ...]
+    rejected: Mapping[str, float]
+    largest_error: float
+    tolerance: float
+
+
+def _choose(
+    platform: Platform,
+    finalists: Mapping[str, Finalist],
+    found: Mapping[str, Finalist],
+    rows: Mapping[str, PlanOutcome],
+) -> _Verdict:
+    """The winner among each scheduler's finalist, by the rules of :func:`judge`."""
+    allowed = allowed_error(platform, finalists.values())
+    errors = {name: finalist.execution.largest_error for name, finalist in found.items()}
+    rejected = {name: error for name, error in errors.items() if error > allowed}
+    sound = [row for row in rows.values() if row.name not in rejected] or list(rows.values())
+    fastest = found[min(sound, key=lambda row: row.measured_s).name].execution
+    tied = [row for row in sound if ties_with(found[row.name].execution, fastest)]
+    winner = min(tied, key=lambda row: (row.num_devices, row.num_splits, row.num_segments, row.measured_s))
+    return _Verdict(
+        winner=winner.name,
+        tied=tuple(row.name for row in tied if row is not winner),
+        rejected=rejected,
+        largest_error=max(finalist.execution.largest_error for finalist in finalists.values()),
+        tolerance=allowed,
+    )
+
+
+def _row(name: str, finalist: Finalist) -> PlanOutcome:
+    latency = finalist.execution.latency
+    return PlanOutcome(
+        name=name,
+        simulated_s=finalist.simulated.makespan_s,
+        measured_s=latency.median_s,
+        measured_iqr_s=latency.iqr_s,
+        measured_low_s=latency.low_s,
+        measured_high_s=latency.high_s,
+        num_segments=finalist.plan.num_segments,
+        num_devices=len(finalist.plan.queues),
+        num_splits=len(finalist.plan.rewrites),
+    )

@@ -1,0 +1,57 @@
+"""The latency of each engine alone on all cores: what a plan that keeps several cores busy competes with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+from hetsim.core.plan import whole_plan
+from hetsim.core.platform import Device, Platform
+from hetsim.core.statistics import Summary, summarize
+from hetsim.models.model import Model
+from hetsim.runtime import RefusedError, Runtime
+from hetsim.runtime.backends.protocol import Array
+from hetsim.runtime.measure.interleaved import InterleavedRounds
+from hetsim.tuner.options import Pace
+from hetsim.tuner.progress import Stages
+
+
+def engines_alone(
+    platform: Platform, model: Model, inputs: Mapping[str, Array], *, pace: Pace, stages: Stages
+) -> dict[str, Summary]:
+    """The latency of each engine alone with a thread on every core that the platform uses, by the device's label.
+
+    None of the devices may be in use. Engines that do not take the whole model are left out.
+
+    Raises:
+        DeviceError: If a device failed.
+    """
+    cores = platform.cores
+    alone: dict[str, Summary] = {}
+    with stages.stage("references") as report:
+        for number, device in enumerate(platform.devices):
+            if len(device.cores) != 1 or len(cores) < 2:
+                continue
+            report(number / len(platform.devices), device.label)
+            wide = replace(device, cores=cores, threads=len(cores))
+            with suppress(RefusedError):
+                alone[device.label] = _latency(platform, wide, model, inputs, pace)
+    return alone
+
+
+def _latency(platform: Platform, device: Device, model: Model, inputs: Mapping[str, Array], pace: Pace) -> Summary:
+    only = platform.with_devices(device).only(device.name)
+    with Runtime(only) as runtime, runtime.load(model, whole_plan(model.graph, device.name)) as session:
+        session.run(inputs, serial=True)
+        num_rounds = pace.rounds(session.run(inputs, serial=True).latency_s)
+        rounds = InterleavedRounds(
+            {0: session},
+            inputs,
+            runtime.interference_monitor,
+            num_rounds=num_rounds,
+            stall_budget_s=pace.stall_budget_s,
+        )
+        for _ in rounds.take_all():
+            pass
+        return summarize([pair.run.latency_s for pair in rounds.counted(0)])
