@@ -22,7 +22,7 @@ from hetsim.models.split.rewrite import rewrite
 from hetsim.runtime import RefusedError
 from hetsim.tuner.progress import OnScreen, Silent
 from tests.support.experiments import NUM_RANDOM, OPTIONS, platform_in, table
-from tests.support.models import fake_platform, fork_join, stack
+from tests.support.models import fake_platform, fork_join
 from tests.support.pictures import Pictures
 from tests.support.problems import inception_like
 from tests.support.split_networks import stack
