@@ -13,8 +13,7 @@ from hetsim.core.problem import Problem
 from hetsim.scheduler.baselines.single_device import single_device, whole_model_devices
 from hetsim.scheduler.bounds import lower_bound
 from hetsim.scheduler.effort import Effort, Progress
-from hetsim.scheduler.exact.exact import space_of
-from hetsim.scheduler.solution import Solution
+from hetsim.scheduler.solution import Solution, space_of
 from hetsim.sim.simulate import makespan_s
 
 __all__ = ["REFEREES", "SINGLE", "Effort", "algorithm_names", "make_plan", "scheduler_names", "solve"]

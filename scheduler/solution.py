@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hetsim.core.plan import Plan
+from hetsim.core.problem import Problem
 
 ROUNDING = 1e-9
 """A gap up to this is rounding: bound and makespan add the same numbers in another order."""
@@ -50,3 +51,16 @@ class Solution:
         if self.proven:
             return f"optimal among {self.space}"
         return f"not proven optimal among {self.space}"
+
+
+SINGLE = "single operators"
+
+
+ANY = "segments of any operators, as fusing gains nothing here"
+
+
+def space_of(problem: Problem, num_fused: int) -> str:
+    """The space of single operators and so many fused segments, in words."""
+    if problem.additive:
+        return ANY
+    return f"{SINGLE} and the {num_fused} fused segments of this plan" if num_fused else SINGLE

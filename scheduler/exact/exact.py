@@ -34,16 +34,13 @@ from hetsim.scheduler.bounds import Floats, alone_s, lower_bound, shares
 from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.exact.block import Costs, Crossing, Lattice, Passage, Shape, lattice
 from hetsim.scheduler.exact.candidates import Part, parts, pieces
-from hetsim.scheduler.solution import ROUNDING, Solution
+from hetsim.scheduler.solution import ANY, ROUNDING, SINGLE, Solution
 from hetsim.sim.simulate import makespan_s
 
 MAX_STATES = 20_000_000
 """States made in all, unless the effort says otherwise."""
 MAX_STATES_AT_ONCE = 4_000_000
 """States made in one attempt at one block; beyond, the block stays unproven."""
-
-SINGLE = "single operators"
-ANY = "segments of any operators, as fusing gains nothing here"
 
 
 def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None = None) -> Solution:
@@ -98,13 +95,6 @@ def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None 
         num_evaluations=path.num_states,
         planning_s=time.perf_counter() - started_s,
     )
-
-
-def space_of(problem: Problem, num_fused: int) -> str:
-    """The space of single operators and so many fused segments, in words."""
-    if problem.additive:
-        return ANY
-    return f"{SINGLE} and the {num_fused} fused segments of this plan" if num_fused else SINGLE
 
 
 def bound_beside(problem: Problem, plan: Plan, proof: Solution) -> tuple[float, str]:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 
 from hetsim.core.problem import Problem
 from hetsim.scheduler.effort import Effort
-from hetsim.scheduler.exact.exact import ANY, exact
+from hetsim.scheduler.exact.exact import exact
 from hetsim.scheduler.registry import make_plan, scheduler_names, solve
 from hetsim.scheduler.search.search import search
-from hetsim.scheduler.solution import Solution
+from hetsim.scheduler.solution import ANY, Solution
 from hetsim.sim.simulate import makespan_s
 from tests.support.brute_force import fastest_s, single_operators
 from tests.support.problems import graph_of, inception_like, plan_of, platform_of, problem_of, problems
