@@ -23,6 +23,7 @@ def elapsed_s(args: list[str], cwd: Path) -> float:
     return time.perf_counter() - started_s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "base", "limit"),
     [(["--help"], "import typer, rich", 4.0), (PLAN, "import networkx, numpy, typer, rich", 2.0)],
