@@ -118,17 +118,21 @@ class Browser:
 
     def centre(self, selector: str) -> tuple[float, float]:
         """The middle of the element, scrolled into view, in pixels of the window."""
+        found = json.dumps(selector)
+        self.evaluate(f"document.querySelector({found}).scrollIntoView({{block: 'center'}})")
+        frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+        self.ask(
+            "Runtime.evaluate", expression=frames, awaitPromise=True
+        )  # the page has met the event of the scrolling
         x, y = self.evaluate(
-            f"(() => {{ const element = document.querySelector({json.dumps(selector)});"
-            "element.scrollIntoView({block: 'center'}); const box = element.getBoundingClientRect();"
-            "return [box.left + box.width / 2, box.top + box.height / 2]; })()"
+            f"(box => [box.left + box.width / 2, box.top + box.height / 2])"
+            f"(document.querySelector({found}).getBoundingClientRect())"
         )
         return x, y
 
     def point(self, selector: str) -> tuple[float, float]:
         """Move the pointer onto the element; returns where that is."""
         x, y = self.centre(selector)
-        self.evaluate("new Promise(done => setTimeout(done, 0)) && 0")
         self.mouse("mouseMoved", x, y)
         return x, y
 

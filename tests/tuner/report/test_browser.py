@@ -216,6 +216,8 @@ def test_segments_can_be_walked_with_the_keyboard(browser: Browser, page: Path) 
     assert HOSTILE in browser.evaluate("document.getElementById('hint').innerText")
     browser.press("+")
     assert browser.evaluate("document.querySelector('#controls output').textContent")
+    inside = "(b => b.left >= 0 && b.right <= innerWidth)(document.activeElement.getBoundingClientRect())"
+    assert browser.evaluate(inside)  # what has the focus stays in view
     browser.press("0")
     assert not browser.evaluate("document.querySelector('#controls output').textContent")
 

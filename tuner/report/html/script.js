@@ -219,13 +219,16 @@
     const segment = event.target.closest(".segment");
     if (!segment || event.ctrlKey || event.altKey || event.metaKey) return;
     const doing = { "+": "in", "=": "in", "-": "out", "0": "all" }[event.key];
-    if (doing) DOINGS[doing]();
+    const middle = number(segment, "--s") + number(segment, "--d") / 2;
+    if (doing === "all") DOINGS.all();
+    else if (doing) zoom(doing === "in" ? 0.5 : 2, Math.max(0, Math.min(1, (middle - view.from) / view.shown)));
     else if (event.shiftKey && event.key === "ArrowLeft") DOINGS.left();
     else if (event.shiftKey && event.key === "ArrowRight") DOINGS.right();
     else if (event.key.startsWith("Arrow")) go(segment, neighbour(segment, event.key));
     else if (event.key === "Escape") hideHint();
     else return;
     event.preventDefault();
+    if (event.key !== "Escape" && focused()) showFocused();
   });
   timelines.addEventListener("focusin", () => { if (focused()) showFocused(); });
   timelines.addEventListener("focusout", hideHint);
