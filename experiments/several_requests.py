@@ -36,10 +36,10 @@ from hetsim.io.platform_file import load_platform
 from hetsim.models.model import Model, random_inputs
 from hetsim.runtime import Inference, Runtime, Session
 from hetsim.runtime.backends.protocol import Array
+from hetsim.runtime.interference_monitor import InterferenceMonitor
 from hetsim.runtime.measure.profiler import Effort, warm_up
 from hetsim.runtime.measure.profiler import record as record_serial_runs
 from hetsim.runtime.serving import serve
-from hetsim.runtime.worker.speed_probe import InterferenceMonitor
 from hetsim.scheduler.registry import make_plan
 from hetsim.sim.simulate import simulate
 from hetsim.tuner.cli.exits import run_to_exit

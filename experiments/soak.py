@@ -227,7 +227,7 @@ def _line(interval: int, start_s: float, tally: Tally, runtime: Runtime, session
     """An interval's line, once the requests that were given up have been finished, too."""
     deadline_s = time.monotonic() + _STALL_BUDGET_S
     while session.num_in_flight and time.monotonic() < deadline_s:
-        session.look(0.05)
+        session.poll(0.05)
     processes = {"caller": psutil.Process(), **{name: psutil.Process(pid) for name, pid in runtime.pids.items()}}
     latencies_s = np.asarray(tally.latencies_ns) * 1e-9
     p50_s, p99_s, p999_s = np.percentile(latencies_s, list(PERCENTILES.values())).tolist()

@@ -1,12 +1,13 @@
-"""Plans on devices that nobody has, executed in real time beside the devices that are here.
+"""Execute plans in real time with emulated devices, which no hardware here implements, beside real ones.
 
-An emulated device starts and ends its segments as the model says (rules 1 and 2 in docs/model.md): it starts when it is
-free and its inputs have arrived, by time stamps and not by when its worker got round to it, and ends as much later as
-the problem says. Hand-overs to and from it arrive when their link says so: whoever makes a tensor notes when it will
-arrive, and whoever reads it does not start before. Copies hold the one memory channel meanwhile, first come first
-served. Of all this nothing is done in serial walks, which are there to measure the other devices.
+An emulated device starts and ends its segments as docs/model.md describes. A segment starts when the device is free and
+the segment's inputs have arrived; both are read from time stamps, so a late worker does not delay it. It ends after the
+duration that the problem gives. Hand-overs to and from an emulated device arrive after the time that their link gives:
+the producer notes the arrival, and the consumer does not start earlier. Copies occupy the one memory channel, first
+come first served. Serial runs measure the real devices, so they emulate no hand-overs.
 
-What is left out: the memory. An emulated device moves no bytes but those that it hands over, so it slows nobody down.
+Left out: memory traffic. An emulated device moves no bytes except those that it hands over, so it slows down no other
+device.
 """
 
 from __future__ import annotations
@@ -24,43 +25,22 @@ from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
 from hetsim.models.model import Model
 from hetsim.models.reference import evaluate
-from hetsim.runtime.backends.emulated import write_segment
+from hetsim.runtime.backends.emulated import EMULATED, write_segment
 from hetsim.runtime.backends.protocol import Array
-from hetsim.runtime.machine.fingerprint import available_cores
-
-EMULATED = "emulated"
-"""The backend of emulated devices."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandOver:
-    """A tensor's way to another device over a link that is acted out.
-
-    Attributes:
-        tensor: The tensor.
-        maker: Index of the step that makes it.
-        target: The receiving device.
-        transfer_s: Seconds that it takes once under way.
-        copies: Whether it needs the memory channel.
-    """
-
-    tensor: str
-    maker: int
-    target: str
-    transfer_s: float
-    copies: bool
+from hetsim.runtime.machine.system import available_cores
+from hetsim.runtime.worker.program import HandOver
 
 
 @dataclass(frozen=True, kw_only=True)
 class Emulation:
-    """What emulated devices take and hand out.
+    """Durations and outputs of emulated devices.
 
     Attributes:
-        model: The model, rewritten as the plans to load rest on it.
+        model: The model, with the rewrites of the plans to load.
         devices: Names of the emulated devices.
-        problem: How long segments take on them, and what the links are (:mod:`hetsim.analysis.emulated`).
-        inputs: The model's inputs by tensor: what emulated devices hand out is right for these alone.
-        links: Links that are acted out although no end of them is an emulated device.
+        problem: Gives the durations of their segments and the links (:mod:`hetsim.analysis.emulated`).
+        inputs: The model's inputs by tensor; the outputs of emulated devices are right for these alone.
+        links: Links that are emulated although neither end is an emulated device.
     """
 
     model: Model
@@ -74,10 +54,10 @@ class Emulation:
         object.__setattr__(self, "inputs", {name: np.array(array) for name, array in self.inputs.items()})
 
     def check_inputs(self, inputs: Mapping[str, Array]) -> None:
-        """Refuse inputs for which the emulated devices have no outputs.
+        """Refuse inputs that the outputs of emulated devices do not belong to.
 
         Raises:
-            ModelError: If any of them differs from those that the outputs were computed for.
+            ModelError: If an input differs from :attr:`inputs`.
         """
         for name, array in self.inputs.items():
             if not np.array_equal(array, inputs[name]):
@@ -87,19 +67,19 @@ class Emulation:
                 )
 
     def hand_overs(self, flow: Dataflow) -> tuple[HandOver, ...]:
-        """What a plan hands over by acted links: by producing step, then by its outputs, then by receiving device."""
+        """A plan's hand-overs over emulated links, ordered by producing step, its outputs, and receiving device."""
         names = self.problem.platform.device_names
         readers: dict[str, set[str]] = {}
         for step in flow.steps:
             for tensor, maker in step.inputs:
                 if maker is not None:
                     readers.setdefault(tensor, set()).add(step.segment.device)
-        ways = [
+        transfers = [
             (tensor, number, step.segment.device, target)
             for number, step in enumerate(flow.steps)
             for tensor in step.outputs
             for target in names
-            if target in readers.get(tensor, ()) and self._acts_out(step.segment.device, target)
+            if target in readers.get(tensor, ()) and self._is_emulated(step.segment.device, target)
         ]
         return tuple(
             HandOver(
@@ -109,29 +89,33 @@ class Emulation:
                 transfer_s=self.problem.transfer_s(source, target, tensor),
                 copies=self.problem.platform.link(source, target).mode == "copy",
             )
-            for tensor, number, source, target in ways
+            for tensor, number, source, target in transfers
         )
 
     def write_segments(self, flow: Dataflow, folder: Path) -> dict[int, Path]:
-        """By step of an emulated device, its file in the folder.
+        """Write the segments of emulated devices; returns their files by step.
+
+        Args:
+            flow: A plan, resolved.
+            folder: Where to write.
 
         Raises:
-            DeviceError: If the problem says that such a device cannot run a segment.
+            DeviceError: If an emulated device cannot run a segment, according to the problem.
             ModelError: If the reference engine cannot run the model.
         """
         steps = {i: step for i, step in enumerate(flow.steps) if step.segment.device in self.devices}
-        wanted = {i: self._handed_out(flow, step) for i, step in steps.items()}
+        wanted = {i: self._real_outputs(flow, step) for i, step in steps.items()}
         missing = [name for i in steps for name in wanted[i] if name not in self._tensors]
         if missing:
             self._tensors.update(evaluate(self.model.standalone_proto(), self.inputs, list(dict.fromkeys(missing))))
         return {i: self._write(flow, step, wanted[i], folder) for i, step in steps.items()}
 
-    def _acts_out(self, source: str, target: str) -> bool:
+    def _is_emulated(self, source: str, target: str) -> bool:
         either = source in self.devices or target in self.devices or (source, target) in self.links
         return source != target and either
 
-    def _handed_out(self, flow: Dataflow, step: Step) -> tuple[str, ...]:
-        """The outputs that a real device or the caller reads; emulated devices read nothing."""
+    def _real_outputs(self, flow: Dataflow, step: Step) -> tuple[str, ...]:
+        """The step's outputs that a real device or the caller reads; emulated devices read nothing."""
         read = {
             tensor for other in flow.steps if other.segment.device not in self.devices for tensor, _ in other.inputs
         }
@@ -156,16 +140,16 @@ class Emulation:
 
 
 def with_emulated(platform: Platform, devices: Collection[str]) -> Platform:
-    """The platform with some of its devices emulated, each on a core of its own.
+    """The platform with some of its devices emulated, each on its own core.
 
-    A device keeps its core if no other is pinned there; else it gets the first that is free.
+    An emulated device keeps its core if no other device is pinned to it; otherwise it gets the first free one.
 
     Args:
         platform: The platform.
-        devices: Names of those that are emulated.
+        devices: Names of the devices to emulate.
 
     Raises:
-        PlatformError: If a device is not there, or there are too few cores.
+        PlatformError: If the platform has no such device, or there are too few cores.
     """
     for name in devices:
         platform.device(name)
@@ -177,8 +161,9 @@ def with_emulated(platform: Platform, devices: Collection[str]) -> Platform:
         free = [core for core in (*device.cores, *available_cores()) if core not in taken]
         if not free:
             raise PlatformError(
-                f"device {device.name!r} cannot be emulated, as it needs a core of its own: this process may use cores "
-                f"{', '.join(map(str, available_cores()))}, and others are pinned to them all; simulate it instead"
+                f"device {device.name!r} cannot be emulated, as it needs its own core: this process may use cores "
+                f"{', '.join(map(str, available_cores()))}, and other devices are pinned to all of them; simulate the "
+                "platform instead"
             )
         taken.add(free[0])
         changed.append(

@@ -1,8 +1,8 @@
-"""What one request gave: outputs, and when each segment ran."""
+"""A request in flight, and its result: outputs, and when each segment ran."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,19 +13,19 @@ from hetsim.runtime.backends.protocol import Array
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:
-    """What one request gave.
+    """The result of one request.
 
     Attributes:
         outputs: The model's outputs by tensor, copies that belong to the caller.
-        taken_up_ns: When the caller began to submit it, on the monotonic clock.
-        submitted_ns: When the devices could see it, on the same clock.
+        taken_up_ns: When the caller began to submit the request, on the monotonic clock.
+        submitted_ns: When the devices could see the request, on the same clock.
         collected_ns: When the outputs had been copied, on the same clock.
         stamps_ns: Start and end of each step of the plan's dataflow on the same clock; shape (num_steps, 2).
         flow: The plan that was executed.
-        speed_probes_s: By device of a serial walk, what its yardstick took right after its part, in seconds; emulated
-            devices have none.
-        transfer_probes_s: By device of a serial walk on several, what it took afterwards to read a block that another
-            device had just written, in seconds (:mod:`hetsim.runtime.worker.transfer_probe`).
+        speed_probes_s: By device of a serial run, the time of its speed probe right after its part of the request, in
+            seconds (:mod:`hetsim.runtime.worker.speed_probe`); emulated devices have none.
+        transfer_probes_s: By device of a serial run on several devices, the time of its transfer probe, in seconds
+            (:mod:`hetsim.runtime.worker.transfer_probe`).
     """
 
     outputs: Mapping[str, Array]
@@ -50,10 +50,10 @@ class Inference:
 
     @cached_property
     def occupied_s(self) -> Array:
-        """How long each step of a serial walk kept its device, in seconds; shape (num_steps,).
+        """How long each step of a serial run occupied its device, in seconds; shape (num_steps,).
 
-        Its duration, and before it the time to get there from the end of the step before, if that ran on the same
-        device, or from the submission. Getting there from another device is what the link's set-up stands for.
+        That is the step's duration, and the time from the end of the step before if that ran on the same device, or
+        from the submission for the first step. The time to get there from another device belongs to the link's set-up.
         """
         occupied: Array = self.durations_s.copy()
         before_ns = self.submitted_ns
@@ -65,10 +65,10 @@ class Inference:
 
     @cached_property
     def timeline(self) -> Timeline:
-        """What happened when, with time 0 at the submission.
+        """The segments and hand-overs over time, with time 0 at the submission.
 
-        A hand-over is shown where a device was idle and the tensor was what it waited for: from the end of the last
-        producer to the start of the consumer.
+        A hand-over is listed if the device was idle and waited for this tensor last: from the end of the last producer
+        to the start of the consumer.
         """
         starts, ends = ((self.stamps_ns - self.submitted_ns) * 1e-9).T.tolist()
         spans: list[Span] = []
@@ -93,3 +93,20 @@ class Inference:
                     )
                 )
         return Timeline(origin="measured", spans=tuple(spans))
+
+
+@dataclass(slots=True)
+class PendingRequest:
+    """A request that some device has not finished.
+
+    Attributes:
+        taken_up_ns: When the caller began to submit it, on the monotonic clock.
+        submitted_ns: When the devices could see it, on the same clock.
+        devices: The devices that have not finished it.
+        receiver: Gets the result; None drops it.
+    """
+
+    taken_up_ns: int
+    submitted_ns: int
+    devices: set[str]
+    receiver: Callable[[Inference], object] | None

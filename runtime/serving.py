@@ -1,4 +1,4 @@
-"""Serve a load: many requests, one after another or several in flight, as :mod:`hetsim.sim.simulate` simulates it."""
+"""Serve a load: many requests, one after another or several in flight, as :mod:`hetsim.sim.simulate` does."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.inference import Inference
 from hetsim.runtime.session import Session
 
-_LONG_S = 1.0
-_NEAR_S = 2e-3  # waiting for workers rounds up to milliseconds, so the last ones before a request is due are slept
+_MAX_WAIT_S = 1.0
+_SLEEP_S = 2e-3  # waiting for workers rounds up to milliseconds, so the last ones before a request is due are slept
 
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """What came of a load.
+    """The results of a load.
 
     Attributes:
-        inferences: By request.
-        timeline: All requests in one, time 0 being when the first was due.
+        inferences: The result of each request, in order.
+        timeline: All requests together; time 0 is when the first was due.
         submit_s: By request, from taking it up until the devices could see it, in seconds.
         collect_s: By request, from the end of its last segment until its outputs were copied, in seconds.
     """
@@ -34,14 +34,14 @@ class Served:
 
 
 def serve(session: Session, inputs: Mapping[str, Array], load: Load) -> Served:
-    """Send requests as a load says, and collect them; blocking.
+    """Submit the requests of a load and collect their results; blocks until all are collected.
 
-    The caller's thread is the host of the model: it submits a request once it is due and there is room, and collects
-    whatever has finished in between.
+    The caller's thread is the host of the model (docs/model.md): it submits a request once it is due and a slot is
+    free, and collects finished ones in between.
 
     Args:
         session: A loaded plan with at least as many slots as the load.
-        inputs: Of every request.
+        inputs: The inputs of every request, by tensor.
         load: The requests.
 
     Raises:
@@ -59,10 +59,10 @@ def serve(session: Session, inputs: Mapping[str, Array], load: Load) -> Served:
         if room and now_ns >= due_ns:
             session.submit(inputs)
             arrivals_ns.append(due_ns)
-        elif room and due_ns - now_ns < _NEAR_S * 1e9:
+        elif room and due_ns - now_ns < _SLEEP_S * 1e9:
             time.sleep((due_ns - now_ns) * 1e-9)
         else:
-            done += session.collect((due_ns - now_ns) * 1e-9 - _NEAR_S if room else _LONG_S)
+            done += session.collect((due_ns - now_ns) * 1e-9 - _SLEEP_S if room else _MAX_WAIT_S)
     return _served(done, arrivals_ns)
 
 

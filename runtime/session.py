@@ -1,77 +1,68 @@
-"""A loaded plan: requests go in, inferences come out; awaited or blocking, several in flight if wanted."""
+"""A loaded plan: requests go in, inferences come out; blocking or awaited, several in flight if wanted."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 import numpy as np
 
 from hetsim.core.dataflow import Dataflow
 from hetsim.core.errors import DeviceError, ModelError
 from hetsim.core.graph import Tensor
-from hetsim.runtime.awaiting import Awaiting
+from hetsim.runtime.async_requests import AsyncRequests
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation
-from hetsim.runtime.hang_detector import HangDetector, Run
-from hetsim.runtime.inference import Inference
+from hetsim.runtime.hang_detector import CHECK_INTERVAL_S, HangDetector
+from hetsim.runtime.inference import Inference, PendingRequest
+from hetsim.runtime.interference_monitor import InterferenceMonitor
 from hetsim.runtime.worker.arena import ABORTED, SUBMITTED, Arena
-
-if TYPE_CHECKING:
-    from hetsim.runtime.devices import Runtime
-
-_LOOK_S = 0.25  # how often a caller who waits looks for workers that are stuck
-
-
-@dataclass(slots=True)
-class _UnderWay:
-    """A request that some device has not finished; ``give`` takes what comes of it, None drops that."""
-
-    taken_up_ns: int
-    submitted_ns: int
-    devices: set[str]
-    give: Callable[[Inference], object] | None
+from hetsim.runtime.worker.process import Message
+from hetsim.runtime.worker_pool import WorkerPool
 
 
 class Session:
-    """A plan that is compiled and bound on its devices; made by :meth:`runtime.Runtime.load`.
+    """A plan that is compiled and bound on its devices; made by :meth:`hetsim.runtime.Runtime.load`.
 
-    Use it as a context manager. The same session takes requests from one thread or one event loop at a time.
+    Use it as a context manager. A session takes requests from one thread or one event loop at a time.
 
     Attributes:
-        flow: The plan, resolved; gives steps their meaning.
-        device_names: The devices that have work in it.
+        number: Identifies the session in its runtime.
+        flow: The plan, resolved; its steps are what an inference's stamps refer to.
+        device_names: The devices that run a part of the plan.
         num_slots: Requests that may be in flight.
     """
 
     def __init__(
         self,
-        runtime: Runtime,
+        pool: WorkerPool,
         number: int,
         flow: Dataflow,
         arena: Arena,
         device_names: tuple[str, ...],
         emulation: Emulation | None = None,
+        *,
+        interference_monitor: InterferenceMonitor,
+        stall_s: float,
+        slow_s: float,
     ) -> None:
+        self.number = number
         self.flow = flow
         self.device_names = device_names
-        self.number = number
-        self.arena = arena
-        self._runtime = runtime
-        self._emulation = emulation
         self.num_slots = arena.layout.num_slots
+        self._pool = pool
+        self._arena = arena
+        self._emulation = emulation
+        self._interference_monitor = interference_monitor
+        self._device_indices = {name: pool.platform.device_names.index(name) for name in device_names}
+        self._hang_detector = HangDetector(pool, flow, arena, self._device_indices, stall_s=stall_s, slow_s=slow_s)
+        self._async_requests = AsyncRequests(self, CHECK_INTERVAL_S)
         self._num_submitted = 0
-        self._under_way: dict[int, _UnderWay] = {}  # by request, oldest first
+        self._pending: dict[int, PendingRequest] = {}  # by number, oldest first
         self._finished: dict[int, Inference] = {}
-        self._awaiting = Awaiting(self, _LOOK_S)
-        self._stopped: tuple[str, ...] = ()  # the devices that were found stopped at the last look
-        self._hang_detector = HangDetector(arena.layout.num_steps, runtime.slow_s)
-        self._looked_s = 0.0  # when was that
-        self._held_s: dict[str, float] = {}  # and how long each device's process had waited for a core until then
         self._failure: DeviceError | None = None
         self._closed = False
         graph = flow.graph
@@ -91,73 +82,74 @@ class Session:
         self.close()
 
     def run(self, inputs: Mapping[str, Array], *, serial: bool = False) -> Inference:
-        """One inference, blocking; waits for room if requests are in flight, given up or not.
+        """One inference, blocking; waits for a slot if all are in use, also by cancelled requests.
 
         Args:
-            inputs: The model's inputs by tensor, of its shapes and types.
-            serial: Run one segment at a time in model order, whichever device it is on: for measuring segments in the
-                cache state that the plan brings about, without contention, in the very buffers that it uses.
+            inputs: The model's inputs by tensor, with its shapes and types.
+            serial: Run one segment at a time in model order, whichever device it is on. A serial run measures segments
+                without contention, in the same buffers and with the same cache contents as the plan.
 
         Raises:
-            ModelError: If an input is missing, unknown, of another shape or type, or not what emulated devices know.
-            DeviceError: If a device failed; the session is of no more use then.
+            ModelError: If an input is missing, unknown, of another shape or type, or not the one that emulated devices
+                have outputs for.
+            DeviceError: If a device failed; the session cannot be used any more then.
         """
         while not self.has_room:
-            self.look(_LOOK_S)
+            self.poll(CHECK_INTERVAL_S)
         request = self.submit(inputs, serial=serial)
         while request not in self._finished:
-            self.look(_LOOK_S)
-        return self._take(request)
+            self.poll(CHECK_INTERVAL_S)
+        return self._finished.pop(request)
 
     def collect(self, timeout_s: float) -> tuple[Inference, ...]:
-        """Inferences that finished since they were last asked for, oldest first; waits for one if there is none.
+        """Inferences that finished since the last call, oldest first; waits for one if there is none.
 
         Args:
-            timeout_s: Give up waiting after so many seconds.
+            timeout_s: How long to wait at most; the wait may end earlier without a result.
 
         Raises:
-            DeviceError: If a device failed; the session is of no more use then.
+            DeviceError: If a device failed; the session cannot be used any more then.
         """
         if not self._finished:
-            self.look(min(timeout_s, _LOOK_S))
-        return tuple(self._take(request) for request in sorted(self._finished))
+            self.poll(min(timeout_s, CHECK_INTERVAL_S))
+        return tuple(self._finished.pop(request) for request in sorted(self._finished))
 
     async def infer(self, inputs: Mapping[str, Array]) -> Inference:
-        """One inference, awaited. As many run at once as the session has slots; more wait their turn.
+        """One inference, awaited. As many run at once as the session has slots; others wait in order of arrival.
 
-        Cancelling gives up waiting. The devices still finish a request that they know of, and its slot is free then;
-        one that has no slot yet never gets one.
+        Cancelling ends the wait. The devices still finish a request that was submitted, and its slot is free
+        afterwards; a request that has no slot yet is dropped.
 
         Raises:
-            ModelError: If an input is missing, unknown, of another shape or type, or not what emulated devices know.
-            DeviceError: If a device failed; the session is of no more use then.
+            ModelError: As for :meth:`run`.
+            DeviceError: If a device failed; the session cannot be used any more then.
         """
-        return await self._awaiting.infer(inputs)
+        return await self._async_requests.infer(inputs)
 
     @property
     def has_room(self) -> bool:
         """Whether another request may be submitted now."""
-        oldest = next(iter(self._under_way), None)
+        oldest = next(iter(self._pending), None)
         return oldest is None or self._num_submitted - oldest + 1 < self.num_slots
 
     @property
     def num_in_flight(self) -> int:
-        """Requests that some device has not finished, as far as is known here; those given up count, too."""
-        return len(self._under_way)
+        """Requests that some device has not finished, cancelled ones included, as of the last message received."""
+        return len(self._pending)
 
     def submit(self, inputs: Mapping[str, Array], *, serial: bool = False) -> int:
         """Start a request and return its number without waiting; ``serial`` as for :meth:`run`.
 
         Raises:
-            ModelError: If an input is missing, unknown, of another shape or type, or not what emulated devices know.
-            DeviceError: If the session has failed or has no room.
+            ModelError: As for :meth:`run`.
+            DeviceError: If the session has failed or all slots are in use.
         """
         taken_up_ns = time.monotonic_ns()
         self._check_usable()
         if not self.has_room:
             raise DeviceError(
-                f"{len(self._under_way)} requests are in flight and the session has {self.num_slots} slot(s); wait "
-                "for one, or load the plan with a larger num_slots",
+                f"{len(self._pending)} requests are in flight and the session has {self.num_slots} slot(s); wait for "
+                "one, or load the plan with a larger num_slots",
                 device=self.device_names[0],
             )
         slot = self._num_submitted % self.num_slots
@@ -165,92 +157,96 @@ class Session:
         _check_inputs(self.flow.graph.tensors, tuple(slots), inputs)
         if self._emulation is not None:
             self._emulation.check_inputs(inputs)
-        self._runtime.serve(self)
+        self._pool.serve(self)
         for name, array in slots.items():
             array[...] = inputs[name]
         self._num_submitted += 1
         request = self._num_submitted
         submitted_ns = time.monotonic_ns()
-        self._under_way[request] = _UnderWay(
+        self._pending[request] = PendingRequest(
             taken_up_ns, submitted_ns, set(self.device_names), partial(self._finished.__setitem__, request)
         )
-        self.arena.description[self.arena.layout.serial(slot)] = int(serial)
-        self.arena.description[self.arena.layout.submitted(slot)] = submitted_ns
-        self.arena.description[SUBMITTED] = request
-        self._runtime.wake(self.device_names, self.arena)
+        cells, layout = self._arena.cells, self._arena.layout
+        cells[layout.serial(slot)] = int(serial)
+        cells[layout.submitted(slot)] = submitted_ns
+        cells[SUBMITTED] = request
+        self._pool.wake(self.device_names, self._arena)
         return request
 
     def cancel(self, request: int) -> None:
-        """Give a request up, whether it has finished or not: nobody is told what comes of it.
+        """Drop the result of a request, finished or not.
 
-        The devices finish it all the same, and its slot is free then.
+        The devices finish a pending request all the same, and its slot is free afterwards.
         """
         self._finished.pop(request, None)
-        self.redirect(request, None)
+        self.deliver_to(request, None)
 
-    def redirect(self, request: int, give: Callable[[Inference], object] | None) -> None:
-        """Have a request that is under way given to somebody else than those who collect, or to nobody."""
-        under_way = self._under_way.get(request)
-        if under_way is not None:
-            under_way.give = give
+    def deliver_to(self, request: int, receiver: Callable[[Inference], object] | None) -> None:
+        """Give a pending request's result to a function instead of :meth:`run` and :meth:`collect`; None drops it."""
+        pending = self._pending.get(request)
+        if pending is not None:
+            pending.receiver = receiver
 
     def running_on(self, device: str) -> tuple[str, ...]:
-        """Operators of the segment that a device is running, or nothing."""
-        run = self._run_on(device)
-        return () if run is None else self.flow.steps[run[0]].segment.ops
+        """Operators of the segment that a device is running; empty if it runs none."""
+        return self._hang_detector.running_on(device, self._pending)
 
     def close(self) -> None:
         """Free the session's memory here and on the devices; closing twice is harmless."""
         if self._closed:
             return
         self._closed = True
-        self._runtime.release(self)
-        self._awaiting.fail(self._closed_error())
+        self._pool.release(self)
+        self._async_requests.fail(self._closed_error())
         self._inputs.clear()
         self._outputs.clear()
-        self.arena.close()
+        self._arena.close()
 
     @property
     def filenos(self) -> tuple[int, ...]:
-        """Descriptors that become readable when there is something to listen to."""
-        return self._runtime.filenos(self)
+        """Descriptors that become readable when there is a message to receive."""
+        return self._pool.filenos(self)
 
-    def listen(self, timeout_s: float) -> bool:
-        """Take in what the workers say, waiting for a first word; return whether they said anything.
+    def receive(self, timeout_s: float) -> bool:
+        """Take in all messages of the workers, waiting up to ``timeout_s`` for the first; whether there was any.
 
         Raises:
-            DeviceError: If a device failed; the session is of no more use then.
+            DeviceError: If a device failed; the session cannot be used any more then.
         """
         self._check_usable()
         try:
-            heard = self._runtime.listen(self, timeout_s)
+            received = self._pool.receive(self, timeout_s)
         except DeviceError as error:
             self._failure = self._failure or error
         if self._failure is not None:
             raise self._failure
-        return heard
+        return received
 
-    def look(self, timeout_s: float) -> None:
-        """Listen, and where nobody says anything see whether somebody is stuck.
+    def poll(self, timeout_s: float) -> None:
+        """As :meth:`receive`; if there is no message, check for devices that are stuck.
 
         Raises:
-            DeviceError: If a device failed or is stuck; the session is of no more use then.
+            DeviceError: If a device failed or is stuck; the session cannot be used any more then.
         """
-        if not self.listen(timeout_s):
-            self._check_stopped()
-            self._check_slow()
-            self._check_stalled()
+        if self.receive(timeout_s):
+            return
+        failure = self._hang_detector.check(self._pending, self._pool.stopped(self) if self._pending else ())
+        if failure is not None:
+            self._failure = failure
+            self.abort()
+            self._pool.kill(failure.device)
+            raise failure
 
-    def hear(self, device: str, message: tuple[Any, ...]) -> None:
-        """Take in one message of a worker; a finished request becomes an :class:`Inference`."""
+    def handle(self, device: str, message: Message) -> None:
+        """Take in one message of a worker; a request that all devices have finished becomes an :class:`Inference`."""
         match message:
             case ("done", _, request):
-                under_way = self._under_way[request]
-                under_way.devices.discard(device)
-                if not under_way.devices:
-                    del self._under_way[request]
-                    if under_way.give is not None:
-                        under_way.give(self._inference(request, under_way))
+                pending = self._pending[request]
+                pending.devices.discard(device)
+                if not pending.devices:
+                    del self._pending[request]
+                    if pending.receiver is not None:
+                        pending.receiver(self._inference(request, pending))
             case ("failed", _, step, reason):
                 ops = self.flow.steps[step].segment.ops
                 self._failure = self._failure or DeviceError(
@@ -259,36 +255,37 @@ class Session:
                     segment=ops,
                 )
 
-    def _inference(self, request: int, under_way: _UnderWay) -> Inference:
+    def abort(self) -> None:
+        """Make the devices stop waiting for each other; the session cannot be used any more then."""
+        self._arena.cells[ABORTED] = 1
+
+    def _inference(self, request: int, pending: PendingRequest) -> Inference:
         slot = (request - 1) % self.num_slots
-        layout = self.arena.layout
-        description = self.arena.description[layout.stamp(slot, 0) : layout.stamp(slot + 1, 0)]
-        stamps_ns = np.array(description, dtype=np.int64).reshape(layout.num_steps, 2)
+        layout = self._arena.layout
+        stamps = self._arena.cells[layout.stamp(slot, 0) : layout.stamp(slot + 1, 0)]
+        stamps_ns = np.array(stamps, dtype=np.int64).reshape(layout.num_steps, 2)
         self._hang_detector.learn(stamps_ns)
         outputs = {name: array.copy() for name, array in self._outputs[slot].items()}
         inference = Inference(
             outputs=outputs,
-            taken_up_ns=under_way.taken_up_ns,
-            submitted_ns=under_way.submitted_ns,
+            taken_up_ns=pending.taken_up_ns,
+            submitted_ns=pending.submitted_ns,
             collected_ns=time.monotonic_ns(),
             stamps_ns=stamps_ns,
             flow=self.flow,
-            speed_probes_s=self._read_s(slot, layout.speed_probe),
-            transfer_probes_s=self._read_s(slot, layout.transfer_probe),
+            speed_probes_s=self._probes_s(slot, layout.speed_probe),
+            transfer_probes_s=self._probes_s(slot, layout.transfer_probe),
         )
-        self._runtime.interference_monitor.learn(inference)
+        self._interference_monitor.learn(inference)
         return inference
 
-    def _read_s(self, slot: int, word: Callable[[int, int], int]) -> dict[str, float]:
-        """By device, what it noted in a word of its own after a serial request; one that noted nothing is absent."""
-        description, devices = self.arena.description, self._runtime.platform.device_names
-        if not description[self.arena.layout.serial(slot)]:
+    def _probes_s(self, slot: int, cell: Callable[[int, int], int]) -> dict[str, float]:
+        """By device, the probe that it noted after a serial request, in seconds; devices without one are absent."""
+        cells = self._arena.cells
+        if not cells[self._arena.layout.serial(slot)]:
             return {}
-        found_ns = {name: description[word(slot, devices.index(name))] for name in self.device_names}
+        found_ns = {name: cells[cell(slot, index)] for name, index in self._device_indices.items()}
         return {name: ns * 1e-9 for name, ns in found_ns.items() if ns}
-
-    def _take(self, request: int) -> Inference:
-        return self._finished.pop(request)
 
     def _check_usable(self) -> None:
         if self._failure is not None:
@@ -303,81 +300,13 @@ class Session:
     def _closed_error(self) -> DeviceError:
         return DeviceError("the session is closed; load the plan again", device=self.device_names[0])
 
-    def _check_stopped(self) -> None:
-        """Give up on a device whose process stands still at two looks; one may come between Ctrl-Z and its end."""
-        stopped = self._runtime.stopped(self) if self._under_way else ()
-        again = [name for name in stopped if name in self._stopped]
-        self._stopped = stopped
-        if again:
-            name = again[0]
-            ops = self.running_on(name)
-            where = f" in segment {ops[0]!r} of {len(ops)}" if ops else ""
-            self._give_up(DeviceError(f"the process of device {name!r} was stopped{where}", device=name, segment=ops))
 
-    def _give_up(self, failure: DeviceError) -> None:
-        """End the process of a device that has failed, and say so; the others wait for it no longer."""
-        self._failure = failure
-        self.arena.description[ABORTED] = 1
-        self._runtime.end(failure.device)
-        raise failure
-
-    def _check_slow(self) -> None:
-        """Give up on a device that has been in a segment for far longer than ever before.
-
-        A look counts for no more than the time between two, so that a machine that stood still is no fault; nor is
-        what a busy one makes a process wait for a core.
-        """
-        now_s = time.monotonic()
-        since_s, self._looked_s = min(now_s - self._looked_s, _LOOK_S), now_s
-        for name in self.device_names:
-            run = self._run_on(name)
-            if run is None:
-                continue
-            held_s = self._runtime.held_s(name)
-            passed_s = max(0.0, since_s - (held_s - self._held_s.get(name, held_s)))
-            self._held_s[name] = held_s
-            if self._hang_detector.is_over(name, run, passed_s):
-                ops = self.flow.steps[run[0]].segment.ops
-                description = (
-                    f"device {name!r} is hung in segment {ops[0]!r} of {len(ops)}: it has been there for more than "
-                    f"{self._hang_detector.allowance_s(run[0]):.2g} s, and took "
-                    f"{self._hang_detector.longest_s(run[0]) * 1e3:.3g} ms at most until now"
-                )
-                self._give_up(DeviceError(description, device=name, segment=ops))
-
-    def _run_on(self, device: str) -> Run | None:
-        """The step that a device is running and for which request, or nothing."""
-        request = next((number for number, one in self._under_way.items() if device in one.devices), None)
-        description, layout = self.arena.description, self.arena.layout
-        step = int(description[layout.current(self._runtime.platform.device_names.index(device))]) - 1
-        if request is None or step < 0 or description[layout.done(step)] >= request:  # done: it waits for its next one
-            return None
-        return step, request
-
-    def _check_stalled(self) -> None:
-        """Give up on requests that have been under way for too long, naming who holds them up."""
-        oldest = next(iter(self._under_way.values()), None)
-        if oldest is None or time.monotonic_ns() - oldest.submitted_ns < self._runtime.stall_s * 1e9:
-            return
-        for name in self.device_names:
-            ops = self.running_on(name)
-            if ops:
-                self._give_up(
-                    DeviceError(
-                        f"device {name!r} has not finished segment {ops[0]!r} of {len(ops)} within "
-                        f"{self._runtime.stall_s} s",
-                        device=name,
-                        segment=ops,
-                    )
-                )
-
-
-def _check_inputs(tensors: Mapping[str, Tensor], wanted: tuple[str, ...], given: Mapping[str, Array]) -> None:
-    for name in (*wanted, *given):
-        if name not in given or name not in wanted:
-            raise ModelError(f"the model's inputs are {', '.join(wanted)}; got {', '.join(given) or 'none'}")
-    for name in wanted:
-        tensor, array = tensors[name], np.asarray(given[name])
+def _check_inputs(tensors: Mapping[str, Tensor], expected: tuple[str, ...], inputs: Mapping[str, Array]) -> None:
+    for name in (*expected, *inputs):
+        if name not in inputs or name not in expected:
+            raise ModelError(f"the model's inputs are {', '.join(expected)}; got {', '.join(inputs) or 'none'}")
+    for name in expected:
+        tensor, array = tensors[name], np.asarray(inputs[name])
         if array.shape != tensor.shape or array.dtype != np.dtype(tensor.dtype):
             raise ModelError(
                 f"input {name!r} must be {tensor.dtype} of shape {list(tensor.shape)}, "

@@ -1,4 +1,4 @@
-"""One file per engine; each engine's library is imported there and nowhere else, and only when a device needs it."""
+"""The engines: one file each, the only one that imports the engine's library, and only when a device needs it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ BACKENDS = ("onnxruntime", "openvino", "emulated", "fake")
 
 
 def make_backend(device: Device) -> Backend:
-    """The engine that drives a device.
+    """Set up the engine of a device.
 
     Raises:
-        PlatformError: If the engine is unknown, not installed, or lacks what the device asks for.
+        PlatformError: If the engine is unknown or not installed, or lacks what the device asks for.
     """
     try:
         if device.backend == "onnxruntime":
@@ -41,14 +41,14 @@ def make_backend(device: Device) -> Backend:
         ) from None
     if device.source is not None:
         raise PlatformError(
-            f"device {device.name!r} is hypothetical, so nothing can be executed or measured on it; "
-            "plan and simulate with it, or give it an engine"
+            f"device {device.name!r} is hypothetical, so nothing can be executed or measured on it; plan and simulate "
+            "with it, or give it an engine"
         )
     raise PlatformError(f"device {device.name!r} asks for backend {device.backend!r}; there are {', '.join(BACKENDS)}")
 
 
 def available_engines() -> dict[str, str]:
-    """What each real engine can drive here, in words; an engine that is not installed says so."""
+    """By real engine, a text with the hardware that it can use on this machine, or why it cannot be imported."""
     return {name: _targets(name) for name in BACKENDS if name not in ("emulated", "fake")}
 
 

@@ -1,8 +1,8 @@
-"""A device that nobody has, in real time: takes the time that it would take, and hands out the right tensors.
+"""The engine of emulated devices: takes a given time for each segment and writes the right outputs.
 
-Its segments are not ONNX but files of :mod:`hetsim.runtime.emulation`: how long the segment takes, and the tensors that
-it makes for devices that really compute, worked out beforehand. Writing them is part of that time, as it is for a real
-engine. What is left of it is waited for by looking at the clock: sleeping would end up to 50 microseconds late.
+Its segments are not ONNX files but files of :mod:`hetsim.runtime.emulation`. They hold the segment's duration and the
+outputs that real devices read, computed beforehand. Writing the outputs is part of the duration, as for a real engine.
+The rest is spent looking at the clock, as sleeping would end up to 50 microseconds late.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from hetsim.core.platform import Device
-from hetsim.runtime.backends.protocol import Array
-from hetsim.runtime.worker.device_local import DeviceLocal
+from hetsim.runtime.backends.protocol import Array, DeviceLocal
 
 _SECONDS = "seconds"
 _LAST_NS = 30_000
-"""So shortly before its end a segment lets nobody else have the core."""
+"""For this time before its end a segment does not yield the core."""
 
 
 class EmulatedBackend:
@@ -29,7 +28,7 @@ class EmulatedBackend:
 
     Args:
         device: The device.
-        clock_ns: Time in nanoseconds, the same that stamps come from; tests inject theirs.
+        clock_ns: Time in nanoseconds, on the clock of the stamps; by default the monotonic clock.
     """
 
     def __init__(self, device: Device, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
@@ -54,9 +53,10 @@ class EmulatedSegment:
         self._clock_ns = clock_ns
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[..., object]:  # noqa: ARG002
-        """As :class:`~hetsim.runtime.backends.protocol.Compiled`; the call may be told when the segment has started.
+        """As :class:`~hetsim.runtime.backends.protocol.Compiled`; the function also takes the segment's start.
 
-        Outputs that the segment's file does not have are read by emulated devices alone, which read nothing.
+        Outputs that the segment's file lacks are not written: only emulated devices consume them, and those read
+        nothing.
         """
         writes = [(outputs[name], value) for name, value in self._values.items()]
         clock_ns, duration_ns = self._clock_ns, self._duration_ns
@@ -67,7 +67,7 @@ class EmulatedSegment:
                 np.copyto(array, value)
             last_ns = end_ns - _LAST_NS
             while clock_ns() < last_ns:
-                os.sched_yield()  # as in the worker's waits: the caller may be about to wake another device
+                os.sched_yield()  # another process on this core may have something to do, as in the worker's waits
             while clock_ns() < end_ns:
                 pass
 
@@ -78,10 +78,14 @@ def write_segment(path: Path, seconds: float, values: Mapping[str, Array]) -> No
     """Write the file of an emulated segment.
 
     Args:
-        path: Where to, ending in ``.npz``.
-        seconds: How long the segment takes.
-        values: By tensor, what it makes.
+        path: The file, ending in ``.npz``.
+        seconds: The segment's duration.
+        values: By tensor, its outputs.
     """
     with open(path, "wb") as file:
         content: dict[str, Any] = {_SECONDS: np.float64(seconds), **values}
         np.savez(file, allow_pickle=False, **content)
+
+
+EMULATED = "emulated"
+"""Name of this backend in platforms."""

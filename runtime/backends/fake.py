@@ -1,4 +1,4 @@
-"""A make-believe engine for tests: right outputs, chosen durations, chosen failures, any clock."""
+"""An engine for tests: right outputs, chosen durations, chosen failures, any clock."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from hetsim.core.platform import Device
-from hetsim.runtime.backends.protocol import Array, Refused
-from hetsim.runtime.worker.device_local import DeviceLocal
+from hetsim.runtime.backends.protocol import Array, DeviceLocal, Refused
 
 
 class FakeBackend:
     """Computes with ONNX's reference evaluator and then waits.
 
     Args:
-        device: Its ``options`` choose the behaviour: ``op_s`` is how long each operator takes in seconds (default 0),
-            ``item_s`` how long each element that a convolution makes takes on top (default 0), ``refuse`` an operator
-            kind that does not compile, ``fail`` an operator whose segment raises when run, ``misshape`` one whose
-            segment gives outputs of another shape, ``nan`` one whose segment gives no numbers.
-        sleep: How to let time pass; tests inject a clock's.
+        device: Its ``options`` choose the behaviour. ``op_s`` is the duration of each operator in seconds (default 0),
+            ``item_s`` the additional duration of each element that a convolution makes (default 0). ``refuse`` is an
+            operator kind that does not compile. The others name an operator: the segment of ``fail`` raises when run,
+            that of ``misshape`` makes outputs of another shape, that of ``nan`` makes NaN, and that of ``hang`` takes
+            30 seconds from its second run on.
+        sleep: Lets time pass, given in seconds.
     """
 
     def __init__(self, device: Device, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -50,7 +50,7 @@ class FakeBackend:
 
 
 def _convolved_items(model: onnx.ModelProto) -> int:
-    """How many elements the model's convolutions make."""
+    """The number of elements in the outputs of the model's convolutions."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     made = {node.output[0] for node in graph.node if node.op_type == "Conv"}
     return sum(
@@ -61,7 +61,7 @@ def _convolved_items(model: onnx.ModelProto) -> int:
 
 
 class FakeSegment:
-    """A segment of the make-believe engine."""
+    """A segment compiled by the fake engine."""
 
     def __init__(
         self, model: onnx.ModelProto, wait: Callable[[], None], hang: Callable[[], None], *, fault: str

@@ -10,8 +10,7 @@ import onnxruntime
 
 from hetsim.core.errors import PlatformError
 from hetsim.core.platform import Device
-from hetsim.runtime.backends.protocol import Array, Refused
-from hetsim.runtime.worker.device_local import DeviceLocal
+from hetsim.runtime.backends.protocol import Array, DeviceLocal, Refused
 
 _CPU = "CPUExecutionProvider"
 
@@ -20,10 +19,11 @@ class OnnxRuntimeBackend:
     """ONNX Runtime for one device.
 
     Args:
-        device: ``target`` names the execution provider; ``options`` go to that provider.
+        device: ``target`` names the execution provider (default: the CPU's); ``options`` are passed to it.
 
     Raises:
-        PlatformError: If this installation lacks the provider, or the CPU provider is asked for another precision.
+        PlatformError: If this installation lacks the provider, or the device asks the CPU provider for another
+            precision than f32.
     """
 
     def __init__(self, device: Device) -> None:
@@ -32,7 +32,7 @@ class OnnxRuntimeBackend:
         if self._provider not in available:
             raise PlatformError(
                 f"device {device.name!r} asks for ONNX Runtime's {self._provider}, but this installation has only "
-                f"{', '.join(available)}; install the onnxruntime package that brings it, or change "
+                f"{', '.join(available)}; install the onnxruntime package that has it, or change "
                 f"device.{device.name}.target"
             )
         if self._provider == _CPU and device.precision != "f32":
@@ -50,14 +50,14 @@ class OnnxRuntimeBackend:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._device.threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what matters is raised
+        options.log_severity_level = 4  # errors are raised
         if self._provider != _CPU:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
             session = onnxruntime.InferenceSession(
                 path, options, providers=[self._provider], provider_options=[dict(self._device.options)]
             )
-        except Exception as error:  # the binding raises a family of classes that share no base of its own
+        except Exception as error:  # the binding's exceptions have no common base class
             raise Refused(" ".join(str(error).split())) from None
         if session.get_providers()[0] != self._provider:
             raise Refused(f"ONNX Runtime fell back from {self._provider} to {session.get_providers()[0]}")
@@ -76,7 +76,7 @@ class OnnxRuntimeSegment:
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         for name, array in outputs.items():
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        # Without run options: passing any costs some 30 microseconds a call.
+        # Without run options: passing any takes about 30 microseconds a call.
         return partial(self._session.run_with_iobinding, binding)
 
 

@@ -14,25 +14,24 @@ from openvino.preprocess import PrePostProcessor
 from hetsim.core.errors import PlatformError
 from hetsim.core.platform import Device
 from hetsim.runtime.backends.openvino_limits import deviation
-from hetsim.runtime.backends.protocol import Array, Refused
-from hetsim.runtime.worker.device_local import DeviceLocal
+from hetsim.runtime.backends.protocol import Array, DeviceLocal, Refused
 
 _STRICT = "strict"
 _PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
 _OWN_FORMATS = {("CPU", "bf16"): openvino.Type.bf16}
-"""By target and precision, the numbers in which the engine has what it keeps; images with their channels last, as its
-convolutions want them. Elsewhere it keeps them as the model has them."""
+"""By target and precision, the type of device-local tensors; images have their channels last, as convolutions prefer.
+Other targets and precisions store device-local tensors in the model's format."""
 
 
 class OpenVinoBackend:
     """OpenVINO for one device.
 
     Args:
-        device: ``target`` names OpenVINO's device (``"CPU"``, ``"GPU"``, ``"NPU"``); ``options`` are its properties,
-            but for ``strict``, which has operators refused that are less precise than float32 allows.
+        device: ``target`` names OpenVINO's device (``"CPU"``, ``"GPU"``, ``"NPU"``); ``options`` are its properties.
+            The option ``strict = "yes"`` is ours: it refuses operators that are less precise than float32 allows.
 
     Raises:
-        PlatformError: If there is no such device here, or its processor lacks the precision.
+        PlatformError: If this machine has no such device, or it lacks the precision.
     """
 
     def __init__(self, device: Device) -> None:
@@ -61,7 +60,7 @@ class OpenVinoBackend:
             self._settings |= {
                 "INFERENCE_NUM_THREADS": str(device.threads),
                 "NUM_STREAMS": "1",
-                "ENABLE_CPU_PINNING": "NO",  # the process is pinned already
+                "ENABLE_CPU_PINNING": "NO",  # the process itself is pinned
             }
         self._settings |= dict(device.options)
         self._own = _OWN_FORMATS.get((self._target, device.precision))
@@ -81,7 +80,7 @@ class OpenVinoBackend:
             formats = {} if self._own is None else {each.tensor: each for each in device_local}
             model = _in_own_format(self._core.read_model(path), formats, self._own) if formats else path
             compiled = self._core.compile_model(model, self._target, self._settings)
-        except Exception as error:  # the binding raises plain RuntimeError and a few of its own
+        except Exception as error:  # the binding raises RuntimeError and several of its own
             raise Refused(" ".join(str(error).split())) from None
         for port in (*compiled.inputs, *compiled.outputs):
             if port.partial_shape.is_dynamic:
@@ -90,7 +89,7 @@ class OpenVinoBackend:
             source = result.input_value(0).get_node()
             if source.get_rt_info()["layerType"].astype(str) == "Input":
                 raise Refused(
-                    f"output {source.get_friendly_name()!r} is an input as it is, which OpenVINO does not copy"
+                    f"output {source.get_friendly_name()!r} is an unchanged input, which OpenVINO does not copy"
                 )
         return OpenVinoSegment(compiled)
 
@@ -104,27 +103,29 @@ class OpenVinoSegment:
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
         request = self._compiled.create_infer_request()
         try:
-            # By name, not by number: an input that does not matter may be gone.
+            # By name, not by position: the engine may have removed an input that has no effect.
             for port in self._compiled.inputs:
                 array = inputs[port.node.get_friendly_name()]
                 request.set_tensor(port, _tensor(port, array))
             for port, array in zip(self._compiled.outputs, outputs.values(), strict=True):
                 request.set_tensor(port, _tensor(port, array))
-        except Exception as error:  # as above, and a KeyError where an input has lost its name
+        except Exception as error:  # as above, and KeyError if an input has lost its name
             raise Refused(" ".join(str(error).split())) from None
-        # The synchronous call runs in this thread and so on this core; sharing outputs keeps it from copying them.
+        # The synchronous call runs in this thread and so on this core; shared outputs are not copied.
         return partial(request.infer, share_outputs=True)
 
 
-def _in_own_format(model: openvino.Model, formats: Mapping[str, DeviceLocal], numbers: openvino.Type) -> openvino.Model:
-    """The model with some of its inputs and outputs in other numbers, and those that are images channels last."""
+def _in_own_format(
+    model: openvino.Model, formats: Mapping[str, DeviceLocal], element_type: openvino.Type
+) -> openvino.Model:
+    """The model with some of its inputs and outputs of another type, and images among them with channels last."""
     steps = PrePostProcessor(model)
     ports = [(port, steps.input(i)) for i, port in enumerate(model.inputs)]
     ports += [(port, steps.output(i)) for i, port in enumerate(model.outputs)]
     for port, step in ports:
         device_local = next((formats[name] for name in port.get_names() if name in formats), None)
         if device_local is not None:
-            step.tensor().set_element_type(numbers)
+            step.tensor().set_element_type(element_type)
             if device_local.is_image:
                 step.tensor().set_layout(openvino.Layout("NHWC"))
                 step.model().set_layout(openvino.Layout("NCHW"))
@@ -132,12 +133,12 @@ def _in_own_format(model: openvino.Model, formats: Mapping[str, DeviceLocal], nu
 
 
 def _tensor(port: openvino.ConstOutput, array: Array) -> openvino.Tensor:
-    """The array's memory as a tensor of what the port has, which is the array's own format or takes less memory."""
-    numbers = port.get_element_type()
-    if numbers == openvino.Type(array.dtype):
+    """The array's memory as a tensor of the port's type, which is the array's or a smaller one."""
+    element_type = port.get_element_type()
+    if element_type == openvino.Type(array.dtype):
         return openvino.Tensor(array, shared_memory=True)
-    memory = array.reshape(-1).view(np.uint8)[: numbers.size * array.size]
-    return openvino.Tensor(memory, port.shape, numbers)
+    memory = array.reshape(-1).view(np.uint8)[: element_type.size * array.size]
+    return openvino.Tensor(memory, port.shape, element_type)
 
 
 def _version() -> str:

@@ -1,9 +1,9 @@
-"""What OpenVINO's CPU plugin takes and then computes otherwise than the ONNX standard says.
+"""Operators that OpenVINO's CPU plugin accepts and computes differently from the ONNX standard.
 
-Found by running ONNX's conformance suite on it (OpenVINO 2026.4). A wrong answer is worse than none, so segments with
-these operators are refused, and go to another device. Where only the last digits differ, which no network minds, they
-are refused if the device is asked to be strict. Integers of 64 bits, which the plugin computes in 32, are let through:
-indices and shapes are of that type, and they are small.
+They were found by running ONNX's conformance suite (OpenVINO 2026.4). Segments with these operators are refused, so
+they run on another device. Operators whose results differ only in the last digits are refused only if the device has
+the option ``strict``. 64-bit integers, which the plugin computes in 32 bits, are accepted: they are indices and shapes,
+and small.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
 def deviation(model: onnx.ModelProto, *, strict: bool) -> str | None:
-    """Why OpenVINO would compute a segment wrongly, in words; None if nothing is known against it.
+    """The reason why OpenVINO would compute a segment wrongly; None if none is known.
 
     Args:
         model: The segment.
-        strict: Whether results that are merely less precise than float32 allows count too.
+        strict: Whether results that are less precise than float32 allows count as wrong, too.
     """
     graph = model.graph
     types = {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.output, *graph.value_info)}
@@ -31,11 +31,11 @@ def deviation(model: onnx.ModelProto, *, strict: bool) -> str | None:
     if TensorProto.DOUBLE in types.values():
         return "it has float64 tensors, which OpenVINO computes in float32"
     for node in graph.node:
-        description = _wrong(node, types)
-        if description is None and strict:
-            description = _imprecise(node, constants)
-        if description is not None:
-            return f"operator {node.name!r} ({node.op_type}): OpenVINO {description}"
+        reason = _wrong(node, types)
+        if reason is None and strict:
+            reason = _imprecise(node, constants)
+        if reason is not None:
+            return f"operator {node.name!r} ({node.op_type}): OpenVINO {reason}"
     return None
 
 
@@ -43,13 +43,13 @@ def _wrong(node: NodeProto, types: Mapping[str, int]) -> str | None:
     kind = types.get(node.input[0]) if node.input else None  # None: a tensor inside the segment
     match node.op_type:
         case "BitShift" if kind is None or kind in _SIGNED:
-            return "shifts signed integers otherwise"
+            return "shifts signed integers differently"
         case "Cast" if _attribute(node, "to") == TensorProto.DOUBLE:
             return "computes float64 in float32"
         case "LSTM" if len(node.input) > 7 and node.input[7]:
             return "ignores peepholes"
         case "ReduceMax" | "ReduceMin" if kind is None or kind in _FLOATS:
-            return "takes infinities for the largest finite number"
+            return "treats infinity as the largest finite number"
         case "SpaceToDepth" if _attribute(node, "mode") == b"CRD":
             return "ignores the mode CRD"
     return None
@@ -58,11 +58,11 @@ def _wrong(node: NodeProto, types: Mapping[str, int]) -> str | None:
 def _imprecise(node: NodeProto, constants: set[str]) -> str | None:
     match node.op_type:
         case "DynamicQuantizeLinear":
-            return "rounds by a reciprocal"
+            return "rounds after multiplying by a reciprocal"
         case "QuantizeLinear" if node.input[1] not in constants:
-            return "rounds by a reciprocal where the scale is not constant"
+            return "rounds after multiplying by a reciprocal if the scale is not constant"
         case "Softplus":
-            return "is off by a millionth, however small the result"
+            return "has an absolute error of one millionth, also for small results"
     return None
 
 

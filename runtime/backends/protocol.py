@@ -1,18 +1,17 @@
 """What the runtime asks of an engine.
 
-A protocol and not a base class: a backend shares no code with another, only these few calls, all made in the worker
-process that belongs to one device.
+These are protocols and not base classes: backends share no code, only these few calls. All are made in the worker
+process of one device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-
-from hetsim.runtime.worker.device_local import DeviceLocal
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -25,14 +24,17 @@ class Compiled(Protocol):
     """A segment that an engine has compiled."""
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
-        """Tie the segment to buffers for good; returns what runs it once.
+        """Bind the segment to its buffers; the binding cannot be changed.
 
         Args:
             inputs: C-contiguous arrays to read from, by tensor, in the order of the segment's inputs.
-            outputs: C-contiguous arrays to write to, likewise. Nothing is copied beside them.
+            outputs: C-contiguous arrays to write to, likewise; the engine writes them directly.
 
         Returns:
-            A call that runs the segment in the caller's thread and returns when the outputs are written.
+            A function that runs the segment once in the caller's thread and returns when the outputs are written.
+
+        Raises:
+            Refused: If the engine cannot use these buffers.
         """
         ...
 
@@ -41,7 +43,7 @@ class Backend(Protocol):
     """An engine set up for one device."""
 
     def describe(self) -> str:
-        """Engine, version and settings: what a measurement holds for."""
+        """Engine, version and settings; a measurement is valid for these."""
         ...
 
     def compile(self, path: Path, device_local: Collection[DeviceLocal] = ()) -> Compiled:
@@ -49,11 +51,26 @@ class Backend(Protocol):
 
         Args:
             path: The file.
-            kept: Those of its inputs and outputs that only this device's segments touch. The engine may have them in
-                any format that fits into their arrays, and says so in :meth:`describe`; the same for a tensor wherever
-                it is kept.
+            device_local: Those of its inputs and outputs that only this device's segments access. The engine may store
+                them in any format that fits into their arrays, the same for a tensor in all segments, and mentions it
+                in :meth:`describe`.
 
         Raises:
             Refused: If the engine does not support it, or would hand part of it to other hardware.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLocal:
+    """A tensor that only one device's segments access.
+
+    Attributes:
+        tensor: Its name.
+        device: The device.
+        is_image: Whether its axes are those of images: batch, channels, height and width.
+    """
+
+    tensor: str
+    device: str
+    is_image: bool

@@ -1,4 +1,4 @@
-"""How far a platform's measured numbers moved from one calibration to the next."""
+"""Compare the measured numbers of two calibrations of a platform."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Move:
 
     Attributes:
         path: Its field in the platform's file.
-        before: What the first calibration found, in the unit that the field's name ends with.
-        after: What the second one found.
+        before: Its value in the first calibration, in the unit that the field's name ends with.
+        after: Its value in the second calibration, in the same unit.
     """
 
     path: str
@@ -24,14 +24,14 @@ class Move:
 
     @property
     def ratio(self) -> float:
-        """The second over the first; 1 where both are the same, 0 or infinite too."""
+        """The second value over the first; 1 if both are equal, also if both are 0 or infinite."""
         if self.before == self.after:
             return 1.0
         return self.after / self.before if self.before else math.inf
 
 
 def moves(before: Platform, after: Platform) -> tuple[Move, ...]:
-    """Every measured number that both platforms have, in the order of the platform's file."""
+    """Every measured number that both platforms have, in the order of the second platform's file."""
     first, second = _numbers(before), _numbers(after)
     return tuple(Move(path=path, before=first[path], after=second[path]) for path in second if path in first)
 

@@ -1,4 +1,4 @@
-"""What machine a measurement was taken on, in words that another machine would not share by chance."""
+"""Identify the machine that a measurement was taken on."""
 
 from __future__ import annotations
 
@@ -23,10 +23,3 @@ def _processor() -> str:
     except OSError:  # not Linux
         pass
     return platform.processor() or "unknown processor"
-
-
-def available_cores() -> tuple[int, ...]:
-    """CPU cores that this process may use, ascending."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))

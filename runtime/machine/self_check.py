@@ -1,6 +1,6 @@
-"""Whether this machine is fit to measure on: what would spoil the figures, in words.
+"""Check whether something on this machine would disturb measurements.
 
-Nothing here changes the machine. A check takes half a second, in which no device may be at work.
+The check changes nothing. It takes half a second, during which no device may run.
 """
 
 from __future__ import annotations
@@ -14,31 +14,33 @@ from pathlib import Path
 import psutil
 
 from hetsim.core.platform import Platform
+from hetsim.runtime.machine.system import available_cores
 
 _BUSY = 0.05
-"""Other work that takes more than this part of a core's time is worth a word."""
+"""Other work that takes more than this fraction of a core's time is reported."""
 _STOLEN = 0.01
-"""As is a host that takes more than this part of it away."""
+"""A host that takes away more than this fraction of a core's time is reported."""
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
-    """What a machine said of itself over a short time.
+    """The state of a machine over a short time.
 
     Attributes:
-        busy: By core, the part of its time that it was at work for others, from 0 to 1.
-        stolen: By core, the part of its time that the host of a virtual machine took away, from 0 to 1.
-        loudest: By process, in words, the part of one core's time that it took, from 0 up; the busiest first.
-        governors: By core, how its frequency is governed; cores that do not say are absent.
-        capped: By core, the part of its highest frequency that it is allowed, from 0 to 1; absent as above.
-        siblings: Sets of cores that are threads of one physical core.
-        on_battery: Whether the machine runs on one.
+        busy: By core, the fraction of its time that other programs used.
+        stolen: By core, the fraction of its time that the host of a virtual machine took away.
+        busiest: By process, named by program and number, the fraction of one core's time that it used; may exceed 1.
+            The busiest process comes first.
+        governors: By core, the governor of its frequency; cores whose governor is unknown are absent.
+        capped: By core, the fraction of its highest frequency that it is allowed; absent as above.
+        siblings: Groups of cores that are threads of one physical core.
+        on_battery: Whether the machine runs on battery.
     """
 
     busy: Mapping[int, float] = field(default_factory=dict)
     stolen: Mapping[int, float] = field(default_factory=dict)
-    loudest: Mapping[str, float] = field(default_factory=dict)
+    busiest: Mapping[str, float] = field(default_factory=dict)
     governors: Mapping[int, str] = field(default_factory=dict)
     capped: Mapping[int, float] = field(default_factory=dict)
     siblings: tuple[tuple[int, ...], ...] = ()
@@ -46,18 +48,18 @@ class Readings:
 
 
 def self_check(platform: Platform, *, during_s: float = 0.5) -> tuple[str, ...]:
-    """What would spoil measurements on the platform's devices here and now, one line each; empty where nothing would.
+    """Everything that would disturb measurements on the platform's devices now, one line each; blocks for ``during_s``.
 
     Args:
-        platform: Whose cores count; where it pins no device, all cores that this process may use do.
-        during_s: How long to look.
+        platform: The platform whose cores are checked; if it pins no device, all cores that this process may use.
+        during_s: How long to observe the machine, in seconds.
     """
-    cores = platform.cores or tuple(sorted(os.sched_getaffinity(0)))
+    cores = platform.cores or available_cores()
     return (*pinning(platform), *concerns(read_machine(cores, during_s=during_s)))
 
 
 def pinning(platform: Platform) -> tuple[str, ...]:
-    """What the platform itself does that spoils measurements: devices of one core, or of none in particular."""
+    """What in the platform itself disturbs measurements, one line each: devices on one core, or pinned to none."""
     found: list[str] = []
     homes: dict[int, list[str]] = {}
     for device in platform.devices:
@@ -73,7 +75,7 @@ def pinning(platform: Platform) -> tuple[str, ...]:
 
 
 def concerns(readings: Readings) -> tuple[str, ...]:
-    """What of the readings would spoil measurements, one line each."""
+    """What of the readings would disturb measurements, one line each."""
     found: list[str] = []
     for core, part in sorted(readings.busy.items()):
         if part > _BUSY:
@@ -100,7 +102,7 @@ def concerns(readings: Readings) -> tuple[str, ...]:
 
 
 def read_machine(cores: Sequence[int], *, during_s: float) -> Readings:
-    """Watch the machine for ``during_s`` seconds; what it does not tell is left out."""
+    """Observe the machine for ``during_s`` seconds, blocking; what the system does not report is absent."""
     processes = _processes()
     before, began_s = psutil.cpu_times(percpu=True), time.monotonic()
     time.sleep(during_s)
@@ -118,8 +120,8 @@ def read_machine(cores: Sequence[int], *, during_s: float) -> Readings:
     return Readings(
         busy=busy,
         stolen=stolen,
-        loudest=_loudest(processes, took_s),
-        governors={core: text for core in cores if (text := _says(core, "cpufreq/scaling_governor"))},
+        busiest=_busiest(processes, took_s),
+        governors={core: text for core in cores if (text := _read(core, "cpufreq/scaling_governor"))},
         capped={core: part for core in cores if (part := _capped(core)) is not None},
         siblings=_siblings(cores),
         on_battery=battery is not None and battery.power_plugged is False,
@@ -127,7 +129,7 @@ def read_machine(cores: Sequence[int], *, during_s: float) -> Readings:
 
 
 def _processes() -> dict[int, tuple[psutil.Process, float]]:
-    """Every process that may be looked at, this one and its parents left out, with the seconds that it has used."""
+    """All processes that this one may inspect, without itself and its parents, with the CPU seconds used so far."""
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = {}
     for process in psutil.process_iter(["cpu_times"]):
@@ -136,21 +138,21 @@ def _processes() -> dict[int, tuple[psutil.Process, float]]:
     return found
 
 
-def _loudest(processes: Mapping[int, tuple[psutil.Process, float]], took_s: float) -> dict[str, float]:
+def _busiest(processes: Mapping[int, tuple[psutil.Process, float]], took_s: float) -> dict[str, float]:
     used: dict[str, float] = {}
     for process, before_s in processes.values():
         try:
             used[f"{process.name()}, process {process.pid}"] = (sum(process.cpu_times()[:2]) - before_s) / took_s
         except psutil.Error:  # it has ended
             continue
-    return {description: part for description, part in sorted(used.items(), key=lambda one: -one[1]) if part > _BUSY}
+    return {name: part for name, part in sorted(used.items(), key=lambda one: -one[1]) if part > _BUSY}
 
 
 def _culprit(readings: Readings) -> str:
-    return next((f" (most of it {description})" for description in readings.loudest), "")
+    return next((f" (most of it {name})" for name in readings.busiest), "")
 
 
-def _says(core: int, name: str) -> str:
+def _read(core: int, name: str) -> str:
     try:
         return (_TOPOLOGY / f"cpu{core}" / name).read_text("utf-8").strip()
     except OSError:
@@ -158,7 +160,7 @@ def _says(core: int, name: str) -> str:
 
 
 def _capped(core: int) -> float | None:
-    allowed, highest = _says(core, "cpufreq/scaling_max_freq"), _says(core, "cpufreq/cpuinfo_max_freq")
+    allowed, highest = _read(core, "cpufreq/scaling_max_freq"), _read(core, "cpufreq/cpuinfo_max_freq")
     return int(allowed) / int(highest) if allowed.isdigit() and highest.isdigit() and int(highest) else None
 
 
@@ -166,10 +168,10 @@ def _siblings(cores: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     """Those of the cores that share a physical core with another of them."""
     groups: dict[str, list[int]] = {}
     for core in cores:
-        groups.setdefault(_says(core, "topology/thread_siblings_list") or f"alone {core}", []).append(core)
+        groups.setdefault(_read(core, "topology/thread_siblings_list") or f"alone {core}", []).append(core)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
 def _cores(cores: Sequence[int]) -> str:
-    description = " and ".join(str(core) for core in cores)
-    return f"core {description}" if len(cores) == 1 else f"cores {description}"
+    listed = " and ".join(str(core) for core in cores)
+    return f"core {listed}" if len(cores) == 1 else f"cores {listed}"

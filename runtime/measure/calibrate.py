@@ -1,4 +1,4 @@
-"""Measure the numbers of a platform: hand-overs, launches, memory. Each probe is a small model run as a plan."""
+"""Measure the numbers of a platform: launches, hand-overs, memory, host. Each is measured by running a small model."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Calibration, Host, Link, Memory, Platform
 from hetsim.models.importer import import_model
 from hetsim.models.model import Model, random_inputs
-from hetsim.runtime.devices import Runtime
 from hetsim.runtime.inference import Inference
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.runtime.measure.interleaved import RUNS_PER_ROUND, InterleavedRounds
+from hetsim.runtime.runtime import Runtime
 from hetsim.runtime.serving import Served, serve
 
 _CHAIN_OPS = 24
 _SMALL_ELEMENTS = 16
-_LARGE_ELEMENTS = 2**17  # 512 KiB: what tensors of networks have, and what a core's own cache holds
+_LARGE_ELEMENTS = 2**17  # 512 KiB: a typical size of tensors in networks, which fits a core's own cache
 _HOST_ELEMENTS = 2**20  # 4 MiB in and out, in requests that take milliseconds
-_HOST_PASSES = 20
-_MATRIX = (8192, 4096)  # 128 MiB of weights: more than a share of a large server's last cache
+_HOST_REQUESTS = 20
+_MATRIX = (8192, 4096)  # 128 MiB of weights: more than one core's share of a large server's last-level cache
 _WARM_UPS = 5
-_ROUNDS = 30  # of the chains; they take a second in all, as cores are seen to be slow for some tenths of one
+_ROUNDS = 30  # of the chains, about a second in all, as interference often lasts some tenths of a second
 _STALL_BUDGET_S = 5.0
-_MEMORY_PASSES = 8
+_MEMORY_RUNS = 8
 
 
 def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None = None) -> Platform:
-    """The runtime's platform with its numbers measured here.
+    """The runtime's platform with its numbers measured on this machine; blocks for some seconds.
 
-    - ``launch_s``: median duration of a segment that does next to nothing.
-    - ``setup_s`` of each ordered pair: from the end of a tiny segment on one device to the start of its consumer on
-      the other, which is idle and waiting; median.
-    - ``bandwidth_bytes_per_s`` of each pair: what a large tensor costs more if it changes hands. Infinite where no
-      difference can be measured. Chains on one device and on two take turns
-      (:mod:`hetsim.runtime.measure.interleaved`).
-    - ``host``: from taking up a request until its first segment could start, and from the end of its last until its
-      outputs are the caller's, with inputs and outputs of two sizes.
-    - ``alone_bytes_per_s`` and ``shared_bytes_per_s``: weights streamed by a large matrix-vector product, on one
-      device and on all of them at once.
+    - ``launch_s``: median duration of a segment that does almost nothing.
+    - ``setup_s`` of each ordered pair of devices: median time from the end of a tiny segment on one device to the start
+      of its consumer on the other, which is idle and waits.
+    - ``bandwidth_bytes_per_s`` of each ordered pair: from the additional duration of a segment whose large input was
+      written by the other device. It is infinite if no difference can be measured. Chains on one device and on two run
+      in interleaved rounds (:mod:`hetsim.runtime.measure.interleaved`).
+    - ``host``: the time from taking up a request until its first segment can start, and from the end of its last
+      segment until the caller has the outputs, with inputs and outputs of two sizes.
+    - ``alone_bytes_per_s`` and ``shared_bytes_per_s``: the rate at which a large matrix-vector product reads its
+      weights, on one device and on all devices at once.
 
     Args:
-        runtime: The devices, awake.
-        progress: Told the share done and what comes next.
+        runtime: The devices.
+        progress: Told how much of the work is done, from 0 to 1, and what comes next.
 
     Raises:
         DeviceError: If a device failed or does not support the probes (Neg, Abs, MatMul, Add).
@@ -88,7 +88,7 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
 
 
 def _chain(num_elements: int) -> Model:
-    """Neg and Abs in turn, which no engine can shorten."""
+    """A chain of alternating Neg and Abs, which no engine can simplify."""
     nodes = [
         helper.make_node("Neg" if i % 2 == 0 else "Abs", [f"t{i}"], [f"t{i + 1}"], name=f"op{i}")
         for i in range(_CHAIN_OPS)
@@ -98,7 +98,7 @@ def _chain(num_elements: int) -> Model:
 
 
 def _matrices(count: int) -> Model:
-    """``count`` large matrix-vector products side by side on one input, summed up in the end."""
+    """``count`` independent large matrix-vector products of one input, and their sum."""
     rows, columns = _MATRIX
     nodes = [helper.make_node("MatMul", ["x", f"w{i}"], [f"y{i}"], name=f"product{i}") for i in range(count)]
     total = "y0"
@@ -133,7 +133,7 @@ def _import(
 
 
 def _alternate(model: Model, names: list[str]) -> Plan:
-    """Every operator a segment of its own, on the devices in turn."""
+    """Each operator in its own segment, on the devices alternately."""
     queues: dict[str, list[Segment]] = {name: [] for name in names}
     for i, op in enumerate(model.graph.ops):
         name = names[i % len(names)]
@@ -144,11 +144,12 @@ def _alternate(model: Model, names: list[str]) -> Plan:
 def _in_rounds(
     runtime: Runtime, model: Model, pairs: Sequence[tuple[str, str]], report: Callable[[float], None]
 ) -> Mapping[tuple[str, ...], list[Inference]]:
-    """Executions of a chain on each device and on each pair of them, in turns, so that all meet the same machine."""
-    where = [*((name,) for name in runtime.platform.device_names), *pairs]
+    """Parallel runs of a chain on each device and each pair of devices, in interleaved rounds."""
+    placements = [*((name,) for name in runtime.platform.device_names), *pairs]
     with ExitStack() as stack:
         sessions = {
-            i: stack.enter_context(runtime.load(model, _alternate(model, list(names)))) for i, names in enumerate(where)
+            i: stack.enter_context(runtime.load(model, _alternate(model, list(names))))
+            for i, names in enumerate(placements)
         }
         rounds = InterleavedRounds(
             sessions,
@@ -157,12 +158,12 @@ def _in_rounds(
             num_rounds=_ROUNDS,
             stall_budget_s=_STALL_BUDGET_S,
         )
-        for done in rounds.take_all():
+        for done in rounds.run_all():
             report(done)
-        return {names: [pair.run for pair in rounds.counted(i)] for i, names in enumerate(where)}
+        return {names: [pair.run for pair in rounds.counted(i)] for i, names in enumerate(placements)}
 
 
-def _passes(runtime: Runtime, model: Model, plan: Plan, count: int) -> list[Inference]:
+def _runs(runtime: Runtime, model: Model, plan: Plan, count: int) -> list[Inference]:
     inputs = random_inputs(model)
     with runtime.load(model, plan) as session:
         for _ in range(_WARM_UPS):
@@ -170,31 +171,31 @@ def _passes(runtime: Runtime, model: Model, plan: Plan, count: int) -> list[Infe
         return [session.run(inputs) for _ in range(count)]
 
 
-def _median_step_s(passes: list[Inference], device: str) -> float:
-    """Median duration of a device's segments; the first two, which meet colder caches, left out."""
-    steps = [i for i, step in enumerate(passes[0].flow.steps) if step.segment.device == device and i > 1]
-    return float(np.median([one.durations_s[steps] for one in passes]))
+def _median_step_s(runs: list[Inference], device: str) -> float:
+    """Median duration of a device's segments, without the plan's first two, whose caches are colder."""
+    steps = [i for i, step in enumerate(runs[0].flow.steps) if step.segment.device == device and i > 1]
+    return float(np.median([one.durations_s[steps] for one in runs]))
 
 
-def _median_gap_s(passes: list[Inference], source: str, target: str) -> float:
-    """Median time between the end of a segment on one device and the start of its consumer on the other."""
-    steps = passes[0].flow.steps
+def _median_gap_s(runs: list[Inference], source: str, target: str) -> float:
+    """Median time from the end of a segment on one device to the start of its consumer on the other; at least 0."""
+    steps = runs[0].flow.steps
     into = [
         i for i, step in enumerate(steps) if i > 1 and step.segment.device == target and step.inputs[0][1] is not None
     ]
-    transfer_costs = [i for i in into if steps[i - 1].segment.device == source]
-    gaps = [(one.stamps_ns[i, 0] - one.stamps_ns[i - 1, 1]) * 1e-9 for one in passes for i in transfer_costs]
+    hand_overs = [i for i in into if steps[i - 1].segment.device == source]
+    gaps = [(one.stamps_ns[i, 0] - one.stamps_ns[i - 1, 1]) * 1e-9 for one in runs for i in hand_overs]
     return max(float(np.median(gaps)), 0.0)
 
 
 def _measure_host(runtime: Runtime, small: Model) -> Host:
-    """Costs of requests under load: every device works for milliseconds while the host submits and collects."""
+    """The host's times under load: the devices run for milliseconds while the host submits and collects."""
     names = list(runtime.platform.device_names)
     large = _chain(_HOST_ELEMENTS)
 
     def served(model: Model) -> Served:
         with runtime.load(model, _alternate(model, names), num_slots=2) as session:
-            return serve(session, random_inputs(model), Load(num_requests=_HOST_PASSES, num_slots=2))
+            return serve(session, random_inputs(model), Load(num_requests=_HOST_REQUESTS, num_slots=2))
 
     few, many = served(small), served(large)
     submit_s, collect_s = float(np.median(few.submit_s)), float(np.median(few.collect_s))
@@ -216,20 +217,20 @@ def _measure_memory(runtime: Runtime, together: Model) -> Memory:
     alone: dict[str, float] = {}
     for name in names:
         plan = _alternate(single, [name])
-        passes = _passes(runtime, single, plan, _MEMORY_PASSES)
-        alone[name] = num_bytes / float(np.median([one.durations_s[0] for one in passes]))
+        runs = _runs(runtime, single, plan, _MEMORY_RUNS)
+        alone[name] = num_bytes / float(np.median([one.durations_s[0] for one in runs]))
     if len(names) == 1:
         return Memory(alone_bytes_per_s=alone, shared_bytes_per_s=alone[names[0]])
     queues: dict[str, tuple[Segment, ...]] = {name: (Segment(name, (f"product{i}",)),) for i, name in enumerate(names)}
     sums = tuple(op.name for op in together.graph.ops if op.kind == "Add")
     queues[names[0]] = (*queues[names[0]], Segment(names[0], sums))
-    passes = _passes(runtime, together, Plan(model=together.graph.name, queues=queues), _MEMORY_PASSES)
+    runs = _runs(runtime, together, Plan(model=together.graph.name, queues=queues), _MEMORY_RUNS)
     rates = [
         sum(
             num_bytes / duration_s
             for step, duration_s in zip(one.flow.steps, one.durations_s, strict=True)
             if step.segment.ops != sums
         )
-        for one in passes
+        for one in runs
     ]
     return Memory(alone_bytes_per_s=alone, shared_bytes_per_s=float(np.median(rates)))

@@ -1,4 +1,4 @@
-"""Segments side by side: how fast each device proceeds while all of them want the memory at once."""
+"""Co-runs: how fast each device proceeds while all devices access the memory at once."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from hetsim.costs.profile_file import ProfileFile
 from hetsim.costs.traffic import memory_bound_ops
 from hetsim.models.importer import import_model
 from hetsim.models.model import Model, random_inputs
-from hetsim.runtime.devices import RefusedError, Runtime
 from hetsim.runtime.inference import Inference
 from hetsim.runtime.measure.profiler import Progress, warm_up
+from hetsim.runtime.runtime import Runtime
+from hetsim.runtime.worker_pool import RefusedError
 
 
 def side_by_side(model: Model, parts: Sequence[tuple[str, ...]]) -> tuple[Model, tuple[tuple[str, ...], ...]]:
-    """A model of its own that holds segments of another, each with inputs and weights that it shares with nobody.
+    """A model made of segments of another one, each with its own inputs and weights.
 
     Args:
-        model: Where the segments come from.
-        parts: Their operators in topological order; the same segment may be there several times.
+        model: The model that the segments come from.
+        parts: Their operators in topological order; a segment may occur several times.
 
     Returns:
-        The model, and by part the names that its operators have there.
+        The new model, and for each part the names of its operators there.
     """
     nodes: list[onnx.NodeProto] = []
     inputs: list[onnx.ValueInfoProto] = []
@@ -64,13 +65,13 @@ def side_by_side(model: Model, parts: Sequence[tuple[str, ...]]) -> tuple[Model,
 
 @dataclass(frozen=True, kw_only=True)
 class SideBySide:
-    """Executions of segments that run at once, one on each device.
+    """Runs of several segments, one on each device.
 
     Attributes:
-        model: What was executed.
-        plan: The plan that was.
-        alone: Serial walks, one segment at a time.
-        together: Parallel runs, in turns with the walks.
+        model: The model that was run.
+        plan: Its plan.
+        alone: Serial runs, one segment at a time.
+        together: Parallel runs, each after a serial one.
     """
 
     model: Model
@@ -82,13 +83,13 @@ class SideBySide:
 def run_side_by_side(
     runtime: Runtime, model: Model, parts: Mapping[str, tuple[str, ...]], *, num_runs: int
 ) -> SideBySide:
-    """Run a segment on each device, one after the other and all at once, in turns.
+    """Run a segment on each device, alternately one after the other and all at once.
 
     Args:
-        runtime: The devices, awake.
-        model: Where the segments come from.
+        runtime: The devices.
+        model: The model that the segments come from.
         parts: By device, a segment's operators in topological order.
-        num_runs: How often either way.
+        num_runs: Number of serial runs and of parallel runs.
 
     Raises:
         RefusedError: If an engine does not support its segment.
@@ -110,14 +111,14 @@ def run_side_by_side(
 
 
 def profile_traffic(runtime: Runtime, model: Model, file: ProfileFile, *, num_runs: int, progress: Progress) -> None:
-    """Run operators that seem bound by the memory beside themselves, and record how fast each device went on.
+    """Run each memory-bound operator on all devices at once, and record how fast each device proceeds.
 
     Args:
-        runtime: The devices, awake.
+        runtime: The devices.
         model: The model.
-        file: Its profile, with single operators measured; gains the co-runs that it lacks.
-        num_runs: How often.
-        progress: Told how far it is.
+        file: Its profile, with single operators measured; gets the co-runs that it lacks.
+        num_runs: Number of co-runs of each operator.
+        progress: Told how much of the work is done, and what comes next.
 
     Raises:
         DeviceError: If a device failed.
@@ -126,20 +127,20 @@ def profile_traffic(runtime: Runtime, model: Model, file: ProfileFile, *, num_ru
     wanted = memory_bound_ops(file.profile, model.graph, runtime.platform)
     missing = [op for op in wanted if not all(file.profile.co_run(name, (op,)) for name in names)]
     for number, op in enumerate(missing):
-        progress(number / len(missing), f"{op} beside itself")
+        progress(number / len(missing), f"{op} on all devices at once")
         try:
             found = run_side_by_side(runtime, model, dict.fromkeys(names, (op,)), num_runs=num_runs)
         except RefusedError:
-            continue  # what one engine cannot run is not run beside itself either
+            continue  # an engine does not support the operator
         for device, speeds in co_run_speeds(found).items():
             file.add(CoRun(device=device, ops=(op,), num_devices=len(names), speeds=speeds))
 
 
 def co_run_speeds(found: SideBySide) -> dict[str, tuple[float, ...]]:
-    """By device and run, at which part of its speed alone a segment proceeded while another one ran.
+    """By device, its speed in each co-run while another device was running, as a fraction of its speed alone.
 
-    A segment that took ``t`` of which ``o`` overlapped with others, and takes ``d`` alone, was at full speed for
-    ``t - o``, so that ``d - (t - o)`` of its work was done in ``o``.
+    A segment takes ``d`` alone and took ``t``, of which ``o`` overlapped with others. It ran at full speed for
+    ``t - o``, so it did ``d - (t - o)`` of its work during ``o``.
     """
     alone_s = np.median([one.durations_s for one in found.alone], axis=0)
     speeds: dict[str, list[float]] = {}

@@ -1,9 +1,9 @@
-"""Plans executed in turns of a few runs, while no core is slower than it can be.
+"""Measure several plans in interleaved rounds, while no core is disturbed.
 
-Each execution lies between two serial walks of the same plan, after which the devices' yardsticks say how fast their
-cores are (:mod:`hetsim.runtime.worker.speed_probe`), and fetches how far apart
-(:mod:`hetsim.runtime.worker.transfer_probe`). So which executions count is settled before anybody looks at how long
-they took.
+Each parallel run lies between two serial runs of the same plan. After a serial run the speed probes tell how fast the
+devices' cores are (:mod:`hetsim.runtime.worker.speed_probe`), and the transfer probes how fast hand-overs are
+(:mod:`hetsim.runtime.worker.transfer_probe`). So the probes alone decide which parallel runs count, and not their
+durations.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from dataclasses import dataclass
 from hetsim.costs.fitting.interference import MAX_SLOWDOWN
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.inference import Inference
+from hetsim.runtime.interference_monitor import InterferenceMonitor
 from hetsim.runtime.measure.profiler import warm_up
 from hetsim.runtime.session import Session
-from hetsim.runtime.worker.speed_probe import InterferenceMonitor
 
 RUNS_PER_ROUND = 3
-"""Few, as what counts when plans are compared is the number of turns: a disturbance hits a whole turn, and of six turns
-a single disturbed one makes a tie."""
+"""Parallel runs of a plan in a round. There are few, as comparing plans depends on the number of rounds: interference
+disturbs all runs of a round alike, and with six rounds a single disturbed one makes a tie."""
 
-_IN_ONE_ROUND = 0.1  # such a part of all patience may be lost in one turn, so that one plan does not take it all
+_BUDGET_PER_ROUND = 0.1  # fraction of the stall budget that one plan may use in one round, so that others get some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """An execution and a replay just after it.
+    """A parallel run and the serial run just after it.
 
     Attributes:
-        run: The plan as it is planned.
-        replay: The plan walked serially.
-        slowness: By how much the slowest core was slower than at its best, just before and just after, as a fraction.
+        run: The parallel run.
+        replay: The serial run.
+        slowness: By how much the slowest core was slower than when undisturbed, in the serial runs just before and just
+            after the parallel one, as a fraction.
     """
 
     run: Inference
@@ -42,24 +43,24 @@ class Pair:
 
     @property
     def is_undisturbed(self) -> bool:
-        """Whether no core was slower than it may be."""
+        """Whether no core was slower than ``interference.MAX_SLOWDOWN`` allows."""
         return self.slowness <= MAX_SLOWDOWN
 
 
 class InterleavedRounds:
-    """Turns of several plans, which wait while something slows a core down.
+    """Rounds in which several plans run one after the other, and which wait while a core is disturbed.
 
-    A round is one turn of each plan: turns of one round lie close together, and what drifts from round to round drops
-    out where plans are compared turn by turn. In a turn a plan is warmed up, then executed until a few executions were
-    steady. Meanwhile it is walked serially while a core is slow: so it stays warm, and the next moment in which no core
-    is slow finds it ready. Where patience is lost, executions count whatever the cores do.
+    In each round every plan runs a few times. The runs of one round lie close together in time, so comparing plans
+    round by round removes slow drift of the machine. In a round a plan is warmed up, then run until a few parallel runs
+    were undisturbed. While a core is disturbed the plan runs serially, which keeps it warm. Once the stall budget is
+    spent, parallel runs count even if disturbed.
 
     Args:
         sessions: The plans, loaded, under any numbers.
         inputs: The model's inputs.
-        steadiness: Knows how fast cores are at their best.
-        num_rounds: How many turns each plan takes, at least 1.
-        stall_budget_s: How long to look for steady cores in vain, in seconds.
+        interference_monitor: Tells which runs were undisturbed.
+        num_rounds: Number of rounds, at least 1.
+        stall_budget_s: Time that may be spent without getting an undisturbed run, over all rounds, in seconds.
     """
 
     def __init__(
@@ -76,26 +77,26 @@ class InterleavedRounds:
         self._interference_monitor = interference_monitor
         self._num_rounds = num_rounds
         self._stall_budget_s = stall_budget_s
-        self._in_one_round_s = _IN_ONE_ROUND * stall_budget_s
+        self._budget_per_round_s = _BUDGET_PER_ROUND * stall_budget_s
         self._rounds: list[Mapping[int, list[Pair]]] = []
 
-    def take_all(self) -> Iterator[float]:
-        """Take turns until all rounds are done; gives before each which part is, from 0 to 1."""
+    def run_all(self) -> Iterator[float]:
+        """Run all rounds; yields the fraction done, from 0 to 1, before each plan of each round."""
         for number in range(self._num_rounds):
             pairs: dict[int, list[Pair]] = {}
             for index, session in self._sessions.items():
                 yield (number + len(pairs) / len(self._sessions)) / self._num_rounds
-                pairs[index] = self._take(session)
+                pairs[index] = self._run_round(session)
             self._rounds.append(pairs)
 
     def counted(self, index: int) -> list[Pair]:
-        """The executions of a plan that count, in order of time: as many of each round."""
+        """The parallel runs of a plan that count, in order of time; :data:`RUNS_PER_ROUND` of each round."""
         return [pair for pairs in self._rounds for pair in pairs[index]]
 
-    def _take(self, session: Session) -> list[Pair]:
-        """A turn of one plan: its executions that count."""
+    def _run_round(self, session: Session) -> list[Pair]:
+        """One round of one plan: its parallel runs that count."""
         pairs: list[Pair] = []
-        stall_budget_s = min(self._stall_budget_s, self._in_one_round_s)
+        stall_budget_s = min(self._stall_budget_s, self._budget_per_round_s)
         before = warm_up(session, self._inputs)
         while (num_undisturbed := _num_undisturbed(pairs)) < RUNS_PER_ROUND and (
             stall_budget_s > 0 or len(pairs) < RUNS_PER_ROUND
@@ -106,11 +107,11 @@ class InterleavedRounds:
             else:
                 run, replay = session.run(self._inputs), session.run(self._inputs, serial=True)
                 pairs.append(Pair(run=run, replay=replay, slowness=self._interference_monitor.slowness(before, replay)))
-                pairs, before = _fastest(pairs), replay
+                pairs, before = _least_disturbed(pairs), replay
             if _num_undisturbed(pairs) == num_undisturbed:
-                lost_s = time.monotonic() - begin_s
-                stall_budget_s -= lost_s
-                self._stall_budget_s -= lost_s
+                stalled_s = time.monotonic() - begin_s
+                stall_budget_s -= stalled_s
+                self._stall_budget_s -= stalled_s
         return pairs
 
 
@@ -118,7 +119,7 @@ def _num_undisturbed(pairs: list[Pair]) -> int:
     return sum(pair.is_undisturbed for pair in pairs)
 
 
-def _fastest(pairs: list[Pair]) -> list[Pair]:
-    """As many as make a turn, those during which the cores were fastest, in order of time."""
-    least_disturbed = sorted(range(len(pairs)), key=lambda i: pairs[i].slowness)[:RUNS_PER_ROUND]
-    return [pairs[i] for i in sorted(least_disturbed)]
+def _least_disturbed(pairs: list[Pair]) -> list[Pair]:
+    """The least disturbed runs, as many as a round needs, in order of time."""
+    chosen = sorted(range(len(pairs)), key=lambda i: pairs[i].slowness)[:RUNS_PER_ROUND]
+    return [pairs[i] for i in sorted(chosen)]

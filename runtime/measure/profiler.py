@@ -1,14 +1,13 @@
 """Measure operators and groups of operators on the real devices.
 
-Everything that is measured is a *plan*: the profiler walks the whole model from its inputs to its outputs, one device
-at a time, one segment after the other in model order. So a segment is never repeated alone; it meets the caches as a
-plan would leave them. Two sorts of plans are walked:
+The profiler measures whole plans in *serial runs*: one segment after the other in model order, on one device at a time.
+So a segment is never repeated alone, and finds the caches as they are in a plan. There are two kinds of plans:
 
-- *covers*: the whole model on one device, cut at one granularity: single operators, fused pairs, branches, blocks
-  between articulation operators, runs of 2, 4, 8, ... blocks, the whole;
-- *replays* of plans that a scheduler made, which also carry tensors from one device to the other.
+- *profiling configurations*: the whole model on one device, divided at one granularity: single operators, fused pairs,
+  branches, blocks between articulation operators, sequences of 2, 4, 8, ... blocks, the whole model;
+- *replays* of plans that a scheduler made, which also hand over tensors between devices.
 
-Beside each walk it is noted how fast the devices' cores were meanwhile (:mod:`hetsim.runtime.worker.speed_probe`).
+Each serial run records the devices' speed probes, too (:mod:`hetsim.runtime.worker.speed_probe`).
 """
 
 from __future__ import annotations
@@ -29,34 +28,35 @@ from hetsim.costs.profile_file import ProfileFile
 from hetsim.models.model import Model, random_inputs
 from hetsim.models.structure import blocks, branches, fused_chains, runs
 from hetsim.runtime.backends.protocol import Array
-from hetsim.runtime.devices import RefusedError, Runtime
 from hetsim.runtime.inference import Inference
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
+from hetsim.runtime.runtime import Runtime
 from hetsim.runtime.session import Session
+from hetsim.runtime.worker_pool import RefusedError
 
 WARM_UPS = 6
-"""Runs of a plan that are not counted: the first is up to a quarter slower, after six none gets faster any more."""
-WARM_UP_S = 1.5
-"""No more of them begin after so many seconds: what takes that long reads more than caches keep."""
+"""Serial runs of a plan that are not counted: the first is up to a quarter slower, and after six none gets faster."""
+WARM_UP_BUDGET_S = 1.5
+"""No warm-up run starts after this time, in seconds: a model that takes so long does not fit the caches anyway."""
 
-MOST_TRIES = 2
-"""While something slows the cores down, at most so many times as many walks as are wanted are made, or kept."""
+MAX_RUNS_PER_REPEAT = 2
+"""While cores are disturbed, at most this many serial runs are made for each repeat that is wanted."""
 
 Parts = tuple[tuple[str, ...], ...]
 Progress = Callable[[float, str], None]
-"""Told how much of the work is done, from 0 to 1, and what comes next."""
+"""Called with the fraction of the work done, from 0 to 1, and a text that says what comes next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How often each walk is repeated.
+    """How often each plan is run.
 
     Attributes:
-        repeats: Samples of each segment, at least 1.
-        warm_ups: Walks before them that are not counted, at least 1.
-        budget_s: A walk so slow that its repeats would take longer than this is repeated less often, but at least
+        repeats: Serial runs that are counted, at least 1.
+        warm_ups: Serial runs before them that are not counted, at least 1.
+        budget_s: A plan whose repeats would take longer than this, in seconds, is repeated less often, but at least
             three times.
-        stall_budget_s: For so long at least, walks go on until enough of them met steady cores.
+        stall_budget_s: Time that may be spent on further runs while not enough of them are undisturbed, in seconds.
     """
 
     repeats: int = 12
@@ -70,7 +70,7 @@ class Effort:
 
 
 def make_header(runtime: Runtime, model: Model) -> Header:
-    """What a profile of this model on these devices holds for."""
+    """The header of a profile of this model on these devices: model, machine, engines and date."""
     return Header(
         model=model.graph.name,
         model_hash=model.hash,
@@ -83,13 +83,13 @@ def make_header(runtime: Runtime, model: Model) -> Header:
 
 
 def engine_description(engine: str, device: Device) -> str:
-    """An engine as profiles name it: what it says of itself, and what else about the device changes its times."""
+    """An engine as profiles name it: its own description, the device's cores, and its options."""
     cores = f"cores {', '.join(map(str, device.cores))}" if device.cores else "any core"
     return "; ".join([f"{engine}, {cores}", *(f"{key}={value}" for key, value in sorted(device.options.items()))])
 
 
 def profiling_configurations(graph: Graph) -> Mapping[str, Parts]:
-    """The granularities at which a device is profiled, finest first; those that equal a finer one are left out."""
+    """The profiling configurations of a model: by name, its operators in segments; finest first, without duplicates."""
     in_blocks = blocks(graph)
     found: dict[str, Parts] = {"operators": tuple((op.name,) for op in graph.ops)}
     candidates = {"fused pairs": fused_chains(graph), "branches": branches(graph), "blocks": in_blocks}
@@ -107,9 +107,16 @@ def profiling_configurations(graph: Graph) -> Mapping[str, Parts]:
 def measure_configurations(
     runtime: Runtime, model: Model, file: ProfileFile, *, effort: Effort, progress: Progress | None = None
 ) -> None:
-    """Walk every cover on every device; what the file already has enough of is not measured again.
+    """Measure every profiling configuration on every device, unless the file already has it; blocks.
 
-    Interrupt it whenever you like: each finished walk is in the file.
+    It may be interrupted at any time: each finished configuration is in the file.
+
+    Args:
+        runtime: The devices.
+        model: The model.
+        file: Its profile, which gets the measurements.
+        effort: How often to run each configuration.
+        progress: Told how much of the work is done, and what comes next.
 
     Raises:
         ProblemError: If an operator runs on no device.
@@ -125,7 +132,7 @@ def measure_configurations(
     for device in runtime.platform.device_names:
         for name, parts in found.items():
             report(done / total, f"{device}: {name}")
-            if not _is_there(file.profile, device, parts, f"configuration:{name}"):
+            if not _is_measured(file.profile, device, parts, f"configuration:{name}"):
                 _measure_configuration(runtime, model, file, device, name, parts, inputs, effort)
             done += weights[name]
     report(1.0, "profiled")
@@ -141,9 +148,18 @@ def replay(
     inputs: Mapping[str, Array] | None = None,
     anew: bool = False,
 ) -> str:
-    """Walk a plan serially, one device active at a time, and record its segments; returns the context's name.
+    """Run a plan serially and record its segments; returns the name of their context in the profile.
 
     A plan whose replay the file already has is not measured again, unless ``anew`` asks for more samples.
+
+    Args:
+        runtime: The devices.
+        model: The model.
+        plan: A plan for it.
+        file: Its profile, which gets the measurements.
+        effort: How often to run the plan.
+        inputs: The model's inputs, by default random ones.
+        anew: Whether to measure although the file has a replay of this plan.
 
     Raises:
         DeviceError: If a device failed or refuses a segment.
@@ -155,25 +171,27 @@ def replay(
 
 
 def has_all_configurations(profile: Profile, graph: Graph, device_names: Iterable[str]) -> bool:
-    """Whether every segment of every cover was measured or refused, on every device."""
+    """Whether every segment of every profiling configuration was measured or refused, on every device."""
     return all(
-        _is_there(profile, device, parts, f"configuration:{name}")
+        _is_measured(profile, device, parts, f"configuration:{name}")
         for device in device_names
         for name, parts in profiling_configurations(graph).items()
     )
 
 
 def _note_unsupported(runtime: Runtime, model: Model, file: ProfileFile) -> None:
-    """Record the operators that the platform's file says a device does not run."""
+    """Record the operators that a device does not support according to the platform."""
     for device in runtime.platform.devices:
         known = file.profile.unsupported(device.name)
         for op in model.graph.ops:
             if device.supported_ops and op.kind not in device.supported_ops and (op.name,) not in known:
-                reason = f"the platform has {device.name!r} run only {', '.join(device.supported_ops)}, not {op.kind}"
+                reason = (
+                    f"on the platform {device.name!r} supports only {', '.join(device.supported_ops)}, not {op.kind}"
+                )
                 file.add(Unsupported(device=device.name, ops=(op.name,), reason=reason))
 
 
-def _is_there(profile: Profile, device: str, parts: Parts, context: str) -> bool:
+def _is_measured(profile: Profile, device: str, parts: Parts, context: str) -> bool:
     refused = [set(ops) for ops in profile.unsupported(device)]
     return all(any(bad <= set(ops) for bad in refused) or profile.samples_s(device, ops, context) for ops in parts)
 
@@ -188,7 +206,7 @@ def _measure_configuration(
     inputs: Mapping[str, Array],
     effort: Effort,
 ) -> None:
-    """Walk one cover; segments that the engine refuses are recorded as such and their operators run elsewhere."""
+    """Measure one configuration; segments that the engine refuses are recorded, and their operators run elsewhere."""
     while True:
         plan = configuration_plan(model, file.profile, runtime.platform.device_names, device, parts)
         try:
@@ -203,7 +221,17 @@ def _measure_configuration(
 def configuration_plan(
     model: Model, profile: Profile, device_names: tuple[str, ...], device: str, parts: Parts
 ) -> Plan:
-    """The parts on one device; a part with operators that it refused falls apart, and those go to another device.
+    """The plan of a profiling configuration: its parts on one device, except for operators that this refused.
+
+    A part with a refused operator is divided into single operators; the refused ones go to the first other device that
+    supports them.
+
+    Args:
+        model: The model.
+        profile: Tells which segments devices refused.
+        device_names: All devices of the platform.
+        device: The device to measure.
+        parts: The configuration's segments, in model order.
 
     Raises:
         ProblemError: If an operator runs on no device.
@@ -227,9 +255,17 @@ def configuration_plan(
 def run_serially(
     runtime: Runtime, model: Model, plan: Plan, inputs: Mapping[str, Array], effort: Effort
 ) -> list[Inference]:
-    """Run a plan serially until it was walked as often as the effort says, warm; at least three times.
+    """Serial runs of a plan, warmed up: as many undisturbed ones as the effort asks for, at least three; blocks.
 
-    Walks while another program slowed a core down count for that only once there are as many again.
+    If the cores are disturbed, :data:`MAX_RUNS_PER_REPEAT` as many runs are made, and disturbed ones count, too. While
+    the stall budget lasts, further runs replace the oldest disturbed ones.
+
+    Args:
+        runtime: The devices.
+        model: The model.
+        plan: A plan for it.
+        inputs: The model's inputs.
+        effort: How often to run the plan.
 
     Raises:
         RefusedError: If an engine does not support a segment.
@@ -239,41 +275,46 @@ def run_serially(
         latency_s = warm_up(session, inputs, effort.warm_ups).latency_s
         repeats = max(3, min(effort.repeats, round(effort.budget_s / latency_s)))
         serial_runs: list[Inference] = []
-        interference: list[bool] = []
+        undisturbed: list[bool] = []
         end_s = time.monotonic() + effort.stall_budget_s
-        while sum(interference) < repeats and (len(serial_runs) < MOST_TRIES * repeats or time.monotonic() < end_s):
+        while sum(undisturbed) < repeats and (
+            len(serial_runs) < MAX_RUNS_PER_REPEAT * repeats or time.monotonic() < end_s
+        ):
             serial_runs.append(session.run(inputs, serial=True))
-            interference.append(runtime.interference_monitor.is_undisturbed(serial_runs[-1]))
-        surplus = len(serial_runs) - MOST_TRIES * repeats  # so much more was walked in vain
-        dropped = [i for i, one in enumerate(interference) if not one][: max(0, surplus)]
+            undisturbed.append(runtime.interference_monitor.is_undisturbed(serial_runs[-1]))
+        surplus = len(serial_runs) - MAX_RUNS_PER_REPEAT * repeats
+        dropped = [i for i, one in enumerate(undisturbed) if not one][: max(0, surplus)]
         return [one for i, one in enumerate(serial_runs) if i not in dropped]
 
 
 def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_UPS) -> Inference:
-    """Walk a plan without counting, and return the last walk.
+    """Run a plan serially to warm up caches and clocks; returns the last run.
 
     Args:
         session: The plan, loaded.
         inputs: The model's inputs.
-        num_runs: How often, at least once; no walk begins after :data:`WARM_UP_S`.
+        num_runs: Number of runs, at least 1; none starts after :data:`WARM_UP_BUDGET_S`.
+
+    Raises:
+        DeviceError: If a device failed.
     """
     spent_s = 0.0
     for _ in range(num_runs):
         last = session.run(inputs, serial=True)
         spent_s += last.latency_s
-        if spent_s > WARM_UP_S:
+        if spent_s > WARM_UP_BUDGET_S:
             break
     return last
 
 
 def record(file: ProfileFile, serial_runs: Sequence[Inference], context: str, *, only: str | None = None) -> None:
-    """Put what serial walks of a plan took into a profile.
+    """Record the segments' times of serial runs in a profile.
 
     Args:
         file: The profile.
-        walks: At least one, all of the same plan.
-        context: How they are called there.
-        only: The one device whose segments are wanted, or None for all.
+        serial_runs: At least one; all of the same plan.
+        context: Name of the runs in the profile.
+        only: The one device whose segments to record; None for all.
     """
     flow = serial_runs[0].flow
     occupied_s = np.array([serial_run.occupied_s for serial_run in serial_runs])

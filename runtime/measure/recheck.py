@@ -1,4 +1,4 @@
-"""Whether a profile still holds: each device walks the whole model again, and the times are held against it."""
+"""Check whether a profile is still valid: each device runs the whole model again, and the times are compared."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from hetsim.core.plan import whole_plan
 from hetsim.core.statistics import Summary, summarize
 from hetsim.costs.profile import Profile
 from hetsim.models.model import Model, random_inputs
-from hetsim.runtime.devices import RefusedError, Runtime
 from hetsim.runtime.measure.profiler import Effort, Progress, run_serially
+from hetsim.runtime.runtime import Runtime
+from hetsim.runtime.worker_pool import RefusedError
 
 WHOLE = "configuration:whole"
 _MAX_SLOWDOWN = 0.02
-"""Two sessions differ by so much on a quiet machine (docs/accuracy.md); less is no contradiction."""
+"""Medians of two sessions differ by up to this fraction on an undisturbed machine (docs/accuracy.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contradiction:
-    """A device that takes another time than its profile says.
+    """A device whose time for the whole model differs from its profile.
 
     Attributes:
         device: Its name.
-        before: What the profile has of the whole model on it.
-        now: What it takes now.
+        before: The time in the profile.
+        now: The time now.
     """
 
     device: str
@@ -42,10 +43,17 @@ class Contradiction:
 def recheck(
     runtime: Runtime, model: Model, profile: Profile, *, effort: Effort, progress: Progress | None = None
 ) -> tuple[Contradiction, ...]:
-    """The devices whose whole-model walks, taken again, lie outside the profile's interval; in the platform's order.
+    """Run the whole model serially on each device; returns the devices whose profile no longer holds.
 
-    Medians contradict each other if their 95 % intervals have nothing in common and they differ by more than 2 %.
-    Devices that never walked the whole model are passed over. Nothing is recorded.
+    Two medians contradict each other if their 95 % intervals do not overlap and they differ by more than 2 %. Devices
+    without a serial run of the whole model in the profile are passed over. Nothing is recorded.
+
+    Args:
+        runtime: The devices.
+        model: The model.
+        profile: Its profile.
+        effort: How often to run.
+        progress: Told how much of the work is done, and what comes next.
 
     Raises:
         DeviceError: If a device failed.
@@ -69,7 +77,7 @@ def recheck(
 
 
 def contradict(before: Summary, now: Summary) -> bool:
-    """Whether two medians of one thing cannot both be right.
+    """Whether two medians of the same quantity cannot both be right.
 
     >>> contradict(summarize([1.0] * 9), summarize([1.5] * 9))
     True

@@ -1,27 +1,27 @@
-"""One block of shared memory for a loaded plan: control words, time stamps, and every tensor between segments.
+"""One block of shared memory for a loaded plan: control cells, time stamps, and every tensor between segments.
 
-The block is anonymous (a memfd that is handed to the workers as a descriptor), so it has no name that could be left
-behind: when the last process lets go of it, however that process ended, it is gone.
+The block is anonymous (a memfd whose descriptor is sent to the workers), so it has no name that could be left behind:
+the system frees it when the last process that maps it ends, in whatever way.
 
-Control words are 64-bit integers, each on a cache line of its own::
+Control cells are 64-bit integers, each on its own cache line::
 
-    SUBMITTED       newest request the caller submitted, counted from 1
-    ABORTED         1 once a worker gave up; everyone else then stops waiting
-    serial[k]       1 if the request in slot k runs one segment at a time, in model order; beside it, when that request
-                    was submitted, in nanoseconds of the monotonic clock
+    SUBMITTED       number of the newest request that the caller submitted, counted from 1
+    ABORTED         1 once a worker failed; all others stop waiting then
+    serial[k]       1 if the request in slot k runs one segment at a time, in model order; the next cell holds the
+                    time of submission, in nanoseconds of the monotonic clock
     parked[d]       1 while device d's worker sleeps and must be woken
     current[d]      1 + index of the step that device d is running, 0 while it runs none
-    done[i]         newest request for which step i has ended
-    written[d]      newest serial request after which device d has written its block
+    done[i]         number of the newest request for which step i has ended
+    written[d]      number of the newest serial request after which device d has written its probe block
 
-Behind them and the stamps come what devices' yardsticks and fetches took (:mod:`hetsim.runtime.worker.speed_probe`,
-:mod:`hetsim.runtime.worker.transfer_probe`), and words for hand-overs that are acted out
-(:mod:`hetsim.runtime.emulation`): when each arrives, written by the producer before it counts up ``done``, and when the
-memory channel is free, written under a lock. A block for each device to fetch lies between the words and the tensors.
+Other cells follow: the time stamps of each step, the times of the devices' speed and transfer probes
+(:mod:`hetsim.runtime.worker.speed_probe`, :mod:`hetsim.runtime.worker.transfer_probe`), and the emulated hand-overs
+(:mod:`hetsim.runtime.emulation`): when each arrives, written by the producer before it sets ``done``, and when the
+memory channel is free, written under a lock. One probe block for each device lies between the cells and the tensors.
 
-A word has one writer at any time. Aligned 64-bit loads and stores are single instructions on the processors this runs
-on; a store that is seen late costs a spin or, at worst, one park time-out, never a wrong answer, because a consumer
-reads only what ``done`` has already counted.
+A cell has one writer at any time. Aligned 64-bit loads and stores are single instructions on the supported processors.
+A store that is seen late costs a spin or, at worst, one time-out of a sleep. It never gives a wrong result, as a
+consumer reads only what ``done`` has already counted.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from hetsim.core.errors import PlanError
 from hetsim.core.graph import Tensor
 from hetsim.runtime.backends.protocol import Array
 
-_LINE_DESCRIPTION = 8
+_CELLS_PER_LINE = 8
 _LINE_BYTES = 64
 _PAGE_BYTES = 4096
 SUBMITTED = 0
-ABORTED = _LINE_DESCRIPTION
+ABORTED = _CELLS_PER_LINE
 BLOCK_BYTES = 2**17
-"""What a device writes for others to fetch; a multiple of the page size, and less than a core's own caches hold."""
+"""Size of a device's probe block: a multiple of the page size, and less than a core's own caches hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +53,12 @@ class Layout:
     """Where everything lies in the block; the same for every process.
 
     Attributes:
-        num_devices: Devices with a ``parked`` and a ``current`` word.
-        num_steps: Steps with a ``done`` word and stamps.
-        num_slots: Requests that may be in flight; each has tensors and stamps of its own.
+        num_devices: Devices with a ``parked`` and a ``current`` cell.
+        num_steps: Steps with a ``done`` cell and stamps.
+        num_slots: Requests that may be in flight; each has its own tensors and stamps.
         offsets: Byte offset of each tensor within its slot.
         slot_bytes: Size of a slot's tensors, a multiple of the page size.
-        num_hand_overs: Hand-overs of a request that are acted out.
+        num_hand_overs: Emulated hand-overs of a request.
     """
 
     num_devices: int
@@ -69,27 +69,27 @@ class Layout:
     num_hand_overs: int = 0
 
     def serial(self, slot: int) -> int:
-        """Index of a slot's ``serial`` word."""
-        return (2 + slot) * _LINE_DESCRIPTION
+        """Index of a slot's ``serial`` cell."""
+        return (2 + slot) * _CELLS_PER_LINE
 
     def submitted(self, slot: int) -> int:
-        """Index of the word that says when the request in a slot was submitted: nanoseconds of the monotonic clock."""
+        """Index of the cell with the time of submission of a slot's request: nanoseconds of the monotonic clock."""
         return self.serial(slot) + 1
 
     def parked(self, device: int) -> int:
-        """Index of a device's ``parked`` word."""
+        """Index of a device's ``parked`` cell."""
         return self.serial(self.num_slots + device)
 
     def current(self, device: int) -> int:
-        """Index of a device's ``current`` word."""
+        """Index of a device's ``current`` cell."""
         return self.parked(self.num_devices + device)
 
     def done(self, step: int) -> int:
-        """Index of a step's ``done`` word."""
+        """Index of a step's ``done`` cell."""
         return self.current(self.num_devices + step)
 
     def written(self, device: int) -> int:
-        """Index of a device's ``written`` word."""
+        """Index of a device's ``written`` cell."""
         return self.done(self.num_steps + device)
 
     def stamp(self, slot: int, step: int) -> int:
@@ -97,30 +97,30 @@ class Layout:
         return self.written(self.num_devices) + 2 * (slot * self.num_steps + step)
 
     def speed_probe(self, slot: int, device: int) -> int:
-        """Index of the word that says what a device's yardstick took after a serial request, in nanoseconds."""
+        """Index of the cell with the time of a device's speed probe after a serial request, in nanoseconds."""
         return self.stamp(self.num_slots, 0) + slot * self.num_devices + device
 
     def transfer_probe(self, slot: int, device: int) -> int:
-        """Index of the word that says what a device's fetch took after a serial request, in nanoseconds."""
+        """Index of the cell with the time of a device's transfer probe after a serial request, in nanoseconds."""
         return self.speed_probe(self.num_slots, 0) + slot * self.num_devices + device
 
     def arrival(self, slot: int, hand_over: int) -> int:
-        """Index of the word that says when an acted hand-over arrives: nanoseconds of the monotonic clock."""
+        """Index of the cell with the arrival of an emulated hand-over: nanoseconds of the monotonic clock."""
         return self.transfer_probe(self.num_slots, 0) + slot * self.num_hand_overs + hand_over
 
     @property
     def channel(self) -> int:
-        """Index of the word that says when the memory channel is free: nanoseconds of the monotonic clock."""
+        """Index of the cell with the time when the memory channel is free: nanoseconds of the monotonic clock."""
         return self.arrival(self.num_slots, 0)
 
     @property
-    def num_description(self) -> int:
-        """Control words, stamps and arrivals."""
+    def num_cells(self) -> int:
+        """Number of cells of all kinds."""
         return self.channel + 1
 
     def block(self, device: int) -> int:
-        """Byte offset of the block that a device writes for others to fetch."""
-        return -(-self.num_description * 8 // _PAGE_BYTES) * _PAGE_BYTES + device * BLOCK_BYTES
+        """Byte offset of a device's probe block."""
+        return -(-self.num_cells * 8 // _PAGE_BYTES) * _PAGE_BYTES + device * BLOCK_BYTES
 
     @property
     def tensors_at(self) -> int:
@@ -136,9 +136,9 @@ class Layout:
 def plan_layout(flow: Dataflow, *, num_devices: int, num_slots: int, num_hand_overs: int = 0) -> Layout:
     """Lay out the block for a plan, reusing tensors' memory by liveness.
 
-    A tensor may lie where another one lay before if everyone who wrote or read the other one has ended before this
-    one's producer starts, under any timing: that is, if they all come before it by data or device order. Small
-    footprints keep tensors in the caches, which is worth 5 to 25 % of a chain of segments.
+    A tensor may reuse the memory of another one if all steps that write or read the other one end before this one's
+    producer starts, under any timing: that is, if they all precede it by data or device order. A small footprint keeps
+    tensors in the caches, which makes a chain of segments 5 to 25 % faster.
     """
     graph = flow.graph
     readers: dict[str, list[int]] = {tensor: [] for tensor in graph.tensors}
@@ -195,7 +195,7 @@ def plan_layout(flow: Dataflow, *, num_devices: int, num_slots: int, num_hand_ov
 
 @dataclass(slots=True)
 class _Block:
-    """Memory that one tensor after another uses; ``users`` are the steps that touch the present one."""
+    """Memory that one tensor after another uses; ``users`` is a bit mask of the steps that access the present one."""
 
     num_bytes: int = 0
     users: int = 0
@@ -206,11 +206,14 @@ class Arena:
     """The block mapped into this process.
 
     Args:
-        layout: How it is laid out.
-        descriptor: Of the memory; None makes a new one. The arena keeps it until it is closed.
+        layout: Where everything lies.
+        descriptor: Descriptor of the memory, closed with the arena; None allocates new memory.
+
+    Attributes:
+        cells: The control cells and stamps, as a writable sequence of 64-bit integers.
 
     Raises:
-        PlanError: If the memory for it cannot be had.
+        PlanError: If there is not enough shared memory.
     """
 
     def __init__(self, layout: Layout, descriptor: int | None = None) -> None:
@@ -223,11 +226,11 @@ class Arena:
                 os.close(descriptor)
                 raise PlanError(
                     f"no {layout.num_bytes / 2**20:.0f} MiB of shared memory for the plan's tensors "
-                    f"({error.strerror}); free memory or use fewer requests in flight"
+                    f"({error.strerror}); free some memory, or use fewer requests in flight"
                 ) from None
         self.descriptor = descriptor
         self._map = mmap.mmap(descriptor, layout.num_bytes)
-        self.description = memoryview(self._map)[: layout.num_description * 8].cast("q")
+        self.cells = memoryview(self._map)[: layout.num_cells * 8].cast("q")
 
     def array(self, slot: int, tensor: Tensor) -> Array:
         """The tensor's place in a slot as a writable array of its shape."""
@@ -237,12 +240,12 @@ class Arena:
         return np.frombuffer(self._map, dtype, count, offset).reshape(tensor.shape)
 
     def block(self, device: int) -> Array:
-        """The block that a device writes for others to fetch; shape (BLOCK_BYTES / 4,)."""
+        """A device's probe block; shape (BLOCK_BYTES / 4,)."""
         return np.frombuffer(self._map, np.float32, BLOCK_BYTES // 4, self.layout.block(device))
 
     def close(self) -> None:
-        """Let go of the memory; it is unmapped now, or as soon as nobody holds an array of it."""
+        """Unmap the memory, now or as soon as the last array of it is gone."""
         os.close(self.descriptor)
-        self.description.release()
+        self.cells.release()
         with suppress(BufferError):
             self._map.close()

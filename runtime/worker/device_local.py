@@ -1,44 +1,27 @@
-"""Tensors that never leave a device, which need not lie in a format that others understand.
+"""Find the tensors that never leave a device, which may be stored in the engine's own format.
 
-What two devices share lies in the model's own format: every axis in its place, every number in the model's precision.
-An engine that computes in another one converts at each end of a segment, and for a segment of a few layers this costs
-as much as the layers do. Where nobody else looks, it need not: neither its own next segment nor it itself wants the
-model's format.
+A tensor that two devices share has the model's format: its order of axes and its precision. An engine that computes in
+another precision converts at each end of a segment, and for a segment of a few layers this takes as long as the layers.
+A device-local tensor needs no conversion, as only segments of the same engine access it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hetsim.core.dataflow import Dataflow
+from hetsim.runtime.backends.protocol import DeviceLocal
 
 _BY_POSITION = frozenset({"Reshape", "Transpose", "MatMul", "Softmax"})
-"""Operators that take axes by their place: a tensor of four axes beside one of them is hardly an image's channels."""
+"""Operators that address axes by position: a tensor of four axes that one of them accesses is likely no image."""
 
 
 MODEL_PRECISION = "f32"
-"""What models compute in here: a device of that precision has nothing to convert."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceLocal:
-    """A tensor that only one device's segments touch.
-
-    Attributes:
-        tensor: Its name.
-        device: The device.
-        is_image: Whether its axes are an image's: batch, channels, height and width.
-    """
-
-    tensor: str
-    device: str
-    is_image: bool
+"""The precision of models: a device of this precision has nothing to convert."""
 
 
 def device_local_tensors(flow: Dataflow) -> dict[str, DeviceLocal]:
-    """By name, the tensors of floating-point numbers that are made and read on one device, and by nobody else.
+    """By name, the float32 tensors that are produced and consumed on one device alone.
 
-    What the caller gives and gets is never among them.
+    The model's inputs and outputs are never among them.
     """
     graph = flow.graph
     devices = {name: {step.segment.device} for step in flow.steps for name in step.outputs}

@@ -1,19 +1,21 @@
-"""One device's part of a plan, bound to its buffers: runs its list for each request without asking anyone.
+"""One device's part of a plan, bound to its buffers: runs its segments for each request.
 
-On the path of a request there is neither a lock nor a message: it waits for counters in shared memory, runs, and bumps
-its own.
+The path of a request has neither a lock nor a message: each segment waits for cells in shared memory to count up, runs,
+and counts up its own cell.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hetsim.runtime.backends.protocol import Compiled
-from hetsim.runtime.emulation import EMULATED
-from hetsim.runtime.nan import first_nan
+import numpy as np
+
+from hetsim.runtime.backends.emulated import EMULATED
+from hetsim.runtime.backends.protocol import Array, Compiled
 from hetsim.runtime.worker.arena import ABORTED, SUBMITTED, Arena
 from hetsim.runtime.worker.pacing import Pace
 from hetsim.runtime.worker.program import Program, Task
@@ -22,29 +24,32 @@ from hetsim.runtime.worker.speed_probe import make_speed_probe
 from hetsim.runtime.worker.transfer_probe import TransferProbe
 from hetsim.runtime.worker.waiter import Waiter
 
+if TYPE_CHECKING:
+    pass
+
 
 @dataclass(kw_only=True)
 class _Bound:
-    """A step tied to its buffers, with everything that the loop touches looked up beforehand."""
+    """A step bound to its buffers, with everything that the loop needs looked up beforehand."""
 
     step: int
-    waits: tuple[tuple[int, ...], tuple[int, ...]]  # words to wait for: as planned, and one segment at a time
+    waits: tuple[tuple[int, ...], tuple[int, ...]]  # cells to wait for: in parallel runs, and in serial runs
     run: Callable[..., object]
     pace: Pace | None
     stamp: int
     done: int
-    wakes: tuple[tuple[int, int], ...]  # (parked word, event descriptor) of those who may sleep for it
+    wakes: tuple[tuple[int, int], ...]  # (parked cell, event descriptor) of devices that may sleep until it ends
 
 
 class LoadedProgram:
     """One device's part of a plan, compiled and bound, ready to serve requests.
 
     Args:
-        program: What to run.
-        arena: The shared memory.
+        program: The device's part of the plan.
+        arena: The plan's shared memory.
         compiled: The compiled segment of each task, in order.
-        settings: Whose worker this is.
-        clock_ns: Time in nanoseconds; tests inject theirs.
+        settings: The worker's settings.
+        clock_ns: Time in nanoseconds, by default the monotonic clock.
     """
 
     def __init__(
@@ -88,58 +93,58 @@ class LoadedProgram:
         ]
 
     def serve(self, waiter: Waiter, report: Callable[[int], None]) -> None:
-        """Run requests as they are submitted, until the caller has another message.
+        """Run requests as they are submitted; blocks until the caller sends a message.
 
         Args:
             waiter: Waits for the caller and for other devices.
-            report: Told the number of each request that is done here.
+            report: Told the number of each request that this device has finished.
 
         Raises:
-            Aborted: If another worker gave up.
-            SegmentFailed: If a segment raised; whoever waits for it has been told to stop waiting.
+            Aborted: If another worker failed, or the caller is gone.
+            SegmentFailed: If a segment raised; the other devices have been told to stop waiting.
         """
-        description, clock_ns = self._arena.description, self._clock_ns
+        cells, clock_ns = self._arena.cells, self._clock_ns
         current = self._arena.layout.current(self._settings.index)
         spin_s, emulated = self._settings.spin_s, self._emulated
         free_ns = 0
         while waiter.wait(SUBMITTED, self.num_requests + 1, self._settings.idle_spin_s, may_stop=True):
             request = self.num_requests + 1
             slot = self.num_requests % len(self.slots)
-            serial = description[self._arena.layout.serial(slot)]
-            free_ns = max(free_ns, description[self._arena.layout.submitted(slot)])
+            serial = cells[self._arena.layout.serial(slot)]
+            free_ns = max(free_ns, cells[self._arena.layout.submitted(slot)])
             for bound in self.slots[slot]:
-                # From the end stamp to the count that others wait for, and from seeing it to the start stamp: that is
-                # the hand-over. Nothing else is done there, and what it takes is at hand.
+                # A hand-over takes from the end stamp to setting ``done``, and from seeing that to the start stamp of
+                # the consumer. Nothing else is done in between, and everything needed has been looked up.
                 run, done, pace = bound.run, bound.done, None if serial else bound.pace
-                for word in bound.waits[serial]:
-                    if description[word] < request:
-                        waiter.wait(word, request, spin_s, may_stop=False)
+                for cell in bound.waits[serial]:
+                    if cells[cell] < request:
+                        waiter.wait(cell, request, spin_s, may_stop=False)
                 start_ns = clock_ns() if pace is None else pace.start_ns(free_ns)
-                description[current] = bound.step + 1
+                cells[current] = bound.step + 1
                 try:
                     if emulated:
                         run(start_ns)
                     else:
                         run()
                 except Exception as error:
-                    description[ABORTED] = 1
+                    cells[ABORTED] = 1
                     for fd in self._settings.wake_fds:
                         os.eventfd_write(fd, 1)
                     raise SegmentFailed(bound.step, error) from error
                 end_ns = free_ns = clock_ns()
                 if pace is not None:
                     pace.send(end_ns)
-                description[done] = request
-                description[bound.stamp] = start_ns
-                description[bound.stamp + 1] = end_ns
+                cells[done] = request
+                cells[bound.stamp] = start_ns
+                cells[bound.stamp + 1] = end_ns
                 for parked, fd in bound.wakes:
-                    if description[parked]:
+                    if cells[parked]:
                         os.eventfd_write(fd, 1)
-            description[current] = 0
+            cells[current] = 0
             if serial and not emulated:
                 layout, index = self._arena.layout, self._settings.index
-                description[layout.speed_probe(slot, index)] = self._speed_probe_ns()
-                description[layout.transfer_probe(slot, index)] = self._transfer_probe.measure_ns(request, waiter)
+                cells[layout.speed_probe(slot, index)] = self._speed_probe_ns()
+                cells[layout.transfer_probe(slot, index)] = self._transfer_probe.measure_ns(request, waiter)
             self.num_requests = request
             report(request)
 
@@ -155,12 +160,12 @@ def _bind(segment: Compiled, arena: Arena, slot: int, task: Task, *, check_numbe
         run(*at)
         name = first_nan(outputs)
         if name:
-            raise FloatingPointError(f"it makes values of {name!r} that are no numbers (NaN)")
+            raise FloatingPointError(f"tensor {name!r} has values that are not numbers (NaN)")
 
     return checked
 
 
-class SegmentFailed(Exception):  # noqa: N818  (turned into a message at once)
+class SegmentFailed(Exception):  # noqa: N818  (becomes a message to the caller)
     """A segment raised while running.
 
     Attributes:
@@ -175,5 +180,11 @@ class SegmentFailed(Exception):  # noqa: N818  (turned into a message at once)
 
 
 def one_line(error: Exception) -> str:
-    """What was raised, in one line."""
+    """An exception's type and message in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def first_nan(tensors: Mapping[str, Array]) -> str:
+    """The name of the first tensor that has NaN in it; empty if none has."""
+    found = (name for name, array in tensors.items() if array.dtype.kind in "fc" and np.isnan(array).any())
+    return next(found, "")

@@ -1,26 +1,26 @@
-"""Keeps a step to the model's time where devices or hand-overs are acted out (:mod:`hetsim.runtime.emulation`)."""
+"""Keep a step to the model's time if its device or its hand-overs are emulated (:mod:`hetsim.runtime.emulation`)."""
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Callable
+from functools import partial
 
 from hetsim.runtime.worker.arena import ABORTED, Arena
 from hetsim.runtime.worker.program import Task
 
-_SPINS_PER_LOOK = 1024  # spins between looks at whether anybody gave up
+_SPINS_PER_CHECK = 1024  # spins between checks of whether another worker failed
 
 
 class Pace:
-    """One step of one slot: when it may start, and when what it makes arrives elsewhere.
+    """The timing of one step in one slot: when it may start, and when its outputs arrive on other devices.
 
     Args:
-        arena: The shared memory.
+        arena: The plan's shared memory.
         task: The step.
         slot: The slot.
-        emulated: Whether its device is emulated, and so starts by time stamps.
-        clock_ns: Time in nanoseconds; tests inject theirs.
+        emulated: Whether its device is emulated; it then starts by time stamps, not when the worker gets to it.
+        clock_ns: Time in nanoseconds, by default the monotonic clock.
     """
 
     def __init__(
@@ -32,8 +32,11 @@ class Pace:
         emulated: bool,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._description = arena.description
-        self._descriptor = arena.descriptor
+        import fcntl  # only Unix has it, and importing the runtime must work elsewhere
+
+        self._cells = arena.cells
+        self._lock = partial(fcntl.lockf, arena.descriptor, fcntl.LOCK_EX)
+        self._unlock = partial(fcntl.lockf, arena.descriptor, fcntl.LOCK_UN)
         self._channel = arena.layout.channel
         self._emulated = emulated
         self._clock_ns = clock_ns
@@ -43,35 +46,37 @@ class Pace:
         )
 
     def start_ns(self, free_ns: int) -> int:
-        """When the step starts, once its inputs have arrived: now, or on an emulated device when the model says so.
+        """Wait until the step's inputs have arrived; returns its start in nanoseconds.
+
+        The start is now, or on an emulated device the time that the model gives.
 
         Args:
-            free_ns: When the device was free for it.
+            free_ns: When the device became free.
         """
-        description, clock_ns = self._description, self._clock_ns
+        cells, clock_ns = self._cells, self._clock_ns
         latest_ns = 0
-        for word in self._arrivals:
-            if description[word] > latest_ns:
-                latest_ns = description[word]
+        for cell in self._arrivals:
+            if cells[cell] > latest_ns:
+                latest_ns = cells[cell]
         now_ns = clock_ns()
         num_spins = 0
         while now_ns < latest_ns:
             num_spins += 1
-            if num_spins % _SPINS_PER_LOOK == 0 and description[ABORTED]:
+            if num_spins % _SPINS_PER_CHECK == 0 and cells[ABORTED]:
                 break
             now_ns = clock_ns()
         return max(free_ns, latest_ns) if self._emulated else now_ns
 
     def send(self, end_ns: int) -> None:
-        """Note when what the step made arrives, given that the step has ended."""
-        for word, transfer_ns, copies in self._sends:
-            self._description[word] = self._copied_ns(end_ns, transfer_ns) if copies else end_ns + transfer_ns
+        """Note when the step's outputs arrive on other devices, given when the step ended."""
+        for cell, transfer_ns, copies in self._sends:
+            self._cells[cell] = self._copied_ns(end_ns, transfer_ns) if copies else end_ns + transfer_ns
 
     def _copied_ns(self, end_ns: int, transfer_ns: int) -> int:
-        """When a copy ends that was asked for at ``end_ns``: it has the memory channel after those asked for before."""
-        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+        """When a copy that is ready at ``end_ns`` ends; copies have the memory channel one after another."""
+        self._lock()
         try:
-            self._description[self._channel] = max(self._description[self._channel], end_ns) + transfer_ns
-            return int(self._description[self._channel])
+            self._cells[self._channel] = max(self._cells[self._channel], end_ns) + transfer_ns
+            return int(self._cells[self._channel])
         finally:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+            self._unlock()

@@ -1,4 +1,4 @@
-"""What each worker needs to know of a plan: its own steps, what they wait for, and where their tensors lie."""
+"""Each worker's part of a plan: its steps, what they wait for, and where their tensors lie."""
 
 from __future__ import annotations
 
@@ -10,28 +10,47 @@ from hetsim.core.dataflow import Dataflow
 from hetsim.core.graph import Tensor
 from hetsim.models.model import Model
 from hetsim.models.segment_files import SegmentStore
-from hetsim.runtime.emulation import HandOver
+from hetsim.runtime.backends.protocol import DeviceLocal
 from hetsim.runtime.worker.arena import Layout
-from hetsim.runtime.worker.device_local import DeviceLocal, device_local_tensors
+from hetsim.runtime.worker.device_local import device_local_tensors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOver:
+    """A tensor's transfer to another device over an emulated link.
+
+    Attributes:
+        tensor: The tensor.
+        maker: Index of the step that produces it.
+        target: The receiving device.
+        transfer_s: Duration of the transfer, in seconds.
+        copies: Whether the transfer occupies the memory channel.
+    """
+
+    tensor: str
+    maker: int
+    target: str
+    transfer_s: float
+    copies: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One step as its worker sees it.
+    """One step, as its worker needs it.
 
     Attributes:
         step: Index of the step in the plan's dataflow.
         ops: The segment's operators.
         path: The segment's ONNX file.
         weight_bytes: Bytes of its constants.
-        waits_for: Steps of other devices that must end first.
-        waits_serially: Likewise when one segment runs at a time: the step before in model order, if another device's.
-        wakes: Indices of the devices that may sleep until this step ends, in either case.
+        waits_for: Steps of other devices that must end first in a parallel run.
+        waits_serially: Steps of other devices that must end first in a serial run: the step before in model order.
+        wakes: Indices of the devices that may sleep until this step ends, in either kind of run.
         inputs: Tensors it reads, in the order of the segment's inputs.
         outputs: Tensors it writes, likewise.
-        kept: Those of both that no other device touches.
-        arrivals: Numbers of the acted hand-overs that it waits for.
-        sends: Numbers of those that it begins, with what each is.
+        device_local: Those of its inputs and outputs that the engine may store in its own format.
+        arrivals: Numbers of the emulated hand-overs that it waits for.
+        sends: The emulated hand-overs that it starts, with their numbers.
     """
 
     step: int
@@ -53,10 +72,10 @@ class Program:
     """One device's part of a loaded plan.
 
     Attributes:
-        layout: Of the shared memory.
-        tasks: In the order in which the device runs them.
-        peers: Indices of the other devices that run a part, those that are emulated left out.
-        check_numbers: Whether a segment that makes NaN is a failure.
+        layout: Layout of the shared memory.
+        tasks: The device's steps, in the order in which it runs them.
+        peers: Indices of the other devices that run a part of the plan, without emulated ones.
+        check_numbers: Whether a segment that makes NaN fails.
     """
 
     layout: Layout
@@ -72,57 +91,46 @@ def build_programs(
     store: SegmentStore,
     device_names: tuple[str, ...],
     *,
-    keeping: Collection[str] = (),
+    own_format_devices: Collection[str] = (),
     hand_overs: Sequence[HandOver] = (),
     emulated: Mapping[int, Path] | None = None,
     check_numbers: bool = False,
 ) -> dict[str, Program]:
-    """Each device's program, for the devices that have work.
+    """Each device's program, for the devices that run a part of the plan.
 
     Args:
         flow: The plan, resolved.
-        layout: Of the shared memory.
-        model: Whose operators its segments name.
+        layout: Layout of the shared memory.
+        model: The model whose operators the segments name.
         store: Writes the segments' files.
-        device_names: All devices of the platform; their order numbers them.
-        keeping: Devices that may have their own tensors in a format of their own.
-        hand_overs: Those that are acted out.
-        emulated: By step of an emulated device, the file that stands for its segment.
-        check_numbers: Whether a segment that makes NaN is a failure.
+        device_names: All devices of the platform; their order gives their indices.
+        own_format_devices: Devices that may store their device-local tensors in the engine's format.
+        hand_overs: The emulated ones.
+        emulated: By step of an emulated device, the file that describes its segment.
+        check_numbers: Whether a segment that makes NaN fails.
     """
     paths = emulated or {}
-    graph = flow.graph
-    device_local = {name: own for name, own in device_local_tensors(flow).items() if own.device in keeping}
+    device_local = {name: own for name, own in device_local_tensors(flow).items() if own.device in own_format_devices}
     device_of = [step.segment.device for step in flow.steps]
-    waits = [
-        {other for other in step.waits_for if device_of[other] != device_of[i]} for i, step in enumerate(flow.steps)
-    ]
-    rounds = [{i - 1} if i and device_of[i - 1] != device_of[i] else set() for i in range(len(flow.steps))]
+    waits, numbered = _waits(flow), tuple(enumerate(hand_overs))
     tasks: dict[str, list[Task]] = {}
     for i, step in enumerate(flow.steps):
-        sleepers = {device_of[later] for later in range(len(flow.steps)) if i in waits[later] | rounds[later]}
+        read = tuple(name for name, _ in step.inputs)
+        sleepers = {device_of[later] for later, (parallel, serial) in enumerate(waits) if i in parallel | serial}
         tasks.setdefault(step.segment.device, []).append(
             Task(
                 step=i,
                 ops=step.segment.ops,
                 path=paths[i] if i in paths else store.path(model, step.segment.ops),
-                weight_bytes=sum(graph.by_name[op].weight_bytes for op in step.segment.ops),
-                waits_for=tuple(sorted(waits[i])),
-                waits_serially=tuple(sorted(rounds[i])),
+                weight_bytes=sum(flow.graph.by_name[op].weight_bytes for op in step.segment.ops),
+                waits_for=tuple(sorted(waits[i][0])),
+                waits_serially=tuple(sorted(waits[i][1])),
                 wakes=tuple(sorted(device_names.index(name) for name in sleepers)),
-                inputs=tuple(graph.tensors[tensor] for tensor, _ in step.inputs),
-                outputs=tuple(graph.tensors[tensor] for tensor in step.outputs),
-                device_local=tuple(
-                    device_local[tensor]
-                    for tensor in (*(name for name, _ in step.inputs), *step.outputs)
-                    if tensor in device_local
-                ),
-                arrivals=tuple(
-                    number
-                    for number, one in enumerate(hand_overs)
-                    if one.target == step.segment.device and one.tensor in {tensor for tensor, _ in step.inputs}
-                ),
-                sends=tuple((number, one) for number, one in enumerate(hand_overs) if one.maker == i),
+                inputs=tuple(flow.graph.tensors[name] for name in read),
+                outputs=tuple(flow.graph.tensors[name] for name in step.outputs),
+                device_local=tuple(device_local[name] for name in (*read, *step.outputs) if name in device_local),
+                arrivals=tuple(n for n, one in numbered if one.target == step.segment.device and one.tensor in read),
+                sends=tuple((n, one) for n, one in numbered if one.maker == i),
             )
         )
     real = {device_names.index(device) for i, device in enumerate(device_of) if i not in paths}
@@ -135,3 +143,15 @@ def build_programs(
         )
         for device, own in tasks.items()
     }
+
+
+def _waits(flow: Dataflow) -> list[tuple[set[int], set[int]]]:
+    """By step, the steps of other devices that it waits for: in parallel runs, and in serial runs."""
+    device_of = [step.segment.device for step in flow.steps]
+    return [
+        (
+            {other for other in step.waits_for if device_of[other] != device_of[i]},
+            {i - 1} if i and device_of[i - 1] != device_of[i] else set(),
+        )
+        for i, step in enumerate(flow.steps)
+    ]

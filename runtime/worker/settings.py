@@ -1,4 +1,4 @@
-"""What the process behind a device is told when it starts."""
+"""The settings of a worker process."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from hetsim.core.platform import Device
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a worker is set up.
+    """What a worker process is told when it starts.
 
     Attributes:
-        device: The device it drives.
-        index: The device's number on the platform.
-        wake_fds: Every device's event descriptor, by number.
-        spin_s: How long a step's wait spins before it sleeps.
-        idle_spin_s: How long the wait for the next request spins.
-        cache_bytes: Compiled segments that no plan needs are let go beyond this many bytes of weights.
+        device: The device that it drives.
+        index: The device's index on the platform.
+        wake_fds: The event descriptor of each device, by index.
+        spin_s: How long a step that waits for another device spins before it sleeps.
+        idle_spin_s: How long the wait for the next request spins before it sleeps.
+        cache_bytes: Weights of compiled segments that are kept although no plan needs them.
     """
 
     device: Device

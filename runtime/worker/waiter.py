@@ -1,6 +1,6 @@
-"""Waiting for a counter in shared memory, within a microsecond of its change where that comes soon.
+"""Wait for a cell in shared memory to reach a value.
 
-Waiting spins first, because a counter is seen within a microsecond that way, and then sleeps on an event descriptor.
+A wait spins first, as a spinning process sees a change within a microsecond, and then sleeps on an event descriptor.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from collections.abc import Callable
 from hetsim.runtime.worker.arena import ABORTED, Arena
 from hetsim.runtime.worker.settings import Settings
 
-_PARK_S = 0.05  # longest sleep before a sleeper looks again by itself
-_SPINS_PER_LOOK = 64  # spins between looks at the clock
+_PARK_S = 0.05  # longest sleep before a sleeper looks at the cell again unwoken
+_SPINS_PER_CHECK = 64  # spins between looks at the clock
 
 
 class Aborted(Exception):  # noqa: N818  (a signal between loops, not an error of its own)
-    """Another worker gave up, or the caller is gone."""
+    """Another worker failed, or the caller is gone."""
 
 
 class Waiter:
-    """Waits for words in shared memory to reach a value.
+    """Waits for cells in shared memory to reach a value.
 
     Args:
-        arena: The shared memory.
-        settings: Whose worker this is.
-        control_fd: Readable when the caller has something to say or is gone.
-        clock_ns: Time in nanoseconds; tests inject theirs.
-        park: Sleeps until the device is woken, at most so many seconds; tests inject theirs.
+        arena: The plan's shared memory.
+        settings: The worker's settings.
+        control_fd: Descriptor that is readable when the caller has sent a message or is gone.
+        clock_ns: Time in nanoseconds, by default the monotonic clock.
+        park: Sleeps until the device is woken, for at most the given seconds; by default on the event descriptor.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Waiter:
         clock_ns: Callable[[], int] = time.monotonic_ns,
         park: Callable[[float], None] | None = None,
     ) -> None:
-        self._description = arena.description
+        self._cells = arena.cells
         self._parked = arena.layout.parked(settings.index)
         self._clock_ns = clock_ns
         self._wake_fd = settings.wake_fds[settings.index]
@@ -53,31 +53,37 @@ class Waiter:
         self._both.register(self._wake_fd, select.POLLIN)
         self._park = park or self._sleep
 
-    def wait(self, word: int, value: int, spin_s: float, *, may_stop: bool) -> bool:
-        """Return True once ``description[word] >= value``, or False if the caller has a message and ``may_stop``.
+    def wait(self, cell: int, value: int, spin_s: float, *, may_stop: bool) -> bool:
+        """Block until ``cells[cell] >= value`` and return True, or False if the caller sent a message and ``may_stop``.
+
+        Args:
+            cell: Index of the cell.
+            value: The value to reach.
+            spin_s: How long to spin before sleeping, in seconds.
+            may_stop: Whether a message from the caller ends the wait.
 
         Raises:
-            Aborted: If another worker gave up, or the caller hung up.
+            Aborted: If another worker failed, or the caller is gone.
         """
-        description = self._description
+        cells = self._cells
         deadline_ns = self._clock_ns() + int(spin_s * 1e9)
         while True:
-            for _ in range(_SPINS_PER_LOOK):
-                if description[word] >= value:
+            for _ in range(_SPINS_PER_CHECK):
+                if cells[cell] >= value:
                     return True
-            if description[ABORTED]:
+            if cells[ABORTED]:
                 raise Aborted
             if self._clock_ns() < deadline_ns:
-                os.sched_yield()  # whoever else needs this core may be about to wake the one that we wait for
+                os.sched_yield()  # another process on this core may be about to write the cell
                 continue
-            description[self._parked] = 1
-            if description[word] < value:  # look again: the one we wait for may not have seen us sleep
+            cells[self._parked] = 1
+            if cells[cell] < value:  # look again: the writer may not have seen that we sleep
                 self._park(_PARK_S)
-            description[self._parked] = 0
+            cells[self._parked] = 0
             for _, events in self._poll.poll(0):
                 if events & (select.POLLHUP | select.POLLERR):
                     raise Aborted
-                if may_stop and description[word] < value:
+                if may_stop and cells[cell] < value:
                     return False
 
     def _sleep(self, timeout_s: float) -> None:

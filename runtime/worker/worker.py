@@ -1,6 +1,6 @@
-"""The process behind one device: compiles segments and lets what it loaded serve requests, as it is told.
+"""The main program of a worker process: compiles segments and serves requests as the caller's messages demand.
 
-Started as a fresh interpreter with the descriptors it needs, so a caller's script needs no main guard.
+The process is a fresh interpreter and not a fork, so a caller's script needs no main guard.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from pathlib import Path
 
 from hetsim.core.errors import HetsimError
 from hetsim.runtime.backends import make_backend
-from hetsim.runtime.backends.protocol import Backend, Compiled, Refused
+from hetsim.runtime.backends.protocol import Backend, Compiled, DeviceLocal, Refused
 from hetsim.runtime.worker.arena import Arena
-from hetsim.runtime.worker.device_local import DeviceLocal
 from hetsim.runtime.worker.loaded import LoadedProgram, SegmentFailed, one_line
 from hetsim.runtime.worker.program import Program
 from hetsim.runtime.worker.settings import Settings
@@ -28,7 +27,7 @@ from hetsim.runtime.worker.waiter import Aborted, Waiter
 
 
 class _Cache:
-    """Compiled segments by file and by what is kept of it; those not used for longest go first when space is short."""
+    """Compiled segments by file and device-local tensors; beyond the limit, the least recently used are dropped."""
 
     def __init__(self, backend: Backend, limit_bytes: int) -> None:
         self._backend = backend
@@ -53,14 +52,14 @@ _Entry = tuple[LoadedProgram, Waiter, Arena]
 
 
 class Abandoned(Exception):  # noqa: N818  (a signal, not an error of its own)
-    """The caller was interrupted between a message and what belongs to it; what follows cannot be told apart."""
+    """The caller was interrupted between a message and its descriptor; what follows cannot be understood."""
 
 
 def _load(control: Connection, settings: Settings, cache: _Cache, session: int, program: Program) -> _Entry | None:
-    """Compile and bind a program, reporting each segment; None where the engine refuses one."""
+    """Compile and bind a program, reporting each segment; None if the engine refuses one."""
     try:
         descriptor = recv_handle(control)
-    except (RuntimeError, EOFError, OSError):  # there is another message, or nothing, where it should be
+    except (RuntimeError, EOFError, OSError):  # another message, or nothing, follows
         raise Abandoned from None
     arena = Arena(program.layout, descriptor)
     compiled: list[Compiled] = []
@@ -71,7 +70,7 @@ def _load(control: Connection, settings: Settings, cache: _Cache, session: int, 
             compiled.append(cache.compile(task.path, task.device_local, task.weight_bytes))
             control.send(("compiled", session, ops))
         loaded = LoadedProgram(program, arena, compiled, settings)
-    except Exception as error:  # an engine may raise anything; the process lives on for other segments
+    except Exception as error:  # engines raise all kinds; the process goes on with other segments
         arena.close()
         reason = str(error) if isinstance(error, Refused) else one_line(error)
         control.send(("refused", session, ops, reason))
@@ -82,7 +81,7 @@ def _load(control: Connection, settings: Settings, cache: _Cache, session: int, 
 
 
 def _command_loop(control: Connection, settings: Settings) -> None:
-    """Answer the caller's messages until it hangs up. Messages are tuples whose first element says what they are."""
+    """Answer the caller's messages until it sends ``exit`` or closes the connection."""
     try:
         backend = make_backend(settings.device)
     except HetsimError as error:
@@ -101,7 +100,7 @@ def _command_loop(control: Connection, settings: Settings) -> None:
             case ("serve", session):
                 loaded, waiter, _ = programs[session]
                 gc.collect()
-                gc.disable()  # a collection in the middle of a request would look like a slow segment
+                gc.disable()  # a collection during a request would lengthen a segment
                 try:
                     loaded.serve(waiter, lambda request, session=session: control.send(("done", session, request)))  # type: ignore[misc]
                 except Aborted:
@@ -118,25 +117,25 @@ def _command_loop(control: Connection, settings: Settings) -> None:
                 del unloaded
                 gc.collect()
                 control.send(("unloaded", session))
-            case ("pause",):  # what ended the loop above, if it was running
+            case ("pause",):  # its arrival has ended ``serve``, if that was running
                 control.send(("paused",))
             case ("exit",):
                 return
 
 
 def main() -> None:
-    """Entry point of the process: descriptor of the control connection first, then the pickled settings in hex."""
+    """Entry point; arguments are the descriptor of the connection and the pickled settings in hexadecimal."""
     control = Connection(int(sys.argv[1]))
     settings: Settings = pickle.loads(bytes.fromhex(sys.argv[2]))
-    if settings.device.cores:  # before any engine looks at what it may use
+    if settings.device.cores:  # before an engine counts the cores that it may use
         os.sched_setaffinity(0, settings.device.cores)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle; it closes the connection
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller handles Ctrl-C and closes the connection
     try:
         _command_loop(control, settings)
     except Abandoned:
         return
     except Exception:
-        if not _is_gone(control):  # a caller that was interrupted leaves half a message, or half a load
+        if not _is_gone(control):  # an interrupted caller leaves half a message
             raise
 
 

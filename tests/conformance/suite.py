@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import onnx
+import psutil
 from onnx.backend.base import Backend, BackendRep
 from onnx.backend.test.runner import Runner
 
@@ -170,7 +171,7 @@ class Suite:
 
 
 def _is_sound(runtime: Runtime) -> bool:
-    return all(worker.process.poll() is None for worker in runtime._workers.values())
+    return all(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in runtime.pids.values())
 
 
 def _is_in_scope(model: onnx.ModelProto) -> bool:

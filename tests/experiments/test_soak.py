@@ -92,7 +92,7 @@ def test_nobody_has_stall_budget(runtime: Runtime) -> None:
         assert len(tally.latencies_ns) == tally.num_wrong == 0
         assert tally.num_cancelled > 30
         while session.num_in_flight:
-            session.look(0.05)
+            session.poll(0.05)
         assert asked(session, 20).num_wrong == 0
 
 

@@ -81,27 +81,27 @@ def test_slots_have_memory_of_their_own() -> None:
     for value, array in enumerate(arrays):
         array[...] = value
     assert [float(array[0]) for array in arrays] == [0.0, 1.0, 2.0]
-    arena.description[SUBMITTED] = 7
+    arena.cells[SUBMITTED] = 7
     other = Arena(layout, os.dup(arena.descriptor))
-    assert other.description[SUBMITTED] == 7
+    assert other.cells[SUBMITTED] == 7
     assert np.array_equal(other.array(2, output), arrays[2])
     other.close()
     arena.close()
 
 
-def test_control_description_do_not_share_a_cache_line() -> None:
+def test_control_cells_do_not_share_a_cache_line() -> None:
     flow = resolve(MODEL.graph, make_plan(MODEL, cpu=[f"op{i}" for i in range(12)]))
     layout = plan_layout(flow, num_devices=2, num_slots=1)
-    description = [
+    cells = [
         0,
         8,
         layout.serial(0),
         *(layout.parked(d) for d in range(2)),
         *(layout.current(d) for d in range(2)),
     ]
-    description += [layout.done(i) for i in range(12)]
-    assert len({word // 8 for word in description}) == len(description)
-    assert max(description) < layout.stamp(0, 0)
+    cells += [layout.done(i) for i in range(12)]
+    assert len({cell // 8 for cell in cells}) == len(cells)
+    assert max(cells) < layout.stamp(0, 0)
 
 
 def test_memory_that_cannot_be_had_is_said_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def test_a_submitted_request_can_be_cancelled_and_run_waits_for_its_slot(runtime
         assert np.allclose(session.run(INPUTS[1]).outputs["y"], RIGHT[1], atol=1e-6)
         request = session.submit(INPUTS[2])
         while session.num_in_flight:
-            session.look(0.05)
+            session.poll(0.05)
         session.cancel(request)  # it has finished
         assert session.collect(0.0) == ()
 

@@ -12,8 +12,9 @@ from hetsim.core.dataflow import resolve
 from hetsim.core.platform import Device
 from hetsim.models.segment_files import SegmentStore
 from hetsim.runtime.backends.openvino import OpenVinoBackend
+from hetsim.runtime.backends.protocol import DeviceLocal
 from hetsim.runtime.worker.arena import plan_layout
-from hetsim.runtime.worker.device_local import DeviceLocal, device_local_tensors
+from hetsim.runtime.worker.device_local import device_local_tensors
 from hetsim.runtime.worker.program import build_programs
 from tests.support.models import fork_join, make_plan
 from tests.support.split_networks import stack
@@ -43,7 +44,7 @@ def test_only_devices_that_may_are_told_what_to_keep(
     flow = resolve(model.graph, make_plan(model, npu=CHAINED))
     layout = plan_layout(flow, num_devices=2, num_slots=1)
     store = SegmentStore(model, tmp_path)
-    tasks = build_programs(flow, layout, model, store, ("cpu", "npu"), keeping=keeping)["npu"].tasks
+    tasks = build_programs(flow, layout, model, store, ("cpu", "npu"), own_format_devices=keeping)["npu"].tasks
     assert [{each.tensor for each in task.device_local} for task in tasks] == [device_local, device_local]
 
 

@@ -173,7 +173,7 @@ def test_the_same_segment_at_another_speed_is_another_segment(runtime: Runtime) 
 
 def test_who_says_nothing_of_an_emulated_device_or_asks_too_much_is_refused(runtime: Runtime) -> None:
     plan = make_plan(MODEL, npu=["stem left right right2 join"])
-    with pytest.raises(PlatformError, match=r"emulated are npu, but costs and outputs are at hand for those of none"):
+    with pytest.raises(PlatformError, match=r"the platform emulates npu, but the emulation describes none"):
         runtime.load(MODEL, plan)
     with pytest.raises(DeviceError, match=r"device 'npu' \(emulated\) cannot run segment 'stem \+4' as one"):
         runtime.load(MODEL, plan, emulation=emulation(1e-3, refused="join"))
@@ -192,7 +192,7 @@ def test_emulated_devices_get_cores_of_their_own() -> None:
     more = Platform(
         name="many", devices=tuple(Device(name=f"npu{i}", kind="npu", backend="none") for i in range(len(cores) + 1))
     )
-    with pytest.raises(PlatformError, match=r"cannot be emulated, as it needs a core of its own: this process may use"):
+    with pytest.raises(PlatformError, match=r"cannot be emulated, as it needs its own core: this process may use"):
         with_emulated(more, more.device_names)
     with pytest.raises(PlatformError, match=r"no device 'tpu' on platform 'desk'; it has cpu, npu"):
         with_emulated(here(), ["tpu"])
@@ -216,22 +216,22 @@ def test_an_emulated_worker_keeps_the_model_s_time_to_the_nanosecond(tmp_path: P
     )
     compiled = [backend.compile(task.path) for task in program.tasks]
     loaded = LoadedProgram(program, arena, compiled, settings, clock_ns=clock)
-    description, number = arena.description, {step.segment.ops[0]: i for i, step in enumerate(flow.steps)}
-    description[layout.submitted(0)] = 2_000_000
-    description[SUBMITTED] = description[layout.done(number["stem"])] = 1
+    cells, number = arena.cells, {step.segment.ops[0]: i for i, step in enumerate(flow.steps)}
+    cells[layout.submitted(0)] = 2_000_000
+    cells[SUBMITTED] = cells[layout.done(number["stem"])] = 1
     (s_to_npu,) = (i for i, one in enumerate(hand_overs) if one.tensor == "s")
-    description[layout.arrival(0, s_to_npu)] = 3_000_000
+    cells[layout.arrival(0, s_to_npu)] = 3_000_000
 
     class Once:
         """Lets one request through, whose inputs are all there."""
 
-        def wait(self, word: int, value: int, spin_s: float, *, may_stop: bool) -> bool:  # noqa: ARG002
-            return description[word] >= value
+        def wait(self, cell: int, value: int, spin_s: float, *, may_stop: bool) -> bool:  # noqa: ARG002
+            return cells[cell] >= value
 
     loaded.serve(Once(), lambda _: None)  # type: ignore[arg-type]
 
     def stamps(op: str) -> list[int]:
-        return description[layout.stamp(0, number[op]) : layout.stamp(0, number[op]) + 2].tolist()
+        return cells[layout.stamp(0, number[op]) : layout.stamp(0, number[op]) + 2].tolist()
 
     (start_ns, end_ns), (later_ns, last_ns) = stamps("right"), stamps("right2")
     assert start_ns == 3_000_000
@@ -239,7 +239,7 @@ def test_an_emulated_worker_keeps_the_model_s_time_to_the_nanosecond(tmp_path: P
     assert later_ns == end_ns
     assert end_ns + 2_000_000 <= last_ns <= end_ns + 2_000_020
     (r2_to_cpu,) = (i for i, one in enumerate(hand_overs) if one.tensor == "r2")
-    assert description[layout.arrival(0, r2_to_cpu)] == last_ns + 1_000_000
+    assert cells[layout.arrival(0, r2_to_cpu)] == last_ns + 1_000_000
     assert np.allclose(arena.array(0, MODEL.graph.tensors["r2"]), evaluate(MODEL.proto, INPUTS, ["r2"])["r2"])
     del loaded
     arena.close()

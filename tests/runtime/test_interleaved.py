@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 
 from hetsim.runtime import Session
+from hetsim.runtime.interference_monitor import InterferenceMonitor
 from hetsim.runtime.measure.interleaved import RUNS_PER_ROUND, InterleavedRounds
 from hetsim.runtime.measure.profiler import WARM_UPS
-from hetsim.runtime.worker.speed_probe import InterferenceMonitor
 from tests.support.scripted import FREE_S, SHARED_S, Scripted
 
 
@@ -23,7 +23,7 @@ def taken(
         session.interference_monitor = interference_monitor
     numbered = {i: cast(Session, session) for i, session in enumerate(sessions)}
     rounds = InterleavedRounds(numbered, {}, interference_monitor, num_rounds=num_rounds, stall_budget_s=stall_budget_s)
-    return rounds, list(rounds.take_all())
+    return rounds, list(rounds.run_all())
 
 
 def counted(rounds: InterleavedRounds, index: int = 0) -> list[int]:

@@ -15,10 +15,10 @@ from tests.support.problems import platform_of
 
 
 @pytest.mark.parametrize(
-    ("readings", "description"),
+    ("readings", "line"),
     [
         (
-            Readings(busy={0: 0.01, 1: 0.87}, loudest={"pytest, process 7": 0.9, "bash, process 8": 0.1}),
+            Readings(busy={0: 0.01, 1: 0.87}, busiest={"pytest, process 7": 0.9, "bash, process 8": 0.1}),
             "core 1 is 87% busy with other work (most of it pytest, process 7)",
         ),
         (Readings(busy={0: 0.2}), "core 0 is 20% busy with other work"),
@@ -33,8 +33,8 @@ from tests.support.problems import platform_of
         (Readings(on_battery=True), "the machine runs on battery, which may lower its frequency"),
     ],
 )
-def test_each_reading_that_spoils_figures_is_one_line(readings: Readings, description: str) -> None:
-    assert concerns(readings) == (description,)
+def test_each_reading_that_spoils_figures_is_one_line(readings: Readings, line: str) -> None:
+    assert concerns(readings) == (line,)
 
 
 def test_a_quiet_machine_gives_no_word() -> None:
@@ -54,8 +54,8 @@ def test_devices_that_share_a_core_or_have_none_are_named() -> None:
 
 def test_another_process_on_a_core_is_seen_and_named() -> None:
     core = min(os.sched_getaffinity(0))
-    description = f"import os; os.sched_setaffinity(0, {{{core}}}); print(flush=True)\nwhile True: pass"
-    with subprocess.Popen([sys.executable, "-c", description], stdout=subprocess.PIPE) as busy:
+    script = f"import os; os.sched_setaffinity(0, {{{core}}}); print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as busy:
         try:
             assert busy.stdout is not None
             busy.stdout.readline()
@@ -63,8 +63,8 @@ def test_another_process_on_a_core_is_seen_and_named() -> None:
         finally:
             busy.kill()
     assert readings.busy[core] > 0.5
-    assert any(f"process {busy.pid}" in description for description in readings.loudest)
+    assert any(f"process {busy.pid}" in name for name in readings.busiest)
 
 
 def test_a_platform_without_cores_is_checked_on_all_there_are() -> None:
-    assert all(isinstance(description, str) for description in self_check(platform_of("cpu"), during_s=0.05))
+    assert all(isinstance(line, str) for line in self_check(platform_of("cpu"), during_s=0.05))

@@ -64,13 +64,13 @@ def test_collecting_gives_up_after_its_time(runtime: Runtime) -> None:
 
 
 @pytest.mark.parametrize(
-    ("description", "every_s"), [("", 0.0), ("33ms", 0.033), ("0.5s", 0.5), ("800us", 800e-6), ("2 ms", 0.002)]
+    ("text", "every_s"), [("", 0.0), ("33ms", 0.033), ("0.5s", 0.5), ("800us", 800e-6), ("2 ms", 0.002)]
 )
-def test_loads_are_read_from_description(description: str, every_s: float) -> None:
-    assert parse_load(3, description, 2) == Load(num_requests=3, every_s=every_s, num_slots=2)
+def test_loads_are_read_from_text(text: str, every_s: float) -> None:
+    assert parse_load(3, text, 2) == Load(num_requests=3, every_s=every_s, num_slots=2)
 
 
-@pytest.mark.parametrize("description", ["33", "ms", "-3ms", "0ms", "1.2.3s", "3 min"])
-def test_what_is_no_time_is_refused(description: str) -> None:
-    with pytest.raises(ProblemError, match=f"--every '{description}' is not a time above 0; write it as 33ms"):
-        parse_load(1, description, 1)
+@pytest.mark.parametrize("text", ["33", "ms", "-3ms", "0ms", "1.2.3s", "3 min"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ProblemError, match=f"--every '{text}' is not a time above 0; write it as 33ms"):
+        parse_load(1, text, 1)

@@ -92,20 +92,20 @@ def bench(tmp_path: Path):
 
 
 def test_a_request_runs_in_order_and_waits_for_the_other_device(bench: Bench) -> None:
-    description, layout = bench.arena.description, bench.arena.layout
+    cells, layout = bench.arena.cells, bench.arena.layout
     x = np.linspace(-1, 1, 32, dtype=np.float32).reshape(4, 8)
     bench.arena.array(0, bench.model.graph.tensors["x"])[...] = x
     steps = {step.segment.ops[0]: i for i, step in enumerate(bench.flow.steps)}
 
     def other_device() -> None:
         # While we sleep in front of "join", the other device makes r2 and counts up.
-        if description[layout.done(steps["left"])] == 1 and description[layout.done(steps["right"])] == 0:
-            assert description[layout.parked(0)] == 1
+        if cells[layout.done(steps["left"])] == 1 and cells[layout.done(steps["right"])] == 0:
+            assert cells[layout.parked(0)] == 1
             bench.arena.array(0, bench.model.graph.tensors["r2"])[...] = 0.25
-            description[layout.done(steps["right"])] = 1
+            cells[layout.done(steps["right"])] = 1
 
     bench.on_park = other_device
-    description[SUBMITTED] = 1
+    cells[SUBMITTED] = 1
     reported: list[int] = []
 
     def report(request: int) -> None:
@@ -117,23 +117,22 @@ def test_a_request_runs_in_order_and_waits_for_the_other_device(bench: Bench) ->
     assert reported == [1]
     assert np.allclose(bench.arena.array(0, bench.model.graph.tensors["y"]), -np.abs(x) - 0.25)
     stamps = [
-        description[layout.stamp(0, steps[op]) : layout.stamp(0, steps[op]) + 2].tolist()
-        for op in ("stem", "left", "join")
+        cells[layout.stamp(0, steps[op]) : layout.stamp(0, steps[op]) + 2].tolist() for op in ("stem", "left", "join")
     ]
     for start_ns, end_ns in stamps:
         assert end_ns - start_ns == pytest.approx(0.5e9, abs=1e3)  # the fake engine's half second, on our clock
     assert stamps[0][1] <= stamps[1][0]
     assert stamps[1][1] <= stamps[2][0]
-    assert description[layout.parked(0)] == 0
-    assert description[layout.current(0)] == 0
+    assert cells[layout.parked(0)] == 0
+    assert cells[layout.current(0)] == 0
 
 
 def test_waiting_gives_up_when_another_worker_did(bench: Bench) -> None:
     def abort() -> None:
-        bench.arena.description[ABORTED] = 1
+        bench.arena.cells[ABORTED] = 1
 
     bench.on_park = abort
-    bench.arena.description[SUBMITTED] = 1
+    bench.arena.cells[SUBMITTED] = 1
     with pytest.raises(Aborted):
         bench.loaded.serve(bench.waiter, lambda _: None)
 
@@ -149,12 +148,12 @@ def test_waiting_gives_up_when_the_caller_is_gone(bench: Bench) -> None:
 
 def test_a_segment_that_raises_is_named_and_everyone_is_told(tmp_path: Path) -> None:
     bench = Bench(tmp_path, fail="left")
-    bench.arena.description[SUBMITTED] = 1
+    bench.arena.cells[SUBMITTED] = 1
     with pytest.raises(SegmentFailed) as caught:
         bench.loaded.serve(bench.waiter, lambda _: None)
     assert bench.flow.steps[caught.value.step].segment.ops == ("left",)
     assert caught.value.reason == "RuntimeError: told to fail"
-    assert bench.arena.description[ABORTED] == 1
+    assert bench.arena.cells[ABORTED] == 1
     assert os.eventfd_read(bench.settings.wake_fds[1]) == 1
     bench.close()
 

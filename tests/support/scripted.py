@@ -11,7 +11,7 @@ import numpy as np
 from hetsim.core.dataflow import resolve
 from hetsim.core.plan import whole_plan
 from hetsim.runtime.inference import Inference
-from hetsim.runtime.worker.speed_probe import InterferenceMonitor
+from hetsim.runtime.interference_monitor import InterferenceMonitor
 from tests.support.models import chain
 
 MODEL = chain(3)

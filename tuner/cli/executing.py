@@ -21,10 +21,10 @@ from hetsim.core.statistics import summarize
 from hetsim.io.chrome_trace import save_trace
 from hetsim.io.files import write_atomically
 from hetsim.models.model import Model, random_inputs
-from hetsim.runtime.devices import Runtime
 from hetsim.runtime.inference import Inference
 from hetsim.runtime.measure.profiler import warm_up
 from hetsim.runtime.nan import check_numbers
+from hetsim.runtime.runtime import Runtime
 from hetsim.runtime.serving import Served, serve
 from hetsim.runtime.standby import standby, standby_plan
 from hetsim.tuner.cli.screen import hypothesis, say, say_load, warn

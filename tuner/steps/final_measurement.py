@@ -119,7 +119,7 @@ def execute(context: TuningContext, plans: Sequence[Plan], report: Report) -> li
                 num_rounds=num_rounds,
                 stall_budget_s=stall_budget_s,
             )
-            for done in rounds.take_all():
+            for done in rounds.run_all():
                 report((number + done) / (passes * len(groups)), "executing plans in interleaved rounds")
             for index in sessions:
                 for pair in rounds.counted(index):

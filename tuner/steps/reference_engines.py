@@ -52,6 +52,6 @@ def _latency(platform: Platform, device: Device, model: Model, inputs: Mapping[s
             num_rounds=num_rounds,
             stall_budget_s=pace.stall_budget_s,
         )
-        for _ in rounds.take_all():
+        for _ in rounds.run_all():
             pass
         return summarize([pair.run.latency_s for pair in rounds.counted(0)])

@@ -16,7 +16,8 @@ def platform(context: typer.Context) -> None:
     from hetsim.core.errors import HetsimError
     from hetsim.io.platform_file import builtin_platforms, load_platform
     from hetsim.runtime.backends import available_engines, make_backend
-    from hetsim.runtime.machine.fingerprint import available_cores, machine_fingerprint
+    from hetsim.runtime.machine.fingerprint import machine_fingerprint
+    from hetsim.runtime.machine.system import available_cores
 
     if context.invoked_subcommand is not None:
         return
