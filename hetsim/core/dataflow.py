@@ -1,4 +1,4 @@
-"""A plan resolved against its graph: which segment feeds which, in an order that could run serially."""
+"""A plan resolved for its graph: the segments in an order that could run serially, with their inputs and outputs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hetsim.core.plan import Plan, Segment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One segment of a plan and what it waits for.
+    """One segment of a plan with its inputs and outputs.
 
     Attributes:
         segment: The segment.
-        inputs: Tensors it reads from outside, each with the index of the step that makes it, or None where the
-            caller provides it.
-        outputs: Tensors it makes for other segments or for the caller.
-        before: Index of the step that precedes it on its device, or None.
+        inputs: Tensors that the segment reads and does not make, each with the index of the step that makes it; None
+            if the caller provides it.
+        outputs: Tensors that the segment makes for other segments or for the caller.
+        before: Index of the previous step on the same device; None for the first.
     """
 
     segment: Segment
@@ -33,19 +33,19 @@ class Step:
 
     @property
     def waits_for(self) -> tuple[int, ...]:
-        """Indices of the steps that must end first, each once, ascending."""
+        """Indices of the steps that must end before this one starts, each once, ascending."""
         made = {step for _, step in self.inputs if step is not None}
         return tuple(sorted(made if self.before is None else made | {self.before}))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataflow:
-    """A valid plan resolved against its graph: every segment with its inputs, in an order that could run serially.
+    """A valid plan resolved for its graph.
 
     Attributes:
-        graph: The graph the plan is for.
-        steps: One for each segment. A step comes after all that it waits for; among those ready, the one whose
-            first operator comes first in the graph goes first, so this is also the *model order*.
+        graph: The graph.
+        steps: One step for each segment, in *model order*: a step comes after all steps that it waits for, and among
+            the steps that are ready the one whose first operator comes first in the graph is next.
     """
 
     graph: Graph
@@ -53,7 +53,7 @@ class Dataflow:
 
     @cached_property
     def read_bytes(self) -> tuple[int, ...]:
-        """By step, the bytes that it reads and another device wrote."""
+        """By step, the size in bytes of its inputs that another device makes."""
         return tuple(
             sum(
                 self.graph.tensors[tensor].num_bytes
@@ -65,7 +65,7 @@ class Dataflow:
 
     @cached_property
     def written_bytes(self) -> tuple[int, ...]:
-        """By step, the bytes that it writes and another device reads."""
+        """By step, the size in bytes of its outputs that another device reads."""
         read_elsewhere: list[set[str]] = [set() for _ in self.steps]
         for step in self.steps:
             for tensor, maker in step.inputs:
@@ -78,11 +78,11 @@ class Dataflow:
 
 
 def resolve(graph: Graph, plan: Plan) -> Dataflow:
-    """The plan's segments with who feeds whom, in model order.
+    """The plan resolved for a graph: its segments in model order, with their inputs and outputs.
 
     Raises:
-        PlanError: If an operator is unknown, missing or placed twice, a segment is not convex, or the segments'
-            order on the devices can never finish.
+        PlanError: If an operator is unknown, missing or placed twice, a segment is not convex, or the segments wait for
+            each other in a circle.
     """
     home: dict[str, Segment] = {}
     for segment in plan.segments:
@@ -132,14 +132,14 @@ def resolve(graph: Graph, plan: Plan) -> Dataflow:
 
 
 def _model_order(graph: Graph, plan: Plan, home: Mapping[str, Segment]) -> list[Segment]:
-    """Segments so that each follows all it depends on and its predecessor on the device; ties by the graph's order."""
+    """The segments, each after its inputs' makers and its predecessor on the device; ties go by the graph's order."""
     follows: nx.DiGraph[Segment] = nx.DiGraph()
     for queue in plan.queues.values():
         follows.add_nodes_from(queue)
         nx.add_path(follows, queue)
     for op in graph.ops:
-        transfer_costs = (home[before] for before in graph.predecessors[op.name] if home[before] is not home[op.name])
-        follows.add_edges_from((before, home[op.name]) for before in transfer_costs)
+        makers = (home[before] for before in graph.predecessors[op.name] if home[before] is not home[op.name])
+        follows.add_edges_from((before, home[op.name]) for before in makers)
     try:
         return list(nx.lexicographical_topological_sort(follows, key=lambda s: graph.position[s.ops[0]]))
     except nx.NetworkXUnfeasible:
@@ -152,13 +152,13 @@ def _model_order(graph: Graph, plan: Plan, home: Mapping[str, Segment]) -> list[
 
 
 def check_plan(graph: Graph, plan: Plan, *, device_names: Sequence[str], model_hash: str = "") -> Dataflow:
-    """Resolve a plan that came from outside, after checking that it was made for this model and these devices.
+    """Check that a plan was made for this model and these devices, and resolve it.
 
     Args:
         graph: The model's graph.
         plan: The plan.
         device_names: Devices of the platform.
-        model_hash: The model's hash; empty skips that check, as does a plan without one.
+        model_hash: The model's hash. The hashes are compared only if this one and the plan's are both non-empty.
 
     Raises:
         PlanError: As :func:`resolve` does, and if the plan was made for another model or names an unknown device.

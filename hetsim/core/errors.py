@@ -1,4 +1,4 @@
-"""The errors a user can cause, one class per noun; each message says what was asked, what exists, what to do."""
+"""Errors that a user can cause or mend. Each message says what was asked, what exists and what to do."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ _MAX_CHARS = 2000
 
 
 class HetsimError(Exception):
-    """Base of all errors that a person can mend; the command line prints it as one line and exits with 2.
+    """Base of all errors that a user can mend. The command line prints the message and exits with 2.
 
-    One line whatever the names in it are: white space and control characters become blanks, and what is very long ends
-    in dots.
+    The message is always a single line: white space and control characters become blanks, and a very long message is
+    cut and ends in dots.
     """
 
     def __str__(self) -> str:
@@ -18,35 +18,35 @@ class HetsimError(Exception):
 
 
 class ModelError(HetsimError):
-    """A model cannot be read, or asks for something outside the project's scope."""
+    """A model cannot be read, or needs something that hetsim does not support."""
 
 
 class PlatformError(HetsimError):
-    """A platform file is malformed, or names hardware or an engine that is not here."""
+    """A platform file is malformed, or names hardware or an engine that this machine does not have."""
 
 
 class ProfileError(HetsimError):
-    """A profile is malformed, or was taken from another model, machine or engine."""
+    """A profile is malformed, or was measured with another model, machine or engine."""
 
 
 class PlanError(HetsimError):
-    """A plan is malformed, belongs to another model, or could not run to its end."""
+    """A plan is malformed, was made for another model, or can never finish."""
 
 
 class ProblemError(HetsimError):
-    """A problem has no solution: an operator that no device can run, an impossible cost."""
+    """A problem is malformed or has no solution, such as an operator that no device can run."""
 
 
 class SweepError(HetsimError):
-    """A sweep cannot be gone on with: its file holds another one, or its workers cannot be reached or keep dying."""
+    """A sweep cannot continue: its file holds another sweep, or its workers cannot be reached or keep dying."""
 
 
 class DeviceError(HetsimError):
-    """A device failed while compiling or running: it raised, died, or stopped answering.
+    """A device failed while it compiled or ran: it raised an error, died, or stopped answering.
 
     Attributes:
         device: Name of the device.
-        segment: The operators it was working on, if known.
+        segment: The operators of the segment that it was working on; empty if unknown.
     """
 
     def __init__(self, message: str, *, device: str, segment: tuple[str, ...] = ()) -> None:

@@ -1,4 +1,4 @@
-"""A network as hetsim sees it: operators, tensors, and who feeds whom. Immutable, and free of ONNX."""
+"""A network as a graph of operators and tensors. Graphs are immutable and do not depend on ONNX."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Role = Literal["compute", "slice", "concat"]
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A value that flows between operators (weights are not tensors here; they stay with their operator).
+    """A value that flows between operators. Weights are not tensors; they belong to their operators.
 
     Attributes:
         name: Unique within the graph.
@@ -44,10 +44,10 @@ class Op:
     Attributes:
         name: Unique within the graph.
         kind: Operator type, such as ``"Conv"``.
-        inputs: Names of the tensors it reads, each once, in the operator's own order; weights left out.
-        outputs: Names of the tensors it makes.
-        weight_bytes: Bytes of constants it reads.
-        num_macs: Multiply-accumulate operations, 0 where the kind has none worth counting.
+        inputs: Names of the tensors that it reads, each once, in the operator's own order, without weights.
+        outputs: Names of the tensors that it makes.
+        weight_bytes: Size of the constants that it reads, in bytes.
+        num_macs: Multiply-accumulate operations; 0 for kinds other than convolutions and matrix products.
         role: ``"compute"`` for every operator of the network itself, whatever its kind. ``"slice"`` and ``"concat"``
             are operators that a split adds: they cut a range out of a tensor, or join ranges to one tensor.
     """
@@ -71,9 +71,9 @@ class Graph:
     """Operators in topological order and the tensors between them.
 
     Attributes:
-        name: What people call the network.
+        name: Name of the network.
         ops: Every operator, each after all operators it reads from.
-        tensors: Every tensor by name: the graph's inputs and all that operators make.
+        tensors: Every tensor by name: the graph's inputs and the outputs of all operators.
         inputs: Names of the tensors that the caller provides.
         outputs: Names of the tensors that the caller gets.
 
@@ -97,14 +97,16 @@ class Graph:
             names.add(op.name)
             for tensor in op.inputs:
                 if tensor not in known:
-                    raise ModelError(f"operator {op.name!r} reads {tensor!r} before anything makes it")
+                    raise ModelError(f"operator {op.name!r} reads {tensor!r} before any operator makes it")
             for tensor in op.outputs:
                 if tensor in known:
                     raise ModelError(f"tensor {tensor!r} is made twice, the second time by {op.name!r}")
                 known.add(tensor)
         for tensor in (*known, *self.outputs):
             if tensor not in known or tensor not in self.tensors:
-                raise ModelError(f"graph {self.name!r} says nothing about tensor {tensor!r}")
+                raise ModelError(
+                    f"graph {self.name!r} has no tensor {tensor!r}: no operator makes it, or its shape is missing"
+                )
 
     @cached_property
     def input_bytes(self) -> int:
@@ -128,12 +130,12 @@ class Graph:
 
     @cached_property
     def producer(self) -> Mapping[str, str]:
-        """The operator that makes each tensor; the graph's inputs are absent."""
+        """By tensor, the operator that makes it; the graph's inputs are absent."""
         return MappingProxyType({tensor: op.name for op in self.ops for tensor in op.outputs})
 
     @cached_property
     def consumers(self) -> Mapping[str, tuple[str, ...]]:
-        """The operators that read each tensor, in topological order; empty where none does."""
+        """By tensor, the operators that read it, in topological order."""
         readers: dict[str, list[str]] = {tensor: [] for tensor in self.tensors}
         for op in self.ops:
             for tensor in op.inputs:
@@ -142,7 +144,7 @@ class Graph:
 
     @cached_property
     def predecessors(self) -> Mapping[str, tuple[str, ...]]:
-        """The operators that each operator reads from, each once, in the order of its inputs."""
+        """By operator, those that make its inputs, each once, in the order of the inputs."""
         return MappingProxyType(
             {
                 op.name: tuple(dict.fromkeys(self.producer[t] for t in op.inputs if t in self.producer))
@@ -152,7 +154,7 @@ class Graph:
 
     @cached_property
     def successors(self) -> Mapping[str, tuple[str, ...]]:
-        """The operators that read from each operator, each once, in topological order."""
+        """By operator, those that read its outputs, each once, in topological order."""
         following: dict[str, list[str]] = {op.name: [] for op in self.ops}
         for op in self.ops:
             for before in self.predecessors[op.name]:
@@ -179,7 +181,7 @@ class Graph:
         return result
 
     def inputs_of(self, ops: Iterable[str]) -> tuple[str, ...]:
-        """Tensors that the set reads but does not make, in the order in which they are first read."""
+        """Tensors that the operators read but do not make, in the order in which they are first read."""
         inside = set(ops)
         return tuple(
             dict.fromkeys(
@@ -188,7 +190,7 @@ class Graph:
         )
 
     def outputs_of(self, ops: Iterable[str]) -> tuple[str, ...]:
-        """Tensors that the set makes and that someone outside reads, or that the caller gets."""
+        """Tensors that the operators make and that another operator reads or the caller gets."""
         inside = set(ops)
         return tuple(
             t
@@ -198,12 +200,12 @@ class Graph:
         )
 
     def is_convex(self, ops: Iterable[str]) -> bool:
-        """Whether no path leaves the set and comes back, so that it can run as one unit."""
+        """Whether no path leaves the set of operators and comes back, so that they can run as one unit."""
         inside = set(ops)
         if not inside:
             return True
         last = max(self.position[op] for op in inside)
-        left: set[str] = set()  # operators outside the set that read, however indirectly, from inside it
+        left: set[str] = set()  # operators outside the set that depend on one inside it
         for op in self.ops[min(self.position[op] for op in inside) : last + 1]:
             from_left = any(before in left for before in self.predecessors[op.name])
             if op.name in inside:

@@ -1,4 +1,4 @@
-"""What a plan is asked to serve: how many requests, how often, and how many at once."""
+"""The requests that a plan serves: how many, how often, and how many at once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Requests for inferences.
+    """A series of requests for inferences.
 
     Attributes:
         num_requests: How many, at least 1.
-        every_s: Request ``k``, from 0, is due ``k * every_s`` after the first. 0: whenever there is room for one.
-        num_slots: How many may be in flight at once, at least 1. A request that is due while none is free waits.
+        every_s: Request ``k``, from 0, is due ``k * every_s`` seconds after the first. 0 makes each request due as soon
+            as a slot is free.
+        num_slots: How many requests may be in flight at once, at least 1. A request that is due waits for a free slot.
 
     Raises:
         ValueError: If a field is out of range.
@@ -38,7 +39,7 @@ class Load:
 
 
 def parse_load(num_requests: int, every: str, num_slots: int) -> Load:
-    """A load in the command line's words; ``every`` is a time with its unit, or empty.
+    """A load from the options of the command line; ``every`` is a time with its unit, or empty.
 
     >>> parse_load(3, "33ms", 2)
     Load(num_requests=3, every_s=0.033, num_slots=2)

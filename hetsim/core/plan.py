@@ -1,4 +1,4 @@
-"""What runs where, fused into which segments, in which order: the scheduler's answer, checked before anyone uses it."""
+"""Plans: which device runs which operators, fused into which segments, in which order."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """For every device the ordered list of its segments.
+    """By device, the segments that it runs, in order.
 
     Attributes:
-        model: Name of the model it is for.
+        model: Name of the model that the plan is for.
         model_hash: That model's hash; empty for problems without a model.
         queues: By device name, the segments in the order in which the device runs them.
-        scheduler: Who made it.
-        rewrites: Splits that the model is rewritten with before the plan applies; its segments name the operators of
-            the rewritten model.
+        scheduler: Name of the scheduler that made it.
+        rewrites: Splits with which the model is rewritten first. The segments then name operators of the rewritten
+            model.
     """
 
     model: str
@@ -59,7 +59,7 @@ class Plan:
         return sum(len(queue) for queue in self.queues.values())
 
     def in_order(self, graph: Graph) -> Plan:
-        """The same plan with the operators of each segment in the graph's order, however a person listed them."""
+        """The same plan with the operators of each segment in the graph's order."""
         known = graph.position
         queues = {
             device: tuple(Segment(device, tuple(sorted(s.ops, key=lambda op: known.get(op, -1)))) for s in queue)
@@ -68,7 +68,7 @@ class Plan:
         return replace(self, queues=queues)
 
     def renamed(self, names: Mapping[str, str]) -> Plan:
-        """The same plan on devices that are called otherwise; those that are not in ``names`` keep theirs."""
+        """The same plan for devices with other names; a device that is not in ``names`` keeps its name."""
         queues = {
             names.get(device, device): tuple(Segment(names.get(device, device), segment.ops) for segment in queue)
             for device, queue in self.queues.items()
@@ -77,7 +77,9 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """A name for what the plan does, whoever made it: equal for plans that run the same segments alike."""
+        """A hash of what the plan does: equal for plans with the same queues and rewrites, whichever scheduler made
+        them.
+        """
         queues = {device: [segment.ops for segment in queue] for device, queue in sorted(self.queues.items())}
         content = _compact_json(queues)
         if self.rewrites:
@@ -90,6 +92,6 @@ def _compact_json(value: object) -> bytes:
 
 
 def whole_plan(graph: Graph, device: str, *, model_hash: str = "", scheduler: str = "") -> Plan:
-    """The whole graph as one segment of one device."""
+    """The plan that runs the whole graph as one segment on one device."""
     segment = Segment(device, tuple(op.name for op in graph.ops))
     return Plan(model=graph.name, queues={device: (segment,)}, model_hash=model_hash, scheduler=scheduler)

@@ -1,4 +1,4 @@
-"""A machine that networks run on: its devices and the memory between them."""
+"""Platforms: the devices of a machine and the memory that they share."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ Nature = Literal["real", "stand-in", "emulated", "hypothetical"]
 
 
 _WITHOUT_ENGINE = ("none", "emulated")
-"""Backends that need nothing which computes."""
+"""Backends that drive no engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One processing unit and what drives it.
+    """One processing unit and the engine that drives it.
 
     Attributes:
         name: Unique within the platform.
-        kind: What sort of unit it is, or stands in for.
-        backend: Which engine drives it: ``"onnxruntime"``, ``"openvino"`` or, in tests, ``"fake"``; ``"none"`` where
-            nothing can.
+        kind: The kind of unit that it is, or stands in for.
+        backend: The engine that drives it: ``"onnxruntime"``, ``"openvino"`` or, in tests, ``"fake"``; ``"none"`` if
+            no engine does.
         target: The engine's own name of the hardware: an execution provider (``"CPUExecutionProvider"``) or an
             OpenVINO device (``"CPU"``, ``"GPU"``, ``"NPU"``). Empty means the engine's CPU.
-        nature: ``"real"`` only for hardware of that kind; anything else is said wherever the device is shown.
-        precision: Arithmetic inside the engine; tensors between devices stay as the model has them.
-        cores: CPU cores that the device's process is pinned to; empty where it is not pinned.
-        threads: Threads the engine may use, at least 1.
-        launch_s: Fixed cost of running one segment, however small; already part of every measured time.
-        supported_ops: Operator kinds it runs, or empty for whatever the engine accepts.
-        options: Passed on to the engine as they are.
-        sheet: What it takes by its data sheet.
-        architecture: What it takes by ZigZag's model of its architecture.
-        times: What it takes by a file. At most one of the three; a device that has one is not measured here.
+        nature: ``"real"`` only for hardware of that kind. Any other nature is part of the device's label.
+        precision: Arithmetic inside the engine. Tensors between devices keep the model's element types.
+        cores: CPU cores that the device's process is pinned to; empty if it is not pinned.
+        threads: Threads that the engine may use, at least 1.
+        launch_s: Fixed cost of running one segment. Measured times include it.
+        supported_ops: Operator kinds that it runs; empty for all kinds that the engine accepts.
+        options: Options for the engine, passed on unchanged.
+        sheet: A data sheet that gives its times.
+        architecture: An architecture for which ZigZag gives its times.
+        times: A file that gives its times. A device has at most one of these three, and is not measured if it has one.
     """
 
     name: str
@@ -69,11 +69,11 @@ class Device:
         self._check_source()
 
     def _check_source(self) -> None:
-        """Have at most one source of times, and nothing that contradicts it."""
+        """Check that there is at most one source of times, and that nothing contradicts it."""
         path = f"device.{self.name}"
         given = [name for name in ("sheet", "architecture", "times") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise PlatformError(f"{path} has {' and '.join(given)}, of which only one can say what it takes; keep one")
+            raise PlatformError(f"{path} has {' and '.join(given)}, but only one of them can give its times; keep one")
         if not given:
             return
         if self.backend not in _WITHOUT_ENGINE:
@@ -83,7 +83,7 @@ class Device:
             )
         if self.nature in ("real", "stand-in"):
             raise PlatformError(
-                f"{path}.nature is {self.nature!r}, but nobody measured the device here; "
+                f"{path}.nature is {self.nature!r}, but the device is not measured; "
                 "it can be 'hypothetical' or 'emulated'"
             )
         for source in (self.sheet, self.architecture):
@@ -92,29 +92,29 @@ class Device:
 
     @property
     def source(self) -> Source | None:
-        """What says how long it takes; None where it is measured, or a problem says it."""
+        """The source of its times; None if it is measured, or if a problem gives the times."""
         return self.sheet or self.architecture or self.times
 
     @property
     def is_measured(self) -> bool:
-        """Whether its times are measured here."""
+        """Whether its times are measured on this machine."""
         return self.source is None and self.backend not in _WITHOUT_ENGINE
 
     @property
     def label(self) -> str:
-        """The name as people should see it: anything but real hardware says so."""
+        """The name for people. It ends with the nature unless that is ``"real"``."""
         return self.name if self.nature == "real" else f"{self.name} ({self.nature})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """The one-way path between two devices through shared memory.
+    """The one-way path from one device to another through shared memory.
 
     Attributes:
-        setup_s: From a producer's end to its consumer's start on an idle device, however small the tensor.
-        bandwidth_bytes_per_s: What the tensor's bytes cost on top. With ``mode="zero-copy"`` nothing moves, but the
-            bytes are in the other device's cache, and writer and reader pay for that; the figure stands for both.
-        mode: How tensors get across. Copies queue for the one memory channel.
+        setup_s: Fixed time from a producer's end to its consumer's start on an idle device, in seconds.
+        bandwidth_bytes_per_s: Bandwidth for the tensor's bytes. With ``mode="zero-copy"`` no data is copied, but the
+            bytes are in the other device's cache; the figure stands for what that costs writer and reader together.
+        mode: Whether tensors are copied. Copies queue for the single memory channel.
     """
 
     setup_s: float = 0.0
@@ -122,17 +122,17 @@ class Link:
     mode: Literal["zero-copy", "copy"] = "zero-copy"
 
     def transfer_s(self, num_bytes: int) -> float:
-        """From a producer's end to the tensor's arrival, with nothing else running, in seconds."""
+        """Seconds from a producer's end to the arrival of a tensor of ``num_bytes``, with nothing else running."""
         return self.setup_s + num_bytes / self.bandwidth_bytes_per_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What the memory behind all devices sustains.
+    """Sustained bandwidth of the memory that all devices share.
 
     Attributes:
-        alone_bytes_per_s: Bandwidth that each device reaches with nothing else running, by device.
-        shared_bytes_per_s: The sum that all devices reach together.
+        alone_bytes_per_s: By device, the bandwidth that it reaches with nothing else running.
+        shared_bytes_per_s: Total bandwidth that all devices reach together.
     """
 
     alone_bytes_per_s: Mapping[str, float] = field(default_factory=dict)
@@ -141,12 +141,12 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """Who submits requests to the devices and collects what they made, one thing at a time.
+    """The host, which submits requests to the devices and collects their outputs, one request at a time.
 
     Attributes:
-        submit_setup_s: Cost of submitting a request, however small its inputs.
-        collect_setup_s: Cost of collecting one, however small its outputs.
-        bandwidth_bytes_per_s: At which inputs and outputs are copied.
+        submit_setup_s: Fixed time to submit a request.
+        collect_setup_s: Fixed time to collect a request.
+        bandwidth_bytes_per_s: Bandwidth at which inputs and outputs are copied.
     """
 
     submit_setup_s: float = 0.0
@@ -154,22 +154,22 @@ class Host:
     bandwidth_bytes_per_s: float = math.inf
 
     def submit_s(self, num_bytes: int) -> float:
-        """From taking up a request with that many bytes of inputs until the devices see it, in seconds."""
+        """Seconds to submit a request with ``num_bytes`` of inputs."""
         return self.submit_setup_s + num_bytes / self.bandwidth_bytes_per_s
 
     def collect_s(self, num_bytes: int) -> float:
-        """From taking up a finished request with that many bytes of outputs until its slot is free, in seconds."""
+        """Seconds to collect a finished request with ``num_bytes`` of outputs; then its slot is free."""
         return self.collect_setup_s + num_bytes / self.bandwidth_bytes_per_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Where measured numbers come from.
+    """The measurement that a platform's numbers come from.
 
     Attributes:
         date: ISO 8601 date and time of the measurement, UTC.
         machine: Fingerprint of the machine.
-        num_samples: Samples behind each number.
+        num_samples: Number of samples behind each value.
     """
 
     date: str
@@ -179,15 +179,15 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """Devices and the memory between them.
+    """Devices and the memory that they share.
 
     Attributes:
-        name: What people call it.
-        devices: At least one, in the file's order; the order breaks ties everywhere.
-        links: By ``(from, to)``; a pair that is absent hands over for nothing.
+        name: Name of the platform.
+        devices: At least one device, in the file's order. The order breaks ties everywhere.
+        links: By ``(from, to)``. A hand-over costs nothing between devices without a link.
         memory: Sustained bandwidth.
-        host: What a request costs whoever sends it.
-        calibration: Who measured the numbers, or None where nobody did.
+        host: What submitting and collecting a request costs.
+        calibration: The measurement of the numbers; None if they were not measured.
         description: One sentence for people.
     """
 
@@ -208,7 +208,7 @@ class Platform:
         for (source, target), link in self.links.items():
             path = f'link."{source}->{target}"'
             if source == target:
-                raise PlatformError(f"{path} leads back to its own device, where tensors need no hand-over; remove it")
+                raise PlatformError(f"{path} leads back to the same device, which needs no hand-over; remove it")
             for end in (source, target):
                 if end not in names:
                     raise PlatformError(f"{path} names device {end!r}; the platform has {', '.join(names)}")
@@ -251,54 +251,51 @@ class Platform:
         raise PlatformError(f"no device {name!r} on platform {self.name!r}; it has {', '.join(self.device_names)}")
 
     def link(self, source: str, target: str) -> Link:
-        """The path from one device to another; free where the platform says nothing, or where both are one."""
+        """The path from one device to another; free if the platform has no such link, or within a device."""
         return self.links.get((source, target), _FREE)
 
     @property
     def hypothetical_devices(self) -> tuple[Device, ...]:
-        """The devices whose times a sheet, an architecture or a file gives, in the file's order."""
+        """The devices whose times a data sheet, an architecture or a file gives, in the file's order."""
         return tuple(device for device in self.devices if device.source is not None)
 
     def measured_part(self) -> Platform:
-        """The platform with those devices alone that are measured here, for a profile of them.
+        """The platform with only the devices that are measured, for a profile of them.
 
         Raises:
-            PlatformError: If there is none.
+            PlatformError: If no device is measured.
         """
-        kept = tuple(device for device in self.devices if device.is_measured)
-        if not kept:
+        devices = tuple(device for device in self.devices if device.is_measured)
+        if not devices:
             raise PlatformError(
                 f"no device of platform {self.name!r} can be measured: {', '.join(self.device_names)} are "
                 "hypothetical; plan and simulate with it, which needs no profile"
             )
-        return self._with_only(kept)
+        return self._with_only(devices)
 
     def only(self, name: str) -> Platform:
-        """The platform of that device alone.
+        """The platform with only that device.
 
         Raises:
             PlatformError: If it has no such device.
         """
         return self._with_only((self.device(name),))
 
-    def _with_only(self, kept: tuple[Device, ...]) -> Platform:
-        """The platform without its other devices and what it says of them."""
-        names = {device.name for device in kept}
+    def _with_only(self, devices: tuple[Device, ...]) -> Platform:
+        """The platform without its other devices, their links and their bandwidths."""
+        names = {device.name for device in devices}
         alone = {name: value for name, value in self.memory.alone_bytes_per_s.items() if name in names}
         return replace(
             self,
-            devices=kept,
+            devices=devices,
             links={pair: link for pair, link in self.links.items() if names.issuperset(pair)},
             memory=replace(self.memory, alone_bytes_per_s=alone),
         )
 
     def with_devices(self, *devices: Device) -> Platform:
-        """The same platform with devices of the same names replaced."""
+        """The same platform, in which each of ``devices`` replaces the device of its name."""
         changed = {device.name: device for device in devices}
         return replace(self, devices=tuple(changed.get(device.name, device) for device in self.devices))
 
 
 _FREE = Link()
-
-
-# The file's own shape. A device table with ``count`` stands for several devices of one kind.

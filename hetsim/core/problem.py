@@ -1,4 +1,4 @@
-"""Graph, platform and the cost of every (segment, device): all that a scheduler and the simulator need."""
+"""A scheduling problem: a graph, a platform, and what each segment costs on each device."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class Latency:
 
     Attributes:
         seconds: Non-negative and finite; launch included.
-        measured: Whether that very segment was measured there; otherwise it is a prediction.
-        stated: Whether it follows from what defines a hypothetical device, so that no measurement could say it better.
+        measured: Whether this segment was measured on this device.
+        stated: Whether the definition of a hypothetical device gives the time, so that there is nothing to measure. If
+            neither flag is set, the time is a prediction.
     """
 
     seconds: float
@@ -31,40 +32,40 @@ class Latency:
 
     @property
     def is_known(self) -> bool:
-        """Whether it is as sure as it can be: measured, or stated."""
+        """Whether the time is measured or stated, not predicted."""
         return self.measured or self.stated
 
 
 LatencyFunction = Callable[[str, tuple[str, ...]], Latency | None]
-"""From a device's name and operators in topological order to their latency as one segment, or None where the device
-cannot run them."""
+"""The latency of operators, in topological order, as one segment on a device; None if the device cannot run them. The
+arguments are the device's name and the operators."""
 
 
 TrafficFunction = Callable[[str, tuple[str, ...]], int]
-"""From a device's name and operators in topological order to the bytes that they move to and from the memory there as
-one segment."""
+"""The bytes that operators, in topological order, move to and from memory as one segment on a device."""
 
 
 ErrorFunction = Callable[[str, tuple[str, ...]], float]
-"""From a device's name and operators in topological order to the error bar of their latency, one standard deviation in
-seconds."""
+"""The error bar of the latency of operators, in topological order, as one segment on a device: one standard deviation
+in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What a scheduler is asked to solve.
+    """A problem for a scheduler, and for the simulator with the scheduler's plan.
 
     Attributes:
         graph: The operators.
         platform: The devices.
-        latency_function: Costs; answers are remembered here, so it is asked once for each question.
-        traffic_function: Memory traffic; None stands for none, so that nothing slows anything down.
-        error_function: Error bars of predicted costs; None stands for none, where costs are simply given.
-        model_hash: Put into plans; empty where there is no model.
-        additive: Whether a segment takes just the sum of its operators' times, so that fusing gains nothing.
+        latency_function: Costs of segments. It is called once for each device and segment; answers are remembered.
+        traffic_function: Memory traffic of segments; None means no traffic, so that devices do not slow each other
+            down.
+        error_function: Error bars of predicted costs; None where all costs are given.
+        model_hash: Hash of the model, for plans; empty if the problem has no model.
+        additive: Whether a segment takes exactly the sum of its operators' times, so that fusing saves nothing.
 
     Raises:
-        ProblemError: If some operator can run nowhere.
+        ProblemError: If no device can run some operator.
     """
 
     graph: Graph
@@ -85,23 +86,23 @@ class Problem:
                 )
 
     def latency(self, device: str, ops: tuple[str, ...]) -> Latency | None:
-        """How long ``ops`` (in topological order) take on ``device`` as one segment; None where they cannot run."""
+        """The latency of ``ops`` (in topological order) as one segment on ``device``; None if it cannot run them."""
         key = (device, ops)
         if key not in self._known:
             self._known[key] = self.latency_function(device, ops)
         return self._known[key]
 
     def cost_s(self, device: str, ops: tuple[str, ...]) -> float:
-        """The same in seconds; infinite where the device cannot run them."""
+        """The latency in seconds; infinite if the device cannot run the operators as one segment."""
         found = self.latency(device, ops)
         return math.inf if found is None else found.seconds
 
     def traffic_bytes(self, device: str, ops: tuple[str, ...]) -> int:
-        """What ``ops`` move to and from the memory as one segment on ``device``."""
+        """Bytes that ``ops`` move to and from memory as one segment on ``device``."""
         return 0 if self.traffic_function is None else self.traffic_function(device, ops)
 
     def error_s(self, device: str, ops: tuple[str, ...]) -> float:
-        """The error bar of what ``ops`` take as one segment, one standard deviation in seconds; 0 if measured."""
+        """The error bar of the latency of ``ops`` as one segment: one standard deviation in seconds, 0 if measured."""
         return 0.0 if self.error_function is None else self.error_function(device, ops)
 
     def devices_for(self, ops: tuple[str, ...]) -> tuple[str, ...]:
@@ -109,7 +110,7 @@ class Problem:
         return tuple(name for name in self.platform.device_names if self.latency(name, ops) is not None)
 
     def transfer_s(self, source: str, target: str, tensor: str) -> float:
-        """From the end of the tensor's producer on ``source`` to its arrival at ``target``; 0 within a device."""
+        """Seconds from the end of a tensor's producer on ``source`` to its arrival at ``target``; 0 within a device."""
         if source == target:
             return 0.0
         return self.platform.link(source, target).transfer_s(self.graph.tensors[tensor].num_bytes)

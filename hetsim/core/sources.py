@@ -1,7 +1,7 @@
-"""Where the times of a device come from that nobody measured here: a data sheet, an architecture, or a file.
+"""Sources of times for devices that are not measured: a data sheet, an architecture, or a file.
 
-In a platform file they are tables below the device's own: ``[device.NAME.sheet]``, ``[device.NAME.architecture]``,
-``[device.NAME.times]``. What they mean for a segment is worked out in :mod:`hetsim.costs.hypothetical`.
+In a platform file they are tables below the device's table: ``[device.NAME.sheet]``, ``[device.NAME.architecture]``,
+``[device.NAME.times]``. :mod:`hetsim.costs.hypothetical` derives the times of segments from them.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from hetsim.core.errors import PlatformError
 Precision = Literal["f32", "bf16", "f16", "i8"]
 
 ITEM_BYTES: Mapping[Precision, int] = {"f32": 4, "bf16": 2, "f16": 2, "i8": 1}
-"""Size of an element inside a device that computes in that precision."""
+"""Size in bytes of an element inside a device, by the device's precision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """A processor as its data sheet has it: a roofline.
+    """A processor by its data sheet: a roofline model.
 
     Attributes:
-        peak_ops_per_s: By precision, what all its multipliers do together; a multiply-accumulate counts as two.
-        memory_bytes_per_s: What it reads and writes of the memory with nothing else running.
-        on_chip_bytes: How much of what operators of one segment hand to each other stays on the chip.
-        efficiency: The part of the peak that an operator reaches which fills all lanes; above 0, at most 1.
-        elements_per_s: At which operators without multiplications go through the larger of their input and output.
-        input_lanes: Input channels are worked on so many at a time; lanes that a layer leaves over are lost.
-        output_lanes: The same of output channels.
-        folded_ops: Kinds that its compiler works into the operator before them, where nobody else reads that.
+        peak_ops_per_s: By precision, the operations per second of all multipliers; a multiply-accumulate counts as two.
+        memory_bytes_per_s: Memory bandwidth with nothing else running.
+        on_chip_bytes: Bytes of tensors between operators of one segment that stay on the chip.
+        efficiency: Share of the peak that an operator reaches if it fills all lanes; above 0, at most 1.
+        elements_per_s: Rate at which operators without multiplications process the larger of their input and output.
+        input_lanes: Input channels that are processed at a time; lanes that a layer does not fill are idle.
+        output_lanes: Output channels that are processed at a time.
+        folded_ops: Kinds that its compiler fuses into the operator before them, if no other operator reads that one.
     """
 
     peak_ops_per_s: Mapping[Precision, float]
@@ -46,11 +46,11 @@ class Sheet:
 
     @property
     def description(self) -> str:
-        """What it is, for people."""
+        """A description for people."""
         return "times by its data sheet"
 
     def check(self, path: str, precision: Precision, supported_ops: tuple[str, ...]) -> None:
-        """Find what contradicts itself, or the device that it is for.
+        """Check that the values are possible and fit the device.
 
         Raises:
             PlatformError: With the field's path below ``path``.
@@ -59,7 +59,7 @@ class Sheet:
             require(0 < peak < math.inf, f"{path}.peak_ops_per_s.{name}", "a finite number above 0", peak)
         if precision not in self.peak_ops_per_s:
             raise PlatformError(
-                f"{path}.peak_ops_per_s says nothing of {precision}, in which the device computes; it has "
+                f"{path}.peak_ops_per_s has no {precision}, the device's precision; it has "
                 f"{', '.join(self.peak_ops_per_s) or 'nothing'}; add a figure, or set the device's precision"
             )
         bandwidth = self.memory_bytes_per_s
@@ -74,15 +74,16 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """A processor as an array of processing elements with a memory hierarchy, whose cycles ZigZag works out.
+    """A processor as an array of processing elements with a memory hierarchy. ZigZag computes its cycles.
 
     Attributes:
         hardware: A file in ZigZag's format of accelerators (.yaml), or the name of one that ZigZag ships.
         mapping: A file in its format of mappings, or such a name.
-        clock_hz: What a cycle takes.
-        memory_bytes_per_s: At which operators run that ZigZag has no model of; absent: the device refuses them.
-        folded_ops: Kinds that are worked into the operator before them, where nobody else reads that.
-        cache: The file of cycles worked out before; empty for one in the user's cache folder.
+        clock_hz: Clock frequency.
+        memory_bytes_per_s: Memory bandwidth that limits operators for which ZigZag has no model; if None, the device
+            refuses them.
+        folded_ops: Kinds that are fused into the operator before them, if no other operator reads that one.
+        cache: File that stores cycles for later runs; empty for a file in the user's cache folder.
     """
 
     hardware: str
@@ -94,18 +95,18 @@ class Architecture:
 
     @property
     def description(self) -> str:
-        """What it is, for people."""
+        """A description for people."""
         return f"times by ZigZag, for {Path(self.hardware).stem}"
 
     def check(self, path: str, precision: Precision, supported_ops: tuple[str, ...]) -> None:
-        """Find what contradicts itself, or the device that it is for.
+        """Check that the values are possible and fit the device.
 
         Raises:
             PlatformError: With the field's path below ``path``.
         """
         if precision != "i8":
             raise PlatformError(
-                f'{path} is worked out for i8 alone, but the device\'s precision is {precision}; set precision = "i8"'
+                f'{path} is computed for i8 alone, but the device\'s precision is {precision}; set precision = "i8"'
             )
         require(0 < self.clock_hz < math.inf, f"{path}.clock_hz", "a finite number above 0", self.clock_hz)
         if self.memory_bytes_per_s is not None:
@@ -116,11 +117,11 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """Times that somebody else measured, in a CSV or JSON file.
+    """Times from other measurements, in a CSV or JSON file.
 
     Attributes:
         file: The file.
-        device: Which of the devices in it this one is; empty: the name that the platform gives it.
+        device: Name of this device in the file; empty if it is the device's name in the platform.
     """
 
     file: str
@@ -128,7 +129,7 @@ class Times:
 
     @property
     def description(self) -> str:
-        """What it is, for people."""
+        """A description for people."""
         return f"times from {self.file}"
 
 
@@ -136,7 +137,7 @@ Source = Sheet | Architecture | Times
 
 
 def beside(folder: Path, source: Source) -> Source:
-    """The same source, with files that a platform file in ``folder`` names by their place beside it."""
+    """The same source with its relative file names resolved in ``folder``, the folder of the platform file."""
     match source:
         case Times():
             return replace(source, file=str(folder / source.file))
@@ -164,10 +165,10 @@ def _check_folded(folded_ops: tuple[str, ...], supported_ops: tuple[str, ...], p
 
 
 def require(holds: bool, path: str, wanted: str, found: object) -> None:
-    """Raise with the field's path; ``holds`` is written so that NaN fails it.
+    """Raise an error with the field's path unless ``holds``, which must be false for NaN.
 
     Raises:
-        PlatformError: Unless ``holds``.
+        PlatformError: If ``holds`` is false.
     """
     if not holds:
         raise PlatformError(f"{path} must be {wanted}, got {found}")

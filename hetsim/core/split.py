@@ -1,4 +1,4 @@
-"""What is asked of a split: which operators, along which axis, and where one part ends and the next begins."""
+"""Splits: operators that are computed in parts, along which axis, and where the parts end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Literal, get_args
 from hetsim.core.errors import PlanError
 
 Axis = Literal["rows", "channels"]
-"""Along what outputs are divided: the axis before the last, or the axis of channels (of features, in a product)."""
+"""How outputs are divided: ``"rows"`` is the axis before the last, ``"channels"`` the axis of channels or, in a matrix
+product, of features."""
 
 AXES: tuple[str, ...] = get_args(Axis)
 
@@ -18,14 +19,14 @@ AXES: tuple[str, ...] = get_args(Axis)
 class Split:
     """A run of operators computed in parts.
 
-    Every operator of the run is computed once for each part, as much of it as the part needs. Rows that two parts
-    need inside a run are computed by both; what the run hands on is computed once.
+    Each part computes as much of every operator as it needs. Both parts compute the inner rows that both need; each
+    row of the run's output is computed once.
 
     Attributes:
         ops: Names of the operators of the original model, in topological order.
-        axis: Along what.
-        at: Where parts end, in rows or channels of what the run hands on; ascending, at least one. ``(28,)`` makes
-            two parts, the first of them 28 rows.
+        axis: The axis along which the outputs are divided.
+        at: Where parts end, in rows or channels of the run's output; ascending, at least one. ``(28,)`` makes two
+            parts, the first of 28 rows.
 
     Raises:
         PlanError: If there is no operator, no boundary, or boundaries do not ascend from above 0.
@@ -45,10 +46,10 @@ class Split:
 
     @property
     def label(self) -> str:
-        """The split as messages name it."""
+        """The name of the split in messages."""
         return f"the split of {self.ops[0]!r}" + (f" +{len(self.ops) - 1}" if len(self.ops) > 1 else "")
 
     @property
     def num_parts(self) -> int:
-        """How many parts it makes."""
+        """Number of parts."""
         return len(self.at) + 1

@@ -1,4 +1,4 @@
-"""Summaries of noisy samples (median, its confidence interval, spread), which of two is larger, slopes, and orders."""
+"""Statistics of noisy samples: medians with confidence intervals, a paired test, robust slopes, rank correlation."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a set of samples says.
+    """Median, confidence interval and spread of a set of samples.
 
     Attributes:
-        median_s: The statistic used everywhere (the minimum is biased low: no executed plan reaches it).
+        median_s: The median. (The minimum is biased: executed plans do not reach it.)
         low_s: Lower end of the median's 95 % confidence interval.
         high_s: Upper end of it.
-        iqr_s: Distance between the quartiles.
-        num_samples: How many samples.
+        iqr_s: Interquartile range.
+        num_samples: Number of samples.
     """
 
     median_s: float
@@ -36,8 +36,8 @@ def summarize(samples_s: Sequence[float]) -> Summary:
     """Median, interval and spread of at least one sample, in seconds.
 
     The interval is distribution-free: the closest pair of order statistics, as far from one end as from the other,
-    that covers the median with at least 95 % by the binomial distribution (Conover, *Practical Nonparametric
-    Statistics*, 3.2). Below six samples no pair does, and it is their whole range.
+    that contains the median with a probability of at least 95 % by the binomial distribution (Conover, *Practical
+    Nonparametric Statistics*, 3.2). With fewer than six samples no pair does, and the interval is their range.
 
     >>> summarize([1.0, 2.0, 9.0]).median_s
     2.0
@@ -75,11 +75,11 @@ def _rank_from_end(count: int) -> int:
 
 
 def signed_rank_p(differences: Sequence[float]) -> float:
-    """How likely chance alone puts paired differences as far above 0 as these, if either sign is as likely.
+    """The probability of paired differences this far above 0 if both signs are equally likely.
 
     The signed-rank test of F. Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1(6), 1945,
-    one-sided and exact: differences are ranked by size, and the ranks of those above 0 added up. Equal sizes share
-    their mean rank, and zeros are left out. If nothing but zeros is there it is 1.
+    one-sided and exact: differences are ranked by size, and the ranks of those above 0 are summed. Equal sizes share
+    their mean rank. Zeros are left out; if all differences are zero, the result is 1.
 
     >>> signed_rank_p([1.0, 2.0, 3.0])
     0.125
@@ -93,9 +93,9 @@ def signed_rank_p(differences: Sequence[float]) -> float:
     found = found[found != 0.0]
     size = np.abs(found)
     ordered = np.sort(size)
-    # Twice the mean rank is a whole number: what is smaller, and what is smaller or equal, and one.
+    # Twice the mean rank is an integer: the number of smaller sizes, plus the number of smaller or equal sizes, plus 1.
     ranks = np.searchsorted(ordered, size, "left") + np.searchsorted(ordered, size, "right") + 1
-    chances = np.ones(1)  # of each sum that the ranks above 0 may have
+    chances = np.ones(1)  # by sum of the ranks above 0, its probability
     for rank in ranks:
         longer = np.zeros(len(chances) + rank)
         longer[: len(chances)] += chances / 2
@@ -106,10 +106,10 @@ def signed_rank_p(differences: Sequence[float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """How steeply one quantity rises over another.
+    """The slope of one quantity over another.
 
     Attributes:
-        median: The slope; falls are negative.
+        median: The slope.
         low: Lower end of its 95 % confidence interval.
         high: Upper end of it.
     """
@@ -120,17 +120,17 @@ class Slope:
 
 
 def theil_sen(xs: Sequence[float], ys: Sequence[float]) -> Slope:
-    """The median of the slopes between all pairs of points, which a few outliers do not move.
+    """The median of the slopes between all pairs of points; it is robust to a few outliers.
 
     The interval is that of P. K. Sen, "Estimates of the regression coefficient based on Kendall's tau", Journal of the
-    American Statistical Association 63, 1968, with its normal approximation: it takes points to be independent of each
-    other. Of four points or fewer it is the range of all slopes.
+    American Statistical Association 63, 1968, with its normal approximation: it assumes that points are independent.
+    With four points or fewer, the interval is the range of all slopes.
 
     >>> theil_sen([0.0, 1.0, 2.0], [1.0, 3.0, 5.0]).median
     2.0
 
     Raises:
-        ValueError: If the sides differ in length, fewer than two points are given, or an x is there twice.
+        ValueError: If the sides differ in length, fewer than two points are given, or an x is repeated.
     """
     count = len(xs)
     if len(ys) != count or count < 2 or len(set(xs)) < count:
@@ -147,8 +147,9 @@ def kendall_tau(xs: Sequence[float], ys: Sequence[float]) -> float:
     """Rank correlation tau-b of paired numbers, from -1 (order reversed) to 1 (same order).
 
     Pairs of points in the same order on both sides, less those in opposite order, over the geometric mean of the
-    pairs that ``xs`` and those that ``ys`` tell apart (M. G. Kendall, "The treatment of ties in ranking problems",
-    Biometrika 33(3), 1945). It is NaN where there is nothing to rank: fewer than two points, or one side all equal.
+    pairs that ``xs`` distinguishes and those that ``ys`` distinguishes (M. G. Kendall, "The treatment of ties in
+    ranking problems", Biometrika 33(3), 1945). It is NaN if there is nothing to rank: fewer than two points, or one
+    side all equal.
 
     >>> kendall_tau([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]) == 4 / 6
     True
@@ -165,14 +166,14 @@ def kendall_interval(
 ) -> tuple[float, float]:
     """Lower and upper end of the 95 % bootstrap interval of :func:`kendall_tau`.
 
-    Points are drawn with replacement, and the 2.5th and 97.5th percentile of the taus taken (Efron and Tibshirani,
+    Points are drawn with replacement; the ends are the 2.5th and 97.5th percentile of the taus (Efron and Tibshirani,
     *An Introduction to the Bootstrap*, 13.3). Draws with nothing to rank are left out; both ends are NaN if all are.
 
     Args:
         xs: One side.
         ys: The other.
-        seed: Of the draws.
-        num_resamples: How many draws, at least 1.
+        seed: Seed of the draws.
+        num_resamples: Number of draws, at least 1.
 
     Raises:
         ValueError: As :func:`kendall_tau` does, and if ``num_resamples`` is below 1.
@@ -182,7 +183,7 @@ def kendall_interval(
     agreement, count = _agreement(xs, ys), len(xs)
     if not count:
         return math.nan, math.nan
-    # How often each point was drawn is all that counts.
+    # The number of times that each point is drawn determines tau.
     weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=num_resamples)
     taus = _weighted_taus(agreement, weights.astype(float))
     taus = taus[~np.isnan(taus)]
@@ -193,7 +194,7 @@ def kendall_interval(
 
 
 def _agreement(xs: Sequence[float], ys: Sequence[float]) -> tuple[Floats, Floats]:
-    """For every pair of points its order on either side: 1, -1, or 0 for a tie."""
+    """For every pair of points, its order on each side: 1, -1, or 0 for a tie."""
     if len(xs) != len(ys):
         raise ValueError(f"a rank correlation needs pairs, got {len(xs)} and {len(ys)} numbers")
     sides = [np.asarray(side, dtype=float) for side in (xs, ys)]
@@ -204,7 +205,7 @@ def _agreement(xs: Sequence[float], ys: Sequence[float]) -> tuple[Floats, Floats
 
 
 def _weighted_taus(agreement: tuple[Floats, Floats], weights: Floats) -> Floats:
-    """Tau-b for each row of weights, which say how often each point is there; points do not pair with their copies."""
+    """Tau-b for each row of weights. A weight is how often a point occurs; copies of a point do not form pairs."""
     x, y = agreement
     concordant, told_by_x, told_by_y = (((weights @ pairs) * weights).sum(axis=1) for pairs in (x * y, x * x, y * y))
     told: Floats = np.sqrt(told_by_x * told_by_y)

@@ -1,4 +1,4 @@
-"""What happened when: spans of devices at work, simulated or measured, and a checker that trusts neither."""
+"""Timelines: the spans in which devices run, hand over and wait, simulated or measured."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Origin = Literal["simulated", "measured"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """One stretch of time.
+    """An interval of time in which one thing happens.
 
     Attributes:
         kind: ``"compute"``: a device runs a segment. ``"hand-over"``: a tensor is on its way to another device.
-            ``"wait"``: a device is idle although it has segments left, until its next one starts.
-        device: The device; for a hand-over the one that receives.
-        ops: The segment's operators; for a wait those of the segment waited for, for a hand-over the consumer's.
+            ``"wait"``: a device is idle until its next segment starts.
+        device: The device; for a hand-over, the device that receives.
+        ops: The segment's operators. For a wait, those of the next segment; for a hand-over, those of the consumer.
         start_s: Seconds since the first request was due.
         end_s: Not before ``start_s``.
-        tensor: What is handed over; empty otherwise.
-        source: For a hand-over, the device that sends; empty otherwise.
-        request: Which inference it belongs to, from 0.
+        tensor: The tensor that is handed over; empty for other kinds.
+        source: For a hand-over, the device that sends; empty for other kinds.
+        request: Number of the request that it belongs to, from 0.
     """
 
     kind: SpanKind
@@ -47,7 +47,7 @@ class Timeline:
     """All spans of one or more inferences, ordered by start, ties by device, then by kind.
 
     Attributes:
-        origin: Whether a simulation or a clock said so.
+        origin: Whether the timeline was simulated or measured.
         spans: The spans.
         arrivals_s: By request, when it was due; ascending.
     """
@@ -85,9 +85,9 @@ class Timeline:
 
     @property
     def throughput_per_s(self) -> float:
-        """Requests per second: those after the first over the time from its end to the last one's.
+        """Requests per second: the requests after the first, divided by the time from the first end to the last end.
 
-        Of a single request, one over its latency. Infinite where no time passes.
+        For a single request, it is 1 divided by its latency. It is infinite if no time passes.
         """
         ends_s = self.ends_s
         num_requests, seconds = len(ends_s) - 1, ends_s[-1] - ends_s[0]
@@ -100,7 +100,7 @@ class Timeline:
         return sum(span.duration_s for span in self.compute if span.device == device)
 
     def with_waits(self) -> Timeline:
-        """The same timeline with the gaps before each device's segments made into wait spans."""
+        """The same timeline with a wait span for each gap before a segment of a device."""
         waits: list[Span] = []
         free_s: dict[str, float] = {}
         for span in self.compute:

@@ -275,7 +275,7 @@ def _graph(file: ProblemFile, name: str) -> Graph:
         where = f"edge {source!r} -> {target!r}"
         _check_ops(where, (source, target), file)
         if source == target:
-            raise ProblemError(f"{where} leads back to its own operator; remove it")
+            raise ProblemError(f"{where} leads back to the same operator; remove it")
         _check_bytes(where, num_bytes)
         tensor = edge.tensor or f"{source}->{target}"
         if tensor in reads[target]:

@@ -58,11 +58,11 @@ def _op(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Op:
     ("ops", "outputs", "message"),
     [
         ([_op("a", ("x",), ("y",)), _op("a", ("y",), ("z",))], ("z",), "two operators named 'a'"),
-        ([_op("a", ("y",), ("z",)), _op("b", ("x",), ("y",))], ("z",), "'a' reads 'y' before anything makes it"),
+        ([_op("a", ("y",), ("z",)), _op("b", ("x",), ("y",))], ("z",), "'a' reads 'y' before any operator makes it"),
         ([_op("a", ("x",), ("y",)), _op("b", ("x",), ("y",))], ("y",), "'y' is made twice, the second time by 'b'"),
         ([_op("a", ("x",), ("x",))], ("x",), "'x' is made twice"),
-        ([_op("a", ("x",), ("y",))], ("z",), "says nothing about tensor 'z'"),
-        ([_op("a", ("x",), ("w",))], ("w",), "says nothing about tensor 'w'"),
+        ([_op("a", ("x",), ("y",))], ("z",), "has no tensor 'z': no operator makes it"),
+        ([_op("a", ("x",), ("w",))], ("w",), "has no tensor 'w'"),
     ],
 )
 def test_malformed_graphs_are_refused(ops, outputs, message):

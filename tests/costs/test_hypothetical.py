@@ -47,9 +47,9 @@ def parsed(extra: str) -> Platform:
         ("[device.npu.sheet]\nmemory_bytes_per_s = 1e9", r"device\.npu\.sheet: .*required field `peak_ops_per_s`"),
         (
             "[device.npu.sheet]\npeak_ops_per_s = {}\nmemory_bytes_per_s = 1e9",
-            r"says nothing of f32, .* it has nothing",
+            r"has no f32, .* it has nothing",
         ),
-        ('precision = "i8"\n' + SHEET, r"device\.npu\.sheet\.peak_ops_per_s says nothing of i8, .* it has f32; add"),
+        ('precision = "i8"\n' + SHEET, r"device\.npu\.sheet\.peak_ops_per_s has no i8, .* it has f32; add"),
         (SHEET.replace("f32 = 1e9", "f32 = 0.0"), r"device\.npu\.sheet\.peak_ops_per_s\.f32 must be a finite .* got 0"),
         (SHEET.replace("f32 = 1e9", "f32 = nan"), r"device\.npu\.sheet\.peak_ops_per_s\.f32 must be .* got nan"),
         (SHEET.replace("f32 = 1e9", "f8 = 1e9"), r"device\.npu\.sheet: Invalid enum value 'f8' .*peak_ops_per_s"),
@@ -65,12 +65,12 @@ def parsed(extra: str) -> Platform:
             r"sheet\.folded_ops has Relu, which is not am",
         ),
         ('backend = "openvino"\n' + SHEET, r"device\.npu\.backend is 'openvino', but .* come from its sheet; leave"),
-        ('nature = "real"\n' + SHEET, r"device\.npu\.nature is 'real', but nobody measured .* 'hypothetical' or"),
+        ('nature = "real"\n' + SHEET, r"device\.npu\.nature is 'real', but the device is not measured.* 'hypothetical' or"),
         (SHEET + '[device.npu.times]\nfile = "a.csv"', r"device\.npu has sheet and times, of which only one can say"),
         ("[device.npu.times]", r"device\.npu\.times: .*required field `file`"),
         (
             '[device.npu.architecture]\nhardware = "a"\nmapping = "a"\nclock_hz = 1e9',
-            r'architecture is worked out for i8 alone, but the device\'s precision is f32; set precision = "i8"',
+            r'architecture is computed for i8 alone, but the device\'s precision is f32; set precision = "i8"',
         ),
         (
             'precision = "i8"\n[device.npu.architecture]\nhardware = "a"\nmapping = "a"\nclock_hz = inf',

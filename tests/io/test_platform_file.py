@@ -94,7 +94,7 @@ def test_stand_ins_and_hypothetical_devices_say_so() -> None:
         ('[link."cpu->npu"]\nbandwith = 1.0', r'link\."cpu->npu" has unknown field \'bandwith\'; it may have setup_s'),
         ('[link."cpu->npu"]\nmode = "teleport"', r'link\."cpu->npu"\.mode: Invalid enum value'),
         ('[link."cpu->gpu"]', r'link\."cpu->gpu" names device \'gpu\'; the platform has cpu, npu'),
-        ('[link."cpu->cpu"]', r'link\."cpu->cpu" leads back to its own device'),
+        ('[link."cpu->cpu"]', r'link\."cpu->cpu" leads back to the same device'),
         ("[link.cpu]", r'link\."cpu" must be named FROM->TO'),
         ("[memory]\nshared_bytes_per_s = 0.0", r"memory\.shared_bytes_per_s must be more than 0"),
         ("[memory]\nspeed = 1.0", r"memory has unknown field 'speed'"),

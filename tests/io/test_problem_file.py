@@ -179,7 +179,7 @@ MISTAKES = {
         {"edges": [["a", "z", 1]]},
         r"edge 'a' -> 'z' names operator 'z', which ops does not have",
     ),
-    "edge to itself": ({"edges": [["a", "a", 1]]}, r"edge 'a' -> 'a' leads back to its own operator"),
+    "edge to itself": ({"edges": [["a", "a", 1]]}, r"edge 'a' -> 'a' leads back to the same operator"),
     "edge twice": ({"edges": [["a", "b", 1], ["a", "b", 2]]}, r"edge 'a' -> 'b' is there twice"),
     "tensor twice": ({"edges": [["a", "b", 1, "t"], ["a", "b", 1, "t"]]}, r"edge 'a' -> 'b' is there twice"),
     "tensor of two sizes": (
@@ -204,7 +204,7 @@ MISTAKES = {
         r"link 'cpu->tpu' names device 'tpu'; devices are cpu, npu",
     ),
     "link without an arrow": ({"links": {"cpu": {}}}, r"link 'cpu' must be named FROM->TO"),
-    "link to itself": ({"links": {"cpu->cpu": {}}}, r"cpu->cpu.* leads back to its own device"),
+    "link to itself": ({"links": {"cpu->cpu": {}}}, r"cpu->cpu.* leads back to the same device"),
     "negative set-up": ({"links": {"cpu->npu": {"setup_s": -1}}}, r"cpu->npu.*setup_s must be a finite number"),
     "no bandwidth": (
         {"links": {"cpu->npu": {"bandwidth_bytes_per_s": 0}}},
