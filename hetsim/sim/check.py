@@ -1,4 +1,4 @@
-"""An independent checker of timelines: simulated or measured, it trusts neither."""
+"""An independent checker for timelines, simulated or measured."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ def check_timeline(
     duration_s: Callable[[str, tuple[str, ...]], float] | None = None,
     tolerance_s: float = 1e-9,
 ) -> None:
-    """Hold a timeline of one inference, or of several, against the physics, without asking whoever made it.
+    """Check that a timeline of one or more inferences is physically possible and follows its plan.
 
-    Checked: every segment of the plan ran exactly once for each request, on its device; a device ran one segment at a
-    time, in the plan's order, and all of one request before any of the next; nothing started before its request was
-    due or ended before it started; no segment started before everything it reads had been made and, in a simulated
-    timeline, handed over. This looks at operators and tensors alone and shares no code with the simulator or the
-    runtime.
+    The rules: every segment of the plan ran exactly once for each request, on its device. A device ran one segment at a
+    time, in the plan's order, and all segments of one request before any of the next. Nothing started before its
+    request was due or ended before it started. No segment started before each of its inputs had been made and, in a
+    simulated timeline, handed over. The checker uses only operators and tensors, and shares no code with the simulator
+    or the runtime.
 
     Args:
-        graph: The graph the plan is for.
-        platform: Gives the hand-over times that a simulated timeline must respect.
+        graph: The graph that the plan is for.
+        platform: Its links give the minimum hand-over times of a simulated timeline.
         plan: The plan that was simulated or executed.
-        timeline: What is checked.
-        duration_s: If given, each segment must have taken just this long, by device and operators.
-        tolerance_s: Slack for rounding, in seconds.
+        timeline: The timeline to check.
+        duration_s: If given, the exact duration of each segment, by device and operators, in seconds.
+        tolerance_s: Tolerance for rounding, in seconds.
 
     Raises:
-        PlanError: On the first violation, which the message names.
+        PlanError: If the timeline breaks a rule; the message names the first violation.
     """
     label = graph.label
     ran: dict[str, list[Span]] = {device: [] for device in plan.queues}
     for span in timeline.compute:
         if span.device not in ran:
-            raise PlanError(f"timeline runs {label(span.ops)!r} on {span.device!r}, for which the plan has nothing")
+            raise PlanError(f"timeline runs {label(span.ops)!r} on {span.device!r}, to which the plan assigns nothing")
         if not 0 <= span.request < len(timeline.arrivals_s):
             raise PlanError(
                 f"timeline runs {label(span.ops)!r} for request {span.request} of {len(timeline.arrivals_s)}"
@@ -75,7 +75,7 @@ def check_timeline(
 def _check_device(
     graph: Graph, device: str, queue: tuple[Segment, ...], spans: list[Span], num_requests: int, tolerance_s: float
 ) -> None:
-    """One device: the plan's segments for each request in turn, in its order, one at a time."""
+    """Check that a device ran the plan's segments for each request, in order, one at a time."""
     wanted = [(request, segment.ops) for request in range(num_requests) for segment in queue]
     if [(span.request, span.ops) for span in spans] != wanted:
         raise PlanError(
@@ -98,9 +98,9 @@ def _check_arrival(
     tensor: str,
     tolerance_s: float,
 ) -> None:
-    """One tensor that a segment reads: made, and where simulated handed over, before the segment started."""
+    """Check that an input was made and, if simulated, handed over before the segment started."""
     maker = made.get((span.request, tensor))
-    if maker is None or maker is span:  # the caller provides it, or it is made inside
+    if maker is None or maker is span:  # the caller provides it, or the segment makes it itself
         return
     arrival_s = maker.end_s
     if origin == "simulated" and maker.device != span.device:

@@ -1,10 +1,10 @@
-"""The compiled twin of the SimPy model: the same rules, the same bits, hundreds of times as fast.
+"""The compiled simulator: the same rules and the same results to the last bit as the SimPy reference, and faster.
 
-:class:`CompiledSimulator` stands in for :class:`hetsim.sim.simulate.Simulator`. It keeps a problem as arrays, to which
-it adds each segment that it meets, and leaves the rest to :mod:`hetsim.sim.kernel`. Whoever evaluates very many plans
-of single operators encodes them in the same way and calls the kernel, or :meth:`CompiledSimulator.makespans_s`.
+:class:`CompiledSimulator` replaces :class:`hetsim.sim.simulate.Simulator`. It encodes a problem as arrays, adds each
+new segment to them, and calls :mod:`hetsim.sim.kernel`. Schedulers that evaluate very many plans of single operators
+encode the plans themselves and call :meth:`CompiledSimulator.makespans_s` or the kernel.
 
-Importing this module does not import numba; making a simulator does.
+Importing this module does not import numba; creating a simulator does.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ class CompiledSimulator:
     """Simulates many plans of one problem, as :class:`hetsim.sim.simulate.Simulator` does.
 
     Args:
-        problem: The problem. Its costs are asked for once, so a simulator must not outlive a change of the profile.
+        problem: The problem. Costs are read once, so create a new simulator when the profile changes.
     """
 
     def __init__(self, problem: Problem) -> None:
-        from hetsim.sim import kernel  # imports numba, which takes a second that most commands need not pay
+        from hetsim.sim import kernel  # imports numba, which takes a second
 
         self.problem = problem
         self._kernel = kernel
         self._facts = SegmentFacts(problem)
         self._encoding = _Encoding(problem, self._facts)
         self._space: Space | None = None
-        self._room = (0, 0)  # requests and segments that there is space for
+        self._room = (0, 0)  # number of requests and of segments that fit into the space
 
     def run(
         self,
@@ -55,11 +55,11 @@ class CompiledSimulator:
         load: Load | None = None,
         duration_s: DurationFunction | None = None,
     ) -> float:
-        """When the last segment ends, in seconds, as :meth:`hetsim.sim.simulate.Simulator.run` says it.
+        """When the last segment ends, in seconds; equal to what :meth:`hetsim.sim.simulate.Simulator.run` returns.
 
-        ``duration_s`` is asked for every request and segment before the simulation starts, so that its answers must
-        rest on its arguments alone. Spans go into ``record`` request by request, and only if the plan can finish. A
-        segment queued before one of its own device that it reads from, which no valid plan has, waits for ever.
+        ``duration_s`` is called for every request and segment before the simulation starts, so it must depend on its
+        arguments alone. Spans are added to ``record`` request by request, and only if the plan can finish. A segment
+        waits for ever if it reads from a later segment of its device; no valid plan has such a segment.
 
         Raises:
             PlanError: If a device cannot run one of its segments, or devices wait for each other for ever.
@@ -83,19 +83,19 @@ class CompiledSimulator:
 
     @property
     def tables(self) -> Tables:
-        """The problem as the kernel takes it. Operators are units ``0, 1, ...`` in the graph's order."""
+        """The problem as arrays for the kernel. Operators are units ``0, 1, ...`` in the graph's order."""
         return self._encoding.tables()
 
     def makespans_s(self, queue_start: Ints, queue: Ints) -> Floats:
         """The makespan of one inference by each of many plans of single operators, in seconds.
 
-        Infinite where devices wait for each other for ever; nothing else is checked, and an operator on a device that
-        cannot run it takes for ever, too.
+        It is infinite if devices wait for each other for ever, or if a device cannot run one of its operators. Nothing
+        else is checked.
 
         Args:
-            queue_start: By plan and device, in the platform's order, where the device's part of its row of ``queue``
-                begins; and one entry more, the end of the last.
-            queue: By plan, the operators' places in the graph in the order of devices, and of each device's queue.
+            queue_start: By plan and device, in the platform's order, where the device's part of the plan's row of
+                ``queue`` begins; one more entry gives the end of the last part.
+            queue: By plan, the operators' positions in the graph, device by device in the order of their queues.
         """
         out_s = np.empty(len(queue))
         space = self._space_for(1, queue.shape[1])
@@ -123,7 +123,7 @@ class CompiledSimulator:
         )
 
     def space(self, num_places: int) -> Space:
-        """Room for the kernel to evaluate plans of so many segments, one request each, in."""
+        """Work space for the kernel, for plans of ``num_places`` segments and one request each."""
         return self._kernel.new_space(self.tables, 1, num_places)
 
     def _space_for(self, num_requests: int, num_places: int) -> Space:
@@ -134,11 +134,11 @@ class CompiledSimulator:
         return self._space
 
     def _fill(self, record: Record, lists: Sequence[Sequence[Segment]], num_requests: int, space: Space) -> None:
-        """Spans from what the kernel left in its space."""
+        """Add the spans that the kernel left in its work space to the record."""
         names = self.problem.platform.device_names
         num_tensors, num_devices = len(self._encoding.tensors), len(names)
         record.arrivals_s.extend(space.by_request[0, :num_requests].tolist())
-        reader: dict[tuple[str, str], Segment] = {}  # by tensor and device, the first segment that waits for it
+        reader: dict[tuple[str, str], Segment] = {}  # by tensor and device, the first segment that reads it there
         for name, segments in zip(names, lists, strict=True):
             for segment in segments:
                 for tensor in self._facts.work(segment).reads:
@@ -183,10 +183,10 @@ class CompiledSimulator:
 
 
 class _Encoding:
-    """A problem as numbers; gains a unit with each segment that is new to it.
+    """A problem as arrays, to which each new segment adds a unit.
 
     Attributes:
-        tensors: The number of each tensor that an operator makes.
+        tensors: By tensor that an operator makes, its number.
     """
 
     def __init__(self, problem: Problem, facts: SegmentFacts) -> None:
@@ -216,7 +216,7 @@ class _Encoding:
                 self.unit(Segment(device, (op.name,)))
 
     def unit(self, segment: Segment) -> int:
-        """The number of a segment's operators, whose cost on its device the tables have from then on.
+        """The unit of a segment's operators. The tables then hold the unit's cost on the segment's device.
 
         Raises:
             PlanError: If the device cannot run the segment as one.
@@ -247,13 +247,13 @@ class _Encoding:
         return unit
 
     def demand(self, seconds: Floats, num_bytes: Floats) -> Floats:
-        """What moves so many bytes in so many seconds alone demands, in bytes per second; 0 where rule 3 is idle."""
+        """Bytes per second of work that moves ``num_bytes`` in ``seconds`` alone; 0 if rule 3 does not apply."""
         wanted = np.zeros_like(seconds)
         moves = (seconds > 0) & (num_bytes > 0)
         return np.divide(num_bytes, seconds, out=wanted, where=moves) if self._capacity < np.inf else wanted
 
     def tables(self) -> Tables:
-        """The problem as the kernel takes it."""
+        """The problem as arrays for the kernel."""
         from hetsim.sim.kernel.arrays import Tables
 
         return Tables(
@@ -275,10 +275,10 @@ class _Encoding:
 
 
 class _Column:
-    """An array that grows at its end; ``values`` has room beyond ``count``."""
+    """An array that grows at its end. The first ``count`` rows of ``values`` are in use."""
 
     def __init__(self, shape: tuple[int, ...], fill: float | None = None) -> None:
-        """Zeros of ``shape``; whole numbers unless there is something to ``fill`` it with."""
+        """Rows of ``shape``: integers, at first 0, or floats, at first ``fill``."""
         self.count = shape[0]
         self.values = np.full((64, *shape[1:]), fill or 0, np.uint32 if fill is None else np.float64)
 

@@ -1,10 +1,10 @@
-"""The memory behind all devices as a fluid that running segments and copies share.
+"""The shared memory as a fluid: running segments and copies share its bandwidth.
 
-Work that moves ``m`` bytes in ``d`` seconds alone demands ``m / d``. While the demands of all that runs exceed what the
-memory sustains, each gets its max-min fair share: those that ask for less than an equal share get what they ask for,
-and the others divide the rest equally, round by round. Work has ended when it has moved its bytes. Shares change only
-when work starts or ends; they are dealt out once at any one time, when all that starts or ends at it has, so that the
-order in which it does so means nothing. This is the fluid model of SimGrid (Casanova et al., J. Parallel Distrib.
+Work that moves ``m`` bytes in ``d`` seconds alone demands ``m / d``. While the total demand exceeds the sustained
+bandwidth, each gets its max-min fair share: work that demands less than an equal share gets its demand, and the rest is
+divided equally among the others, round by round. Work ends when it has moved its bytes. Shares change only when work
+starts or ends. They are computed once for each point in time, after all starts and ends at that time, so that the order
+of those does not matter. This is the fluid model of SimGrid (Casanova et al., J. Parallel Distrib.
 Comput. 74(10), 2014, doi 10.1016/j.jpdc.2014.06.008).
 """
 
@@ -17,28 +17,28 @@ import simpy
 from simpy.events import NORMAL, EventPriority
 
 SHARING = EventPriority(NORMAL + 3)
-"""Of the event that deals out shares: anybody who decides at that time what else starts goes before."""
+"""Priority of the event that computes shares. Events that start work at the same time have a higher priority."""
 
 
 class Signal(simpy.Event):
-    """An event that its maker sets off ahead of time, as simpy does with its own ``Timeout``."""
+    """An event with a time set in advance, like SimPy's ``Timeout``."""
 
     def fire(self, *, in_s: float, priority: EventPriority = NORMAL) -> None:
-        """Let it happen ``in_s`` seconds from now."""
+        """Schedule the event ``in_s`` seconds from now."""
         self._ok = True
         self._value = None
         self.env.schedule(self, priority, in_s)
 
 
 def fair_shares(demands: Sequence[float], capacity: float) -> list[float]:
-    """The max-min fair share of each demand, in its own unit; sums to at most ``capacity``.
+    """The max-min fair share of each demand, in the unit of the demands; the sum is at most ``capacity``.
 
     >>> fair_shares([1.0, 5.0, 9.0], 9.0)
     [1.0, 4.0, 4.0]
 
     Args:
-        demands: What each would take alone, 0 or more.
-        capacity: What there is, more than 0.
+        demands: The demands, 0 or more.
+        capacity: The capacity, more than 0.
     """
     left = capacity
     for served, demand in enumerate(sorted(demands)):
@@ -51,15 +51,15 @@ def fair_shares(demands: Sequence[float], capacity: float) -> list[float]:
 
 @dataclass(slots=True, eq=False)
 class _Stream:
-    """Work under way.
+    """Work that is running.
 
     Attributes:
-        demand: Bytes per second that it moves at full speed.
-        done: Happens when it has ended.
-        left_bytes: What was left to move at ``since_s``.
-        since_s: When its rate last changed.
-        rate: Bytes per second that it has moved since.
-        end: What will end it unless its rate changes before.
+        demand: Bytes per second that it moves alone.
+        done: Event at the end of the work.
+        left_bytes: Bytes that were left to move at ``since_s``.
+        since_s: Time of the last change of its rate.
+        rate: Bytes per second since then.
+        end: Event that ends the work unless the rate changes first.
     """
 
     demand: float
@@ -71,23 +71,23 @@ class _Stream:
 
 
 class FluidMemory:
-    """Shares a memory's bandwidth among all that runs.
+    """Shares a memory's bandwidth among all running work.
 
     Args:
         env: The simulation.
-        capacity_bytes_per_s: What the memory sustains in all.
+        capacity_bytes_per_s: Sustained bandwidth of the memory.
     """
 
     def __init__(self, env: simpy.Environment, capacity_bytes_per_s: float) -> None:
         self._env = env
         self._capacity_bytes_per_s = capacity_bytes_per_s
         self._running: list[_Stream] = []
-        self._sharing = False  # whether shares are going to be dealt out at this time
+        self._sharing = False  # whether shares will be computed at this time
 
     def run(self, seconds: float, num_bytes: int) -> simpy.Event:
-        """Start work that takes ``seconds`` and moves ``num_bytes`` alone; the event happens when it has ended.
+        """Start work that takes ``seconds`` and moves ``num_bytes`` alone; the returned event happens at its end.
 
-        What is never slowed down ends just ``seconds`` from now, to the last bit.
+        Work that is never slowed down ends exactly ``seconds`` from now, to the last bit.
         """
         done = Signal(self._env)
         if seconds == 0 or num_bytes == 0:
@@ -101,7 +101,7 @@ class FluidMemory:
         return done
 
     def _share_soon(self) -> None:
-        """Have shares dealt out when all that happens at this time has."""
+        """Schedule the computation of shares after all other events of this time."""
         if not self._sharing:
             self._sharing = True
             quiesced = Signal(self._env)
@@ -109,7 +109,7 @@ class FluidMemory:
             quiesced.fire(in_s=0.0, priority=SHARING)
 
     def _share(self, _: simpy.Event) -> None:
-        """Give everyone the rate that is its share; whoever keeps its rate keeps its end."""
+        """Set each rate to its share. Work whose rate does not change keeps its end event."""
         self._sharing = False
         demands = [stream.demand for stream in self._running]
         for stream, rate in zip(self._running, fair_shares(demands, self._capacity_bytes_per_s), strict=True):
@@ -121,11 +121,11 @@ class FluidMemory:
                 stream.end = self._end(stream, in_s=stream.left_bytes / rate)
 
     def _end(self, stream: _Stream, *, in_s: float) -> Signal:
-        """The end of a stream unless its rate changes before."""
+        """The event that ends a stream unless its rate changes first."""
         end = Signal(self._env)
 
         def arrive(_: simpy.Event) -> None:
-            if stream.end is end:  # else its rate has changed meanwhile
+            if stream.end is end:  # otherwise its rate has changed since
                 self._running.remove(stream)
                 stream.done.fire(in_s=0.0)
                 self._share_soon()

@@ -1,24 +1,23 @@
 """The rules of the reference model as SimPy processes, each in one place.
 
-1. A device runs its queue strictly in order, one segment at a time, and all of one request before any of the next:
-   :meth:`Run._device`.
-2. A segment starts when its device is free and each of its inputs has arrived. What the caller provides is there when
-   the request reaches the devices. What another device made arrives the link's ``transfer_s`` after its producer ended,
-   once for each tensor and receiving device, however many segments read it there: :meth:`Run._send`. Where the link
-   says that hand-overs are copies they queue for the one memory channel, which each holds for its ``transfer_s``, first
-   come first served: :meth:`Run._copy`. Copies that are asked for at the same time go by request, then in plan order:
-   that of the producing segments' first operators in the graph, then of the producer's outputs, then of the receiving
-   devices on the platform.
-3. Running segments and copies share the memory's bandwidth: :class:`hetsim.sim.fluid.FluidMemory`. What a segment moves
-   is ``problem.traffic_bytes``; nothing, unless the problem says otherwise.
-4. Under a load (:class:`hetsim.core.load.Load`) a host submits each request, once it is due and a slot is free, and
-   collects it after its last segment, which frees its slot. It does one thing at a time, first come first served; at
-   the same time collecting goes first, then the earlier request: :meth:`Run._request`. Without a load one request is
-   with the devices at time 0, and there is no host.
+1. A device runs its queue strictly in order, one segment at a time, and all segments of one request before any of the
+   next: :meth:`Run._device`.
+2. A segment starts when its device is free and all its inputs have arrived. Inputs from the caller arrive with the
+   request. A tensor from another device arrives the link's ``transfer_s`` after its producer's end, once for each
+   receiving device, however many segments read it there: :meth:`Run._send`. If the link's mode is ``"copy"``,
+   hand-overs queue for the single memory channel, which each holds for its ``transfer_s``, first come first served:
+   :meth:`Run._copy`. Ties go by request, then by the position of the producing segment's first operator in the graph,
+   then by the order of the producer's outputs, then by the order of the receiving devices on the platform.
+3. Running segments and copies share the memory's bandwidth: :class:`hetsim.sim.fluid.FluidMemory`. A segment moves
+   ``problem.traffic_bytes``.
+4. Under a load (:class:`hetsim.core.load.Load`) a host submits each request when it is due and a slot is free, and
+   collects it after its last segment, which frees the slot. It handles one request at a time, first come first served;
+   on a tie collecting goes first, then the earlier request: :meth:`Run._request`. Without a load, one request is at the
+   devices at time 0, and there is no host.
 
-Whatever can happen at one time has happened before the host picks its next job; then the memory channel picks one; and
-when neither has more to start, bandwidth is shared out. So no outcome hangs on the order in which SimPy gets round to
-things, and :mod:`hetsim.sim.compiled` can do the same arithmetic.
+At each point in time, all other events happen first. Then the host picks its next job, then the memory channel picks
+one, and when neither starts anything more, bandwidth is shared. So results do not depend on the order in which SimPy
+processes simultaneous events, and :mod:`hetsim.sim.compiled` can do the same arithmetic.
 """
 
 from __future__ import annotations
@@ -37,24 +36,24 @@ from hetsim.sim.fluid import FluidMemory, Signal
 from hetsim.sim.segments import DurationFunction, Queues, Record, SegmentFacts, SegmentWork
 
 Steps = Generator[simpy.Event, None, None]
-"""A SimPy process, or a part of one."""
+"""A SimPy process or a part of one."""
 
 _HOST, _CHANNEL = EventPriority(NORMAL + 1), EventPriority(NORMAL + 2)
-"""When either picks a job: after all else at that time, and before bandwidth is shared out."""
+"""Priorities at which each picks a job: after all other events of that time, before bandwidth is shared."""
 
 
 @dataclass(slots=True)
 class _HandOver:
-    """A tensor's way to another device.
+    """The hand-over of a tensor to another device.
 
     Attributes:
         tensor: The tensor.
-        source: Device that makes it.
-        consumer: First segment that waits for it on the receiving device.
-        transfer_s: Seconds that it takes once under way.
+        source: Device that makes the tensor.
+        consumer: First segment of the receiving device that reads the tensor.
+        transfer_s: Seconds that the hand-over takes once it has started.
         num_bytes: Size of the tensor.
         copies: Whether it needs the memory channel.
-        arrival: Happens when it is there.
+        arrival: Event at the arrival of the tensor.
     """
 
     tensor: str
@@ -67,17 +66,17 @@ class _HandOver:
 
 
 class _Server:
-    """Does one job at a time, first come first served; jobs that are asked for at the same time go by their keys."""
+    """Does one job at a time, first come first served; simultaneous jobs go by their keys."""
 
     def __init__(self, env: simpy.Environment, priority: EventPriority) -> None:
         self._env = env
         self._priority = priority
-        self._jobs: list[tuple[float, tuple[int, ...], Steps]] = []  # a heap, first come first
+        self._jobs: list[tuple[float, tuple[int, ...], Steps]] = []  # a heap by time and key
         self._wanted = env.event()
         env.process(self._serve())
 
     def ask(self, key: tuple[int, ...], job: Steps) -> None:
-        """Have a job done; keys of jobs differ."""
+        """Queue a job. No two jobs may have the same key."""
         heapq.heappush(self._jobs, (self._env.now, key, job))
         if not self._wanted.triggered:
             self._wanted.succeed()
@@ -87,14 +86,14 @@ class _Server:
             if not self._jobs:
                 self._wanted = self._env.event()
                 yield self._wanted
-            quiesced = Signal(self._env)  # whatever else ends at this time asks before anyone is served
+            quiesced = Signal(self._env)  # all other events of this time come first
             quiesced.fire(in_s=0.0, priority=self._priority)
             yield quiesced
             yield from heapq.heappop(self._jobs)[-1]
 
 
 class Run:
-    """One simulation: devices, requests and servers as SimPy processes, hand-overs as what they wait for."""
+    """One simulation: devices, requests and servers are SimPy processes, which wait for hand-overs."""
 
     def __init__(
         self,
@@ -120,7 +119,7 @@ class Run:
         if any(link.mode == "copy" for link in self._platform.links.values()):
             self._channel = _Server(self._env, _CHANNEL)
         self._submitted: list[Signal] = []  # by request
-        self._num_busy: list[int] = []  # by request, the devices that have not ended it
+        self._num_busy: list[int] = []  # by request, the number of devices that have not finished it
         self._ended: list[Signal] = []  # by request
         self._leaving: list[dict[str, list[_HandOver]]] = []  # by request and tensor, in the order of devices
         todo: dict[str, list[list[tuple[SegmentWork, list[Signal]]]]] = {device: [] for device in self._work}
@@ -147,7 +146,9 @@ class Run:
     def _incoming(
         self, device: str, queue: list[SegmentWork], home: Mapping[str, str], leaving: dict[str, list[_HandOver]]
     ) -> list[tuple[SegmentWork, list[Signal]]]:
-        """A device's segments for one request, each with the arrivals that it waits for; ``leaving`` gains those."""
+        """A device's segments for one request, each with the arrivals that it waits for; also adds these to
+        ``leaving``.
+        """
         arriving: dict[str, _HandOver] = {}
         todo: list[tuple[SegmentWork, list[Signal]]] = []
         for one in queue:
@@ -174,7 +175,7 @@ class Run:
         return self._last_s
 
     def _device(self, device: str, todo: list[list[tuple[SegmentWork, list[Signal]]]]) -> Steps:
-        """Rule 1: request by request, strictly in order, one at a time, each when its inputs are there."""
+        """Rule 1: run segments request by request, strictly in order, each when its inputs have arrived."""
         env = self._env
         for request, queue in enumerate(todo):
             if not self._submitted[request].processed:
@@ -205,7 +206,7 @@ class Run:
                 self._ended[request].fire(in_s=0.0)
 
     def _send(self, request: int, work: SegmentWork) -> None:
-        """Rule 2: a segment has ended, and what it made goes to each other device that reads it."""
+        """Rule 2: after a segment's end, send its outputs to each other device that reads them."""
         for i, tensor in enumerate(work.makes):
             for k, hand_over in enumerate(self._leaving[request].get(tensor, ())):
                 if hand_over.copies:
@@ -215,7 +216,7 @@ class Run:
                     self._note(request, hand_over, self._env.now, self._env.now + hand_over.transfer_s)
 
     def _copy(self, request: int, hand_over: _HandOver) -> Steps:
-        """Rule 2, copies: what the memory channel does for one of them."""
+        """Rule 2, copies: the memory channel's job for one copy."""
         start_s = self._env.now
         yield self._memory.run(hand_over.transfer_s, hand_over.num_bytes)
         hand_over.arrival.fire(in_s=0.0)
@@ -223,7 +224,7 @@ class Run:
         self._note(request, hand_over, start_s, self._env.now)
 
     def _request(self, request: int) -> Steps:
-        """Rule 4: due, submitted, ended, collected."""
+        """Rule 4: a request is due, submitted, finished and collected."""
         load, host = self._load, self._platform.host
         arrival_s = request * load.every_s
         if arrival_s > 0:
@@ -241,7 +242,7 @@ class Run:
         self._host.ask((0, request), self._busy(host.collect_s(graph.output_bytes), self._collected[request]))
 
     def _busy(self, seconds: float, done: Signal) -> Steps:
-        """Rule 4: what the host does for a request."""
+        """Rule 4: a job of the host."""
         done.fire(in_s=seconds)
         yield done
 

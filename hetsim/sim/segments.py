@@ -1,4 +1,4 @@
-"""What a simulator is given and gives back, and what it remembers of each segment whatever plan the segment is in."""
+"""Types of the simulators' inputs and results, and the facts about segments that do not depend on a plan."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Queues = Mapping[str, tuple[Segment, ...]]
 """By device, the segments in the order in which it runs them, as in :class:`~hetsim.core.plan.Plan`."""
 
 DurationFunction = Callable[[int, Segment], float]
-"""From a request's number, from 0, and a segment to the seconds that the segment takes alone in that request."""
+"""The seconds that a segment takes alone in a request, by the request's number, from 0, and the segment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What happened in a simulation, in the order in which it did.
+    """The events of a simulation, in order of time.
 
     Attributes:
-        spans: Segments that ran and hand-overs that took time.
-        arrivals_s: By request, when it was due; where requests are due as soon as there is room, when there was.
+        spans: Segments, and hand-overs that took time.
+        arrivals_s: By request, when it was due. If requests are due as soon as a slot is free, when one was.
     """
 
     spans: list[Span] = field(default_factory=list)
@@ -32,15 +32,15 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class SegmentWork:
-    """What a segment does, whatever plan it is in.
+    """What a segment reads, makes and costs in any plan.
 
     Attributes:
         segment: The segment.
         seconds: Its time on its device.
-        position: Its first operator's place in the graph.
-        traffic_bytes: What it moves to and from the memory.
-        reads: Tensors that operators outside it make.
-        makes: Tensors that others, or the caller, read.
+        position: Position of its first operator in the graph.
+        traffic_bytes: Bytes that it moves to and from memory.
+        reads: Tensors that it reads and that operators outside it make.
+        makes: Tensors that it makes and that others, or the caller, read.
     """
 
     segment: Segment
@@ -52,10 +52,10 @@ class SegmentWork:
 
 
 class SegmentFacts:
-    """What the segments of one problem read, make and cost, each worked out once.
+    """What the segments of one problem read, make and cost. Each segment is analysed once.
 
     Args:
-        problem: The problem. Its costs are asked for once, so this must not outlive a change of the profile.
+        problem: The problem. Costs are read once, so create a new object when the profile changes.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -64,7 +64,7 @@ class SegmentFacts:
         self._transfers: dict[tuple[str, str, str], tuple[float, bool]] = {}
 
     def work(self, segment: Segment) -> SegmentWork:
-        """The facts of a segment.
+        """What a segment reads, makes and costs.
 
         Raises:
             PlanError: If its device cannot run it as one segment.
@@ -90,7 +90,7 @@ class SegmentFacts:
         return known
 
     def transfer(self, source: str, target: str, tensor: str) -> tuple[float, bool]:
-        """How long a hand-over takes once under way, in seconds, and whether it needs the memory channel."""
+        """How long a hand-over takes once it has started, in seconds, and whether it needs the memory channel."""
         key = (source, target, tensor)
         if key not in self._transfers:
             copies = self.problem.platform.link(source, target).mode == "copy"

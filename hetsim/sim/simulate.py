@@ -1,7 +1,7 @@
-"""What a plan takes by the reference model: the timeline of one inference, or of many, in SimPy.
+"""The reference simulator: the timeline of one inference by a plan, or of many, in SimPy.
 
-:mod:`hetsim.sim.processes` states the rules, and docs/model.md has the equations. Durations are the problem's, or come
-from a function of (request, segment), which is how measured noise gets in.
+:mod:`hetsim.sim.processes` states the rules, and docs/model.md has the equations. Durations are the problem's costs, or
+come from a function of request and segment, which can draw measured noise.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from hetsim.sim.segments import DurationFunction, Queues, Record, SegmentFacts
 def simulate(
     problem: Problem, plan: Plan, *, load: Load | None = None, duration_s: DurationFunction | None = None
 ) -> Timeline:
-    """The timeline of one inference by the model, or of many; hand-overs that take no time have no span.
+    """The simulated timeline of one or more inferences.
 
-    The span of a copy begins when it gets the memory channel, not when it began to wait for it.
+    Hand-overs that take no time have no span. The span of a copy begins when it gets the memory channel, not when it
+    starts to wait for it.
 
     Args:
         problem: The problem.
         plan: The plan.
-        load: The requests. None stands for one that is with the devices at time 0.
-        duration_s: What segments take instead of what the problem says.
+        load: The requests. None means one request that is at the devices at time 0.
+        duration_s: Durations of segments that replace the problem's costs.
 
     Raises:
         PlanError: If the plan is not valid, was made for another model, or puts a segment where it cannot run.
@@ -39,7 +40,7 @@ def simulate(
 
 
 def makespan_s(problem: Problem, plan: Plan) -> float:
-    """When the last segment of one inference ends by the model, in seconds.
+    """When the last segment of one simulated inference ends, in seconds.
 
     Raises:
         PlanError: As :func:`simulate` does.
@@ -53,10 +54,10 @@ def _check(problem: Problem, plan: Plan) -> None:
 
 
 class Simulator:
-    """Simulates many plans of one problem; remembers what each segment reads, makes and costs.
+    """Simulates many plans of one problem; analyses each segment once.
 
     Args:
-        problem: The problem. Its costs are asked for once, so a simulator must not outlive a change of the profile.
+        problem: The problem. Costs are read once, so create a new simulator when the profile changes.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -71,10 +72,10 @@ class Simulator:
         load: Load | None = None,
         duration_s: DurationFunction | None = None,
     ) -> float:
-        """When the last segment ends, in seconds; what happens goes into ``record`` if it is given.
+        """When the last segment ends, in seconds. The events are added to ``record`` if it is given.
 
-        Whether the queues make a valid plan is not checked (:func:`makespan_s` does). They may be those of a part of
-        the graph: tensors that nothing in them makes are there from the start.
+        The queues are not checked; :func:`makespan_s` checks a plan. They may hold a part of the graph: tensors that
+        none of their segments makes are there from the start.
 
         Raises:
             PlanError: If a device cannot run one of its segments, or devices wait for each other for ever.

@@ -65,8 +65,11 @@ def parsed(extra: str) -> Platform:
             r"sheet\.folded_ops has Relu, which is not am",
         ),
         ('backend = "openvino"\n' + SHEET, r"device\.npu\.backend is 'openvino', but .* come from its sheet; leave"),
-        ('nature = "real"\n' + SHEET, r"device\.npu\.nature is 'real', but the device is not measured.* 'hypothetical' or"),
-        (SHEET + '[device.npu.times]\nfile = "a.csv"', r"device\.npu has sheet and times, of which only one can say"),
+        ('nature = "real"\n' + SHEET, r"device\.npu\.nature is 'real', but .* is not measured; it can be 'hypo"),
+        (
+            SHEET + '[device.npu.times]\nfile = "a.csv"',
+            r"device\.npu has sheet and times, but only one of them can give",
+        ),
         ("[device.npu.times]", r"device\.npu\.times: .*required field `file`"),
         (
             '[device.npu.architecture]\nhardware = "a"\nmapping = "a"\nclock_hz = 1e9',

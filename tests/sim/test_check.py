@@ -49,7 +49,7 @@ def test_the_untouched_timeline_passes() -> None:
         (edited("b", lambda span: replace(span, ops=("c",))), "of 'cpu' does not run the plan's 3 segments"),
         (edited("b", shifted(5.0)), "of 'cpu' does not run the plan's 3 segments once each in its order"),
         (edited("c", lambda span: replace(span, device="cpu")), "of 'cpu' does not run the plan's 3 segments"),
-        (edited("c", lambda span: replace(span, device="tpu")), "runs 'c' on 'tpu', for which the plan has nothing"),
+        (edited("c", lambda span: replace(span, device="tpu")), "runs 'c' on 'tpu', to which the plan assigns nothing"),
         (edited("b", shifted(-0.5)), "of 'cpu' starts 'b' before 'a' ended"),
         (edited("a", shifted(-0.5)), "has 'a' from -0.5 s to 0.5 s"),
         (edited("a", lambda span: replace(span, end_s=-1.0)), "has 'a' from 0.0 s to -1.0 s"),

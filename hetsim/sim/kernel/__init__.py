@@ -1,7 +1,7 @@
-"""The arithmetic of :mod:`hetsim.sim.compiled`: the rules of :mod:`hetsim.sim.simulate` on arrays, compiled by numba.
+"""The kernels of :mod:`hetsim.sim.compiled`: the rules of :mod:`hetsim.sim.processes` on arrays, compiled by numba.
 
-Every sum, product and quotient is the one that the reference takes, in the same order. LLVM may not reorder or fuse
-them, as nothing here is compiled with ``fastmath``. Importing this package imports numba.
+The kernels compute every sum, product and quotient of the reference in the same order. LLVM does not reorder or fuse
+them, because nothing is compiled with ``fastmath``. Importing this package imports numba.
 """
 
 from hetsim.sim.kernel.arrays import Flags, Floats, Ints, Requests, Space, Tables, new_space

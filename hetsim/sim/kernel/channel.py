@@ -1,4 +1,4 @@
-"""The copies of rule 2 on arrays: which there are, and the heap of those that wait for the memory channel."""
+"""The copies of rule 2 on arrays, and the heap of copies that wait for the memory channel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hetsim.sim.kernel.arrays import COPY, HEAP, RANK, Flags, Floats, Ints
 def find_copies(
     queue_start: Ints, queue: Ints, reads_start: Ints, reads: Ints, home: Ints, copies: Flags, needed: Flags
 ) -> None:
-    """Mark what is copied where: a tensor once for each device that reads it, over links that copy."""
+    """Mark which tensors are copied to which devices: once for each device that reads a tensor over a copying link."""
     num_devices = len(queue_start) - 1
     needed[:] = False
     for device in range(num_devices):
@@ -26,7 +26,7 @@ def find_copies(
 
 @njit(cache=True, error_model="numpy")
 def push(by_copy: Floats, heap: NDArray[np.int64], count: int, asked_s: float, rank: int, copy: int) -> None:
-    """Have a copy wait for the channel behind ``count`` others."""
+    """Add a copy to the heap, which holds ``count`` copies."""
     i = count
     while i > 0:
         above = (i - 1) // 2
@@ -39,7 +39,7 @@ def push(by_copy: Floats, heap: NDArray[np.int64], count: int, asked_s: float, r
 
 @njit(cache=True, error_model="numpy")
 def pop(by_copy: Floats, heap: NDArray[np.int64], count: int) -> int:
-    """Take the first of ``count`` copies that wait for the channel."""
+    """Remove the first copy from the heap, which holds ``count`` copies, and return its number."""
     first: int = heap[COPY, 0]
     end = count - 1
     asked_s, rank, copy = by_copy[HEAP, end], heap[RANK, end], heap[COPY, end]

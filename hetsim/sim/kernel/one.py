@@ -1,4 +1,4 @@
-"""One plan by all rules, as :mod:`hetsim.sim.simulate` has them."""
+"""One plan by all rules of :mod:`hetsim.sim.processes`."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ from hetsim.sim.kernel.sharing import begin, share_out
 
 @njit(cache=True, error_model="numpy")
 def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, space: Space) -> tuple[float, int]:
-    """When the last segment ends, in seconds, and how many have not: those that wait for each other for ever.
+    """When the last segment ends, in seconds, and how many segments wait for each other for ever.
 
-    What happened stays in ``space``.
+    The times of segments, copies and requests stay in ``space``.
 
     Args:
         tables: The problem.
-        queue_start: By device, where its part of ``queue`` begins, and one entry more.
-        queue: The units in the order of devices, and of each device's queue; at least one.
-        requests: What is asked.
-        space: Room for that.
+        queue_start: By device, where its part of ``queue`` begins; one more entry gives the end.
+        queue: The units, device by device in the order of their queues; at least one.
+        requests: The requests.
+        space: Work space for the plan and the requests.
     """
-    # Fields are fetched once: numba counts references to arrays, which costs more than the arithmetic.
+    # Fields are read once: numba counts references to arrays, which costs more than the arithmetic.
     reads_start, reads, makes_start, makes = tables.reads_start, tables.reads, tables.makes_start, tables.makes
     transfer_s, copies, any_copies = tables.transfer_s, tables.copies, tables.any_copies
     num_devices, num_tensors, num_ops = len(queue_start) - 1, len(tables.tensor_bytes), tables.num_ops
@@ -92,13 +92,13 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
         lanes[NEXT, lane] = NEVER
         lanes[DEMAND, lane] = lanes[RATE, lane] = 0.0
 
-    copying = -1  # what the channel is at
-    num_waiting = 0  # copies that wait for it
+    copying = -1  # the copy that the channel is doing
+    num_waiting = 0  # copies that wait for the channel
     num_asked = 0  # requests that asked to be submitted
     num_submitted = num_ended = num_collected = 0
-    host_s = ask_s = NEVER  # when the host has done what it is at; when the next request asks
+    host_s = ask_s = NEVER  # when the host's job ends; when the next request asks
     submitting = False
-    share = False  # whether bandwidth is to be shared out anew
+    share = False  # whether bandwidth must be shared again
     num_left = num_requests * num_places
     now_s = last_s = 0.0
     while True:
@@ -114,7 +114,7 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
                     ask_s = max(ask_s, by_request[COLLECTED, num_asked - requests.num_slots])
             until_s = min(until_s, host_s, ask_s)
 
-        if until_s > now_s:  # all that could happen at this time has, save what is decided last
+        if until_s > now_s:  # all other events of this time have happened
             if hosted and host_s == NEVER and (num_submitted < num_asked or num_collected < num_ended):
                 submitting = num_collected == num_ended or (
                     num_submitted < num_asked and by_request[ASKED, num_submitted] < by_request[ENDED, num_collected]
@@ -191,7 +191,7 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
             places[PLACE, lane] = place
             places[READ, lane] = reads_start[queue[place]]
 
-        for step in range(num_devices):  # whoever has just become free first, then those that may have waited for it
+        for step in range(num_devices):  # the device of the event first, then those that may have waited for it
             device = np.uint32(lane + step)
             device = np.uint32(device - num_devices) if device >= num_devices else device
             if places[PHASE, device] == LOOKING:

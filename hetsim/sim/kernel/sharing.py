@@ -1,4 +1,4 @@
-"""Rule 3 on arrays: :class:`hetsim.sim.fluid.FluidMemory`, a lane for whoever may move something."""
+"""Rule 3 on arrays: :class:`hetsim.sim.fluid.FluidMemory` with one lane for each device and for the channel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hetsim.sim.kernel.arrays import DEMAND, LEFT, NEW_LEFT, NEW_NEXT, NEXT, RAT
 
 @njit(cache=True, error_model="numpy")
 def begin(lanes: Floats, lane: int, now_s: float, seconds: float, num_bytes: float, demand: float) -> bool:
-    """Have a lane begin what takes it so long alone; returns whether bandwidth must be shared out anew."""
+    """Start work on a lane that takes ``seconds`` alone; returns whether bandwidth must be shared again."""
     lanes[NEXT, lane] = now_s + seconds
     lanes[DEMAND, lane] = lanes[RATE, lane] = demand
     lanes[LEFT, lane] = num_bytes
@@ -20,14 +20,14 @@ def begin(lanes: Floats, lane: int, now_s: float, seconds: float, num_bytes: flo
 
 @njit(cache=True, error_model="numpy")
 def share_out(capacity_bytes_per_s: float, now_s: float, lanes: Floats) -> None:
-    """Rule 3: give every lane the rate that is its share; whoever keeps its rate keeps its end."""
-    if lanes.shape[1] == 2:  # what the loops of fair_level come to
+    """Rule 3: set the rate of every lane to its share. A lane whose rate does not change keeps its end."""
+    if lanes.shape[1] == 2:  # the result of fair_level for two lanes
         least, most = min(lanes[DEMAND, 0], lanes[DEMAND, 1]), max(lanes[DEMAND, 0], lanes[DEMAND, 1])
         level = capacity_bytes_per_s * 0.5 if least > capacity_bytes_per_s * 0.5 else capacity_bytes_per_s - least
         level = level if most > level else np.inf
     else:
         level = fair_level(capacity_bytes_per_s, lanes)
-    # What changes is worked out for all lanes and then picked, as nobody could predict branches here.
+    # New values are computed for all lanes and then selected, since a branch could not be predicted.
     for lane in range(lanes.shape[1]):
         new_left = max(0.0, lanes[LEFT, lane] - (now_s - lanes[SINCE, lane]) * lanes[RATE, lane])
         lanes[NEW_LEFT, lane] = new_left
@@ -43,7 +43,7 @@ def share_out(capacity_bytes_per_s: float, now_s: float, lanes: Floats) -> None:
 
 @njit(cache=True, error_model="numpy")
 def fair_level(capacity_bytes_per_s: float, lanes: Floats) -> float:
-    """What those lanes get that demand more than an equal share of what the others leave; infinite if nobody does."""
+    """The share of the lanes that demand more than an equal share of the rest; infinite if no lane does."""
     count = 0
     for lane in range(lanes.shape[1]):
         demand = lanes[DEMAND, lane]
