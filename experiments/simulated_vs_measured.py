@@ -32,7 +32,7 @@ from hetsim.analysis.plots.scatter import ScatterRow, draw_scatter
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import DEFAULT_PLATFORM, Platform
 from hetsim.core.problem import Problem
-from hetsim.costs.noise import core_noise
+from hetsim.costs.noise import interference_noise
 from hetsim.costs.problems import plan_problem
 from hetsim.costs.profile import Profile
 from hetsim.io.platform_file import load_platform
@@ -215,7 +215,7 @@ def predict_s(model: Model, platform: Platform, profile: Profile, plan: Plan) ->
     if all(beside.samples_s(device, (op.name,)) for device in profile.header.engines for op in model.graph.ops):
         known = beside
     problem = plan_problem(model, platform, known, plan)
-    duration_s = core_noise(problem, known, plan, seed=0)
+    duration_s = interference_noise(problem, known, plan, seed=0)
     drawn = (partial(_of_one, duration_s, request) for request in range(_NUM_DRAWN))
     return median(simulate(problem, plan, duration_s=one).makespan_s for one in drawn)
 

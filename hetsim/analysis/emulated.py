@@ -23,7 +23,7 @@ from hetsim.core.errors import ProfileError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Link, Platform
 from hetsim.core.problem import Latency, Problem
-from hetsim.costs.fitting.additive_medians import additive_medians, undisturbed_medians
+from hetsim.costs.fitting.additive_medians import additive_medians, interference_free_medians
 from hetsim.costs.fitting.transfer_costs import TransferCosts, fit_transfer_costs
 from hetsim.costs.problems import plan_context
 from hetsim.costs.profile import Profile
@@ -45,7 +45,7 @@ def emulated_problem(
     """
     transfer_costs: Mapping[str, TransferCosts] = {}
     if profile is not None:
-        medians = undisturbed_medians(profile)
+        medians = interference_free_medians(profile)
         transfer_costs = fit_transfer_costs(profile, medians, machine or problem.platform, [problem.graph])
     real = {name: costs for name, costs in transfer_costs.items() if name not in devices}
     platform, memory = problem.platform, problem.platform.memory

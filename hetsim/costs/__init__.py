@@ -1,1 +1,1 @@
-"""."""
+"""From measurements to costs: profiles, their normalisation, predictions, and the planning problems that follow."""

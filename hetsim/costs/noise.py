@@ -1,6 +1,7 @@
-"""Durations with the noise that was measured, drawn under a seed: what makes percentiles of latencies.
+"""Durations with measured noise, drawn with a seed, for percentiles of simulated latencies.
 
-Of a plan that was walked, its own walks are drawn; of one that was not, how fast the cores were in others' walks.
+For a plan with serial runs of its own these are drawn. For other plans the interference on the cores is drawn, as it
+was during other plans' serial runs.
 """
 
 from __future__ import annotations
@@ -12,28 +13,28 @@ import numpy as np
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
 from hetsim.costs.fitting.additive_medians import additive_medians
-from hetsim.costs.fitting.interference import around_s, fit_interference
+from hetsim.costs.fitting.interference import fit_interference, speed_probe_around_s
 from hetsim.costs.problems import plan_context
 from hetsim.costs.profile import Profile
 from hetsim.sim.segments import DurationFunction
 
 
 def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int) -> DurationFunction:
-    """For each request, what the plan's segments take in it: the problem's times, each by a factor drawn at random.
+    """By request, the time of each of the plan's segments: the problem's time multiplied by a random factor.
 
-    A factor is a sample over what the segment typically takes in that context. If the plan was replayed, the first
-    request draws one of the serial walks, the next takes the walk after it, and so on, after the last the first: what
-    slows the machine down lasts, so requests that are near in time meet what walks near in time met. All segments take
-    the factors that they had in that walk, as one that the machine slowed down was slow throughout. Otherwise each
-    segment draws from all its samples on its own; one without any keeps its time. Runs of samples that keep their
-    order are the circular block bootstrap of D. N. Politis, J. P. Romano, "A circular block-resampling procedure for
-    stationary data", in: Exploring the Limits of Bootstrap, Wiley 1992.
+    A factor is a sample divided by the additive median of its segment and context. If the profile has serial runs of
+    the plan, the first request uses a serial run drawn at random, the next request the serial run after it, and so on
+    cyclically. All segments of a request use the factors of one serial run, since interference slows all of a run, and
+    requests that follow each other use serial runs that followed each other, since interference lasts. This is the
+    circular block bootstrap of D. N. Politis, J. P. Romano, "A circular block-resampling procedure for stationary
+    data", in: Exploring the Limits of Bootstrap, Wiley 1992. Without serial runs of the plan, each segment draws from
+    all its samples independently; a segment without samples keeps its time.
 
     Args:
         problem: Gives the times without noise.
         profile: Gives the samples.
         plan: The plan.
-        seed: The same seed gives the same durations, in whatever order they are asked for.
+        seed: The same seed gives the same durations, whatever the order of the calls.
     """
     context = plan_context(profile, plan)
     times = additive_medians(profile)
@@ -63,17 +64,18 @@ def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int)
     return duration_s
 
 
-def core_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int) -> DurationFunction:
-    """For each request, the problem's times on cores that are as fast as they were in a walk drawn at random.
+def interference_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int) -> DurationFunction:
+    """By request, the problem's times under the interference of a serial run that is drawn at random.
 
-    Walks beside executions are drawn, of plans on the same devices at least: with two devices, more often than not one
-    of the cores is slow where either is for a third of the time. Where there are none, times stay as they are.
+    The serial runs of final measurements are drawn, of plans that use at least the devices of this plan: devices that
+    are disturbed independently must be drawn together, or a plan on two devices would too seldom meet a slow core. If
+    there are none, times stay as they are.
 
     Args:
-        problem: Gives the times on cores that are as fast as usual.
-        profile: Its ``final`` contexts give the yardsticks.
+        problem: Gives the times on cores of their usual speed.
+        profile: Its ``final`` contexts give the speed probes.
         plan: The plan.
-        seed: The same seed gives the same durations, in whatever order they are asked for.
+        seed: The same seed gives the same durations, whatever the order of the calls.
     """
     interference = fit_interference(profile)
     devices = [device for device in plan.queues if device in interference.usual_s]
@@ -82,7 +84,7 @@ def core_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int) -> 
     for context in dict.fromkeys(name for each in readings_s for name in each if name.startswith("final:")):
         if all(context in each for each in readings_s):
             slower = [
-                1 / interference.factors(device, around_s(each[context]))
+                1 / interference.factors(device, speed_probe_around_s(each[context]))
                 for device, each in zip(devices, readings_s, strict=True)
             ]
             serial_runs += zip(*(each.tolist() for each in slower), strict=False)

@@ -1,4 +1,4 @@
-"""Planning problems from a model, a platform and a profile."""
+"""Planning problems from a model, a platform and a profile: the last step from samples to costs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Latency, LatencyFunction, Problem
-from hetsim.costs.fitting.additive_medians import AdditiveMedians, additive_medians, undisturbed_medians
+from hetsim.costs.fitting.additive_medians import AdditiveMedians, additive_medians, interference_free_medians
 from hetsim.costs.fitting.transfer_costs import TransferCosts, find_border, fit_transfer_costs
 from hetsim.costs.hypothetical.device_costs import check_all_known, hypothetical_costs
 from hetsim.costs.profile import Profile
@@ -24,21 +24,21 @@ from hetsim.models.split.planned import planned_model
 
 
 def make_problem(model: Model, platform: Platform, profile: Profile | None = None) -> Problem:
-    """The planning problem that a profile gives, as it stands now: measured costs, and predictions for the rest.
+    """The planning problem for any plan: measured costs where there are measurements, and predictions elsewhere.
 
-    Hypothetical devices take what their data sheet, architecture or file says; where there are no others, no profile is
-    needed.
+    The costs of hypothetical devices come from their data sheet, architecture or file; a platform of such devices alone
+    needs no profile.
 
-    What it costs that tensors change hands is taken out of the segments' times and put into the zero-copy links, where
-    a plan pays it if it hands over (:mod:`hetsim.costs.fitting.transfer_costs`).
+    Cross-device access costs are subtracted from the segments' times and added to the zero-copy links, where a plan
+    pays them for each hand-over (:mod:`hetsim.costs.fitting.transfer_costs`).
 
     Raises:
-        ProblemError: If some operator runs on no device.
-        ProfileError: If a device is to be measured and there is no profile, or a file of times does not fit the model.
-        PlatformError: If an architecture cannot be worked out.
+        ProblemError: If an operator runs on no device.
+        ProfileError: If a device needs measurements and there is no profile, or a file of times does not fit the model.
+        PlatformError: If the costs of an architecture cannot be computed.
     """
     if profile is not None:
-        times = undisturbed_medians(profile)
+        times = interference_free_medians(profile)
         return _problem(model, platform, profile, times, _fit_transfer_costs(model, platform, profile, times))
     check_all_known(platform, model)
     stated = hypothetical_costs(model, platform)
@@ -68,7 +68,7 @@ def _problem(
     stated = hypothetical_costs(model, platform)
     return Problem(
         graph=model.graph,
-        platform=_with_transfer_costs(platform, transfer_costs),
+        platform=_with_link_costs(platform, transfer_costs),
         latency_function=stated.latency_beside(measured),
         traffic_function=None if traffic is None else stated.traffic_beside(traffic),
         error_function=costs.error_s,
@@ -79,13 +79,13 @@ def _problem(
 def _fit_transfer_costs(
     model: Model, platform: Platform, profile: Profile, times: AdditiveMedians
 ) -> dict[str, TransferCosts]:
-    """What crossing costs each device of a model's profile, rewritten or not."""
+    """By device, its cross-device access costs, fitted to the segments of the model and of the one it rewrites."""
     graphs = [one.graph for one in (model, model.base) if one is not None]
     return fit_transfer_costs(profile, times, platform, graphs)
 
 
-def _with_transfer_costs(platform: Platform, transfer_costs: Mapping[str, TransferCosts]) -> Platform:
-    """The platform whose zero-copy links cost what their writer and their reader pay for each byte."""
+def _with_link_costs(platform: Platform, transfer_costs: Mapping[str, TransferCosts]) -> Platform:
+    """The platform whose zero-copy links cost for each byte what their writer and their reader pay."""
     links = dict(platform.links)
     for source in platform.device_names:
         for target in platform.device_names:
@@ -96,8 +96,8 @@ def _with_transfer_costs(platform: Platform, transfer_costs: Mapping[str, Transf
     return replace(platform, links=links)
 
 
-def _without_transfer_costs(platform: Platform) -> Platform:
-    """The platform whose zero-copy links take no time for bytes: where segments' own times have that in them."""
+def _with_free_zero_copy(platform: Platform) -> Platform:
+    """The platform whose zero-copy links cost nothing for bytes, for segments whose times include that."""
     links = {
         pair: replace(link, bandwidth_bytes_per_s=math.inf) if link.mode == "zero-copy" else link
         for pair, link in platform.links.items()
@@ -106,9 +106,9 @@ def _without_transfer_costs(platform: Platform) -> Platform:
 
 
 def plan_context(profile: Profile, plan: Plan) -> str | None:
-    """The context in which the plan's own segments were timed, one device active at a time; None where none was.
+    """The context of the plan's own serial runs; None if the profile has none of all its segments.
 
-    Replays that took turns with the plan's executions come before a replay on its own.
+    Serial runs of the final measurement, in interleaved rounds with executions, come before a replay on its own.
     """
     for name in ("final", "replay"):
         context = f"{name}:{plan.digest}"
@@ -118,12 +118,13 @@ def plan_context(profile: Profile, plan: Plan) -> str | None:
 
 
 def plan_problem(model: Model, platform: Platform, profile: Profile | None, plan: Plan) -> Problem:
-    """The problem as one plan meets it: costs from the plan's own serial replays if there are any.
+    """The problem for one plan: costs from the plan's own serial runs if there are any.
 
-    If the plan rests on rewrites, the problem's graph is the rewritten one. The plan's parallel execution never enters
-    a profile, so a simulation from this predicts it. What crossing costs is in a replay's times already; without a
-    replay it is added to the segments that pay it, since a plan says what crosses. Either way zero-copy links take no
-    time for bytes. Where the plan uses a hypothetical device, it is the problem of :func:`make_problem`.
+    If the plan has rewrites, the problem's graph is the rewritten one. A profile never contains the plan's parallel
+    execution, so a simulation of this problem predicts it. Serial runs include cross-device access costs. Without
+    serial runs these are added to the segments that pay them, since the plan determines which tensors cross. In both
+    cases zero-copy links cost nothing for bytes. If the plan uses a hypothetical device, this is the problem of
+    :func:`make_problem`.
 
     Raises:
         PlanError: If the plan does not fit the model.
@@ -132,33 +133,33 @@ def plan_problem(model: Model, platform: Platform, profile: Profile | None, plan
     hypothetical = {device.name for device in platform.hypothetical_devices}
     if profile is None or not hypothetical.isdisjoint(plan.queues):
         return make_problem(model, platform, profile)
-    times = undisturbed_medians(profile)
+    times = interference_free_medians(profile)
     transfer_costs = _fit_transfer_costs(model, platform, profile, times)
     problem = _problem(model, platform, profile, times, transfer_costs)
     context = plan_context(profile, plan)
-    transfer_cost_s = _transfer_cost_s(model.graph, plan, transfer_costs) if context is None else {}
+    plan_transfer_s = _plan_transfer_s(model.graph, plan, transfer_costs) if context is None else {}
     own = additive_medians(profile) if context is not None and context.startswith("final:") else times
 
     def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
-        here_s = None if context is None else own.get((device, ops), {}).get(context)
-        if here_s is not None:
-            return Latency(here_s, measured=True)
-        found, more_s = problem.latency(device, ops), transfer_cost_s.get((device, ops), 0.0)
-        return found if found is None else replace(found, seconds=found.seconds + more_s)
+        own_s = None if context is None else own.get((device, ops), {}).get(context)
+        if own_s is not None:
+            return Latency(own_s, measured=True)
+        found, transfer_s = problem.latency(device, ops), plan_transfer_s.get((device, ops), 0.0)
+        return found if found is None else replace(found, seconds=found.seconds + transfer_s)
 
     return replace(
         problem,
-        platform=_without_transfer_costs(platform),
+        platform=_with_free_zero_copy(platform),
         latency_function=costs,
         traffic_function=traffic_function(profile, model.graph, platform, costs),
         _known={},
     )
 
 
-def _transfer_cost_s(
+def _plan_transfer_s(
     graph: Graph, plan: Plan, transfer_costs: Mapping[str, TransferCosts]
 ) -> dict[tuple[str, tuple[str, ...]], float]:
-    """What each of a plan's segments pays for the tensors that it has from other devices, and makes for them."""
+    """By segment, its cross-device access costs in a plan, in seconds."""
     flow = resolve(graph, plan)
     return {
         (step.segment.device, step.segment.ops): transfer_costs[step.segment.device].seconds(
@@ -169,22 +170,22 @@ def _transfer_cost_s(
     }
 
 
-def shifted(problem: Problem, by: float) -> Problem:
-    """The problem with every prediction raised by so many of its device's typical errors; lowered if negative.
+def shifted(problem: Problem, num_sigmas: float) -> Problem:
+    """The problem with every prediction shifted by a number of its device's median relative errors; see SegmentCosts.
 
     Raises:
-        ProblemError: If its costs were not predicted from a profile.
+        ProblemError: If the costs were not predicted from a profile.
     """
-    if not by:
+    if not num_sigmas:
         return problem
     if not isinstance(problem.latency_function, SegmentCosts):
-        raise ProblemError("only costs that come from a profile have predictions to lean on")
-    return replace(problem, latency_function=problem.latency_function.shifted(by), _known={})
+        raise ProblemError("only predictions from a profile can be shifted; make the problem with a profile")
+    return replace(problem, latency_function=problem.latency_function.shifted(num_sigmas), _known={})
 
 
 def plan_error_s(problem: Problem, plan: Plan) -> float:
-    """The error bar of a plan's makespan, one standard deviation in seconds: those of its segments in quadrature.
+    """The standard error of a plan's makespan in seconds: the segments' standard errors added in quadrature.
 
-    All count, also those that nobody waits for. That errors of one plan go together is left out.
+    All segments count, also those beside the critical path. Correlation between their errors is left out.
     """
     return math.hypot(*(problem.error_s(segment.device, segment.ops) for segment in plan.segments))

@@ -1,7 +1,7 @@
-"""How long segments took on devices: raw samples with where they come from, in a file that survives being killed.
+"""Measured durations of segments on devices: raw samples, and the context that each was measured in.
 
-A profile is a JSON-lines file. Its first line is the header, which says for which model, machine and engines the
-rest holds; every further line is one record, appended whole. A line cut short by a crash is dropped on reading.
+A profile holds for one model, one machine and one set of engines, which its header names. In its file the header is the
+first line and every further line is one record (:mod:`hetsim.costs.profile_file`).
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
     Attributes:
         device: Name of the device.
         ops: The segment's operators in topological order.
-        context: In which cache state the segment was met: ``"configuration:NAME"`` for a walk over the whole model on
-            one device at one granularity, ``"replay:DIGEST"`` for the serial replay of a plan, ``"final:DIGEST"`` for
-            its serial replay in turns with its parallel execution.
+        context: What ran before and after the segment, which decides the state of the caches: ``"configuration:NAME"``
+            for serial runs of the whole model on one device at one granularity, ``"replay:DIGEST"`` for serial runs of
+            a plan, ``"final:DIGEST"`` for serial runs of a plan in interleaved rounds with its parallel execution.
         samples_s: Raw durations in seconds, in the order in which they were taken; at least one, all positive.
-        read_bytes: How much of what the segment read in that context another device had written.
-        written_bytes: How much of what it wrote another device read.
+        read_bytes: Bytes that the segment read in that context and another device had written.
+        written_bytes: Bytes that it wrote and another device read.
 
     Raises:
         ValueError: If an operator or a duration is missing, or a duration is not positive.
@@ -72,13 +72,13 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
 class SerialRuns(
     msgspec.Struct, tag_field="record", tag="serial-runs", frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
-    """How fast a device's core was in the walks of one context, whose samples follow.
+    """How fast a device's core was during the serial runs of one context, whose samples follow.
 
     Attributes:
         device: Name of the device.
         context: As that of the samples.
-        speed_probe_s: After each walk, how long its core took for the same piece of arithmetic, in seconds; as many as
-            there are samples, all positive.
+        speed_probe_s: The speed probe after each serial run: the time of a fixed piece of arithmetic on the device's
+            core, in seconds; as many as there are samples, all positive.
 
     Raises:
         ValueError: If a duration is not positive.
@@ -110,13 +110,13 @@ class Unsupported(
 
 
 class CoRun(msgspec.Struct, tag_field="record", tag="co-run", frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How fast a segment proceeded while every device ran it at once.
+    """How fast a segment ran while every device ran it at the same time.
 
     Attributes:
         device: Name of the device.
         ops: The segment's operators in topological order.
         num_devices: How many devices ran it.
-        speeds: By run, the part of its speed alone at which it proceeded meanwhile; above 0, at most 1.
+        speeds: By run, its speed as a fraction of its speed alone; above 0, at most 1.
 
     Raises:
         ValueError: If there is no run, or a speed is out of range.
@@ -145,8 +145,8 @@ class Context:
 
     Attributes:
         samples_s: Raw durations in seconds, in the order in which they were taken.
-        read_bytes: How much of what the segment read there another device had written.
-        written_bytes: How much of what it wrote there another device read.
+        read_bytes: Bytes that the segment read there and another device had written.
+        written_bytes: Bytes that it wrote there and another device read.
     """
 
     samples_s: list[float]
@@ -169,11 +169,11 @@ class Profile:
     _speed_probes_s: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict, repr=False)
 
     def add(self, record: Measured) -> None:
-        """Take in one record.
+        """Add one record.
 
-        Of co-runs of one segment the last counts. Samples of a known segment and context come on top of what is there;
-        those of a ``final`` replace it, since they belong to one set of executions. A record of walks says that a
-        cover or a final begins anew.
+        The last co-run of a segment replaces earlier ones. Samples of a known segment and context are appended; those
+        of a ``final`` context replace earlier ones, since they belong to one set of executions. A record of serial runs
+        of a configuration or a final removes the earlier samples of that context.
         """
         if isinstance(record, SerialRuns):
             key = (record.device, record.context)
@@ -204,30 +204,30 @@ class Profile:
         return self._contexts.get((device, ops), {})
 
     def co_run(self, device: str, ops: tuple[str, ...]) -> CoRun | None:
-        """How a segment fared while every device ran it, or None where that was not measured."""
+        """The co-run of a segment, or None where there is none."""
         return self._co_runs.get((device, ops))
 
     def speed_probes_s(self, device: str) -> Mapping[str, tuple[float, ...]]:
-        """By context, what the device's yardstick took after each walk, in seconds; contexts may have none."""
+        """By context, the device's speed probe after each serial run, in seconds; contexts may have none."""
         return {context: found for (name, context), found in self._speed_probes_s.items() if name == device}
 
     def without(self, plan_digest: str) -> Profile:
-        """What the profile would be had nothing been measured on that plan."""
+        """The profile without all measurements of that plan."""
         dropped = {f"replay:{plan_digest}", f"final:{plan_digest}"}
         return self._only(lambda context: context not in dropped)
 
     def beside_executions(self) -> Profile:
-        """What the profile would be had nothing been walked but in turns with executions."""
+        """The profile with only the serial runs of final measurements, in interleaved rounds with executions."""
         return self._only(lambda context: context.startswith("final:"))
 
     def _only(self, wanted: Callable[[str], bool]) -> Profile:
-        kept = {
+        wanted_contexts = {
             key: {name: context for name, context in contexts.items() if wanted(name)}
             for key, contexts in self._contexts.items()
         }
         return Profile(
             header=self.header,
-            _contexts={key: contexts for key, contexts in kept.items() if contexts},
+            _contexts={key: contexts for key, contexts in wanted_contexts.items() if contexts},
             _unsupported=dict(self._unsupported),
             _co_runs=dict(self._co_runs),
             _speed_probes_s={key: found for key, found in self._speed_probes_s.items() if wanted(key[1])},
@@ -247,11 +247,11 @@ class Profile:
         return tuple(ops for name, ops in self._contexts if name == device)
 
     def unsupported(self, device: str) -> Mapping[tuple[str, ...], str]:
-        """What the device's engine refused, with its reason."""
+        """By operators that the device's engine refused, its reason."""
         return {ops: reason for (name, ops), reason in self._unsupported.items() if name == device}
 
     def _drop(self, device: str, context: str) -> None:
-        """Forget the samples of one context on one device, and segments that have no others."""
+        """Remove the samples of one context on one device, and segments without any others."""
         self._speed_probes_s.pop((device, context), None)
         for key in [key for key, contexts in self._contexts.items() if key[0] == device and context in contexts]:
             del self._contexts[key][context]
@@ -260,10 +260,10 @@ class Profile:
 
     @property
     def num_samples(self) -> int:
-        """Raw durations in all."""
+        """Number of raw durations."""
         return sum(len(one.samples_s) for contexts in self._contexts.values() for one in contexts.values())
 
     @property
     def num_segments(self) -> int:
-        """Segments with at least one sample, on each device counted apart."""
+        """Number of segments with samples; a segment counts once for each device."""
         return len(self._contexts)

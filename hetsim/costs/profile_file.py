@@ -1,4 +1,8 @@
-"""Profiles as JSON-lines files that survive being killed."""
+"""Profiles as JSON-lines files.
+
+Every record is one line that is appended whole, so a file survives a crash at any point: reading drops a last line that
+was cut short.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +28,10 @@ class ProfileFile:
 
     Args:
         path: The file; it is created with its folder if it is not there.
-        header: What is being measured. An existing file must have been begun on the same.
+        header: What is measured. The header of an existing file must agree with it.
 
     Raises:
-        ProfileError: If the file cannot be opened, is malformed, was taken on something else, or is in use by another
-            process.
+        ProfileError: If the file cannot be opened, is malformed, has another header, or is in use by another process.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -80,7 +83,7 @@ def parse_profile(content: bytes, *, source: str) -> Profile:
             ) from None
         if isinstance(record, Header):
             if profile is not None:
-                raise ProfileError(f"profile {source} has a second header in line {number}; keep profiles apart")
+                raise ProfileError(f"profile {source} has a second header in line {number}; split the file there")
             if record.format != FORMAT:
                 raise ProfileError(_other_format(source, record.format))
             profile = Profile(header=record)
@@ -118,7 +121,7 @@ def load_profile(path: Path | str) -> Profile:
 
 
 def check_header(found: Header, wanted: Header, *, source: str) -> None:
-    """Refuse a profile that holds for something else.
+    """Refuse a profile of another model, machine or engine.
 
     Raises:
         ProfileError: With both sides of the first difference; dates and names do not count.
@@ -135,7 +138,7 @@ def check_header(found: Header, wanted: Header, *, source: str) -> None:
 
 
 def origin_differences(found: Header, *, machine: str, engines: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
-    """Where a profile was taken with something else than what is here: what, as it was, as it is.
+    """The differences between where a profile was measured and here: what differs, its value there, its value here.
 
     Args:
         found: The profile's header.

@@ -1,4 +1,4 @@
-"""What segments cost, as far as a profile tells: measured where they were measured, predicted where not."""
+"""Costs of segments from a profile: measured where there are measurements, predicted elsewhere."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from statistics import median
 
 from hetsim.core.graph import Graph
 from hetsim.core.problem import Latency
-from hetsim.costs.fitting.additive_medians import AdditiveMedians, undisturbed_medians
+from hetsim.costs.fitting.additive_medians import AdditiveMedians, interference_free_medians
 from hetsim.costs.fitting.predictor import LeftOut, Predictor
 from hetsim.costs.fitting.transfer_costs import TransferCosts, find_border
 from hetsim.costs.profile import Context, Profile
 
 _LEAST_OWN = 0.1
-"""So much of what a segment took is its own at least, whatever crossing is believed to have cost."""
+"""The lowest fraction of a segment's time that is its own, however large the fitted cross-device access costs are."""
 
 
 class SegmentCosts:
-    """Costs for a :class:`~hetsim.core.problem.Problem`, as the profile stands now.
+    """Costs for a :class:`~hetsim.core.problem.Problem`; later additions to the profile do not change them.
 
-    A segment that was measured costs the median of what it typically takes in its contexts, each less what crossing
-    cost there; where it was walked beside executions, those contexts alone count. One that was not is predicted from
-    those that were (:mod:`hetsim.costs.fitting.predictor`). A device cannot run a segment if it refused some of its
+    A measured segment costs the median over its contexts of the additive median less the cross-device access costs in
+    that context. If it has contexts of final measurements, only these count. Any other segment is predicted from the
+    measured ones (:mod:`hetsim.costs.fitting.predictor`). A device cannot run a segment if it refused some of its
     operators, or if one of them was never measured there.
 
     Args:
         profile: The profile.
         graph: The model's graph.
-        launch_s: Each device's launch cost in seconds; absent devices count as 0.
-        crossings: What tensors that change hands cost each device; absent devices pay nothing.
-        times: What the profile's segments typically take, if that is known already.
+        launch_s: By device, its launch cost in seconds; absent devices count as 0.
+        transfer_costs: By device, its cross-device access costs; absent devices pay nothing.
+        times: The profile's additive medians without interference, if they are known already.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class SegmentCosts:
         self._refused: dict[str, list[int]] = {}
         self._predictors: dict[str, Predictor] = {}
         self._factors: dict[str, float] = {}
-        times = times or undisturbed_medians(profile)
+        times = times or interference_free_medians(profile)
         for device in profile.header.engines:
             own = (transfer_costs or {}).get(device, TransferCosts())
             self._measured_s[device] = {
-                ops: self._without_transfer_cost_s(ops, profile.contexts(device, ops), times[device, ops], own)
+                ops: self._local_cost_s(ops, profile.contexts(device, ops), times[device, ops], own)
                 for ops in profile.measured(device)
                 if all(op in graph.position for op in ops)
             }
@@ -73,31 +73,31 @@ class SegmentCosts:
         return Latency(predictor.seconds(ops) * self._factors.get(device, 1.0)) if predictor.can_predict(ops) else None
 
     def error_s(self, device: str, ops: tuple[str, ...]) -> float:
-        """The error bar of a prediction, one standard deviation in seconds; 0 where there is nothing predicted."""
+        """The standard error of a prediction in seconds; 0 where the segment is measured or cannot run."""
         latency = self(device, ops)
         return 0.0 if latency is None or latency.measured else self.predictor(device).error_s(ops)
 
-    def shifted(self, by: float) -> SegmentCosts:
-        """The same costs with predictions raised by so many typical errors, lowered if negative; not below a half.
+    def shifted(self, num_sigmas: float) -> SegmentCosts:
+        """The costs with each prediction multiplied by 1 + ``num_sigmas`` * sigma, but at least by 0.5.
 
-        A device's typical error is the median absolute one of leaving out, relative to the segment's time.
+        A device's sigma is the median absolute relative error of its predictions with one measurement left out.
         """
         other = copy(self)
         other._factors = {
-            device: max(0.5, 1.0 + by * median(abs(one.relative_error) for one in left_out))
+            device: max(0.5, 1.0 + num_sigmas * median(abs(one.relative_error) for one in left_out))
             for device, left_out in self.left_out.items()
             if left_out
         }
         return other
 
-    def _without_transfer_cost_s(
+    def _local_cost_s(
         self,
         ops: tuple[str, ...],
         contexts: Mapping[str, Context],
         times: Mapping[str, float],
         transfer_costs: TransferCosts,
     ) -> float:
-        """What a segment takes where nothing crosses, in seconds."""
+        """What a segment takes with all its tensors device-local, in seconds."""
         border = find_border(self._graph, ops)
         beside = {name: context for name, context in contexts.items() if name.startswith("final:")}
         return median(
@@ -109,7 +109,7 @@ class SegmentCosts:
         )
 
     def predictor(self, device: str) -> Predictor:
-        """The device's predictor, fitted when it is first needed.
+        """The device's predictor, which is fitted at the first call.
 
         Raises:
             KeyError: If nothing was measured on the device.
@@ -121,5 +121,5 @@ class SegmentCosts:
 
     @property
     def left_out(self) -> dict[str, tuple[LeftOut, ...]]:
-        """By device, each measured segment of several operators as the others predict it."""
+        """By device, the prediction of each measured segment of several operators from all other measurements."""
         return {device: self.predictor(device).left_out() for device, found in self._measured_s.items() if found}

@@ -1,4 +1,4 @@
-"""What parts of operators cost before anyone measured them: a share of the whole operator, and copies by the byte."""
+"""Predicted costs of rewritten models: a part of an operator costs its share of the operator, a copy by the byte."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""How many bytes a segment moves to and from the memory.
+"""Memory traffic of segments: how many bytes a segment moves to and from the memory.
 
-It touches its weights, what it reads and what it writes, but how much of that caches keep nobody can tell from outside.
-So an operator that may be bound by the memory runs beside itself, on every device at once. With ``n`` devices that all
-want more than their share ``B / n`` of the bandwidth that the memory sustains, each proceeds at
+A segment touches its weights, its inputs and its outputs, but caches keep an unknown part of these. So an operator that
+may be memory-bound is measured in a co-run: every device runs it at the same time. If ``n`` devices all demand more
+than their share ``B / n`` of the bandwidth that the memory sustains, each runs at
 
     speed = (B / n) / (moved / d)            so   moved = (B / n) * d / speed
 
-What was never seen to be slowed down moves what it touches, but no more than the share, at which nobody is slowed.
+with ``d`` the operator's time alone. An operator without a slowdown moves what it touches, but at most its share of the
+bandwidth, at which there is no contention.
 """
 
 from __future__ import annotations
@@ -20,37 +21,37 @@ from hetsim.core.problem import LatencyFunction, TrafficFunction
 from hetsim.costs.profile import Profile
 
 _BUSY = 0.8
-"""An operator may be bound by the memory if it touches more than this part of its share while it runs."""
-_WORTH = 0.01
-"""An operator that takes less than this part of its device's time is not worth running beside itself."""
-_SLOWED = 0.95
-"""Speeds above this count as full speed: on a noisy machine, so fast go also pairs that want little of the memory."""
+"""An operator may be memory-bound if it touches more than this fraction of its share of the bandwidth."""
+_MIN_TIME_FRACTION = 0.01
+"""An operator that takes less than this fraction of its device's time is not co-run."""
+_FULL_SPEED = 0.95
+"""Speeds above this count as full speed: noise alone slows down a co-run by as much."""
 
 
 def touched_bytes(graph: Graph, ops: tuple[str, ...]) -> int:
-    """Weights of the operators, and the tensors that they read and write as one segment."""
+    """Bytes of the operators' weights and of the tensors that they read and write as one segment."""
     tensors = dict.fromkeys((*graph.inputs_of(ops), *graph.outputs_of(ops)))
     weights = sum(graph.by_name[op].weight_bytes for op in ops)
     return weights + sum(graph.tensors[tensor].num_bytes for tensor in tensors)
 
 
 def share_bytes_per_s(platform: Platform) -> float:
-    """What each device gets of the memory while all want more; infinite where the platform does not know."""
+    """Each device's share of the memory bandwidth, in bytes per second; infinite where the platform has none."""
     return platform.memory.shared_bytes_per_s / len(platform.devices)
 
 
 def memory_bound_ops(profile: Profile, graph: Graph, platform: Platform) -> tuple[str, ...]:
-    """Operators that may be bound by the memory on some device and take some of its time; in the graph's order."""
+    """Operators that may be memory-bound on a device and take a relevant part of its time; in the graph's order."""
     share = share_bytes_per_s(platform)
     found: set[str] = set()
     for device in platform.device_names:
         medians = {op.name: profile.summary(device, (op.name,)) for op in graph.ops}
         seconds = {op: one.median_s for op, one in medians.items() if one is not None}
-        worth_s = _WORTH * sum(seconds.values())
+        least_s = _MIN_TIME_FRACTION * sum(seconds.values())
         found |= {
             op
             for op, alone_s in seconds.items()
-            if alone_s >= worth_s and touched_bytes(graph, (op,)) > _BUSY * share * alone_s
+            if alone_s >= least_s and touched_bytes(graph, (op,)) > _BUSY * share * alone_s
         }
     return graph.ordered(found)
 
@@ -58,13 +59,13 @@ def memory_bound_ops(profile: Profile, graph: Graph, platform: Platform) -> tupl
 def traffic_function(
     profile: Profile, graph: Graph, platform: Platform, latency: LatencyFunction
 ) -> TrafficFunction | None:
-    """What segments move, as the profile stands now; None where the platform does not know what its memory sustains.
+    """The memory traffic of segments; None where the platform does not know the bandwidth that its memory sustains.
 
     Args:
         profile: Gives the co-runs.
         graph: The model's graph.
         platform: Gives the memory's bandwidth.
-        latency: What segments take.
+        latency: Costs of segments.
     """
     share = share_bytes_per_s(platform)
     if math.isinf(share):
@@ -73,7 +74,7 @@ def traffic_function(
     for device in platform.device_names:
         for op in graph.ops:
             co_run, alone = profile.co_run(device, (op.name,)), latency(device, (op.name,))
-            if co_run is not None and alone is not None and median(co_run.speeds) < _SLOWED:
+            if co_run is not None and alone is not None and median(co_run.speeds) < _FULL_SPEED:
                 moved[device, op.name] = (
                     platform.memory.shared_bytes_per_s / co_run.num_devices * alone.seconds / median(co_run.speeds)
                 )

@@ -175,9 +175,7 @@ def test_without_zigzag_its_absence_is_one_line(architecture: Architecture, monk
     monkeypatch.setitem(sys.modules, "zigzag", None)
     monkeypatch.setitem(sys.modules, "zigzag.api", None)
     cycles = Cycles("npu", architecture, images())  # what is remembered needs no ZigZag
-    with pytest.raises(
-        PlatformError, match=r"'npu' is worked out by ZigZag, which is not installed .*hetsim\[zigzag\]"
-    ):
+    with pytest.raises(PlatformError, match=r"'npu' needs ZigZag, which is not installed .*hetsim\[zigzag\]"):
         cycles.cycles("first")
     monkeypatch.setattr("hetsim.costs.hypothetical.zigzag.find_spec", lambda _: None)
     with pytest.raises(PlatformError, match=r"device.npu.architecture.hardware 'tpu_like' is one of ZigZag's own, wh"):
@@ -186,11 +184,13 @@ def test_without_zigzag_its_absence_is_one_line(architecture: Architecture, monk
 
 @pytest.mark.usefixtures("asked")
 def test_wrong_files_are_named(architecture: Architecture, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(PlatformError, match=r"architecture.mapping 'nowhere.yaml' is no file; give a file in ZigZag's"):
+    with pytest.raises(
+        PlatformError, match=r"architecture.mapping 'nowhere.yaml' is not a file; give a file in ZigZag's"
+    ):
         Cycles("npu", replace(architecture, mapping="nowhere.yaml"), images())
     Path(architecture.cache).parent.mkdir()
     Path(architecture.cache).write_text('{"a": "b"}')
-    with pytest.raises(PlatformError, match=r"the cycles in .*cycles.json are malformed: .*; remove the file"):
+    with pytest.raises(PlatformError, match=r"the cache of cycles .*cycles.json is malformed: .*; remove the file"):
         Cycles("npu", architecture, images())
     Path(architecture.cache).unlink()
 
@@ -221,5 +221,7 @@ def test_zigzag_itself_answers(tmp_path: Path) -> None:
     # 8 * 8 * 9 * 256 multiply-accumulates on an array of 1024, and at least 2048 bytes out at 8 a cycle
     assert found >= max(8 * 8 * 9 * 256 / 1024, 2048 / 8)
     assert found < 8 * 8 * 9 * 256
-    with pytest.raises(PlatformError, match=r"hardware 'tpu' is none that ZigZag ships; it ships .*edge_tpu_like"):
+    with pytest.raises(
+        PlatformError, match=r"hardware 'tpu' is not a name that ZigZag ships; it ships .*edge_tpu_like"
+    ):
         Cycles("npu", replace(architecture, hardware="tpu"), model)

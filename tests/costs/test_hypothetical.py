@@ -152,7 +152,10 @@ def test_units_groups_and_devices_of_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("op,ms\nop0,1\nop9,2\n", r"times.csv, row 3 names operator 'op9', which 'chain' has not; it has op0, op1"),
+        (
+            "op,ms\nop0,1\nop9,2\n",
+            r"times.csv, row 3 names operator 'op9', which 'chain' does not have; it has op0, op1",
+        ),
         ("op,ms\nop0,-1\n", r"times.csv, row 2: ms must be 0 or more, got -1"),
         ("op,ms\nop0,nan\n", r"row 2: ms must be 0 or more, got nan"),
         ("op,ms\nop0,inf\n", r"row 2: ms must be 0 or more, got inf"),
@@ -161,10 +164,10 @@ def test_units_groups_and_devices_of_a_file(tmp_path: Path) -> None:
         ("ops,ms\nop0;op1,1\nop1;op0,2\n", r"row 3 has the operators of row 2 again"),
         ("ops,ms\nop0;op0,1\n", r"row 2 names an operator twice: op0, op0"),
         ("ops,ms\n;,1\n", r"row 2 names no operator"),
-        ("op,time\nop0,1\n", r"row 2 must have one column of times, whose name says the unit .* it has none"),
+        ("op,time\nop0,1\n", r"row 2 must have one column of times, whose name gives the unit .* it has none"),
         ("op,ms,us\nop0,1,1000\n", r"row 2 must have one column of times, .* it has ms, us"),
         ("name,ms\nop0,1\n", r"row 2 must have either 'op' or 'ops'; it has name, ms"),
-        ("op,ms\nop0\n", r"row 2 has another number of cells than the header"),
+        ("op,ms\nop0\n", r"row 2 has a different number of cells than the header"),
         ("op,ms,ms\nop0,1,2\n", r"row 1 has column 'ms' twice"),
         ("op,device,ms\nop0,gpu,1\n", r"times.csv has no time for device 'npu'; add its rows"),
         ("op,ms\n", r"times.csv has no time for device 'npu'"),

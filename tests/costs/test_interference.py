@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hetsim.costs.fitting.additive_medians import additive_medians
-from hetsim.costs.fitting.interference import Interference, around_s, fit_interference
+from hetsim.costs.fitting.interference import Interference, fit_interference, speed_probe_around_s
 from hetsim.costs.profile import Profile, SerialRuns
 from tests.support.profiles import HEADER, names, samples
 
@@ -25,7 +25,7 @@ def times(profile: Profile) -> dict[str, float]:
 
 
 def slowed(seconds: float, speed_probe_s: Sequence[float], exponent: float) -> list[float]:
-    return [seconds * (one / FREE_S) ** exponent for one in around_s(speed_probe_s).tolist()]
+    return [seconds * (one / FREE_S) ** exponent for one in speed_probe_around_s(speed_probe_s).tolist()]
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.6, 1.2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hetsim.core.plan import Segment
-from hetsim.costs.noise import core_noise, measured_noise
+from hetsim.costs.noise import interference_noise, measured_noise
 from hetsim.costs.profile import Profile, Samples, SerialRuns
 from tests.support.problems import graph_of, plan_of, platform_of, problem_of
 from tests.support.profiles import HEADER
@@ -76,16 +76,16 @@ def test_a_plan_meets_cores_as_they_were_in_serial_runs_of_others() -> None:
         profile.add(
             Samples(device=device, ops=(op,), context="final:x", samples_s=tuple(1e6 * y for y in speed_probe_s))
         )
-    duration_s = core_noise(PROBLEM, profile, PLAN, seed=0)
+    duration_s = interference_noise(PROBLEM, profile, PLAN, seed=0)
     drawn = {(duration_s(i, A) / 10.0, duration_s(i, B) / 100.0) for i in range(200)}
     slow, fast = max(a for a, _ in drawn), min(a for a, _ in drawn)
     assert slow / fast == pytest.approx(2.0, rel=0.02)
     assert {(slow, fast), (fast, slow)} < drawn  # and between the two where the cores changed
     assert (slow, slow) not in drawn
-    assert core_noise(PROBLEM, profile, PLAN, seed=0)(7, A) == duration_s(7, A)
+    assert interference_noise(PROBLEM, profile, PLAN, seed=0)(7, A) == duration_s(7, A)
 
 
 def test_cores_that_nobody_measured_are_as_usual() -> None:
     profile = Profile(header=HEADER)
     profile.add(Samples(device="cpu", ops=("a",), context="final:x", samples_s=(1.0, 2.0)))
-    assert core_noise(PROBLEM, profile, PLAN, seed=0)(0, A) == 10.0
+    assert interference_noise(PROBLEM, profile, PLAN, seed=0)(0, A) == 10.0

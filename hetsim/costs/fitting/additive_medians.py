@@ -1,9 +1,8 @@
-"""What segments typically take: medians that add up.
+"""Additive medians: medians of segments' times that add up to the median time of a serial run.
 
-The median of a sum is not the sum of medians. Durations have long tails to one side, now one segment's and now
-another's, so a walk of thirty segments takes 2 to 4 % longer than the medians of its segments add up to. A plan is
-such a sum. So each context's medians are scaled by one factor, the median of its walks over the sum of its medians:
-what a segment takes on its own then differs from its median by that much, and what they take together is right.
+The median of a sum is not the sum of medians. Durations have long upper tails, so a serial run of thirty segments takes
+2 to 4 % longer than the sum of its segments' medians. A plan is such a sum. So the medians of one context are all
+multiplied by one factor: the median time of its serial runs over the sum of its medians.
 """
 
 from __future__ import annotations
@@ -14,28 +13,29 @@ from statistics import median
 
 import numpy as np
 
-from hetsim.costs.fitting.interference import MAX_SLOWDOWN, Floats, Interference, around_s, fit_interference
+from hetsim.costs.fitting.interference import MAX_SLOWDOWN, Floats, Interference, fit_interference, speed_probe_around_s
 from hetsim.costs.profile import Key, Profile
 
 AdditiveMedians = Mapping[tuple[str, tuple[str, ...]], Mapping[str, float]]
 """By device and operators, then by context, in seconds."""
 
 
-def undisturbed_medians(profile: Profile) -> AdditiveMedians:
-    """What each segment typically takes in each context on cores that are as fast as usual."""
+def interference_free_medians(profile: Profile) -> AdditiveMedians:
+    """The additive medians of samples that are corrected for interference, by segment and context."""
     return additive_medians(profile, fit_interference(profile))
 
 
 def additive_medians(profile: Profile, interference: Interference | None = None) -> AdditiveMedians:
-    """What each segment typically takes in each context in which it was measured, as the profile stands now.
+    """The additive median of each segment in each context in which it was measured.
 
-    Walks are told apart by their context; those of a cover by their device as well, since both devices' have one name.
-    Where segments of a walk have different numbers of samples, as when it was interrupted, medians stay as they are.
+    The serial runs of one context belong together; for profiling configurations those of one device, since devices
+    share the configurations' names. If the segments of a context have different numbers of samples, as after an
+    interruption, their plain medians count.
 
     Args:
         profile: The samples.
-        steady: Brings them to how fast cores usually were, and leaves out walks that met other cores, but no more than
-            half of them; without it, all count as they are.
+        interference: Corrects the samples to the usual speed of the cores and leaves out serial runs on cores of
+            another speed, but at most half of them; None uses all samples as they are.
     """
     serial_runs: dict[tuple[str, str], list[tuple[Key, list[float]]]] = {}
     for device, ops in profile.segments():
@@ -53,7 +53,7 @@ def additive_medians(profile: Profile, interference: Interference | None = None)
             beside = {
                 device: speed_probes_s.get(device, {}).get(name, ()) for device in {key[0] for key, _ in segments}
             }
-            samples = _undisturbed(samples, [key[0] for key, _ in segments], beside, interference)
+            samples = _without_interference(samples, [key[0] for key, _ in segments], beside, interference)
         medians = np.median(samples, axis=1)
         additive = medians * float(np.median(samples.sum(axis=0)) / medians.sum())
         for (key, _), seconds in zip(segments, additive.tolist(), strict=True):
@@ -61,19 +61,19 @@ def additive_medians(profile: Profile, interference: Interference | None = None)
     return found
 
 
-def _undisturbed(
+def _without_interference(
     samples: Floats, devices: list[str], speed_probes_s: Mapping[str, tuple[float, ...]], interference: Interference
 ) -> Floats:
-    """Walks, as columns, brought to the usual pace of their cores; those that met another one are left out."""
+    """Serial runs, as columns, corrected to the usual speed of their cores, without those on cores of another speed."""
     num_serial_runs = samples.shape[1]
     if any(len(found) != num_serial_runs for found in speed_probes_s.values()):
         return samples
-    readings = {device: around_s(found) for device, found in speed_probes_s.items()}
-    off = np.max([np.abs(interference.slowness(device, found)) for device, found in readings.items()], axis=0)
-    most = max(math.log1p(MAX_SLOWDOWN), float(np.sort(off)[(num_serial_runs - 1) // 2]))
+    readings = {device: speed_probe_around_s(found) for device, found in speed_probes_s.items()}
+    deviation = np.max([np.abs(interference.slowness(device, found)) for device, found in readings.items()], axis=0)
+    limit = max(math.log1p(MAX_SLOWDOWN), float(np.sort(deviation)[(num_serial_runs - 1) // 2]))
     factors = {device: interference.factors(device, found) for device, found in readings.items()}
-    counted: Floats = (samples * np.array([factors[device] for device in devices]))[:, off <= most]
-    return counted
+    corrected: Floats = (samples * np.array([factors[device] for device in devices]))[:, deviation <= limit]
+    return corrected
 
 
 def _serial_run(context: str, device: str) -> tuple[str, str]:

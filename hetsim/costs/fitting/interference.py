@@ -1,15 +1,14 @@
-"""Measurements from cores that are not always equally fast, brought to how fast they usually were.
+"""Correction of measurements for interference: other machines that slow down the physical cores of this one.
 
-After each serial walk every device notes what its yardstick took, a piece of arithmetic that never changes
-(:mod:`hetsim.runtime.worker.speed_probe`). When other machines use the same physical core it takes longer, and so does
-the walk. So
+After each serial run every device measures its speed probe, a fixed piece of arithmetic
+(:mod:`hetsim.runtime.worker.speed_probe`). Interference makes both the probe and the serial run longer. So
 
-    seconds, had the core been as usual = seconds * (usual yardstick / yardstick) ** exponent
+    seconds at the usual speed = seconds * (usual speed probe / speed probe) ** exponent
 
-with one exponent for each device: by how much walks feel what the yardstick feels, fitted to what the same segments
-took beside shorter and longer yardsticks. A device of which the yardstick says nothing gets an exponent near 0. This is
-regression adjustment by a control variate: S. S. Lavenberg, P. D. Welch, "A perspective on the use of control variables
-to increase the efficiency of Monte Carlo simulations", Management Science 27(3), 1981.
+with one exponent for each device, which says how strongly its segments depend on the speed of the core. It is fitted to
+samples of the same segments beside shorter and longer speed probes, and near 0 for a device whose segments do not
+depend on it. This is regression adjustment by a control variate: S. S. Lavenberg, P. D. Welch, "A perspective on the
+use of control variables to increase the efficiency of Monte Carlo simulations", Management Science 27(3), 1981.
 """
 
 from __future__ import annotations
@@ -24,40 +23,42 @@ import numpy.typing as npt
 from hetsim.costs.profile import Profile
 
 MAX_SLOWDOWN = 0.06
-"""A core is steady while its yardstick takes no longer than usual by more than this fraction."""
+"""A core is undisturbed while its speed probe takes at most this fraction longer than usual."""
 
-_NOISE = 0.05  # where yardsticks differ by less than this, as a logarithm, they tell little and the exponent is near 0
-_FARTHEST = 0.7  # twice as slow or fast; what is further off was interrupted, not slow
+_NOISE = 0.05
+"""Noise of the logarithm of a speed probe: smaller differences have little influence on the exponent."""
+_MAX_DEVIATION = 0.7
+"""Logarithms are clipped to this, a factor of two: larger deviations are interruptions, not slow cores."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interference:
-    """How fast each device's core usually was, and how much that matters.
+    """The usual speed of each device's core, and how durations depend on the speed.
 
     Attributes:
-        usual_s: By device, what its yardstick usually takes, in seconds.
-        exponent: By device, by which power of the yardstick walks get longer; 0 to 3.
+        usual_s: By device, its usual speed probe in seconds.
+        exponent: By device, the power of the speed probe that durations are proportional to; 0 to 3.
     """
 
     usual_s: Mapping[str, float]
     exponent: Mapping[str, float]
 
     def slowness(self, device: str, speed_probe_s: Floats) -> Floats:
-        """The logarithm of how many times as long as usual a device's yardstick took."""
-        return np.clip(np.log(speed_probe_s / self.usual_s[device]), -_FARTHEST, _FARTHEST)
+        """The logarithm of a device's speed probes over its usual one."""
+        return np.clip(np.log(speed_probe_s / self.usual_s[device]), -_MAX_DEVIATION, _MAX_DEVIATION)
 
     def factors(self, device: str, speed_probe_s: Floats) -> Floats:
-        """What durations are to be multiplied with to be as usual."""
+        """The factors that correct durations to the usual speed."""
         return np.exp(-self.exponent[device] * self.slowness(device, speed_probe_s))
 
 
 def fit_interference(profile: Profile) -> Interference:
-    """What the walks of a profile say.
+    """The interference in a profile's serial runs.
 
-    Usual is the median over the walks beside executions (``final`` contexts), if there are any: they are what is to be
-    predicted. Otherwise it is the median over all.
+    The usual speed probe is the median over the serial runs of final measurements if there are any, since executions
+    beside these are to be predicted. Otherwise it is the median over all serial runs.
     """
     usual_s, exponent = {}, {}
     for device in profile.header.engines:
@@ -71,8 +72,8 @@ def fit_interference(profile: Profile) -> Interference:
 
 
 def _exponent(profile: Profile, device: str) -> float:
-    """The slope of logarithms of durations over those of yardsticks, within each segment, which counts by its time."""
-    speed_probes_s = {context: around_s(found) for context, found in profile.speed_probes_s(device).items()}
+    """The slope of logarithms of durations over those of speed probes within segments, each weighted by its time."""
+    speed_probes_s = {context: speed_probe_around_s(found) for context, found in profile.speed_probes_s(device).items()}
     both, squares, weights = 0.0, 0.0, 0.0
     for ops in profile.measured(device):
         met = [
@@ -91,7 +92,7 @@ def _exponent(profile: Profile, device: str) -> float:
 
 
 def _halves(speed_probes_s: Floats, samples_s: Floats) -> list[tuple[float, float]]:
-    """Median yardstick and median duration of the walks with the shorter and with the longer yardsticks."""
+    """Median speed probe and median duration of the serial runs with the shorter and with the longer probes."""
     order = np.argsort(speed_probes_s, kind="stable")
     middle = len(order) // 2
     return [
@@ -101,8 +102,11 @@ def _halves(speed_probes_s: Floats, samples_s: Floats) -> list[tuple[float, floa
     ]
 
 
-def around_s(speed_probe_s: Sequence[float]) -> Floats:
-    """The yardstick around each walk: the geometric mean of what it took before and after, for the first just after."""
+def speed_probe_around_s(speed_probe_s: Sequence[float]) -> Floats:
+    """The speed probe around each serial run, in seconds: the geometric mean of those before and after it.
+
+    There is none before the first serial run, so there only the one after it counts.
+    """
     after = np.log(np.array(speed_probe_s))
     before = np.concatenate([after[:1], after[:-1]])
     around: Floats = np.exp((before + after) / 2)
@@ -110,7 +114,7 @@ def around_s(speed_probe_s: Sequence[float]) -> Floats:
 
 
 def _deviations(values: Floats) -> Floats:
-    """The logarithms' differences from their mean."""
+    """The differences of the values' logarithms from their mean."""
     logarithms = np.log(values)
-    found: Floats = np.clip(logarithms - logarithms.mean(), -_FARTHEST, _FARTHEST)
+    found: Floats = np.clip(logarithms - logarithms.mean(), -_MAX_DEVIATION, _MAX_DEVIATION)
     return found

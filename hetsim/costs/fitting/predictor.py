@@ -1,12 +1,11 @@
-"""Times of segments that nobody measured, on one device, each with an error bar.
+"""Predicted times of segments without measurements on one device, each with its standard error.
 
-A segment takes the device's launch cost and the sum of its operators' terms
-(:mod:`hetsim.costs.fitting.neighbourhood`), each an unknown coefficient times something known. All coefficients are
-fitted at once to all segments that were measured, by Bayesian linear regression: every coefficient has a normal prior,
-every measurement a normal error. That is ridge regression with a penalty of its own for each coefficient. So what was
-measured of one segment tells of another as far as operators have the same surroundings in both: a segment that lacks
-one operator of a measured one is predicted from that one, and one that nothing measured resembles from what is common
-to its operators' kinds.
+The time of a segment is the device's launch cost and the sum of its operators' terms
+(:mod:`hetsim.costs.fitting.neighbourhood`), each an unknown coefficient times a known value. All coefficients are
+fitted together to all measured segments by Bayesian linear regression: every coefficient has a normal prior, every
+measurement a normal error. This is ridge regression with a penalty for each coefficient. So a measured segment
+determines another one as far as operators have the same neighbourhood in both: a segment that lacks one operator of a
+measured one is predicted mainly from that one, and a segment that resembles no measured one from its operators' kinds.
 
 C. E. Rasmussen, C. K. I. Williams, "Gaussian Processes for Machine Learning", MIT Press, 2006: section 2.1.2 for the
 fit as it is done here, through the measurements' covariance; equations 5.10 to 5.12 for leaving one out.
@@ -25,25 +24,26 @@ from hetsim.core.graph import Graph
 from hetsim.costs.fitting.neighbourhood import RADII, Neighbourhood, Term
 
 _MISFIT = 0.03
-"""How far a segment may be from the sum of its terms, and its measurement from its time: this part of it, and"""
+"""Standard error of a segment's measured time against the sum of its terms, as a fraction of the time."""
 _MISFIT_S = 2e-6
+"""The same in seconds; the two are added."""
 MIN_LEFT_OUT = 8
-"""Error bars are scaled to what leaving one out shows once so many segments can be left out."""
+"""Standard errors are scaled to the observed leave-one-out errors if there are at least this many."""
 _LEAST = 0.1
-"""No segment is predicted to take less than this part of what its operators take one by one."""
+"""The lowest prediction, as a fraction of the sum of the operators' times alone."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """A measured segment as it is predicted from all others.
+    """The prediction of a measured segment from all other measurements.
 
     Attributes:
         ops: The segment.
-        measured_s: What it takes.
-        predicted_s: What the others say.
-        error_s: The error bar of that, one standard deviation.
+        measured_s: Its measured time.
+        predicted_s: The prediction.
+        error_s: The standard error of the prediction.
     """
 
     ops: tuple[str, ...]
@@ -53,16 +53,16 @@ class LeftOut:
 
     @property
     def relative_error(self) -> float:
-        """How much longer the prediction is, as a fraction; negative where it is shorter."""
+        """The prediction over the measured time, less 1."""
         return self.predicted_s / self.measured_s - 1
 
 
 class Predictor:
-    """Predicts segments of one device from those that were measured there.
+    """Predicts times of segments on one device from the segments measured there.
 
     Args:
         graph: The model's graph.
-        measured_s: What each measured segment takes, in seconds; at least one.
+        measured_s: By measured segment, its time in seconds; at least one.
         launch_s: The device's launch cost in seconds.
     """
 
@@ -79,20 +79,21 @@ class Predictor:
         self._column: dict[Hashable, int] = {}
         self._mean: list[float] = []
         self._variance: list[float] = []
-        self._summands: dict[tuple[int, int], float] = {}  # by operator and surroundings
+        self._summands: dict[tuple[int, int], float] = {}  # by operator and neighbourhood
         self._parts: dict[int, dict[tuple[int, int], float]] = {radius: {} for radius in RADII}
         self._fit()
 
     def can_predict(self, ops: tuple[str, ...]) -> bool:
-        """Whether each of the operators was measured, alone or with others."""
+        """Whether each of the operators was measured, alone or in a larger segment."""
         return all(op in self._alone_s for op in ops)
 
     def seconds(self, ops: tuple[str, ...]) -> float:
-        """What the segment is expected to take.
+        """The predicted time of the segment in seconds.
 
-        Never below a tenth of what its operators take one by one, and never more than all of that where each was
-        measured by itself: one unit launches once, and need not bring back what stays inside. Where a part of it was
-        seen to take longer than its operators one by one, as an engine may choose a slow kernel, so much more may it.
+        The prediction is at least a tenth of the sum of its operators' times alone. If each operator was measured
+        alone, it is at most that sum: a segment launches once and keeps its inner tensors in the engine's own layout.
+        The upper bound is raised by as much as a measured part of the segment exceeded the sum of its operators, as
+        where an engine chose a slow kernel.
 
         Args:
             ops: Operators in topological order, each :meth:`can_predict`.
@@ -110,9 +111,9 @@ class Predictor:
         return self._within_bounds(ops, total_s)
 
     def error_s(self, ops: tuple[str, ...]) -> float:
-        """How far :meth:`seconds` may well be off, one standard deviation: from the fit, and from the segment itself.
+        """The standard error of :meth:`seconds`, from the fit and from the misfit of the segment itself.
 
-        Takes about a millisecond where a thousand segments were measured; :meth:`seconds` takes microseconds.
+        Takes about a millisecond with a thousand measured segments; :meth:`seconds` takes microseconds.
         """
         with_measured = np.zeros(len(self._segments))
         prior = 0.0
@@ -127,9 +128,9 @@ class Predictor:
         return math.sqrt(self._scale * (max(fitted, 0.0) + misfit_s**2))
 
     def left_out(self) -> tuple[LeftOut, ...]:
-        """Each measured segment of several operators, predicted from all other measurements.
+        """The prediction of each measured segment of several operators from all other measurements.
 
-        Those of single operators are always measured, so nobody needs them predicted; they set the scale of the rest.
+        Segments of one operator are left out: they are always measured, and so never predicted.
         """
         diagonal = np.diag(self._inverse)
         predicted_s = self._measured_s - self._weights / diagonal
@@ -156,14 +157,14 @@ class Predictor:
         return min(max(seconds, least_s), most_s)
 
     def _slower_together(self, measured_s: Mapping[tuple[str, ...], float]) -> Iterator[tuple[int, float]]:
-        """Masks of the segments that take longer than their operators one by one, beyond noise, and how much longer."""
+        """Masks of the segments that take longer than the sum of their operators, beyond noise, and how much longer."""
         for ops, seconds in measured_s.items():
             more_s = seconds - sum(self._singly_s[op] for op in ops)
             if more_s > _MISFIT * seconds + _MISFIT_S:
                 yield self._graph.mask(ops), more_s
 
     def _fit(self) -> None:
-        """All coefficients by their posterior means, and what error bars need."""
+        """Fit all coefficients, by their posterior means, and prepare standard errors."""
         rows, columns, values = self._design()
         count = np.bincount(columns, minlength=len(self._mean))
         mean, variance = np.array(self._mean), np.array(self._variance)
@@ -204,7 +205,7 @@ class Predictor:
         return np.array(rows, np.intp), np.array(columns, np.intp), np.array(values)
 
     def _merged(self, ops: tuple[str, ...], *, enter: bool = False) -> dict[Hashable, tuple[float, float]]:
-        """By coefficient, what a segment multiplies it with in all, and its prior standard deviation."""
+        """By coefficient, the sum of the values that a segment multiplies it with, and its prior standard deviation."""
         mask = self._graph.mask(ops)
         merged: dict[Hashable, tuple[float, float]] = {}
         for op in ops:
@@ -221,7 +222,7 @@ class Predictor:
         self._variance.append(term.sd**2)
 
     def _summand_s(self, i: int, mask: int) -> float:
-        """What operator ``i`` adds in these surroundings."""
+        """The summand of operator ``i`` in this neighbourhood, in seconds."""
         total_s = 0.0
         for radius, parts in self._parts.items():
             key = (i, mask & self._neighbourhood.near[radius][i])
@@ -232,7 +233,7 @@ class Predictor:
         return total_s
 
     def _part_s(self, i: int, mask: int, radius: int) -> float:
-        """The part of it that rests on what is within a radius; coefficients of no measurement are as expected."""
+        """The part of the summand from terms of one radius; coefficients without data keep their prior means."""
         total_s = 0.0
         for term in self._neighbourhood.terms(i, mask, radius):
             column = self._column.get(term.key)
@@ -241,7 +242,7 @@ class Predictor:
 
 
 def _alone_s(graph: Graph, measured_s: Mapping[tuple[str, ...], float]) -> dict[str, float]:
-    """What each operator takes alone; where nobody measured that, its least equal share of a measured segment."""
+    """By operator, its time alone; without a measurement of that, the least of its equal shares of segments."""
     found: dict[str, float] = {}
     for ops, seconds in measured_s.items():
         if len(ops) > 1:

@@ -1,22 +1,21 @@
-"""What it costs that one device wrote what another reads, fitted to segments that were met both ways.
+"""Cross-device access costs: what a segment pays to read or write tensors that it shares with another device.
 
-Where devices share a memory, nothing is copied when a tensor changes hands, but its bytes are in the other core's
-cache: whoever reads them fetches them from there, and whoever writes them anew next time claims them back. A device
-that computes in another format converts them as well, which some operators need and others do not. All this adds to
-the time of the segment that does it. So the same segment takes longer in a plan where its tensors cross, by about
+Devices that share a memory copy nothing at a hand-over, but the tensor's bytes are in the other core's cache: the
+reader loads them from there, and the writer of the next inference takes the cache lines back. A device that computes in
+another format also converts them, for some kinds of operators. All this is part of the time of the segment that does
+it. So the same segment takes longer in a plan where its tensors cross between devices, by about
 
     read * (bytes it reads that another device wrote) + written * (bytes it writes that another device reads)
 
-with figures, in seconds per byte, of the device and of the kinds of operators at the segment's border. Every
-measurement says how many bytes crossed, so the figures follow from segments that were measured with more of them and
-with fewer, by the differences from each segment's own mean. What a kind adds to what all of the device's kinds have in
-common is expected to be near 0 until measurements say otherwise: a regression with normal priors, as in
-:mod:`hetsim.costs.fitting.predictor`.
+with costs, in seconds per byte, of the device and of the kinds of operators at the segment's border. Every measurement
+records how many bytes crossed, so the costs are fitted to segments that were measured with different numbers of them,
+by the differences from each segment's own mean. The fit is a regression with normal priors, as in
+:mod:`hetsim.costs.fitting.predictor`: what a kind adds to the device's common cost has a prior mean of 0.
 
-Calibration measures reading and writing at once, as what a byte takes on a zero-copy link, since each device of its
+Calibration measures the sum of reading and writing as the cost of a byte on a zero-copy link, since each device of its
 chain reads what another wrote and writes what another reads (:mod:`hetsim.runtime.measure.calibrate`). Half of it is
-expected of either figure until measurements say otherwise. They often say less: calibration's tensor fits a core's own
-cache, and what does not comes from the cache that all cores share, whoever wrote it.
+the prior mean of either cost. The fit is often lower: the tensor of the calibration fits a core's own cache, and larger
+ones come from the cache that all cores share, whichever device wrote them.
 """
 
 from __future__ import annotations
@@ -34,26 +33,27 @@ from hetsim.costs.fitting.additive_medians import AdditiveMedians
 from hetsim.costs.profile import Profile
 
 MIN_CONTEXTS = 8
-"""A device's figures are fitted to at least so many measurements of segments that were met both ways."""
+"""A device's costs are fitted if it has at least this many measurements with different numbers of crossing bytes."""
 
 _SD_S_PER_BYTE = 1e-10
-"""How far a device's figure may well be from calibration's, one standard deviation: a byte at 10 GB/s."""
+"""Prior standard deviation of a device's cost: a byte at 10 GB/s."""
 _KIND_SD_S_PER_BYTE = 1e-11
-"""How far what a kind adds may well be from 0; measurements are many, and ten times as much changes little."""
+"""Prior standard deviation of what a kind adds; with many measurements, ten times as much changes little."""
 _NOISE = 0.03
-"""How far a segment's time may well be from what is expected, one standard deviation: this part of it, and"""
+"""Standard error of a segment's time, as a fraction of it."""
 _NOISE_S = 2e-6
+"""The same in seconds; the two are added."""
 
 Rows = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Border:
-    """Who reads and who makes what passes a segment's border, crossing or not.
+    """The kinds of operators at a segment's border, whether or not its neighbours are on other devices.
 
     Attributes:
-        read_bytes: By kind of operator, the bytes that it reads and other segments made.
-        written_bytes: By kind of operator, the bytes that it makes and other segments read.
+        read_bytes: By kind of operator, the bytes that it reads and other segments write.
+        written_bytes: By kind of operator, the bytes that it writes and other segments read.
     """
 
     read_bytes: Mapping[str, float]
@@ -62,13 +62,13 @@ class Border:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferCosts:
-    """What tensors that change hands cost one device.
+    """The cross-device access costs of one device.
 
     Attributes:
-        read_s_per_byte: For each byte that it reads and another device wrote, on average over a network's tensors; 0
-            or more.
+        read_s_per_byte: For each byte that it reads and another device wrote, averaged over a network's tensors;
+            non-negative.
         written_s_per_byte: For each byte that it writes and another device reads.
-        read_by_kind: The same by the kind of operator that reads; kinds that are not there are average.
+        read_by_kind: The same by the kind of operator that reads; absent kinds cost the average.
         written_by_kind: The same by the kind of operator that writes.
     """
 
@@ -78,7 +78,7 @@ class TransferCosts:
     written_by_kind: Mapping[str, float] = field(default_factory=dict)
 
     def seconds(self, border: Border, read_bytes: int, written_bytes: int) -> float:
-        """What so many bytes add to the time of a segment with this border."""
+        """What these bytes add to the time of a segment with this border, in seconds."""
         read = _mean(self.read_by_kind, border.read_bytes, self.read_s_per_byte)
         written = _mean(self.written_by_kind, border.written_bytes, self.written_s_per_byte)
         return read * read_bytes + written * written_bytes
@@ -104,13 +104,13 @@ def find_border(graph: Graph, *segments: Iterable[str]) -> Border:
 def fit_transfer_costs(
     profile: Profile, times: AdditiveMedians, platform: Platform, graphs: Sequence[Graph]
 ) -> dict[str, TransferCosts]:
-    """By device of the profile, what crossing costs it: as calibration says, until the profile says otherwise.
+    """By device of the profile, its cross-device access costs: from calibration, corrected by the profile.
 
     Args:
-        profile: Says how many bytes crossed.
-        times: What its segments typically take.
+        profile: Gives the numbers of bytes that crossed.
+        times: The additive medians of its segments.
         platform: The devices with their calibrated links.
-        graphs: Of which the profile's segments are; averages are over the tensors of the first.
+        graphs: The graphs of the profile's segments; averages are over the tensors of the first.
     """
     all_tensors = find_border(graphs[0], *((op.name,) for op in graphs[0].ops))
     found: dict[str, TransferCosts] = {}
@@ -131,9 +131,9 @@ def fit_transfer_costs(
 
 
 def calibrated_transfer_cost(platform: Platform, device: str) -> TransferCosts:
-    """Half of what a byte takes on a device's zero-copy links with others that are measured, on average.
+    """Half of the average cost of a byte on a device's zero-copy links with measured devices, as its two costs.
 
-    Copies cost neither side anything, as they wait for a channel of their own.
+    Copies cost neither side anything, since they use a channel of their own.
     """
     others = [other.name for other in platform.devices if other.name != device and other.source is None]
     if not others or device not in platform.device_names:
@@ -154,11 +154,11 @@ class _Row:
     """How one context of a segment differs from the mean of all of its contexts.
 
     Attributes:
-        border: The segment's.
-        read_bytes: Bytes read that crossed, less their mean.
-        written_bytes: The same of bytes written.
-        seconds: What it takes, less the mean.
-        noise_s: How far that may be off.
+        border: The segment's border.
+        read_bytes: Crossing bytes that it reads, less their mean.
+        written_bytes: The same for bytes that it writes.
+        seconds: Its time, less the mean.
+        noise_s: The standard error of the time.
     """
 
     border: Border
@@ -169,7 +169,7 @@ class _Row:
 
 
 def _rows(profile: Profile, times: AdditiveMedians, device: str, graphs: Sequence[Graph]) -> list[_Row]:
-    """Of the device's segments that were met with different numbers of bytes crossing."""
+    """The rows of the device's segments that were measured with different numbers of crossing bytes."""
     found: list[_Row] = []
     for ops in profile.measured(device):
         graph = next((graph for graph in graphs if all(op in graph.position for op in ops)), None)
@@ -186,7 +186,7 @@ def _rows(profile: Profile, times: AdditiveMedians, device: str, graphs: Sequenc
 
 
 def _fit(rows: Sequence[_Row], expected: tuple[float, float]) -> tuple[dict[str, float], dict[str, float]] | None:
-    """Figures of reading and of writing by kind, under ``""`` those of kinds never met; None from too few rows."""
+    """Costs of reading and of writing by kind, under ``""`` for all other kinds; None from too few rows."""
     if len(rows) < MIN_CONTEXTS:
         return None
     column: dict[tuple[int, str], int] = {}
@@ -200,7 +200,7 @@ def _fit(rows: Sequence[_Row], expected: tuple[float, float]) -> tuple[dict[str,
             for kind, share in (("", 1.0), *((kind, part / total) for kind, part in parts.items() if total)):
                 place = column.setdefault((side, kind), len(column))
                 entries.append((i, place, share * num_bytes * _sd(kind) / row.noise_s))
-    # Unknowns are differences from what is expected, in standard deviations: each is one more observation of 0.
+    # Unknowns are differences from prior means in standard deviations: each is one more observation of 0.
     design = np.zeros((len(rows) + len(column), len(column)))
     for i, place, value in entries:
         design[i, place] += value
@@ -220,6 +220,6 @@ def _sd(kind: str) -> float:
 
 
 def _mean(by_kind: Mapping[str, float], num_bytes: Mapping[str, float], otherwise: float) -> float:
-    """The mean of figures by kind, weighted by bytes."""
+    """The mean of costs by kind, weighted by bytes."""
     total = sum(num_bytes.values())
     return sum(part * by_kind.get(kind, otherwise) for kind, part in num_bytes.items()) / total if total else otherwise

@@ -1,5 +1,1 @@
-"""Devices that nobody measured here: what segments take on them by a data sheet, an architecture, or a file."""
-
-from hetsim.costs.hypothetical.device_costs import HypotheticalCosts, hypothetical_costs
-
-__all__ = ["HypotheticalCosts", "hypothetical_costs"]
+"""Costs of hypothetical devices, which nobody measured here: by a data sheet, an architecture, or a file of times."""

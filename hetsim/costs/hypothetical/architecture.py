@@ -1,4 +1,4 @@
-"""How long a segment takes on a processor of which only the architecture is known."""
+"""Costs on a device that is defined by its architecture."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from hetsim.models.model import Model
 
 
 class ArchitectureCosts:
-    """What segments of a model take and move on a device whose architecture ZigZag models.
+    """Times and memory traffic of segments on a device whose architecture ZigZag models.
 
-    Every kernel goes from the memory to the memory: what stays on the chip from one to the next is not credited. An
-    operator that ZigZag has no model of takes what it moves at the device's bandwidth; without one it is refused.
+    Every kernel reads its inputs from the memory and writes its outputs there: no tensor stays on the chip between
+    kernels. An operator that ZigZag does not model takes the time of its memory traffic at the device's bandwidth; if
+    the architecture states none, the device does not run it.
 
     Args:
         device: The device.
@@ -33,10 +34,10 @@ class ArchitectureCosts:
         self._architecture = architecture
         self._graph = model.graph
         self._cycles = Cycles(device.name, architecture, model)
-        self._kernel_s = cache(self._work_out)
+        self._kernel_s = cache(self._compute_kernel_s)
 
     def latency(self, ops: tuple[str, ...]) -> Latency | None:
-        """How long the operators take as one segment; None where the device refuses one of them."""
+        """The latency of the operators as one segment; None where the device does not run one of them."""
         supported = self._device.supported_ops
         if supported and any(self._graph.by_name[op].kind not in supported for op in ops):
             return None
@@ -49,11 +50,11 @@ class ArchitectureCosts:
         return Latency(total_s, stated=True)
 
     def traffic_bytes(self, ops: tuple[str, ...]) -> int:
-        """What the operators move to and from the memory as one segment."""
+        """Bytes that the operators move to and from the memory as one segment."""
         return sum(self._moved(kernel) for kernel in kernels(self._graph, ops, self._architecture.folded_ops))
 
-    def _work_out(self, kernel: Kernel) -> float | None:
-        """What a kernel takes; None where the device refuses it."""
+    def _compute_kernel_s(self, kernel: Kernel) -> float | None:
+        """The time of a kernel in seconds; None where the device does not run it."""
         if self._cycles.has_model(kernel[0]):
             return self._cycles.cycles(kernel[0]) / self._architecture.clock_hz
         bandwidth = self._architecture.memory_bytes_per_s

@@ -1,4 +1,4 @@
-"""What the devices of a platform take that nobody measured here, and how that goes beside what was measured."""
+"""Costs of a platform's hypothetical devices, beside measured costs of the other devices."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from hetsim.models.model import Model
 
 
 class DeviceCosts(Protocol):
-    """What segments take and move on one device."""
+    """Times and memory traffic of segments on one device."""
 
     def latency(self, ops: tuple[str, ...]) -> Latency | None:
-        """How long the operators take as one segment; None where they cannot run."""
+        """The latency of the operators as one segment; None where they cannot run."""
         ...
 
     def traffic_bytes(self, ops: tuple[str, ...]) -> int:
-        """What they move to and from the memory."""
+        """Bytes that they move to and from the memory as one segment."""
         ...
 
 
@@ -34,7 +34,7 @@ class HypotheticalCosts:
     """The hypothetical devices of a platform.
 
     Attributes:
-        devices: By name, what segments take on each.
+        devices: By name, the costs of each device.
     """
 
     devices: Mapping[str, DeviceCosts] = field(default_factory=dict)
@@ -61,9 +61,9 @@ class HypotheticalCosts:
 
 
 def hypothetical_costs(model: Model, platform: Platform) -> HypotheticalCosts:
-    """What segments of a model take on the devices of a platform that nobody measured here.
+    """The costs of a model on the hypothetical devices of a platform.
 
-    Devices that differ in nothing but the name share their costs.
+    Devices that differ only in name and cores share their costs.
 
     Raises:
         PlatformError: If an architecture's files cannot be read.
@@ -86,14 +86,14 @@ def _device_costs(device: Device, model: Model) -> DeviceCosts:
             return ArchitectureCosts(device, architecture, model)
         case Times() as times:
             return FileCosts(device, times, model.graph)
-    raise AssertionError("only devices with a source are asked")
+    raise AssertionError(f"device {device.name!r} has no source of costs")
 
 
 def check_all_known(platform: Platform, model: Model) -> None:
-    """Find a device whose times nothing says, where no profile is given.
+    """Refuse a platform with a device that needs a profile, where there is none.
 
     Raises:
-        ProfileError: If there is one.
+        ProfileError: If there is such a device.
     """
     missing = [device.name for device in platform.devices if device.source is None]
     if missing:

@@ -1,4 +1,4 @@
-"""What a device works on at one time: an operator, and those that its compiler works into it."""
+"""Kernels of a segment: what a device runs as one, an operator and those that its compiler folds into it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Kernel = tuple[str, ...]
 
 
 def kernels(graph: Graph, ops: tuple[str, ...], folded_ops: Collection[str]) -> list[Kernel]:
-    """The kernels of a segment, in an order in which they can run: each runs where the last of its operators stands.
+    """The kernels of a segment in an order in which they can run, which is the order of their last operators.
 
-    An operator of ``folded_ops`` goes into the kernel that makes one of its inputs, the first such in its own order,
-    if its maker makes nothing else, nobody else reads it, and the caller does not get it. The tensor between them then
-    never leaves the multipliers.
+    An operator of ``folded_ops`` is folded into the kernel that produces one of its inputs, the first possible one in
+    the order of its inputs. This needs a producer with no other output, and a tensor that has no other reader and is
+    not an output of the model. The tensor between the two then never leaves the multipliers.
 
     Args:
         graph: The graph.

@@ -1,4 +1,4 @@
-"""What a convolution or a matrix product looks like to an array of multipliers."""
+"""Convolutions and matrix products as channels on an array of multipliers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Layer:
     """Channels of an operator that multiplies and adds.
 
     Attributes:
-        groups: Sets of channels that have nothing to do with each other; a depthwise convolution has one per channel.
-        in_channels: That each group reads; at least 1.
-        out_channels: That each group makes; at least 1.
+        groups: Number of independent groups of channels; a depthwise convolution has one for each channel.
+        in_channels: Channels that each group reads; at least 1.
+        out_channels: Channels that each group writes; at least 1.
     """
 
     groups: int
@@ -25,10 +25,10 @@ class Layer:
     out_channels: int
 
     def utilisation(self, input_lanes: int, output_lanes: int) -> float:
-        """The part of an array's multipliers that has work, above 0 and at most 1.
+        """The utilised fraction of an array's multipliers, above 0 and at most 1.
 
-        The array takes a tile of ``input_lanes`` by ``output_lanes`` channels at a time. Small groups share a tile,
-        along its diagonal; what is off the diagonal, and what the last tile leaves over, is lost.
+        The array processes a tile of ``input_lanes`` by ``output_lanes`` channels at a time. Small groups share a tile
+        along its diagonal. Multipliers off the diagonal and those that the last tile does not fill are idle.
 
         >>> Layer(groups=1, in_channels=3, out_channels=64).utilisation(16, 16)  # 3 of 16 lanes
         0.1875
@@ -42,7 +42,7 @@ class Layer:
 
 
 def layers(model: Model) -> Mapping[str, Layer]:
-    """The layers of a model, by operator; operators that do not multiply and add are absent."""
+    """The layers of a model by operator, without operators that do not multiply and add."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.proto.graph.initializer}
     shapes |= {tensor.name: tensor.shape for tensor in model.graph.tensors.values()}
     found = ((node.name, _layer(node, shapes)) for node in model.proto.graph.node)

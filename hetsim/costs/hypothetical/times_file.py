@@ -1,4 +1,4 @@
-"""Times of operators and groups that somebody else measured, such as a vendor's profiler, from a CSV or JSON file.
+"""Costs on a device that is defined by a file of times, such as a vendor's profiler writes, in CSV or JSON.
 
 A CSV has one row for each operator or group; JSON is a list of objects with the same keys::
 
@@ -6,9 +6,9 @@ A CSV has one row for each operator or group; JSON is a list of objects with the
     conv1;relu1,npu,0.41               {"op": "pool1", "us": 80}]
     pool1,npu,0.08
 
-``op`` or ``ops`` names operators of the model, several joined by semicolons. ``device`` may be left out; a row without
-it holds for any device. The column of times says its unit by its name or its ending: ``seconds``, ``ms``,
-``latency_us``. Other columns are passed over.
+``op`` or ``ops`` names operators of the model, several joined by semicolons. A row without ``device`` holds for any
+device. The name of the column of times, or its ending, gives the unit: ``seconds``, ``ms``, ``latency_us``. Other
+columns are ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hetsim.costs.traffic import touched_bytes
 from hetsim.io.json_file import decode_json, read_json
 
 UNITS: Mapping[str, float] = {"seconds": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
-"""By the name of a column, or what it ends in behind an underscore, the seconds of one unit."""
+"""By the name of a column, or its ending after an underscore, the seconds of one unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +38,9 @@ class Row:
 
     Attributes:
         where: The row or entry, for messages.
-        ops: Operators, as the file has them.
+        ops: Operators in the order of the file.
         device: The device; empty where the row names none.
-        seconds: What they take as one; finite and not negative.
+        seconds: Their time as one segment; finite and non-negative.
     """
 
     where: str
@@ -50,10 +50,10 @@ class Row:
 
 
 class FileCosts:
-    """What segments of a graph take on a device by a file.
+    """Times of segments on a device with a file of times.
 
-    A segment that the file has takes what it says. Any other is covered with those inside it, the one with the most
-    operators first, ties by place in the graph; their times are summed, less the launches that one segment saves.
+    A segment of the file takes its time there. Any other segment is composed of disjoint segments of the file, those
+    with the most operators first, ties by place in the graph; it takes the sum of their times less the launches saved.
 
     Args:
         device: The device.
@@ -61,8 +61,8 @@ class FileCosts:
         graph: The model's graph.
 
     Raises:
-        ProfileError: If the file cannot be read or a row is wrong: an operator that the model has not, a time that is
-            none, the same operators twice.
+        ProfileError: If the file cannot be read or a row is wrong: an operator that the model does not have, an invalid
+            time, the same operators twice.
     """
 
     def __init__(self, device: Device, times: Times, graph: Graph) -> None:
@@ -77,7 +77,7 @@ class FileCosts:
             unknown = [op for op in row.ops if op not in graph.by_name]
             if unknown:
                 raise ProfileError(
-                    f"{times.file}, {row.where} names operator {unknown[0]!r}, which {graph.name!r} has not; "
+                    f"{times.file}, {row.where} names operator {unknown[0]!r}, which {graph.name!r} does not have; "
                     f"it has {_some(graph)}"
                 )
             ops = graph.ordered(row.ops)
@@ -93,7 +93,7 @@ class FileCosts:
         self._pieces = [(graph.mask(ops), self._seconds[ops]) for ops in by_size]
 
     def latency(self, ops: tuple[str, ...]) -> Latency | None:
-        """How long the operators take as one segment; None where the file says nothing of one of them."""
+        """The latency of the operators as one segment; None where the file has no time for one of them."""
         if ops in self._seconds:
             return Latency(self._seconds[ops], stated=True)
         left, total_s, num_pieces = self._graph.mask(ops), 0.0, 0
@@ -105,7 +105,7 @@ class FileCosts:
         return None if left else Latency(max(0.0, total_s - self._launch_s * (num_pieces - 1)))
 
     def traffic_bytes(self, ops: tuple[str, ...]) -> int:
-        """What the operators touch as one segment: a file does not say what they move."""
+        """Bytes that the operators touch as one segment, since a file does not give their traffic."""
         return touched_bytes(self._graph, ops)
 
 
@@ -137,7 +137,7 @@ def _csv_rows(content: bytes) -> Iterator[tuple[str, dict[str, object]]]:
                 raise ProblemError(f"row 1 has column {name!r} twice; remove one")
         for values in reader:
             if None in values or None in values.values():
-                raise ProblemError(f"row {reader.line_num} has another number of cells than the header")
+                raise ProblemError(f"row {reader.line_num} has a different number of cells than the header")
             yield f"row {reader.line_num}", dict(values)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ProblemError(f"malformed: {error}") from None
@@ -174,7 +174,7 @@ def _seconds(where: str, values: Mapping[str, object]) -> float:
     columns = {key: UNITS[key.rpartition("_")[2]] for key in values if key.rpartition("_")[2] in UNITS}
     if len(columns) != 1:
         raise ProblemError(
-            f"{where} must have one column of times, whose name says the unit ({', '.join(UNITS)}, or latency_ms and "
+            f"{where} must have one column of times, whose name gives the unit ({', '.join(UNITS)}, or latency_ms and "
             f"the like); it has {', '.join(columns) or 'none'}"
         )
     ((column, unit_s),) = columns.items()

@@ -1,9 +1,9 @@
-"""Cycles of single operators on an array of processing elements, by ZigZag: the one file here that imports it.
+"""Cycles of single operators on an array of processing elements, by ZigZag; only this file imports it.
 
 L. Mei, P. Houshmand, V. Jain, S. Giraldo, M. Verhelst, "ZigZag: enlarging joint architecture-mapping design space
 exploration for DNN accelerators", IEEE Transactions on Computers 70(8), 2021. It searches for the best order of an
-operator's loops, which takes seconds; so what it found is kept in a file, by the operator's shape. It comes with
-``pip install hetsim[zigzag]`` and is imported when an operator is met that the file does not know.
+operator's loops, which takes seconds, so its results are cached in a file by the operator's shape. It is installed by
+``pip install hetsim[zigzag]`` and imported for operators that the cache does not have.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from hetsim.models.onnx_graph import label
 
 
 class Cycles:
-    """Cycles that ZigZag gives operators of a model on an architecture, looked up in a file before it is asked.
+    """Cycles of a model's operators on an architecture, from the cache or from ZigZag.
 
     Args:
         device: The device's name, for errors.
-        architecture: The array, and how operators are mapped onto it.
+        architecture: The array and the mapping of operators onto it.
         model: The model.
 
     Raises:
-        PlatformError: If a file of the architecture cannot be read, ZigZag is needed and not installed, or the file of
-            cycles is malformed.
+        PlatformError: If a file of the architecture cannot be read, ZigZag is needed and not installed, or the cache is
+            malformed.
     """
 
     def __init__(self, device: str, architecture: Architecture, model: Model) -> None:
@@ -64,28 +64,28 @@ class Cycles:
         return node.op_type in ("Gemm", "MatMul") and len(self._shapes[node.input[1]]) > 1
 
     def cycles(self, op: str) -> float:
-        """What an operator takes that :meth:`has_model` affirms, from the memory to the memory.
+        """The cycles of an operator for which :meth:`has_model` is true, with inputs and outputs in the memory.
 
         Raises:
-            PlatformError: If it has to be asked, and ZigZag is not installed or cannot map the operator.
+            PlatformError: If the cache does not have it, and ZigZag is not installed or cannot map the operator.
         """
         node = self._node(op)
         key = hashlib.sha256(self._described + b"\0" + node.SerializeToString(deterministic=True)).hexdigest()
         if key not in self._known:
-            found = self._ask(node, op)
+            found = self._run_zigzag(node, op)
             try:
-                with _locked(self._path):  # another process may have added to it meanwhile
+                with _locked(self._path):  # another process may have added to it in the meantime
                     self._known = {**_read(self._path), key: found}
                     write_atomically(self._path, msgspec.json.format(msgspec.json.encode(self._known), indent=1))
             except OSError as error:
                 raise PlatformError(
-                    f"cannot keep cycles in {self._path}: {error.strerror}; "
+                    f"cannot write the cache of cycles {self._path}: {error.strerror}; "
                     f"name another file as device.{self._device}.architecture.cache"
                 ) from None
         return self._known[key]
 
     def _node(self, op: str) -> onnx.GraphProto:
-        """A graph of that operator alone, the same for all operators of its shape."""
+        """A graph of the operator alone, the same for all operators of its shape."""
         own = self._nodes[op]
         given = {attribute.name: attribute for attribute in own.attribute}
         read, weights, made = (self._shapes[name] for name in (*own.input[:2], own.output[0]))  # a bias costs nothing
@@ -102,12 +102,12 @@ class Cycles:
         )
         return helper.make_graph([node], "op", [first, second], [out])
 
-    def _ask(self, graph: onnx.GraphProto, op: str) -> float:
+    def _run_zigzag(self, graph: onnx.GraphProto, op: str) -> float:
         try:
             from zigzag.api import get_hardware_performance_zigzag
         except ImportError as error:
             raise PlatformError(
-                f"device {self._device!r} is worked out by ZigZag, which is not installed ({error}); "
+                f"device {self._device!r} needs ZigZag, which is not installed ({error}); "
                 "install it with: pip install 'hetsim[zigzag]'"
             ) from None
         try:
@@ -120,7 +120,7 @@ class Cycles:
                     nb_spatial_mappings_generated=1,
                     loma_show_progress_bar=False,
                 )
-        except Exception as error:  # its own, and whatever an architecture makes it run into
+        except Exception as error:  # ZigZag raises errors of any type for an architecture that it cannot handle
             description = str(error).splitlines()
             raise PlatformError(
                 f"ZigZag cannot map operator {label(self._nodes[op])} onto device {self._device!r}: "
@@ -132,7 +132,7 @@ class Cycles:
 def _settings(
     given: Mapping[str, onnx.AttributeProto], read: Sequence[int], weights: Sequence[int], made: Sequence[int]
 ) -> dict[str, int | list[int]]:
-    """A convolution's settings, all spelled out. Where padding lies makes no difference, so it lies on both sides."""
+    """All of a convolution's settings, defaults included; padding is put on both sides, as its side does not matter."""
     strides = list(given["strides"].ints) if "strides" in given else [1, 1]
     dilations = list(given["dilations"].ints) if "dilations" in given else [1, 1]
     spans = zip(read[2:], weights[2:], made[2:], strides, dilations, strict=True)
@@ -147,7 +147,7 @@ def _settings(
 
 
 def cache_path() -> Path:
-    """The user's file of cycles."""
+    """The user's cache of cycles."""
     folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(folder) / "hetsim" / "zigzag.json"
 
@@ -160,10 +160,12 @@ def _version() -> str:
 
 
 def _file(name: str, folder: str, path: str) -> Path:
-    """The file of that name, or the one of that name that ZigZag ships."""
+    """The file with that path, or the one with that name that ZigZag ships."""
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():
-            raise PlatformError(f"{path} {name!r} is no file; give a file in ZigZag's format, or a name that it ships")
+            raise PlatformError(
+                f"{path} {name!r} is not a file; give a file in ZigZag's format, or a name that it ships"
+            )
         return Path(name)
     found = find_spec("zigzag")  # finds it without importing it
     if found is None or not found.submodule_search_locations:
@@ -174,7 +176,7 @@ def _file(name: str, folder: str, path: str) -> Path:
     shipped = Path(next(iter(found.submodule_search_locations))) / "inputs" / folder
     if not (shipped / f"{name}.yaml").is_file():
         names = ", ".join(sorted(entry.stem for entry in shipped.glob("*.yaml")))
-        raise PlatformError(f"{path} {name!r} is none that ZigZag ships; it ships {names}; or give a .yaml file")
+        raise PlatformError(f"{path} {name!r} is not a name that ZigZag ships; it ships {names}; or give a .yaml file")
     return shipped / f"{name}.yaml"
 
 
@@ -184,14 +186,14 @@ def _read(path: Path) -> dict[str, float]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise PlatformError(f"cannot read cycles from {path}: {error.strerror}") from None
+        raise PlatformError(f"cannot read the cache of cycles {path}: {error.strerror}") from None
     except msgspec.DecodeError as error:
-        raise PlatformError(f"the cycles in {path} are malformed: {error}; remove the file") from None
+        raise PlatformError(f"the cache of cycles {path} is malformed: {error}; remove the file") from None
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Alone with the file among all processes; the lock is a file beside it."""
+    """Hold the file's lock among all processes; the lock is a file beside it."""
     fcntl = file_locks()
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f"{path.name}.lock"), "a") as lock:
@@ -201,7 +203,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Have ZigZag, which sets up logging for the whole program, say nothing and leave no trace of that."""
+    """Silence ZigZag, which sets up logging for the whole program, and restore the settings afterwards."""
     root = logging.getLogger()
     handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
     logging.disable(logging.CRITICAL)
