@@ -31,7 +31,8 @@ from hetsim.core.problem import Latency, Problem
 from hetsim.core.statistics import summarize
 from hetsim.costs.problems import make_problem
 from hetsim.costs.profile import Profile
-from hetsim.costs.traffic import touched_bytes, traffic_function
+from hetsim.costs.touched import touched_bytes
+from hetsim.costs.traffic import traffic_function
 from hetsim.io.platform_file import load_platform
 from hetsim.models.model import Model
 from hetsim.runtime.measure.corun import SideBySide, profile_traffic, run_side_by_side

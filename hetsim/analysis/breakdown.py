@@ -1,4 +1,4 @@
-"""Where the time of a timeline goes, and which device runs how much of the network."""
+"""How devices spend the time of a timeline, and how much of the network each runs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from hetsim.core.timeline import Span, Timeline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceTime:
-    """How one device spends the makespan; the four parts add up to it.
+    """How one device spends the makespan, in four parts that add up to it.
 
     Attributes:
         device: Name of the device.
-        label: The name as people should see it.
-        num_segments: Segments it ran.
+        label: Its name; a device that is not real hardware has its nature in it.
+        num_segments: Number of segments that it ran.
         compute_s: Running segments, without their launches.
-        launch_s: Launching them: ``num_segments`` times the platform's ``launch_s``, at most all the time it ran.
-        hand_over_s: Idle while an input of its next segment was on its way.
-        waiting_s: Idle otherwise: before its inputs are made, and after its last segment.
+        launch_s: Launching them: ``num_segments`` times the platform's ``launch_s``, at most all the time that it ran.
+        hand_over_s: Idle during a hand-over of an input of its next segment.
+        waiting_s: Idle otherwise: before its inputs are produced, and after its last segment.
     """
 
     device: str
@@ -40,13 +40,13 @@ class DeviceTime:
 
     @property
     def busy_share(self) -> float:
-        """The part of the makespan in which it ran segments, from 0 to 1; 0 for an empty timeline."""
+        """The fraction of the makespan in which it ran segments, from 0 to 1; 0 for an empty timeline."""
         return (self.compute_s + self.launch_s) / self.total_s if self.total_s > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breakdown:
-    """Where the time goes.
+    """How all devices spend the makespan.
 
     Attributes:
         makespan_s: From the first submission to the last end.
@@ -59,17 +59,17 @@ class Breakdown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """What one device runs.
+    """The part of the network that one device runs.
 
     Attributes:
         device: Name of the device.
-        label: The name as people should see it.
-        num_ops: Operators that the plan gives it.
-        num_part_ops: Operators that it computes a part of, others the rest.
-        total_ops: Operators of the network, as it was before a plan had some computed in parts.
-        num_segments: Segments that those form.
-        busy_share: The part of the makespan in which it runs them, from 0 to 1. Devices overlap, so the shares of
-            a parallel plan add up to more than 1.
+        label: Its name; a device that is not real hardware has its nature in it.
+        num_ops: Number of operators that it runs.
+        num_part_ops: Number of operators of which it computes a part and other devices the rest.
+        total_ops: Number of operators of the network before rewrites.
+        num_segments: Number of its segments.
+        busy_share: The fraction of the makespan in which it runs them, from 0 to 1. Devices run in parallel, so the
+            shares of a plan may add up to more than 1.
     """
 
     device: str
@@ -97,7 +97,7 @@ class Assignment:
 
 
 def breakdown(timeline: Timeline, platform: Platform) -> Breakdown:
-    """Where the time of a timeline goes, device by device."""
+    """How each device of the platform spends the makespan of a timeline."""
     makespan_s = timeline.makespan_s
     return Breakdown(
         makespan_s=makespan_s,
@@ -111,31 +111,33 @@ def breakdown(timeline: Timeline, platform: Platform) -> Breakdown:
 def who_runs_what(
     graph: Graph, plan: Plan, timeline: Timeline, platform: Platform, original_op: Mapping[str, str] | None = None
 ) -> tuple[Assignment, ...]:
-    """What each device of the platform runs, in the platform's order; ``str()`` of each is a line for people.
+    """The part of the network that each device of the platform runs, in the platform's order.
 
     Args:
-        graph: What the plan is for, rewritten if the plan rests on rewrites.
+        graph: The graph that the plan is for, with the plan's rewrites.
         plan: The plan.
         timeline: Its timeline.
         platform: The devices.
-        wholes: For a rewritten graph :attr:`hetsim.models.Model.original_op`: operators are counted as they were
-            before. One that a device computes all parts of is its own, and what only moves tensors does not count.
+        original_op: By operator of a rewritten graph, the operator that it computes or is a part of
+            (:attr:`hetsim.models.model.Model.original_op`). Operators are counted as before the rewrites: a device that
+            computes all parts of one runs it, and operators that only move data do not count. None stands for a graph
+            without rewrites.
     """
     if original_op is None:
         original_op = {op.name: op.name for op in graph.ops}
-    makers: dict[str, set[str]] = {}
+    devices_of: dict[str, set[str]] = {}
     for segment in plan.segments:
         for op in segment.ops:
             if op in original_op:
-                makers.setdefault(original_op[op], set()).add(segment.device)
+                devices_of.setdefault(original_op[op], set()).add(segment.device)
     makespan_s = timeline.makespan_s
     return tuple(
         Assignment(
             device=device.name,
             label=device.label,
-            num_ops=sum(makes == {device.name} for makes in makers.values()),
-            num_part_ops=sum(device.name in makes and len(makes) > 1 for makes in makers.values()),
-            total_ops=len(makers),
+            num_ops=sum(devices == {device.name} for devices in devices_of.values()),
+            num_part_ops=sum(device.name in devices and len(devices) > 1 for devices in devices_of.values()),
+            total_ops=len(devices_of),
             num_segments=len(plan.queues.get(device.name, ())),
             busy_share=timeline.busy_s(device.name) / makespan_s if makespan_s > 0 else 0.0,
         )
@@ -148,7 +150,7 @@ def _device_time(timeline: Timeline, device: str, label: str, launch_s: float, m
     busy_s = sum(span.duration_s for span in ran)
     launches_s = min(len(ran) * launch_s, busy_s)
     handovers = [span for span in timeline.spans if span.kind == "hand-over" and span.device == device]
-    hand_over_s = sum(_under_way_s(wait, handovers) for wait in _gaps(ran))
+    hand_over_s = sum(_hand_over_s(wait, handovers) for wait in _gaps(ran))
     return DeviceTime(
         device=device,
         label=label,
@@ -161,13 +163,13 @@ def _device_time(timeline: Timeline, device: str, label: str, launch_s: float, m
 
 
 def _gaps(ran: list[Span]) -> list[tuple[float, Span]]:
-    """For each segment of a device: since when the device has been idle, in seconds, and the segment."""
+    """By segment of a device: when the device became idle before it, in seconds, and the segment."""
     free_s = [0.0, *(span.end_s for span in ran)]
     return list(zip(free_s, ran, strict=False))
 
 
-def _under_way_s(gap: tuple[float, Span], handovers: list[Span]) -> float:
-    """How long, within the gap before a segment, at least one of that segment's inputs was on its way."""
+def _hand_over_s(gap: tuple[float, Span], handovers: list[Span]) -> float:
+    """How long, within the gap before a segment, at least one of its inputs was being handed over, in seconds."""
     idle_from_s, segment = gap
     covered_s = 0.0
     reached_s = idle_from_s

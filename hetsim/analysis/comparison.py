@@ -1,11 +1,11 @@
-"""Why a measured inference took another time than the simulated one, in parts that add up to the difference.
+"""The difference between a measured and a simulated makespan, in parts that add up to it.
 
-Both timelines are read along one chain of segments, the *path*: what the measured inference waited for. It ends with
-the segment that ended last; before each segment on it comes the one that let it start, which is whichever came last of
-its predecessor on the device and the makers of its inputs (with their hand-over). As each segment of the path waits
-for the one before it in any execution of the plan, both makespans are sums along it. With ``c[1] ... c[n]`` the path,
+Both timelines are read along one chain of segments, the *path*, which the measured inference waited for. It ends with
+the segment that ended last. Before each segment comes the one that it waited for: the last to be ready of its
+predecessor on the device and the producers of its inputs, hand-over included. Since each segment of the path waits for
+the one before it in any execution of the plan, both makespans are sums along it. With ``c[1] ... c[n]`` the path,
 ``d`` durations, ``gap[i] = start(c[i]) - end(c[i-1])`` (from 0 for the first) and ``tail`` what a timeline still takes
-after ``c[n]`` ended::
+after ``c[n]``::
 
     makespan = sum over i of (d[i] + gap[i])  +  tail               in each timeline; the measured tail is 0
     gap[i]   = hand_over[i] + wait[i]                               hand_over: c[i-1] is on another device
@@ -19,9 +19,9 @@ and, with ``D`` for measured minus simulated, the parts are::
     hand-over  = sum over i of  D hand_over[i]
     waiting    = sum over i of  D wait[i]  +  D tail
 
-``overlap[i]`` is the part of ``c[i]``'s measured duration in which another device ran a segment too. Where the platform
-gives no ``launch_s`` launches count as compute. Contention may be negative: a simulation can slow things down too much.
-Waiting is negative where the simulation took another chain to be the longest, so that this one had time to spare.
+``overlap[i]`` is the fraction of ``c[i]``'s measured duration in which another device ran a segment too. Without a
+``launch_s`` of the platform, launches count as compute. Contention is negative if the simulation overestimates it.
+Waiting is negative if another chain is the longest in the simulation, so that this one has slack there.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ PARTS: tuple[Part, ...] = ("compute", "contention", "hand-over", "launch", "wait
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanDifference:
-    """The same stretch of work in both timelines.
+    """The same span of the path in both timelines.
 
     Attributes:
-        kind: ``"compute"``: the segment runs. ``"hand-over"`` and ``"wait"``: what comes before it on the path.
+        kind: ``"compute"`` if the segment runs; ``"hand-over"`` and ``"wait"`` come before it on the path.
         device: The segment's device.
         ops: The segment's operators.
         label: The segment's short name.
-        simulated_s: How long it takes in the simulated timeline.
-        measured_s: How long it took in the measured one.
-        launch_s: The part of the difference that is put down to the launch; 0 unless ``kind`` is ``"compute"``.
-        contention_s: The part that is put down to devices at work at the same time; 0 likewise.
+        simulated_s: Its duration in the simulated timeline.
+        measured_s: Its duration in the measured one.
+        launch_s: The part of the difference that is attributed to the launch; 0 unless ``kind`` is ``"compute"``.
+        contention_s: The part that is attributed to contention with other devices; 0 unless ``kind`` is ``"compute"``.
     """
 
     kind: SpanKind
@@ -85,22 +85,22 @@ class SpanDifference:
 
     @property
     def part(self) -> Part:
-        """The part that most of the difference belongs to; ties go to the earlier in the order of ``PARTS``."""
+        """The largest part of the difference; the first in the order of ``PARTS`` among equal ones."""
         parts_s = self.parts_s
         return max(parts_s, key=lambda part: abs(parts_s[part]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The difference of two makespans, explained.
+    """The difference of two makespans by parts and spans.
 
     Attributes:
         simulated_s: The simulated makespan.
         measured_s: The measured one.
-        path: What the measured inference waited for, from first to last: each segment on the path, before it the
-            hand-over and the wait that either timeline has there, and at the end the simulation's tail, if any, under
-            the segment that is its last.
-        others: The segments beside the path, in model order. Their differences have no part in the makespan's.
+        path: The spans of the path, first to last: each segment, before it the hand-over and the wait that either
+            timeline has there, and at the end the simulation's tail, if any, as a wait of the simulation's last
+            segment.
+        others: The segments beside the path, in model order. Their differences are not part of the makespan's.
     """
 
     simulated_s: float
@@ -115,40 +115,40 @@ class Comparison:
 
     @property
     def parts_s(self) -> dict[Part, float]:
-        """The difference by part, in seconds, in the order of ``PARTS``; they add up to it but for rounding."""
+        """The difference by part, in seconds, in the order of ``PARTS``; they add up to it up to rounding."""
         return {part: sum(span.parts_s.get(part, 0.0) for span in self.path) for part in PARTS}
 
     def worst(self, n: int = 5) -> tuple[SpanDifference, ...]:
-        """At most ``n`` spans of the path that differ at all, the largest difference first, ties by place in it."""
+        """At most ``n`` spans of the path with a difference, the largest first, ties by their place in the path."""
         differing = [span for span in self.path if span.difference_s]
         return tuple(sorted(differing, key=lambda span: -abs(span.difference_s))[:n])
 
 
 def compare(graph: Graph, plan: Plan, simulated: Timeline, measured: Timeline, platform: Platform) -> Comparison:
-    """The difference of the makespans of two timelines of one inference by the same plan; see the module.
+    """The difference of the makespans of two timelines of one inference by the same plan.
 
     Args:
         graph: The graph the plan is for.
         plan: The plan that was simulated and executed.
-        simulated: What the model says.
-        measured: What the clock said; its path is the one followed.
+        simulated: The simulated timeline.
+        measured: The measured timeline, which determines the path.
         platform: Gives the launch costs of the devices.
 
     Raises:
         PlanError: If the plan is not valid, or a timeline does not run each of its segments exactly once.
     """
     flow = resolve(graph, plan)
-    paper, clock = _Lookup(flow, simulated), _Lookup(flow, measured)
-    path = _path(flow, clock)
+    simulation, measurement = _Lookup(flow, simulated), _Lookup(flow, measured)
+    path = _path(flow, measurement)
     spans: list[SpanDifference] = []
     before: int | None = None
     for step in path:
-        spans += _before(flow, paper, clock, before, step)
-        spans.append(_compute(flow, paper, clock, step, platform))
+        spans += _before(flow, simulation, measurement, before, step)
+        spans.append(_compute(flow, simulation, measurement, step, platform))
         before = step
     if path:
-        last = max(range(len(flow.steps)), key=lambda i: paper.runs[i].end_s)
-        tail_s = simulated.makespan_s - paper.runs[path[-1]].end_s
+        last = max(range(len(flow.steps)), key=lambda i: simulation.runs[i].end_s)
+        tail_s = simulated.makespan_s - simulation.runs[path[-1]].end_s
         if tail_s > 0:
             spans.append(_difference(flow, last, "wait", tail_s, 0.0))
     on_path = set(path)
@@ -156,7 +156,9 @@ def compare(graph: Graph, plan: Plan, simulated: Timeline, measured: Timeline, p
         simulated_s=simulated.makespan_s,
         measured_s=measured.makespan_s,
         path=tuple(spans),
-        others=tuple(_compute(flow, paper, clock, i, platform) for i in range(len(flow.steps)) if i not in on_path),
+        others=tuple(
+            _compute(flow, simulation, measurement, i, platform) for i in range(len(flow.steps)) if i not in on_path
+        ),
     )
 
 
@@ -181,34 +183,36 @@ class _Lookup:
             (span.device, span.tensor): span for span in reversed(timeline.spans) if span.kind == "hand-over"
         }
 
-    def arrival_s(self, device: str, tensor: str, maker: int) -> float:
-        """When a tensor was there for a device, as far as the timeline tells."""
-        if self.runs[maker].device != device and (device, tensor) in self.arriving:
+    def arrival_s(self, device: str, tensor: str, producer: int) -> float:
+        """When a tensor was ready for a device, in seconds."""
+        if self.runs[producer].device != device and (device, tensor) in self.arriving:
             return self.arriving[device, tensor].end_s
-        return self.runs[maker].end_s
+        return self.runs[producer].end_s
 
 
-def _path(flow: Dataflow, clock: _Lookup) -> list[int]:
-    """Steps that the end waited for, first to last; ties go to the device's own queue, then to the first maker."""
+def _path(flow: Dataflow, measurement: _Lookup) -> list[int]:
+    """The path, first to last; among equal times the device's own queue comes first, then the first producer."""
     path: list[int] = []
-    step: int | None = max(range(len(flow.steps)), key=lambda i: clock.runs[i].end_s, default=None)
+    step: int | None = max(range(len(flow.steps)), key=lambda i: measurement.runs[i].end_s, default=None)
     while step is not None:
         path.append(step)
         found = flow.steps[step]
-        came = [] if found.before is None else [(clock.runs[found.before].end_s, found.before)]
-        came += [
-            (clock.arrival_s(found.segment.device, tensor, maker), maker)
-            for tensor, maker in found.inputs
-            if maker is not None
+        ready = [] if found.before is None else [(measurement.runs[found.before].end_s, found.before)]
+        ready += [
+            (measurement.arrival_s(found.segment.device, tensor, producer), producer)
+            for tensor, producer in found.inputs
+            if producer is not None
         ]
-        step = max(came, key=lambda one: one[0])[1] if came else None
+        step = max(ready, key=lambda one: one[0])[1] if ready else None
     return path[::-1]
 
 
-def _before(flow: Dataflow, paper: _Lookup, clock: _Lookup, before: int | None, step: int) -> list[SpanDifference]:
-    """The gap before a segment of the path: hand-over, then wait, each only if either timeline has any."""
+def _before(
+    flow: Dataflow, simulation: _Lookup, measurement: _Lookup, before: int | None, step: int
+) -> list[SpanDifference]:
+    """The gap before a segment of the path: a hand-over, then a wait, each only if either timeline has one."""
     (simulated_s, simulated_wait_s), (measured_s, measured_wait_s) = (
-        _gap_s(flow, timeline, before, step) for timeline in (paper, clock)
+        _gap_s(flow, timeline, before, step) for timeline in (simulation, measurement)
     )
     spans = (
         _difference(flow, step, "hand-over", simulated_s, measured_s),
@@ -225,17 +229,19 @@ def _gap_s(flow: Dataflow, timeline: _Lookup, before: int | None, step: int) -> 
     gap_s = run.start_s - timeline.runs[before].end_s
     if timeline.runs[before].device == run.device:
         return 0.0, gap_s
-    under_way = [
+    hand_overs_s = [
         timeline.arriving[run.device, tensor].duration_s
-        for tensor, maker in flow.steps[step].inputs
-        if maker == before and (run.device, tensor) in timeline.arriving
+        for tensor, producer in flow.steps[step].inputs
+        if producer == before and (run.device, tensor) in timeline.arriving
     ]
-    hand_over_s = min(max(under_way, default=0.0), gap_s)
+    hand_over_s = min(max(hand_overs_s, default=0.0), gap_s)
     return hand_over_s, gap_s - hand_over_s
 
 
-def _compute(flow: Dataflow, paper: _Lookup, clock: _Lookup, step: int, platform: Platform) -> SpanDifference:
-    simulated_s, run = paper.runs[step].duration_s, clock.runs[step]
+def _compute(
+    flow: Dataflow, simulation: _Lookup, measurement: _Lookup, step: int, platform: Platform
+) -> SpanDifference:
+    simulated_s, run = simulation.runs[step].duration_s, measurement.runs[step]
     launch_s = platform.device(run.device).launch_s
     share = launch_s / simulated_s if simulated_s > launch_s else float(launch_s > 0)
     difference_s = run.duration_s - simulated_s
@@ -246,12 +252,12 @@ def _compute(flow: Dataflow, paper: _Lookup, clock: _Lookup, step: int, platform
         simulated_s,
         run.duration_s,
         launch_s=share * difference_s,
-        contention_s=_overlap(run, clock.runs) * (1 - share) * difference_s,
+        contention_s=_overlap(run, measurement.runs) * (1 - share) * difference_s,
     )
 
 
 def _overlap(run: Span, runs: Sequence[Span]) -> float:
-    """The part of a segment's duration in which at least one other device ran a segment, from 0 to 1."""
+    """The fraction of a segment's duration in which another device ran a segment, from 0 to 1."""
     covered_s, reached_s = 0.0, run.start_s
     for other in sorted(runs, key=lambda span: span.start_s):
         if other.device != run.device:

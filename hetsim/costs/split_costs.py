@@ -6,21 +6,20 @@ from hetsim.core.problem import Latency, LatencyFunction
 from hetsim.models.model import Model
 
 COPY_BYTES_PER_S = 2e10
-"""At which parts of tensors are sliced and put together: a guess for whatever is not measured, in the middle of what
-engines took here."""
+"""Assumed rate of slices and concatenations without measurements, in the middle of what engines reached."""
 
 
 def with_parts(model: Model, latency: LatencyFunction, base_latency: LatencyFunction) -> LatencyFunction:
-    """Costs for a rewritten model: what was measured of its segments, and a prediction for those that were not.
+    """Costs for a rewritten model: measured where there are measurements, predicted elsewhere.
 
-    A part of an operator costs its share of what the whole costs in the base model, and a slice or a concatenation
-    costs what it writes over :data:`COPY_BYTES_PER_S`. Halos are in the shares already; that a part runs less
-    efficiently than the whole is not.
+    A part of an operator costs its share of the operator's cost in the base model, a slice or a concatenation the bytes
+    that it writes over :data:`COPY_BYTES_PER_S`. The shares include halos. That a part runs less efficiently than the
+    whole operator is left out.
 
     Args:
         model: A rewritten model.
-        latency: Costs for this model by the profile alone; knows little of parts.
-        base_latency: Likewise for its base.
+        latency: Costs for this model from the profile alone.
+        base_latency: The same for its base model.
     """
     graph = model.graph
 
@@ -32,16 +31,16 @@ def with_parts(model: Model, latency: LatencyFunction, base_latency: LatencyFunc
         originals: list[str] = []
         for op in ops:
             if op in model.origins:
-                whole, share = model.origins[op]
-                found = base_latency(device, (whole,))
+                original, share = model.origins[op]
+                found = base_latency(device, (original,))
                 if found is None:
                     return None
                 total_s += share * found.seconds
             elif not graph.by_name[op].moves_data:
                 originals.append(op)
             else:
-                made_bytes = sum(graph.tensors[tensor].num_bytes for tensor in graph.by_name[op].outputs)
-                total_s += made_bytes / COPY_BYTES_PER_S
+                written_bytes = sum(graph.tensors[tensor].num_bytes for tensor in graph.by_name[op].outputs)
+                total_s += written_bytes / COPY_BYTES_PER_S
         if originals:
             found = base_latency(device, tuple(originals))
             if found is None:

@@ -19,6 +19,7 @@ from hetsim.core.graph import Graph
 from hetsim.core.platform import Platform
 from hetsim.core.problem import LatencyFunction, TrafficFunction
 from hetsim.costs.profile import Profile
+from hetsim.costs.touched import touched_bytes
 
 _BUSY = 0.8
 """An operator may be memory-bound if it touches more than this fraction of its share of the bandwidth."""
@@ -26,13 +27,6 @@ _MIN_TIME_FRACTION = 0.01
 """An operator that takes less than this fraction of its device's time is not co-run."""
 _FULL_SPEED = 0.95
 """Speeds above this count as full speed: noise alone slows down a co-run by as much."""
-
-
-def touched_bytes(graph: Graph, ops: tuple[str, ...]) -> int:
-    """Bytes of the operators' weights and of the tensors that they read and write as one segment."""
-    tensors = dict.fromkeys((*graph.inputs_of(ops), *graph.outputs_of(ops)))
-    weights = sum(graph.by_name[op].weight_bytes for op in ops)
-    return weights + sum(graph.tensors[tensor].num_bytes for tensor in tensors)
 
 
 def share_bytes_per_s(platform: Platform) -> float:

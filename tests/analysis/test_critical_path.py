@@ -81,7 +81,7 @@ def test_a_path_is_that_of_one_simulated_inference_by_this_plan() -> None:
     problem = problem_of(FORK, FORK_COSTS, platform_of("cpu", "npu"))
     timeline = simulate(problem, FORK_PLAN)
     for other in (replace(timeline, origin="measured"), simulate(problem, FORK_PLAN, load=Load(num_requests=2))):
-        with pytest.raises(PlanError, match="that of one simulated inference"):
+        with pytest.raises(PlanError, match="only a simulated timeline of one inference has"):
             critical_path(FORK, FORK_PLAN, other, problem.platform)
     later = [replace(span, start_s=span.start_s + 1, end_s=span.end_s + 1) for span in timeline.spans]
     with pytest.raises(PlanError, match="nothing ends when segment 'a' starts"):

@@ -10,7 +10,8 @@ import pytest
 from hetsim.core.platform import Memory, Platform
 from hetsim.costs.problems import make_problem
 from hetsim.costs.profile import CoRun, Header, Profile, Samples
-from hetsim.costs.traffic import memory_bound_ops, touched_bytes
+from hetsim.costs.touched import touched_bytes
+from hetsim.costs.traffic import memory_bound_ops
 from hetsim.models.importer import load_model
 from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate

@@ -25,7 +25,7 @@ from hetsim.core.graph import Graph
 from hetsim.core.platform import Device
 from hetsim.core.problem import Latency
 from hetsim.core.sources import Times
-from hetsim.costs.traffic import touched_bytes
+from hetsim.costs.touched import touched_bytes
 from hetsim.io.json_file import decode_json, read_json
 
 UNITS: Mapping[str, float] = {"seconds": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
