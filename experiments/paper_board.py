@@ -34,7 +34,7 @@ from hetsim.io.platform_file import load_platform
 from hetsim.models.model import Model
 from hetsim.scheduler.baselines.type_based import HEAVY_KINDS
 from hetsim.scheduler.registry import make_plan
-from hetsim.scheduler.segments import plan_from_labels
+from hetsim.scheduler.segments import plan_from_assignment
 from hetsim.sim.simulate import makespan_s
 from hetsim.tuner.cli.exits import run_to_exit
 from hetsim.tuner.progress import OnScreen, Silent, Stages
@@ -238,7 +238,7 @@ def with_relu(problem: Problem) -> Plan:
         follows = op.kind == "Relu" and len(before) == 1 and device_of[before[0]] == npu
         heavy = op.kind in HEAVY_KINDS or follows
         device_of[op.name] = npu if heavy and npu in problem.devices_for((op.name,)) else cpu
-    return plan_from_labels(problem, WITH_RELU, device_of, connected=True)
+    return plan_from_assignment(problem, WITH_RELU, device_of, connected=True)
 
 
 def draw(csv_path: Path, varied_path: Path, folder: Path) -> None:

@@ -85,9 +85,9 @@ def shares(seconds: float, alone: Floats) -> Floats:
 
 def weighted(price: Floats, weights: Floats) -> Floats:
     """By row of weights and operator, the least weighted price over all devices."""
-    able = np.isfinite(price)
-    cost = np.where(able, price, 0.0)
-    least: Floats = np.where(able, weights[:, None, :] * cost, np.inf).min(axis=2, initial=np.inf)
+    runnable = np.isfinite(price)
+    cost = np.where(runnable, price, 0.0)
+    least: Floats = np.where(runnable, weights[:, None, :] * cost, np.inf).min(axis=2, initial=np.inf)
     return least
 
 
@@ -125,12 +125,12 @@ def _two_weights(price: Floats, count: int) -> Floats:
 def _many_weights(price: Floats, count: int) -> Floats:
     """Weights from a subgradient search: a device that gets more of the load than others gains weight."""
     num_devices = price.shape[1]
-    able = np.isfinite(price)
-    cost = np.where(able, price, 0.0)
+    runnable = np.isfinite(price)
+    cost = np.where(runnable, price, 0.0)
     weights = np.full(num_devices, 1 / num_devices)
     found: list[tuple[float, tuple[float, ...]]] = []
     for i in range(ROUNDS):
-        each = np.where(able, weights * cost, np.inf)
+        each = np.where(runnable, weights * cost, np.inf)
         chosen = each.argmin(axis=1)
         found.append((float(each.min(axis=1).sum()), tuple(weights)))
         loads = np.bincount(chosen, cost[np.arange(len(chosen)), chosen], num_devices)

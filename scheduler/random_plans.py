@@ -13,7 +13,7 @@ from dataclasses import replace
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
 from hetsim.models.structure import Parts, blocks, branch_levels, branches, fused_chains, runs
-from hetsim.scheduler.segments import plan_from_labels
+from hetsim.scheduler.segments import plan_from_assignment
 
 RANDOM = "random:"
 """What names of random plans start with."""
@@ -89,8 +89,8 @@ def _deal(problem: Problem, widths: list[int], generator: random.Random) -> list
     home = generator.sample(names, len(names))
     preferences: list[list[str]] = []
     for width in widths:
-        turn = generator.sample(names, len(names)) if width > 1 else home
-        dealt = [turn[i % len(turn) :] + turn[: i % len(turn)] for i in range(width)]
+        rotation = generator.sample(names, len(names)) if width > 1 else home
+        dealt = [rotation[i % len(rotation) :] + rotation[: i % len(rotation)] for i in range(width)]
         generator.shuffle(dealt)
         preferences += dealt
     return preferences
@@ -100,13 +100,13 @@ def _draw(problem: Problem, parts: Parts, preferences: list[list[str]], cut: flo
     """The plan of parts on devices, with random cuts; operators that a device cannot run are on the next preferred."""
     graph = problem.graph
     device_of: dict[str, str] = {}
-    raised: dict[str, int] = {}
+    level_of: dict[str, int] = {}
     for part, preferred in zip(parts, preferences, strict=True):
         members = frozenset(part)
         cuts = generator.random() < cut
         for op in part:
-            able = problem.devices_for((op,))
-            device_of[op] = next(device for device in preferred if device in able)
+            runnable = problem.devices_for((op,))
+            device_of[op] = next(device for device in preferred if device in runnable)
             if cuts and graph.predecessors[op] and members.isdisjoint(graph.predecessors[op]):
-                raised[op] = 1
-    return plan_from_labels(problem, RANDOM, device_of, raised, connected=generator.random() < 0.5)
+                level_of[op] = 1
+    return plan_from_assignment(problem, RANDOM, device_of, level_of, connected=generator.random() < 0.5)

@@ -1,4 +1,4 @@
-"""From labels to queues and back: which device each operator is on, and how far it is raised, make a valid plan.
+"""From assignments to queues and back: the device and the level of every operator make a valid plan.
 
 Every operator ``v`` gets a *level*::
 
@@ -6,16 +6,16 @@ Every operator ``v`` gets a *level*::
 
 (with 0 for the maximum over none), and operators of one device and level form one segment. A device runs its segments
 by level. So an operator joins the segment of its predecessor if both are on one device, unless it is raised: to raise
-an operator is to cut before it, and to raise it further is to put it off.
+the level of an operator cuts the plan before it; a higher level puts the operator off.
 
-Sound: any labels make a valid plan.
+Sound: any assignment makes a valid plan.
   *Convex.* Levels never fall along an edge. If a path leaves a segment of level ``n`` and comes back, all of it has
   level ``n``; so no edge on it changes the device, which would raise the level, and all of it is in the segment.
   *No deadlock.* An edge between two segments leads to a higher level: it does if the device changes, and on one device
   two segments differ in level. So does each step in a device's queue. Nothing can wait in a circle.
-Complete: every valid plan has labels (:func:`labels_of`): take as level of a segment the longest path to it among the
-  waits of the plan, queue order included, and raise each operator by what is missing. It is never negative, as
-  predecessors are in the same segment or in one that this one waits for.
+Complete: every valid plan has an assignment (:func:`assignment_of`): take as level of a segment the longest path to it
+  among the waits of the plan, queue order included, and raise each operator by what is missing. It is never negative,
+  as predecessors are in the same segment or in one that this one waits for.
 
 With ``connected`` a segment is split into its connected parts, ordered by their first operators: what merging
 neighbours gives, where two branches side by side stay two segments. The above still holds: a path inside a segment is
@@ -35,10 +35,10 @@ from hetsim.core.problem import Problem
 Queues = dict[str, tuple[Segment, ...]]
 
 
-def queues_from_labels(
+def queues_from_assignment(
     graph: Graph,
     device_of: Mapping[str, str],
-    raised: Mapping[str, int] | None = None,
+    level_of: Mapping[str, int] | None = None,
     *,
     connected: bool = False,
     ops: Iterable[str] | None = None,
@@ -48,11 +48,11 @@ def queues_from_labels(
     Args:
         graph: The graph.
         device_of: Every operator's device.
-        raised: By how many levels operators are raised, 0 or more; absent ones are not.
+        level_of: How many levels operators are raised, 0 or more; absent ones are not.
         connected: Whether to split segments into their connected parts.
         ops: Operators in topological order, if only they are wanted; the others are taken as not there.
     """
-    raised = raised or {}
+    level_of = level_of or {}
     level: dict[str, int] = {}
     members: dict[tuple[str, int], list[str]] = {}
     for name in graph.predecessors if ops is None else ops:
@@ -63,7 +63,7 @@ def queues_from_labels(
                 least = level[other] if device_of[other] == device else level[other] + 1
                 if least > height:
                     height = least
-        height += raised.get(name, 0)
+        height += level_of.get(name, 0)
         level[name] = height
         members.setdefault((device, height), []).append(name)
     queues: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
@@ -75,8 +75,8 @@ def queues_from_labels(
     return {device: tuple(Segment(device, ops) for _, ops in queue) for device, queue in queues.items()}
 
 
-def labels_of(dataflow: Dataflow) -> tuple[dict[str, str], dict[str, int]]:
-    """Devices and raises from which :func:`queues_from_labels` makes the plan again, not ``connected``."""
+def assignment_of(dataflow: Dataflow) -> tuple[dict[str, str], dict[str, int]]:
+    """Devices and levels from which :func:`queues_from_assignment` makes the plan again, not ``connected``."""
     heights: list[int] = []
     level: dict[str, int] = {}
     device_of: dict[str, str] = {}
@@ -86,35 +86,35 @@ def labels_of(dataflow: Dataflow) -> tuple[dict[str, str], dict[str, int]]:
         for op in step.segment.ops:
             level[op] = height
             device_of[op] = step.segment.device
-    raised: dict[str, int] = {}
+    level_of: dict[str, int] = {}
     for op, before in dataflow.graph.predecessors.items():
         least = max((level[other] + (device_of[other] != device_of[op]) for other in before), default=0)
         if level[op] > least:
-            raised[op] = level[op] - least
-    return device_of, raised
+            level_of[op] = level[op] - least
+    return device_of, level_of
 
 
-def plan_from_labels(
+def plan_from_assignment(
     problem: Problem,
     scheduler: str,
     device_of: Mapping[str, str],
-    raised: Mapping[str, int] | None = None,
+    level_of: Mapping[str, int] | None = None,
     *,
     connected: bool = False,
 ) -> Plan:
-    """The plan that the labels make. A segment that its device cannot run as one is split into its operators.
+    """The plan that the assignment makes. A segment that its device cannot run as one is split into its operators.
 
     Args:
         problem: The problem.
-        scheduler: Name of who chose the labels.
-        device_of: As for :func:`queues_from_labels`.
-        raised: As for :func:`queues_from_labels`.
-        connected: As for :func:`queues_from_labels`.
+        scheduler: Name of the algorithm that chose the assignment.
+        device_of: As for :func:`queues_from_assignment`.
+        raised: As for :func:`queues_from_assignment`.
+        connected: As for :func:`queues_from_assignment`.
 
     Raises:
         ProblemError: If an operator is on a device that cannot run it.
     """
-    queues = queues_from_labels(problem.graph, device_of, raised, connected=connected)
+    queues = queues_from_assignment(problem.graph, device_of, level_of, connected=connected)
     return Plan(
         model=problem.graph.name,
         model_hash=problem.model_hash,

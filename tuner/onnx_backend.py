@@ -19,7 +19,7 @@ from hetsim.models.importer import import_model
 from hetsim.models.model import Model
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.backends.protocol import Array
-from hetsim.scheduler.segments import queues_from_labels
+from hetsim.scheduler.segments import queues_from_assignment
 
 
 class SpreadModel(BackendRep):
@@ -94,7 +94,7 @@ def spread(runtime: Runtime, model: Model, rng: np.random.Generator) -> Plan:
     raised = {op.name: int(rng.integers(2)) for op in model.graph.ops}
     while True:
         device_of = {op: devices[0] for op, devices in takers.items()}
-        queues = queues_from_labels(model.graph, device_of, raised, connected=True)
+        queues = queues_from_assignment(model.graph, device_of, raised, connected=True)
         plan = Plan(model=model.name, model_hash=model.hash, queues=queues, scheduler="spread")
         try:
             runtime.load(model, plan).close()

@@ -1,1 +1,1 @@
-"""."""
+"""What experiments share: rows and sidecars, profiles, networks, published figures."""

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
 from hetsim.models.structure import branches
-from hetsim.scheduler.segments import plan_from_labels
+from hetsim.scheduler.segments import plan_from_assignment
 
 MAX_SWEEPS = 21
 
@@ -36,7 +36,7 @@ def individual(problem: Problem) -> Plan:
             device_of.update(_place_branch(problem, branch, device_of))
         if device_of == before:
             break
-    return plan_from_labels(problem, "individual", device_of, connected=True)
+    return plan_from_assignment(problem, "individual", device_of, connected=True)
 
 
 def sum_s(problem: Problem, device_of: Mapping[str, str]) -> float:

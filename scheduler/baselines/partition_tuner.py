@@ -23,7 +23,7 @@ from itertools import product
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
 from hetsim.models.structure import branch_levels
-from hetsim.scheduler.segments import plan_from_labels
+from hetsim.scheduler.segments import plan_from_assignment
 
 MAX_ASSIGNMENTS = 4096
 """Up to so many ways to put the branches of a level on units all are compared; beyond, the longest goes first."""
@@ -32,7 +32,7 @@ MAX_ASSIGNMENTS = 4096
 def partition_tuner(problem: Problem) -> Plan:
     """The plan that PartitionTuner's four steps make."""
     device_of: dict[str, str] = {}
-    raised: dict[str, int] = {}
+    level_of: dict[str, int] = {}
     names = problem.platform.device_names
     for level in branch_levels(problem.graph):
         found = [_backends(problem, branch, device_of, names) for branch in level]
@@ -40,11 +40,11 @@ def partition_tuner(problem: Problem) -> Plan:
         if units is not None and units[0] < sum(seconds for seconds, _ in found):
             for branch, unit in zip(level, units[1], strict=True):
                 device_of.update(dict.fromkeys(branch, unit))
-                raised[branch[0]] = 1  # so that what comes before ends, and every unit can start
+                level_of[branch[0]] = 1  # so that what comes before ends, and every unit can start
         else:
             for _, placed in found:
                 device_of.update(placed)
-    return plan_from_labels(problem, "partition_tuner", device_of, raised, connected=True)
+    return plan_from_assignment(problem, "partition_tuner", device_of, level_of, connected=True)
 
 
 def _backends(
@@ -95,13 +95,13 @@ def _units(
     """Step 4: when a level ends with each branch on one unit, and the units; None if some branch fits on none."""
     names = problem.platform.device_names
     takes_s = [{name: _backends(problem, branch, known, (name,))[0] for name in names} for branch in level]
-    able = [[name for name in names if seconds[name] < math.inf] for seconds in takes_s]
-    if not all(able):
+    runnable = [[name for name in names if seconds[name] < math.inf] for seconds in takes_s]
+    if not all(runnable):
         return None
-    if math.prod(map(len, able)) <= MAX_ASSIGNMENTS:
-        candidates = list(product(*able))
+    if math.prod(map(len, runnable)) <= MAX_ASSIGNMENTS:
+        candidates = list(product(*runnable))
     else:
-        candidates = [_longest_first(able, takes_s)]
+        candidates = [_longest_first(runnable, takes_s)]
 
     def ends_s(units: tuple[str, ...]) -> float:
         busy_s = dict.fromkeys(names, 0.0)
@@ -112,11 +112,11 @@ def _units(
     return min(((ends_s(units), units) for units in candidates), key=lambda found: found[0])
 
 
-def _longest_first(able: list[list[str]], takes_s: list[dict[str, float]]) -> tuple[str, ...]:
+def _longest_first(runnable: list[list[str]], takes_s: list[dict[str, float]]) -> tuple[str, ...]:
     """Each branch, the longest first, to the unit that is done with it soonest."""
     busy_s: dict[str, float] = {}
-    units = [""] * len(able)
-    for i in sorted(range(len(able)), key=lambda i: -min(takes_s[i].values())):
-        units[i] = min(able[i], key=lambda unit: busy_s.get(unit, 0.0) + takes_s[i][unit])
+    units = [""] * len(runnable)
+    for i in sorted(range(len(runnable)), key=lambda i: -min(takes_s[i].values())):
+        units[i] = min(runnable[i], key=lambda unit: busy_s.get(unit, 0.0) + takes_s[i][unit])
         busy_s[units[i]] = busy_s.get(units[i], 0.0) + takes_s[i][units[i]]
     return tuple(units)

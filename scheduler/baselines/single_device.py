@@ -5,7 +5,7 @@ from __future__ import annotations
 from hetsim.core.errors import ProblemError
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
-from hetsim.scheduler.segments import plan_from_labels
+from hetsim.scheduler.segments import plan_from_assignment
 
 
 def whole_model_devices(problem: Problem) -> tuple[str, ...]:
@@ -22,9 +22,9 @@ def single_device(problem: Problem, device: str) -> Plan:
     Raises:
         ProblemError: If there is no such device, or it cannot run some operator.
     """
-    able = whole_model_devices(problem)
-    if device not in able:
+    runnable = whole_model_devices(problem)
+    if device not in runnable:
         raise ProblemError(
-            f"{device!r} cannot run all of {problem.graph.name!r}; these can: {', '.join(able) or 'none alone'}"
+            f"{device!r} cannot run all of {problem.graph.name!r}; these can: {', '.join(runnable) or 'none alone'}"
         )
-    return plan_from_labels(problem, f"single:{device}", {op.name: device for op in problem.graph.ops})
+    return plan_from_assignment(problem, f"single:{device}", {op.name: device for op in problem.graph.ops})

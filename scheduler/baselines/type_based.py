@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
-from hetsim.scheduler.segments import plan_from_labels
+from hetsim.scheduler.segments import plan_from_assignment
 
 HEAVY_KINDS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
@@ -24,7 +24,7 @@ def type_based(problem: Problem) -> Plan:
     npu = next((device.name for device in devices if device.kind == "npu"), next(iter(others), devices[0].name))
     device_of: dict[str, str] = {}
     for op in problem.graph.ops:
-        able = problem.devices_for((op.name,))
+        runnable = problem.devices_for((op.name,))
         wanted = npu if op.kind in HEAVY_KINDS else cpu
-        device_of[op.name] = wanted if wanted in able else able[0]
-    return plan_from_labels(problem, "type_based", device_of, connected=True)
+        device_of[op.name] = wanted if wanted in runnable else runnable[0]
+    return plan_from_assignment(problem, "type_based", device_of, connected=True)

@@ -57,7 +57,7 @@ class Shape:
     makers: tuple[int, ...]
     reads: tuple[tuple[int, ...], ...]
     enters: tuple[bool, ...]
-    leaves: tuple[bool, ...]
+    is_read_outside: tuple[bool, ...]
     pieces: tuple[tuple[int, ...], ...]
 
     @property
@@ -175,7 +175,7 @@ class Costs:
         price: By operator and device, the least that it adds to any segment: see
             :func:`hetsim.scheduler.bounds.prices`.
         delay: By value, device and receiving device, from the end of its maker to its arrival.
-        leave: By operator and device, from its end to the arrival, where the block ends, of what leaves the block;
+        exit_delay: By operator and device, from its end to the arrival, where the block ends, of what leaves the block;
             0 where nothing does.
         entry: By operator and device, from the start of the block to the arrival of what it reads from before.
         exit: From the start of the block to the arrival, where it ends, of what passes it by; 0 if nothing does.
@@ -185,7 +185,7 @@ class Costs:
     piece: Floats
     price: Floats
     delay: Floats
-    leave: Floats
+    exit_delay: Floats
     entry: Floats
     exit: float
     last: int
@@ -208,7 +208,7 @@ class Passage:
     num_states: int = 0
 
 
-class Crossing:
+class BlockPath:
     """A block with what it costs, and the ways through it.
 
     Args:
@@ -270,7 +270,7 @@ class Crossing:
         anomalies", SIAM Journal on Applied Mathematics 17(2), 1969, doi 10.1137/0117039.
         """
         shape, costs, passage = self._shape, self._costs, self.passage
-        _, leave, rest = _entry_leave_rest(shape, costs)
+        _, exit_delay, rest = _entry_exit_rest(shape, costs)
         num_ops, num_devices = costs.price.shape
         urgency = rest.min(axis=1)
         num_missing = [len(values) for values in shape.reads]
@@ -288,7 +288,7 @@ class Crossing:
             ends = np.maximum(free, arrive[op]) + costs.piece[op]
             d = int(ends.argmin())
             free[d] = ends[d]
-            exit_s = max(exit_s, float(ends[d] + leave[op, d]))
+            exit_s = max(exit_s, float(ends[d] + exit_delay[op, d]))
             way.append((op, d))
             for value, reader in read_by[op]:
                 np.maximum(arrive[reader], ends[d] + costs.delay[value, d], out=arrive[reader])
@@ -302,25 +302,25 @@ class Crossing:
         self._given_up = True
 
 
-def _entry_leave_rest(shape: Shape, costs: Costs) -> tuple[Floats, Floats, Floats]:
+def _entry_exit_rest(shape: Shape, costs: Costs) -> tuple[Floats, Floats, Floats]:
     """By operator and device: when what it reads from before is there, how long after its end what leaves the block has
     arrived, and the least seconds from its start to the end of the block."""
     num_ops = len(shape.reads)
     entry = np.where(np.array(shape.enters, bool).reshape(num_ops, 1), costs.entry, 0.0)
-    leaves = np.array(shape.leaves, bool).reshape(num_ops, 1) | (costs.last < 0)
-    leave = np.where(leaves, costs.leave, -np.inf)
-    rest = np.maximum(leave, 0.0)  # after the end, for now
+    is_read_outside = np.array(shape.is_read_outside, bool).reshape(num_ops, 1) | (costs.last < 0)
+    exit_delay = np.where(is_read_outside, costs.exit_delay, -np.inf)
+    rest = np.maximum(exit_delay, 0.0)  # after the end, for now
     for op in reversed(range(num_ops)):
         rest[op] += costs.price[op]
         for value in shape.reads[op]:
             other = rest[shape.makers[value]]
             np.maximum(other, (costs.delay[value] + rest[op][None, :]).min(axis=1), out=other)
-    return entry, leave, rest
+    return entry, exit_delay, rest
 
 
 def _times(shape: Shape, lattice: Lattice, costs: Costs) -> Times:
     """The costs as the kernel wants them."""
-    entry, leave, rest = _entry_leave_rest(shape, costs)
+    entry, exit_delay, rest = _entry_exit_rest(shape, costs)
     weights = load_weights(costs.price)
     members = [list(piece) for piece in shape.pieces]
     from hetsim.scheduler.exact.block_kernel import Times  # not before it is needed: imports numba
@@ -328,7 +328,7 @@ def _times(shape: Shape, lattice: Lattice, costs: Costs) -> Times:
     return Times(
         piece=costs.piece,
         entry=_by_piece(entry, members),
-        leave=_by_piece(leave, members),
+        exit_delay=_by_piece(exit_delay, members),
         delay=costs.delay,
         ready_entry=entry,
         rest=rest,

@@ -68,7 +68,7 @@ class Times(NamedTuple):
     Attributes:
         piece: By segment and device, its time; infinite where it cannot run.
         entry: By segment and device, when what it reads from before the block is there; 0 if it reads nothing.
-        leave: By segment and device, from its end to the arrival, where the block ends, of what leaves the block;
+        exit_delay: By segment and device, from its end to the arrival, where the block ends, of what leaves the block;
             minus infinity if nothing does.
         delay: By value, device and receiving device, from the end of its maker to its arrival.
         ready_entry: As ``entry``, by operator.
@@ -80,7 +80,7 @@ class Times(NamedTuple):
 
     piece: Floats
     entry: Floats
-    leave: Floats
+    exit_delay: Floats
     delay: Floats
     ready_entry: Floats
     rest: Floats
@@ -174,7 +174,7 @@ def run(
                     for other in range(k):
                         state[other] = pool[before, other]
                     state[d] = end
-                    state[k] = max(pool[before, k], end + times.leave[piece, d])
+                    state[k] = max(pool[before, k], end + times.exit_delay[piece, d])
                     if last >= 0:
                         state[k] = max(state[k], state[last])
                     for f in range(steps.num_frontier[after]):

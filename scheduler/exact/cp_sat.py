@@ -32,7 +32,7 @@ from hetsim.scheduler.baselines.individual import individual
 from hetsim.scheduler.bounds import prices
 from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.exact.candidates import parts
-from hetsim.scheduler.segments import plan_from_labels
+from hetsim.scheduler.segments import plan_from_assignment
 from hetsim.scheduler.solution import Solution
 from hetsim.sim.simulate import makespan_s, simulate
 
@@ -126,7 +126,7 @@ def _taken_apart(problem: Problem, plan: Plan) -> Plan:
     if any(problem.latency(s.device, s.ops) is None for queue in queues.values() for s in queue):
         graph = problem.graph
         device_of = {op.name: problem.devices_for((op.name,))[0] for op in graph.ops}
-        queues = dict(plan_from_labels(problem, NAME, device_of, {op.name: 1 for op in graph.ops}).queues)
+        queues = dict(plan_from_assignment(problem, NAME, device_of, {op.name: 1 for op in graph.ops}).queues)
         queues = {d: tuple(Segment(d, (op,)) for s in queue for op in s.ops) for d, queue in queues.items()}
     return Plan(model=problem.graph.name, model_hash=problem.model_hash, scheduler=NAME, queues=queues)
 
@@ -164,13 +164,13 @@ class _Program:
         ends: dict[str, Any] = {}
         intervals: list[list[Any]] = [[] for _ in names]
         for op, row in zip(graph.ops, cost_s, strict=True):
-            able = [d for d in range(len(names)) if row[d] < math.inf]
-            for d in able:
+            runnable = [d for d in range(len(names)) if row[d] < math.inf]
+            for d in runnable:
                 on = self._on[op.name, d] = model.new_bool_var("")
                 length = self._ticks(row[d])
                 intervals[d].append(model.new_optional_fixed_size_interval_var(self._starts[op.name], length, on, ""))
-            model.add_exactly_one(self._on[op.name, d] for d in able)
-            ends[op.name] = self._starts[op.name] + sum(self._ticks(row[d]) * self._on[op.name, d] for d in able)
+            model.add_exactly_one(self._on[op.name, d] for d in runnable)
+            ends[op.name] = self._starts[op.name] + sum(self._ticks(row[d]) * self._on[op.name, d] for d in runnable)
         for some in intervals:
             model.add_no_overlap(some)
         for (u, v), delay in hand_over_s.items():

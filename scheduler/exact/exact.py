@@ -8,8 +8,9 @@ in. Where fusing may pay (:class:`~hetsim.core.problem.Problem`) segments come f
 :mod:`hetsim.scheduler.exact.candidates`: then that segment may stay open and take whole blocks that follow, or a step
 may take whole blocks as one segment.
 
-Blocks are solved only where it matters. Each crossing has a lower and an upper bound; the shortest path by lower bounds
-is looked up, what is not proven on it is tried harder, and so on until all of it is proven, as no path can be shorter
+Blocks are solved only where it matters. Each path through a block has a lower and an upper bound; the shortest path by
+lower bounds is looked up, what is not proven on it is tried harder, and so on until all of it is proven, as no path can
+be shorter
 then: after C. Dellin, S. Srinivasa, "A unifying formalism for shortest path problems with expensive edge evaluations
 via lazy best-first search over paths with edge selectors", ICAPS 2016. Blocks that are alike are solved once. At any
 time the path by upper bounds is a plan, and the length of the one by lower bounds bounds all plans of the space.
@@ -32,7 +33,7 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
 from hetsim.scheduler.bounds import Floats, alone_s, lower_bound, shares
 from hetsim.scheduler.effort import Effort
-from hetsim.scheduler.exact.block import Costs, Crossing, Lattice, Passage, Shape, lattice
+from hetsim.scheduler.exact.block import BlockPath, Costs, Lattice, Passage, Shape, lattice
 from hetsim.scheduler.exact.candidates import Part, parts, pieces
 from hetsim.scheduler.solution import ANY, ROUNDING, SINGLE, Solution
 from hetsim.sim.simulate import makespan_s
@@ -76,11 +77,11 @@ def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None 
         num_states = path.num_states
         if effort.progress is not None:
             effort.progress(min(num_states, limit), limit, best_s, min(bound_s, best_s))
-        open_ones = [step.crossing for step in steps if step.crossing is not None and step.crossing.can_widen]
+        open_ones = [step.block_path for step in steps if step.block_path is not None and step.block_path.can_widen]
         if not open_ones or bound_s >= best_s * (1 - ROUNDING) or num_states >= limit or until():
             break
-        for crossing in dict.fromkeys(open_ones):
-            crossing.widen(MAX_STATES_AT_ONCE)
+        for block_path in dict.fromkeys(open_ones):
+            block_path.widen(MAX_STATES_AT_ONCE)
             if until():
                 break
     assert best is not None
@@ -119,12 +120,12 @@ class Step(NamedTuple):
 
     Attributes:
         part: Number of the block that the step begins with.
-        crossing: That block's crossing; None where the segment takes the block whole.
+        block_path: The path through that block; None where the segment takes the block whole.
         segment: What runs then; None after a last block that no articulation operator ends.
     """
 
     part: int
-    crossing: Crossing | None
+    block_path: BlockPath | None
     segment: Segment | None
 
 
@@ -147,13 +148,13 @@ class Decomposition:
             for i in range(len(self._parts))
         ]
         self._lattices: dict[Shape, Lattice | None] = {}
-        self._alike: dict[tuple[object, ...], Crossing] = {}
-        self._crossings: dict[tuple[int, int, int], Crossing] = {}
+        self._alike: dict[tuple[object, ...], BlockPath] = {}
+        self._block_paths: dict[tuple[int, int, int], BlockPath] = {}
 
     @property
     def num_states(self) -> int:
         """States made so far."""
-        return sum(crossing.passage.num_states for crossing in self._alike.values())
+        return sum(block_path.passage.num_states for block_path in self._alike.values())
 
     @property
     def space(self) -> str:
@@ -186,7 +187,7 @@ class Decomposition:
                 enter_s, x = math.inf, -1
                 for source, so_far in reached[i].items():
                     if opened:
-                        way_s = seconds(self._crossing(i, source, y).passage)
+                        way_s = seconds(self._block_path(i, source, y).passage)
                     else:
                         way_s = float(self._tables[i].past[source, y])
                     if so_far.seconds + way_s < enter_s:
@@ -194,14 +195,14 @@ class Decomposition:
                 for run in runs:
                     known = reached[run.end].get(y)
                     if enter_s < math.inf and (known is None or enter_s + run.seconds < known.seconds):
-                        crossing = self._crossing(i, x, y) if opened else None
-                        reached[run.end][y] = _Reached(enter_s + run.seconds, x, Step(i, crossing, run.segment))
+                        block_path = self._block_path(i, x, y) if opened else None
+                        reached[run.end][y] = _Reached(enter_s + run.seconds, x, Step(i, block_path, run.segment))
             if not part.join:  # it ends with all of it, on no device in particular
                 for x, so_far in reached[i].items():
-                    crossing = self._crossing(i, x, -1)
-                    end_s = so_far.seconds + seconds(crossing.passage)
+                    block_path = self._block_path(i, x, -1)
+                    end_s = so_far.seconds + seconds(block_path.passage)
                     if -1 not in reached[i + 1] or end_s < reached[i + 1][-1].seconds:
-                        reached[i + 1][-1] = _Reached(end_s, x, Step(i, crossing, None))
+                        reached[i + 1][-1] = _Reached(end_s, x, Step(i, block_path, None))
         y = min(reached[-1], key=lambda device: (reached[-1][device].seconds, device))
         length_s, steps, end = reached[-1][y].seconds, [], len(self._parts)
         while end:
@@ -215,9 +216,9 @@ class Decomposition:
         """The plan that takes these steps."""
         queues: dict[str, list[Segment]] = {name: [] for name in self._names}
         for step in steps:
-            if step.crossing is not None:
+            if step.block_path is not None:
                 inside = self._parts[step.part].inside
-                for piece, d in step.crossing.passage.way:
+                for piece, d in step.block_path.passage.way:
                     ops = tuple(inside[op] for op in self._shapes[step.part].pieces[piece])
                     queues[self._names[d]].append(Segment(self._names[d], ops))
             if step.segment is not None:
@@ -267,7 +268,7 @@ class Decomposition:
             makers=tuple(place[maker] for maker, _ in values),
             reads=tuple(reads),
             enters=tuple(part.before in graph.predecessors[op] for op in part.inside),
-            leaves=tuple(any(reader not in place for reader in graph.successors[op]) for op in part.inside),
+            is_read_outside=tuple(any(reader not in place for reader in graph.successors[op]) for op in part.inside),
             pieces=pieces(graph, part.inside, fused=self._fused),
         )
         members = [tuple(part.inside[op] for op in piece) for piece in shape.pieces]
@@ -283,7 +284,7 @@ class Decomposition:
             piece=piece,
             price=price,
             delay=np.array(delays).reshape(square),
-            leave=np.array([self._hop(op, (part.join,)) for op in part.inside]).reshape(square),
+            exit_delay=np.array([self._hop(op, (part.join,)) for op in part.inside]).reshape(square),
             entry=np.array([self._hop(part.before, (op,)) for op in part.inside]).reshape(square),
             past=self._hop(part.before, part.ops),
             exit=self._hop(part.before, (part.join,)),
@@ -302,9 +303,9 @@ class Decomposition:
             [[max((seconds(a, b, t) for t in tensors), default=0.0) for b in self._names] for a in self._names]
         )
 
-    def _crossing(self, i: int, x: int, y: int) -> Crossing:
-        """The crossing of a block from one device to another, with at least one way known."""
-        if (i, x, y) not in self._crossings:
+    def _block_path(self, i: int, x: int, y: int) -> BlockPath:
+        """The path through a block from one device to another, with at least one way known."""
+        if (i, x, y) not in self._block_paths:
             shape, table = self._shapes[i], self._tables[i]
             if shape not in self._lattices:
                 self._lattices[shape] = lattice(shape)
@@ -312,18 +313,18 @@ class Decomposition:
                 piece=table.piece,
                 price=table.price,
                 delay=table.delay,
-                leave=table.leave[:, :, y] if y >= 0 else np.zeros(table.price.shape),
+                exit_delay=table.exit_delay[:, :, y] if y >= 0 else np.zeros(table.price.shape),
                 entry=table.entry[:, x],
                 exit=float(table.exit[x, y]) if y >= 0 else 0.0,
                 last=y,
             )
-            tables = (costs.piece, costs.delay, costs.leave, costs.entry)
+            tables = (costs.piece, costs.delay, costs.exit_delay, costs.entry)
             key = (shape, *(table.tobytes() for table in tables), costs.exit, y)
             if key not in self._alike:
-                self._alike[key] = Crossing(shape, self._lattices[shape], costs)
+                self._alike[key] = BlockPath(shape, self._lattices[shape], costs)
                 self._alike[key].widen()
-            self._crossings[i, x, y] = self._alike[key]
-        return self._crossings[i, x, y]
+            self._block_paths[i, x, y] = self._alike[key]
+        return self._block_paths[i, x, y]
 
 
 class _Reached(NamedTuple):
@@ -351,7 +352,7 @@ class _Table:
         piece: By piece and device.
         price: By operator and device.
         delay: By value, device and receiving device.
-        leave: By operator, device and the device of the join, for what the join reads.
+        exit_delay: By operator, device and the device of the join, for what the join reads.
         entry: By operator, device of the articulation operator before and device, for what the operator reads from it.
         past: By the same two devices, for what the block as one segment reads from it.
         exit: By the same two devices, for what the join reads from it.
@@ -360,7 +361,7 @@ class _Table:
     piece: Floats
     price: Floats
     delay: Floats
-    leave: Floats
+    exit_delay: Floats
     entry: Floats
     past: Floats
     exit: Floats

@@ -27,8 +27,8 @@ def cpop(problem: Problem) -> Plan:
     names = problem.platform.device_names
 
     def on_path(device: str) -> tuple[int, float]:
-        able = [costs.seconds[op][device] for op in path if device in costs.seconds[op]]
-        return -len(able), sum(able)
+        runnable = [costs.seconds[op][device] for op in path if device in costs.seconds[op]]
+        return -len(runnable), sum(runnable)
 
     home = min(names, key=on_path)
     on = frozenset(path)

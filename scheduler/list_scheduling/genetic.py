@@ -93,7 +93,7 @@ class _Breeder:
         self._evaluate = evaluate
         graph = problem.graph
         self._names = tuple(op.name for op in graph.ops)
-        self._able = [problem.devices_for((name,)) for name in self._names]
+        self._runnable = [problem.devices_for((name,)) for name in self._names]
         self._before = [tuple(graph.position[op] for op in graph.predecessors[name]) for name in self._names]
         self._after = [tuple(graph.position[op] for op in graph.successors[name]) for name in self._names]
 
@@ -103,8 +103,8 @@ class _Breeder:
         placements = [(device,) * count for device in whole_model_devices(self._problem)]
         placements.append(
             tuple(
-                min(able, key=lambda device: self._problem.cost_s(device, (name,)))
-                for name, able in zip(self._names, self._able, strict=True)
+                min(runnable, key=lambda device: self._problem.cost_s(device, (name,)))
+                for name, runnable in zip(self._names, self._runnable, strict=True)
             )
         )
         priorities = tuple(1 - i / count for i in range(count))
@@ -114,9 +114,9 @@ class _Breeder:
         """An individual with random genes; neighbours tend to share a device."""
         stay = self._random.choice(STAYS)
         devices: list[str] = []
-        for able, before in zip(self._able, self._before, strict=True):
+        for runnable, before in zip(self._runnable, self._before, strict=True):
             near = devices[before[0]] if before else ""
-            devices.append(near if near in able and self._random.random() < stay else self._random.choice(able))
+            devices.append(near if near in runnable and self._random.random() < stay else self._random.choice(runnable))
         return self._individual(tuple(devices), tuple(self._random.random() for _ in self._names))
 
     def child(self, population: list[_Individual]) -> _Individual:
@@ -137,9 +137,9 @@ class _Breeder:
                 priorities[self._random.randrange(count)] = self._random.random()
             else:  # a stretch of neighbours goes to one device
                 start = self._random.randrange(count)
-                device = self._random.choice(self._able[start])
+                device = self._random.choice(self._runnable[start])
                 for i in range(start, min(start + 1 + int(self._random.expovariate(0.3)), count)):
-                    if device in self._able[i]:
+                    if device in self._runnable[i]:
                         devices[i] = device
         return self._individual(tuple(devices), tuple(priorities))
 

@@ -235,8 +235,8 @@ class _Block:
         """Ways to put a stage's groups on devices, with the seconds until all are done."""
         groups = self._groups(stage)
         arrive_s = [
-            {device: self._arrive_s(reads, device, way) for device in able}
-            for reads, able in zip(groups.reads, groups.costs_s, strict=True)
+            {device: self._arrive_s(reads, device, way) for device in runnable}
+            for reads, runnable in zip(groups.reads, groups.costs_s, strict=True)
         ]
         if math.prod(map(len, groups.costs_s)) <= MAX_ASSIGNMENTS:
             candidates: Sequence[tuple[str, ...]] = list(product(*groups.costs_s))

@@ -89,7 +89,7 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
     until = effort.until()
     limit = MAX_EVALUATIONS if effort.max_evaluations is None else effort.max_evaluations
     from hetsim.scheduler.search import (
-        moves as walk,  # imports numba, which takes a second that other schedulers need not pay
+        moves,  # imports numba, which takes a second that other schedulers need not pay
     )
     from hetsim.scheduler.search.ordering import Ordering
 
@@ -97,8 +97,8 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
     tables, space = simulator.tables, simulator.space(len(problem.graph.ops))
     costs = _costs(problem, simulator)
     order, device = _listed(costs) if start is None else _taken_apart(problem, costs, start)
-    state = walk.new_state(order, device, len(problem.platform.devices), effort.seed)
-    walk.restart(costs, tables, space, state)
+    state = moves.new_state(order, device, len(problem.platform.devices), effort.seed)
+    moves.restart(costs, tables, space, state)
     finite_s = costs.seconds[np.isfinite(costs.seconds)]
     mean_s = float(finite_s.mean()) if finite_s.any() else 1.0
     per_call = max(100, OPS_PER_CALL // len(order))
@@ -114,14 +114,14 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
         done += ordering.dispatch(limit - done)
     length = min(FIRST_ROUND * len(order), MAX_FIRST_ROUND)
     while done < limit and not enough():
-        walk.restart(costs, tables, space, state)
+        moves.restart(costs, tables, space, state)
         # A round that is short for its graph starts colder, lest it spoil more than it can mend.
         hot_s = mean_s * HOT * min(1.0, length / (FIRST_ROUND * len(order)))
         cooling = (COLD / HOT) ** (1 / length)
         tried = 0
         while tried < length and done < limit and not enough():
             count = min(per_call, length - tried, limit - done)
-            walk.walk(costs, tables, space, state, count, hot_s * cooling**tried, cooling)
+            moves.run_moves(costs, tables, space, state, count, hot_s * cooling**tried, cooling)
             tried, done = tried + count, done + count
             if effort.progress is not None:
                 effort.progress(done, limit, float(state.seconds[1]), bound_s)
@@ -146,22 +146,22 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
 
 def _look_at_all(costs: Costs, tables: Tables, space: Space, state: State, budget: int) -> int:
     """Evaluate each assignment in the order of the best candidate, unless they are many; how many evaluations."""
-    from hetsim.scheduler.search import moves as walk
+    from hetsim.scheduler.search import moves
 
-    able = [np.flatnonzero(np.isfinite(seconds)) for seconds in costs.seconds]
-    count = math.prod(map(len, able))
+    runnable = [np.flatnonzero(np.isfinite(seconds)) for seconds in costs.seconds]
+    count = math.prod(map(len, runnable))
     if count > min(MAX_ASSIGNMENTS, budget):
         return 0
-    walker = walk.beside(state)
-    for device in product(*able):
-        walker.best_device[:], walker.seconds[:] = device, np.inf
-        walk.restart(costs, tables, space, walker)
-        walk.take_over(state, walker)
+    local = moves.beside(state)
+    for device in product(*runnable):
+        local.best_device[:], local.seconds[:] = device, np.inf
+        moves.restart(costs, tables, space, local)
+        moves.take_over(state, local)
     return count
 
 
 class _Improver(Protocol):
-    """Goes on from where a walk is, for a part of the evaluations."""
+    """Continues a local search, for a part of the evaluations."""
 
     def go_on(self, budget: int, mean_s: float, until: Callable[[], bool]) -> int: ...
 
@@ -174,42 +174,44 @@ def _improvers(costs: Costs, tables: Tables, space: Space, state: State, orderin
 
 
 class _Windows:
-    """Iterated local search that goes on from where a walk is.
+    """Iterated local search that continues another one.
 
     Args:
         costs: The problem.
         tables: The same.
-        space: Room for the twin.
-        state: The walk, whose best candidate and random numbers are shared.
+        space: Work space of the compiled simulator.
+        state: The local search, whose best candidate and random numbers are shared.
     """
 
     def __init__(self, costs: Costs, tables: Tables, space: Space, state: State) -> None:
-        from hetsim.scheduler.search import moves as walk
+        from hetsim.scheduler.search import moves
         from hetsim.scheduler.search.window import load_of
 
         self._load = load_of(costs, load_weights(costs.seconds, LOAD_WEIGHTS))
         self._costs, self._tables, self._space, self._state = costs, tables, space, state
-        self._walker = walk.beside(state)
+        self._local = moves.beside(state)
         self._num_rounds = 0
 
     def go_on(self, budget: int, mean_s: float, until: Callable[[], bool]) -> int:
-        """Improve on the walk's candidate, and on its best one; how many evaluations that took, at most ``budget``."""
-        from hetsim.scheduler.search import moves as walk
+        """Improve on the current candidate, and on its best one; how many evaluations that took, at most ``budget``."""
+        from hetsim.scheduler.search import moves
 
-        walker, num_ops = self._walker, len(self._state.order)
+        local, num_ops = self._local, len(self._state.order)
         order, device = self._state.order.copy(), self._state.device.copy()
         now_s, done = self._polish(order, device, budget)
         while num_ops <= MAX_ITERATED and done < budget and not until():
-            walker.best_order[:], walker.best_device[:], walker.seconds[:] = order, device, np.inf
-            walk.restart(self._costs, self._tables, self._space, walker)
+            local.best_order[:], local.best_device[:], local.seconds[:] = order, device, np.inf
+            moves.restart(self._costs, self._tables, self._space, local)
             count = min(KICKS[self._num_rounds % len(KICKS)] * num_ops, budget - done)
-            walk.walk(self._costs, self._tables, self._space, walker, count, mean_s * HOT, (COLD / HOT) ** (1 / count))
+            moves.run_moves(
+                self._costs, self._tables, self._space, local, count, mean_s * HOT, (COLD / HOT) ** (1 / count)
+            )
             self._num_rounds += 1
-            self._keep(walker.best_order, walker.best_device, float(walker.seconds[1]))
-            trial_s, num_nodes = self._polish(walker.order, walker.device, budget - done - count)
+            self._keep(local.best_order, local.best_device, float(local.seconds[1]))
+            trial_s, num_nodes = self._polish(local.order, local.device, budget - done - count)
             done += count + num_nodes
             if trial_s <= now_s * SLACK:
-                order[:], device[:], now_s = walker.order, walker.device, trial_s
+                order[:], device[:], now_s = local.order, local.device, trial_s
         return done
 
     def _polish(self, order: Ints, device: Ints, budget: int) -> tuple[float, int]:
@@ -220,13 +222,13 @@ class _Windows:
         return makespan_s, num_nodes
 
     def _keep(self, order: Ints, device: Ints, makespan_s: float) -> None:
-        """Make it the walk's best candidate, if it is."""
+        """Make it the search's best candidate, if it is."""
         if makespan_s < self._state.seconds[1]:
             self._state.best_order[:], self._state.best_device[:], self._state.seconds[1] = order, device, makespan_s
 
 
 def _costs(problem: Problem, simulator: CompiledSimulator) -> Costs:
-    """The problem of single operators as the walk takes it."""
+    """The problem of single operators as the local search takes it."""
     from hetsim.scheduler.search.moves import Costs
 
     graph, tables = problem.graph, simulator.tables

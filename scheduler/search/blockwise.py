@@ -15,13 +15,13 @@ from itertools import product
 from hetsim.core.errors import PlanError
 from hetsim.core.problem import Problem
 from hetsim.models.structure import blocks, branches
-from hetsim.scheduler.segments import queues_from_labels
+from hetsim.scheduler.segments import queues_from_assignment
 from hetsim.sim.compiled import CompiledSimulator
 
 MAX_PATTERNS = 256
 """Up to so many ways to spread a block's branches all are compared; beyond, one branch is changed at a time."""
 
-Labels = tuple[dict[str, str], dict[str, int]]
+Assignment = tuple[dict[str, str], dict[str, int]]
 
 
 def block_branches(problem: Problem) -> tuple[tuple[tuple[str, ...], ...], ...]:
@@ -42,8 +42,8 @@ def entries(problem: Problem, ops: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(op for op in ops if not any(before in inside for before in problem.graph.predecessors[op]))
 
 
-def blockwise(problem: Problem, simulator: CompiledSimulator) -> Labels | None:
-    """Labels (see :mod:`hetsim.scheduler.segments`) of the shortest path, or None if there is none.
+def blockwise(problem: Problem, simulator: CompiledSimulator) -> Assignment | None:
+    """Assignment (see :mod:`hetsim.scheduler.segments`) of the shortest path, or None if there is none.
 
     Ties go to the edge found first: runs before spread blocks, shorter runs before longer ones.
     """
@@ -81,14 +81,14 @@ def blockwise(problem: Problem, simulator: CompiledSimulator) -> Labels | None:
         return None
     device = min(best[-1], key=lambda name: best[-1][name][0])
     placed: dict[str, str] = {}
-    raised: dict[str, int] = {}
+    level_of: dict[str, int] = {}
     end = len(parts)
     while end:
         _, source, start, device_of = best[end][device]
         placed.update(device_of)
-        raised.update(dict.fromkeys(entries(problem, whole[start]), 1))
+        level_of.update(dict.fromkeys(entries(problem, whole[start]), 1))
         end, device = start, source
-    return placed, raised
+    return placed, level_of
 
 
 def _spreads(
@@ -100,8 +100,8 @@ def _spreads(
 ) -> Iterator[tuple[float, dict[str, str]]]:
     """Ways to spread a block's branches, with the seconds from the end of ``before`` on ``source`` to its own end."""
     problem = simulator.problem
-    raised = dict.fromkeys(entries(problem, ops), 1)
-    able = [
+    level_of = dict.fromkeys(entries(problem, ops), 1)
+    runnable = [
         [name for name in problem.platform.device_names if all(problem.latency(name, (op,)) for op in branch)]
         for branch in block
     ]
@@ -109,24 +109,24 @@ def _spreads(
     def seconds(units: tuple[str, ...]) -> tuple[float, dict[str, str]]:
         device_of = {op: unit for branch, unit in zip(block, units, strict=True) for op in branch}
         known, first = ({**device_of, before: source}, (before,)) if before else (device_of, ())
-        queues = queues_from_labels(problem.graph, known, raised, ops=(*first, *ops))
+        queues = queues_from_assignment(problem.graph, known, level_of, ops=(*first, *ops))
         try:
             return simulator.run(queues) - (problem.cost_s(source, (before,)) if before else 0.0), device_of
         except PlanError:  # some device refuses its share as one segment
             return math.inf, device_of
 
-    if not all(able):
+    if not all(runnable):
         return
-    if math.prod(map(len, able)) <= MAX_PATTERNS:
-        yield from map(seconds, product(*able))
+    if math.prod(map(len, runnable)) <= MAX_PATTERNS:
+        yield from map(seconds, product(*runnable))
         return
-    units = tuple(names[0] for names in able)
+    units = tuple(names[0] for names in runnable)
     found = seconds(units)
     yield found
     improved = True
     while improved:
         improved = False
-        for i, names in enumerate(able):
+        for i, names in enumerate(runnable):
             for name in names:
                 other = (*units[:i], name, *units[i + 1 :])
                 tried = seconds(other)

@@ -42,7 +42,7 @@ class Costs(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where the walk is. ``new_state`` makes one.
+    """The state of a local search. ``new_state`` makes one.
 
     Attributes:
         order: The operators.
@@ -55,9 +55,9 @@ class State(NamedTuple):
         free_s: By place and device, when the device has done what comes before that place; in as many columns more,
             how long it will be at work from there on.
         new_free_s: The same after the move under trial.
-        seconds: The makespans of the candidate that the walk is at and of the best one, and the cost of the former.
+        seconds: The makespans of the current candidate and of the best one, and the cost of the former.
         random: The state of the generator.
-        queue_start: Room for the candidate as the kernel of the twin takes it.
+        queue_start: Room for the candidate as the kernel of the compiled simulator takes it.
         queue: The same.
     """
 
@@ -89,7 +89,7 @@ _LESS = 1 - 1e-9
 
 
 def new_state(order: Ints, device: Ints, num_devices: int, seed: int) -> State:
-    """A walk that is going to start from a candidate; :func:`restart` evaluates it."""
+    """A local search that will start from a candidate; :func:`restart` evaluates it."""
     num_ops = len(order)
     return State(
         order=order.copy(),
@@ -109,12 +109,12 @@ def new_state(order: Ints, device: Ints, num_devices: int, seed: int) -> State:
 
 
 def beside(state: State) -> State:
-    """Another walk of the same problem, with a best candidate of its own and the same random numbers."""
+    """Another local search of the same problem, with a best candidate of its own and the same random numbers."""
     return new_state(state.order, state.device, state.free_s.shape[1] // 2, 0)._replace(random=state.random)
 
 
 def take_over(state: State, other: State) -> None:
-    """Make another walk's best candidate this one's, if it is better; the walk itself stays where it is."""
+    """Take over another local search's best candidate, if it is better; the current candidate stays."""
     if other.seconds[_BEST] < state.seconds[_BEST]:
         state.best_order[:], state.best_device[:] = other.best_order, other.best_device
         state.seconds[_BEST] = other.seconds[_BEST]
@@ -145,7 +145,9 @@ def restart(costs: Costs, tables: Tables, space: Space, state: State) -> None:
         state.free_s[k, num_devices:] = state.free_s[k + 1, num_devices:]
         device = state.device[state.order[k]]
         state.free_s[k, num_devices + device] += costs.seconds[state.order[k], device]
-    makespan_s = state.free_s[num_ops, :num_devices].max() if costs.plain else _by_the_twin(tables, space, state)
+    makespan_s = (
+        state.free_s[num_ops, :num_devices].max() if costs.plain else _by_compiled_simulator(tables, space, state)
+    )
     state.seconds[_NOW] = makespan_s
     ends_s = state.free_s[num_ops, :num_devices].sum() if costs.plain else 0.0
     state.seconds[_COST] = makespan_s + _ENDS / num_devices * ends_s
@@ -153,15 +155,15 @@ def restart(costs: Costs, tables: Tables, space: Space, state: State) -> None:
 
 
 @njit(cache=True, error_model="numpy")
-def walk(
+def run_moves(
     costs: Costs, tables: Tables, space: Space, state: State, count: int, temperature_s: float, cooling: float
 ) -> None:
     """Try ``count`` moves; the temperature is multiplied by ``cooling`` after each.
 
     A move takes one operator to another place in the order, and half of the time to another device, mostly in exchange
     for another operator, which stays where it is in the order. It is accepted if the cost grows by less than the
-    temperature times an exponential variate, which is Metropolis' rule. The cost is the makespan and, where the twin
-    is not asked, part of the devices' ends.
+    temperature times an exponential variate, which is Metropolis' rule. The cost is the makespan and, where the
+    compiled simulator is not asked, part of the devices' ends.
     """
     order, place, device_of, end_s, was_s = state.order, state.place, state.device, state.end_s, state.was_s
     free_s, new_free_s = state.free_s, state.new_free_s
@@ -258,7 +260,7 @@ def walk(
                     cost_s = makespan_s + per_end * ends_s
         else:
             k = first
-            makespan_s = cost_s = _by_the_twin(tables, space, state)
+            makespan_s = cost_s = _by_compiled_simulator(tables, space, state)
         if makespan_s < np.inf and cost_s <= limit_s:
             now_s, now_cost_s = makespan_s, cost_s
             if costs.plain:
@@ -312,7 +314,7 @@ def _uniform(random: NDArray[np.uint64]) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def _by_the_twin(tables: Tables, space: Space, state: State) -> float:
+def _by_compiled_simulator(tables: Tables, space: Space, state: State) -> float:
     """The makespan of the candidate where rule 3 or copies act."""
     num_devices = len(state.queue_start) - 1
     place = np.uint32(0)

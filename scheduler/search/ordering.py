@@ -16,8 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hetsim.scheduler.search import moves as walk
-from hetsim.scheduler.search import window
+from hetsim.scheduler.search import moves, window
 from hetsim.scheduler.search.assignment import MAX_NODES, Assignments, least_loaded
 from hetsim.scheduler.search.dispatch import dispatched, narrowed
 from hetsim.sim.kernel.arrays import Ints, Space, Tables
@@ -37,18 +36,18 @@ _LESS = 1 - 1e-9
 
 
 class Ordering:
-    """Goes on from where a walk is.
+    """Continues a local search.
 
     Args:
         costs: The problem.
         tables: The same.
-        space: Room for the twin.
-        state: The walk, whose best candidate and random numbers are shared.
+        space: Work space of the compiled simulator.
+        state: The local search, whose best candidate and random numbers are shared.
     """
 
-    def __init__(self, costs: walk.Costs, tables: Tables, space: Space, state: walk.State) -> None:
+    def __init__(self, costs: moves.Costs, tables: Tables, space: Space, state: moves.State) -> None:
         self._costs, self._tables, self._space, self._state = costs, tables, space, state
-        self._walker = walk.beside(state)
+        self._local = moves.beside(state)
         self._weights = np.eye(costs.seconds.shape[1])  # where nothing may move, each device has a load of its own
         self._share = 1.0
         """Of a budget, as long as orders lead on to something."""
@@ -59,26 +58,26 @@ class Ordering:
     def dispatch(self, budget: int) -> int:
         """Make an order for each assignment of low load; how many evaluations that took, at most ``budget``.
 
-        A better plan than the walk's best candidate takes its place, and the walk has to be restarted.
+        A better plan than the search's best candidate takes its place, and the local search has to be restarted.
 
         Args:
             budget: Evaluations: orders made, and partial assignments looked at.
         """
-        walker, state = self._walker, self._state
+        local, state = self._local, self._state
         found = self._below(budget)
         done = found.num_nodes
         for load_s, device in zip(found.load_s, found.device, strict=True):
             if done >= budget or load_s >= state.seconds[1] * _LESS:
                 break
             costs = narrowed(self._costs, device)
-            walker.best_order[:], walker.best_device[:], walker.seconds[:] = dispatched(costs, device), device, np.inf
-            walk.restart(costs, self._tables, self._space, walker)
-            walk.take_over(state, walker)
+            local.best_order[:], local.best_device[:], local.seconds[:] = dispatched(costs, device), device, np.inf
+            moves.restart(costs, self._tables, self._space, local)
+            moves.take_over(state, local)
             done += 1
         return done
 
     def go_on(self, budget: int, mean_s: float, until: Callable[[], bool]) -> int:
-        """Improve on the walk's best candidate; how many evaluations that took, at most ``budget``.
+        """Improve on the search's best candidate; how many evaluations that took, at most ``budget``.
 
         What led to nothing takes half as much of the next budget, as far as :data:`LEAST_SHARE`.
 
@@ -114,19 +113,19 @@ class Ordering:
 
     def _round(self, device: Ints, budget: int, mean_s: float, until: Callable[[], bool]) -> int:
         """Anneal the order for one assignment; how many moves and partial plans that took, at most ``budget``."""
-        walker, state = self._walker, self._state
+        local, state = self._local, self._state
         count = min(self._moves_per_op * len(device), budget)
         hot = HOTTER if count >= LONG * len(device) else HOT
-        walker.best_order[:], walker.best_device[:], walker.seconds[:] = state.best_order, device, np.inf
+        local.best_order[:], local.best_device[:], local.seconds[:] = state.best_order, device, np.inf
         costs = narrowed(self._costs, device)
-        walk.restart(costs, self._tables, self._space, walker)
+        moves.restart(costs, self._tables, self._space, local)
         cooling = (COLD / hot) ** (1 / count)
         tried = 0
         while tried < count and not until():
             some = min(MOVES_PER_CALL, count - tried)
-            walk.walk(costs, self._tables, self._space, walker, some, mean_s * hot * cooling**tried, cooling)
+            moves.run_moves(costs, self._tables, self._space, local, some, mean_s * hot * cooling**tried, cooling)
             tried += some
         load = window.load_of(costs, self._weights)
-        walker.seconds[1], num_nodes = window.polish(costs, load, walker.best_order, walker.best_device, budget - tried)
-        walk.take_over(state, walker)
+        local.seconds[1], num_nodes = window.polish(costs, load, local.best_order, local.best_device, budget - tried)
+        moves.take_over(state, local)
         return tried + num_nodes

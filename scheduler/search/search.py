@@ -5,11 +5,11 @@ Where fusing gains nothing, plans of single operators are all that matters: if e
 from the best of it and the list schedulers. A plan that takes no longer than the least that any assignment gives its
 busiest device to do is proven the fastest of all.
 
-Where fusing may pay, a walk over the device of every branch and where segments begin starts from the best of exact
-planning, of every baseline and of a shortest path over blocks (:mod:`hetsim.scheduler.search.blockwise`), and goes by
-late acceptance hill climbing: E. K. Burke, Y. Bykov, "The late acceptance Hill-Climbing heuristic", European Journal of
-Operational Research 258(1), 2017. A candidate is a pair of labels, a device and a raise for each operator
-(:mod:`hetsim.scheduler.segments`): every candidate is a valid plan, and every valid plan is one.
+Where fusing may pay, a local search over the device of every branch and the first operators of segments starts from the
+best of exact planning, of every baseline and of a shortest path over blocks (:mod:`hetsim.scheduler.search.blockwise`),
+and goes by late acceptance hill climbing: E. K. Burke, Y. Bykov, "The late acceptance Hill-Climbing heuristic",
+European Journal of Operational Research 258(1), 2017. A candidate is an assignment: a device and a level for each
+operator (:mod:`hetsim.scheduler.segments`): every candidate is a valid plan, and every valid plan is one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from hetsim.scheduler.list_scheduling.heft import heft
 from hetsim.scheduler.list_scheduling.peft import peft
 from hetsim.scheduler.search.anneal import anneal
 from hetsim.scheduler.search.blockwise import block_branches, blockwise, entries
-from hetsim.scheduler.segments import Queues, labels_of, plan_from_labels, queues_from_labels
+from hetsim.scheduler.segments import Queues, assignment_of, plan_from_assignment, queues_from_assignment
 from hetsim.scheduler.solution import Solution
 from hetsim.sim.compiled import CompiledSimulator
 from hetsim.sim.simulate import makespan_s
@@ -45,8 +45,8 @@ from hetsim.sim.simulate import makespan_s
 MAX_EVALUATIONS = 3000
 MEMORY = 40
 """A candidate may be as slow as the one accepted so many evaluations ago."""
-PATIENCE = 600
-"""After so many evaluations without a better plan the walk goes back to the best one."""
+MAX_EVALUATIONS_WITHOUT_GAIN = 600
+"""After so many evaluations without a better plan the local search returns to the best plan."""
 TIE_S = 1e-12
 """Times that round to the same multiple of this are ties."""
 PROGRESS_EVERY = 20
@@ -54,10 +54,10 @@ PROGRESS_EVERY = 20
 
 @dataclass(frozen=True)
 class _Candidate:
-    """Labels, the queues that they make, and what the model says of them."""
+    """An assignment, the queues that it makes, and their simulated makespan."""
 
     device_of: dict[str, str]
-    raised: dict[str, int]
+    level_of: dict[str, int]
     queues: Queues
     makespan_s: float
     rank: tuple[int, int, int] = field(init=False)
@@ -75,8 +75,8 @@ def search(problem: Problem, effort: Effort | None = None) -> Solution:
 
     Args:
         problem: The problem.
-        effort: Evaluations are candidates of the walk, or moves of annealing; the starting points come on top. The
-            same seed and evaluations give the same plan.
+        effort: Evaluations are candidates of the local search, or moves of annealing; the starting points come on top.
+            The same seed and evaluations give the same plan.
     """
     effort = effort or Effort()
     started_s = time.perf_counter()
@@ -88,7 +88,7 @@ def search(problem: Problem, effort: Effort | None = None) -> Solution:
         plan = proof.plan if proof.proven else _annealed(problem, rest, proof)
         num_evaluations = 0
     else:
-        plan, num_evaluations = _walked(problem, rest, proof)
+        plan, num_evaluations = _searched(problem, rest, proof)
     best_s = makespan_s(problem, plan)
     bound_s, space = bound_beside(problem, plan, proof)
     return Solution(
@@ -117,11 +117,11 @@ def _annealed(problem: Problem, effort: Effort, proof: Solution) -> Plan:
     return anneal(problem, effort, start=min(starts, key=partial(makespan_s, problem)), bound_s=proof.bound_s)
 
 
-def _walked(problem: Problem, effort: Effort, proof: Solution) -> tuple[Plan, int]:
-    """Where fusing may pay: the walk's best plan, and how many candidates it evaluated."""
+def _searched(problem: Problem, effort: Effort, proof: Solution) -> tuple[Plan, int]:
+    """Where fusing may pay: the best plan of the local search, and how many candidates it evaluated."""
     limit = MAX_EVALUATIONS if effort.max_evaluations is None else effort.max_evaluations
-    walk = _Walk(problem, random.Random(effort.seed))
-    current = best = min(walk.starts(proof.plan), key=lambda candidate: candidate.rank)
+    local_search = _LocalSearch(problem, random.Random(effort.seed))
+    current = best = min(local_search.starts(proof.plan), key=lambda candidate: candidate.rank)
     history = [current.makespan_s] * MEMORY
     best_at = 0
     num_evaluations = 0
@@ -129,29 +129,29 @@ def _walked(problem: Problem, effort: Effort, proof: Solution) -> tuple[Plan, in
         i = num_evaluations
         if effort.progress is not None and i % PROGRESS_EVERY == 0:
             effort.progress(i, limit, best.makespan_s)  # of other segments than those that were tried nothing is known
-        candidate = walk.neighbour(current)
+        candidate = local_search.neighbour(current)
         num_evaluations += 1
         if candidate is not None and candidate.makespan_s <= max(current.makespan_s, history[i % MEMORY]):
             current = candidate
             if candidate.rank < best.rank:
                 best, best_at = candidate, i
         history[i % MEMORY] = min(history[i % MEMORY], current.makespan_s)
-        if i - best_at == PATIENCE:
+        if i - best_at == MAX_EVALUATIONS_WITHOUT_GAIN:
             current, best_at = best, i
-            history = [best.makespan_s * random_slack for random_slack in walk.slacks(MEMORY)]
+            history = [best.makespan_s * random_slack for random_slack in local_search.slacks(MEMORY)]
     if effort.progress is not None:
         effort.progress(limit, limit, best.makespan_s)
-    return plan_from_labels(problem, "search", best.device_of, best.raised), num_evaluations
+    return plan_from_assignment(problem, "search", best.device_of, best.level_of), num_evaluations
 
 
-class _Walk:
+class _LocalSearch:
     """Candidates of one problem: where to start, and where to go from one of them."""
 
     def __init__(self, problem: Problem, generator: random.Random) -> None:
         self._problem = problem
         self._random = generator
         self._simulator = CompiledSimulator(problem)
-        self._able = {op.name: problem.devices_for((op.name,)) for op in problem.graph.ops}
+        self._runnable = {op.name: problem.devices_for((op.name,)) for op in problem.graph.ops}
         self._names = problem.platform.device_names
         self._blocks = block_branches(problem)
         self._block_ops = [problem.graph.ordered(op for part in block for op in part) for block in self._blocks]
@@ -173,82 +173,82 @@ class _Walk:
         plans = [exact_plan]
         plans += [single_device(problem, name) for name in whole_model_devices(problem)]
         plans += [type_based(problem), individual(problem), partition_tuner(problem)]
-        labels = [labels_of(resolve(problem.graph, plan)) for plan in plans]
+        assignments = [assignment_of(resolve(problem.graph, plan)) for plan in plans]
         path = blockwise(problem, self._simulator)
         if path is not None:
-            labels.append(path)
-        return [start for start in (self._evaluate(*pair) for pair in labels) if start is not None]
+            assignments.append(path)
+        return [start for start in (self._evaluate(*pair) for pair in assignments) if start is not None]
 
     def neighbour(self, current: _Candidate) -> _Candidate | None:
         """A random step from ``current``, or None if it leads nowhere."""
-        device_of, raised = dict(current.device_of), dict(current.raised)
-        self._random.choice(self._moves)(device_of, raised)
-        queues = queues_from_labels(self._problem.graph, device_of, raised)
+        device_of, level_of = dict(current.device_of), dict(current.level_of)
+        self._random.choice(self._moves)(device_of, level_of)
+        queues = queues_from_assignment(self._problem.graph, device_of, level_of)
         if queues == current.queues:
             return None
-        return self._evaluate(device_of, raised, queues)
+        return self._evaluate(device_of, level_of, queues)
 
     def slacks(self, count: int) -> list[float]:
-        """Factors of 1 to 1.02 by which a walk that starts anew may get worse."""
+        """Factors of 1 to 1.02 by which a restarted local search may get worse."""
         return [1.0 + 0.02 * self._random.random() for _ in range(count)]
 
     def _evaluate(
-        self, device_of: dict[str, str], raised: dict[str, int], queues: Queues | None = None
+        self, device_of: dict[str, str], level_of: dict[str, int], queues: Queues | None = None
     ) -> _Candidate | None:
-        queues = queues or queues_from_labels(self._problem.graph, device_of, raised)
+        queues = queues or queues_from_assignment(self._problem.graph, device_of, level_of)
         try:
             makespan_s = self._simulator.run(queues)
         except PlanError:  # a device refuses one of the segments
             return None
-        return _Candidate(device_of, raised, queues, makespan_s)
+        return _Candidate(device_of, level_of, queues, makespan_s)
 
     def _place(self, device_of: dict[str, str], ops: Sequence[str], device: str) -> None:
         """Put those of ``ops`` on a device that it can run."""
         for op in ops:
-            if device in self._able[op]:
+            if device in self._runnable[op]:
                 device_of[op] = device
 
-    def _cut_before(self, raised: dict[str, int], ops: Sequence[str], levels: int) -> None:
+    def _cut_before(self, level_of: dict[str, int], ops: Sequence[str], levels: int) -> None:
         for op in ops:
             if levels:
-                raised[op] = levels
+                level_of[op] = levels
             else:
-                raised.pop(op, None)
+                level_of.pop(op, None)
 
-    def _move_unit(self, device_of: dict[str, str], raised: dict[str, int]) -> None:
+    def _move_unit(self, device_of: dict[str, str], level_of: dict[str, int]) -> None:
         """A branch, or a chain of it, to some device."""
         unit = self._random.choice(self._units)
         self._place(device_of, unit, self._random.choice(self._names))
         if self._random.random() < 0.5:
-            self._cut_before(raised, unit[:1], self._random.randrange(2))
+            self._cut_before(level_of, unit[:1], self._random.randrange(2))
 
-    def _move_cut(self, device_of: dict[str, str], raised: dict[str, int]) -> None:  # noqa: ARG002  (all moves alike)
+    def _move_cut(self, device_of: dict[str, str], level_of: dict[str, int]) -> None:  # noqa: ARG002  (all moves alike)
         """Begin a segment before a branch or chain, or no longer, or put it off."""
-        self._cut_before(raised, self._random.choice(self._units)[:1], self._random.randrange(3))
+        self._cut_before(level_of, self._random.choice(self._units)[:1], self._random.randrange(3))
 
-    def _fuse_run(self, device_of: dict[str, str], raised: dict[str, int]) -> None:
+    def _fuse_run(self, device_of: dict[str, str], level_of: dict[str, int]) -> None:
         """One to a few neighbouring blocks as one segment."""
         first = self._random.randrange(len(self._blocks))
         last = min(first + int(self._random.expovariate(0.4)), len(self._blocks) - 1)
         device = self._random.choice(self._names)
         for ops in self._block_ops[first : last + 1]:
             self._place(device_of, ops, device)
-            self._cut_before(raised, ops, 0)
-        self._cut_before(raised, entries(self._problem, self._block_ops[first]), self._random.randrange(2))
+            self._cut_before(level_of, ops, 0)
+        self._cut_before(level_of, entries(self._problem, self._block_ops[first]), self._random.randrange(2))
 
-    def _spread_block(self, device_of: dict[str, str], raised: dict[str, int]) -> None:
+    def _spread_block(self, device_of: dict[str, str], level_of: dict[str, int]) -> None:
         """Each branch of a block to some device."""
         k = self._random.randrange(len(self._blocks))
         for branch in self._blocks[k]:
             self._place(device_of, branch, self._random.choice(self._names))
-        self._cut_before(raised, entries(self._problem, self._block_ops[k]), self._random.randrange(2))
+        self._cut_before(level_of, entries(self._problem, self._block_ops[k]), self._random.randrange(2))
 
-    def _move_stretch(self, device_of: dict[str, str], raised: dict[str, int]) -> None:
+    def _move_stretch(self, device_of: dict[str, str], level_of: dict[str, int]) -> None:
         """A few neighbouring chains to one device, fused where they can be."""
         first = self._random.randrange(len(self._chains))
         last = min(first + int(self._random.expovariate(0.3)), len(self._chains) - 1)
         device = self._random.choice(self._names)
         for chain in self._chains[first : last + 1]:
             self._place(device_of, chain, device)
-            self._cut_before(raised, chain[:1], 0)
-        self._cut_before(raised, self._chains[first][:1], self._random.randrange(2))
+            self._cut_before(level_of, chain[:1], 0)
+        self._cut_before(level_of, self._chains[first][:1], self._random.randrange(2))

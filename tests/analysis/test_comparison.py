@@ -15,10 +15,10 @@ from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Latency, Problem
 from hetsim.core.timeline import Span, Timeline
-from hetsim.scheduler.segments import queues_from_labels
+from hetsim.scheduler.segments import queues_from_assignment
 from hetsim.sim.simulate import simulate
 from tests.support.pictures import drawn_axes
-from tests.support.problems import graph_of, labellings, plan_of, platform_of, problem_of, problems
+from tests.support.problems import assignments, graph_of, plan_of, platform_of, problem_of, problems
 
 DIAMOND = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})
 DIAMOND_S = {op: {"cpu": seconds, "npu": seconds} for op, seconds in zip("abcd", (1.0, 2.0, 3.0, 1.0), strict=True)}
@@ -154,8 +154,8 @@ def perturbed(data: st.DataObject, problem: Problem, plan: Plan) -> Timeline:
 @given(data=st.data(), problem=problems(), launch_s=st.sampled_from((0.0, 0.1, 1.0)))
 @pytest.mark.equation("compare")
 def test_parts_always_add_up_to_the_difference(data: st.DataObject, problem: Problem, launch_s: float) -> None:
-    device_of, raised = data.draw(labellings(problem))
-    plan = Plan(model=problem.graph.name, queues=queues_from_labels(problem.graph, device_of, raised))
+    device_of, raised = data.draw(assignments(problem))
+    plan = Plan(model=problem.graph.name, queues=queues_from_assignment(problem.graph, device_of, raised))
     platform = replace(
         problem.platform, devices=tuple(replace(device, launch_s=launch_s) for device in problem.platform.devices)
     )

@@ -15,9 +15,9 @@ from hetsim.core.load import Load
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Latency, Problem
 from hetsim.core.timeline import Span, Timeline
-from hetsim.scheduler.segments import plan_from_labels
+from hetsim.scheduler.segments import plan_from_assignment
 from hetsim.sim.simulate import makespan_s, simulate
-from tests.support.problems import graph_of, labellings, physical_problems, plan_of, platform_of, problem_of, problems
+from tests.support.problems import assignments, graph_of, physical_problems, plan_of, platform_of, problem_of, problems
 
 
 def names(spans: tuple[Span, ...]) -> list[str]:
@@ -95,8 +95,8 @@ def test_a_path_is_that_of_one_simulated_inference_by_this_plan() -> None:
 @pytest.mark.equation("path")
 def test_the_path_has_no_gaps_and_is_as_long_as_the_makespan(data: st.DataObject) -> None:
     problem = data.draw(physical_problems())
-    device_of, raised = data.draw(labellings(problem))
-    plan = plan_from_labels(problem, "test", device_of, raised)
+    device_of, raised = data.draw(assignments(problem))
+    plan = plan_from_assignment(problem, "test", device_of, raised)
     timeline = simulate(problem, plan)
     path = critical_path(problem.graph, plan, timeline, problem.platform)
     assert path.spans[0].start_s == 0
@@ -110,8 +110,8 @@ def test_the_path_has_no_gaps_and_is_as_long_as_the_makespan(data: st.DataObject
 @pytest.mark.equation("sensitivity")
 def test_without_copies_and_contention_nothing_off_the_path_matters_and_all_on_it_does(data: st.DataObject) -> None:
     problem = data.draw(problems().filter(lambda p: all(link.mode != "copy" for link in p.platform.links.values())))
-    device_of, raised = data.draw(labellings(problem))
-    plan = plan_from_labels(problem, "test", device_of, raised)
+    device_of, raised = data.draw(assignments(problem))
+    plan = plan_from_assignment(problem, "test", device_of, raised)
     path = critical_path(problem.graph, plan, simulate(problem, plan), problem.platform)
     on_path = {(span.device, span.ops) for span in path.spans}
     left = data.draw(st.sampled_from((0.0, 0.5, 0.999)))

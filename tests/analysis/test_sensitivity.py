@@ -14,9 +14,9 @@ from hetsim.analysis.sensitivity import Effect, sensitivity
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Memory
 from hetsim.core.problem import Problem
-from hetsim.scheduler.segments import plan_from_labels
+from hetsim.scheduler.segments import plan_from_assignment
 from hetsim.sim.simulate import makespan_s, simulate
-from tests.support.problems import graph_of, labellings, plan_of, platform_of, problem_of, problems
+from tests.support.problems import assignments, graph_of, plan_of, platform_of, problem_of, problems
 
 FORK = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})
 COSTS = {"a": {"cpu": 1.0}, "b": {"cpu": 2.0, "npu": 1.0}, "c": {"npu": 4.0}, "d": {"cpu": 1.0}}
@@ -140,8 +140,8 @@ def test_a_memory_that_is_short_is_worth_its_bandwidth() -> None:
 @given(st.data())
 def test_without_copies_and_contention_savings_are_on_the_path_and_no_more_than_they_cost(data: st.DataObject) -> None:
     problem = data.draw(problems().filter(lambda p: all(link.mode != "copy" for link in p.platform.links.values())))
-    device_of, raised = data.draw(labellings(problem))
-    plan = plan_from_labels(problem, "test", device_of, raised)
+    device_of, raised = data.draw(assignments(problem))
+    plan = plan_from_assignment(problem, "test", device_of, raised)
     effects = effects_of(problem, plan, 2.0)
     for effect in effects:
         assert -1e-12 <= effect.saved_s <= effect.on_path_s / 2 + 1e-12

@@ -13,15 +13,15 @@ from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
 from hetsim.io.plan_file import load_plan, save_plan
-from hetsim.scheduler.segments import queues_from_labels
-from tests.support.problems import labellings, problems
+from hetsim.scheduler.segments import queues_from_assignment
+from tests.support.problems import assignments, problems
 
 
 @given(problem=problems(), data=st.data())
 def test_a_file_brings_back_the_same_plan_and_the_steps_could_run_one_by_one(
     problem: Problem, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    queues = queues_from_labels(problem.graph, *data.draw(labellings(problem)))
+    queues = queues_from_assignment(problem.graph, *data.draw(assignments(problem)))
     plan = Plan(model="tiny", model_hash="cafe", scheduler="hand", queues=queues)
     path = tmp_path_factory.mktemp("plan") / "plan.json"
     save_plan(plan, path)

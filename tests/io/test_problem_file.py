@@ -17,9 +17,9 @@ from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
 from hetsim.io.files import MAX_BYTES
 from hetsim.io.problem_file import load_problem, parse_problem, save_problem
-from hetsim.scheduler.segments import queues_from_labels
+from hetsim.scheduler.segments import queues_from_assignment
 from hetsim.sim.simulate import makespan_s, simulate
-from tests.support.problems import graph_of, labellings, plan_of, platform_of, problem_of, problems
+from tests.support.problems import assignments, graph_of, plan_of, platform_of, problem_of, problems
 
 FORK: dict[str, Any] = {
     "devices": ["cpu", "npu"],
@@ -118,7 +118,7 @@ def test_a_problem_survives_its_file(
     problem: Problem, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     # Only the sum of operators is kept, so the launches that fusing saves are written as groups.
-    queues = queues_from_labels(problem.graph, *data.draw(labellings(problem)))
+    queues = queues_from_assignment(problem.graph, *data.draw(assignments(problem)))
     plan = Plan(model="tiny", queues=queues)
     fused = [(s.device, s.ops) for s in plan.segments if len(s.ops) > 1 and problem.latency(s.device, s.ops)]
     path = tmp_path_factory.mktemp("problem") / "p.json"

@@ -17,7 +17,7 @@ from hetsim.models.reference import evaluate
 from hetsim.models.structure import fused_chains
 from hetsim.runtime import Runtime
 from hetsim.runtime.measure.calibrate import calibrate
-from hetsim.scheduler.segments import queues_from_labels
+from hetsim.scheduler.segments import queues_from_assignment
 from hetsim.sim.check import check_timeline
 from hetsim.tuner.steps.expected_outputs import find_expected_outputs, tolerance
 
@@ -47,7 +47,7 @@ def test_random_placements_compute_what_the_reference_computes(runtime: Runtime,
         device_of = {}
         for unit in fused_chains(model.graph):
             device_of |= dict.fromkeys(unit, "npu" if generator.random() < share else "cpu")
-        plan = Plan(model=name, model_hash=model.hash, queues=queues_from_labels(model.graph, device_of, {}))
+        plan = Plan(model=name, model_hash=model.hash, queues=queues_from_assignment(model.graph, device_of, {}))
         assert len(plan.queues) == 2
         with runtime.load(model, plan) as session:
             session.run(random_inputs(model, seed=4))  # other values in every buffer first

@@ -14,7 +14,7 @@ from hetsim.core.dataflow import check_plan
 from hetsim.core.problem import Problem
 from hetsim.scheduler.bounds import prices
 from hetsim.scheduler.effort import Effort
-from hetsim.scheduler.search import moves as walk
+from hetsim.scheduler.search import moves
 from hetsim.scheduler.search.anneal import _costs, _listed
 from hetsim.scheduler.search.assignment import least_loaded
 from hetsim.scheduler.search.dispatch import dispatched, narrowed
@@ -71,12 +71,12 @@ def test_an_enumeration_that_is_cut_short_still_bounds_all(seconds: np.ndarray, 
     assert found.bound_s <= loads(seconds)[0][0] * (1 + 1e-9)
 
 
-def ordered(problem: Problem, budget: int, seed: int) -> tuple[walk.State, int, float]:
-    """Where a walk is after looking for orders, what that took, and what the model says of it."""
+def ordered(problem: Problem, budget: int, seed: int) -> tuple[moves.State, int, float]:
+    """The state of a local search after looking for orders, what that took, and what the model says of it."""
     simulator = CompiledSimulator(problem)
     tables, space, costs = simulator.tables, simulator.space(len(problem.graph.ops)), _costs(problem, simulator)
-    state = walk.new_state(*_listed(costs), len(problem.platform.devices), seed)
-    walk.restart(costs, tables, space, state)
+    state = moves.new_state(*_listed(costs), len(problem.platform.devices), seed)
+    moves.restart(costs, tables, space, state)
     done = Ordering(costs, tables, space, state).go_on(budget, 1.0, lambda: False)
     names = [problem.graph.ops[op].name for op in state.best_order]
     devices = [problem.platform.device_names[state.best_device[op]] for op in state.best_order]

@@ -16,10 +16,10 @@ from hetsim.core.plan import Segment
 from hetsim.core.platform import Memory
 from hetsim.core.problem import Problem
 from hetsim.scheduler.bounds import load_s, load_weights, lower_bound, prices, weighted
-from hetsim.scheduler.segments import plan_from_labels
+from hetsim.scheduler.segments import plan_from_assignment
 from hetsim.sim.simulate import makespan_s
 from tests.support.brute_force import fastest_s, single_operators
-from tests.support.problems import graph_of, labellings, platform_of, problem_of, problems
+from tests.support.problems import assignments, graph_of, platform_of, problem_of, problems
 
 FORK = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
 
@@ -106,7 +106,7 @@ def test_no_plan_beats_the_bound_with_its_segments(problem: Problem, data: st.Da
         traffic_function=lambda _device, ops: traffic_bytes * len(ops),
         platform=replace(problem.platform, memory=Memory(shared_bytes_per_s=1500.0)),
     )
-    plan = plan_from_labels(problem, "test", *data.draw(labellings(problem)))
+    plan = plan_from_assignment(problem, "test", *data.draw(assignments(problem)))
     assert lower_bound(problem, plan.segments) <= makespan_s(problem, plan) + 1e-9
 
 
@@ -119,7 +119,7 @@ def test_shares_of_segments_by_hand() -> None:
     found = prices(problem, [Segment("cpu", ("a", "b")), Segment("cpu", ("b", "c"))])
     assert found.tolist() == [[0.5], [1.5], [1.0]]
     assert lower_bound(problem, [Segment("cpu", ("a", "b"))]) == 3.0
-    assert resolve(graph, plan_from_labels(problem, "test", dict.fromkeys("abc", "cpu"))) is not None
+    assert resolve(graph, plan_from_assignment(problem, "test", dict.fromkeys("abc", "cpu"))) is not None
 
 
 def test_work_that_wants_more_than_the_memory_gives_takes_longer_also_alone() -> None:

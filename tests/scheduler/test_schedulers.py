@@ -25,15 +25,15 @@ from hetsim.scheduler.baselines.type_based import type_based
 from hetsim.scheduler.registry import REFEREES, algorithm_names
 from hetsim.scheduler.search.blockwise import blockwise
 from hetsim.scheduler.search.search import search
-from hetsim.scheduler.segments import labels_of, plan_from_labels, queues_from_labels
+from hetsim.scheduler.segments import assignment_of, plan_from_assignment, queues_from_assignment
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import Simulator, makespan_s, simulate
 from tests.support.problems import (
     Costs,
+    assignments,
     graph_of,
     graphs,
     inception_like,
-    labellings,
     platform_of,
     problem_of,
     problems,
@@ -46,26 +46,27 @@ FEW = 60
 
 
 @given(problem=problems(), data=st.data(), connected=st.booleans())
-def test_any_labels_make_a_valid_plan(problem: Problem, data: st.DataObject, connected: bool) -> None:
-    device_of, raised = data.draw(labellings(problem))
-    queues = queues_from_labels(problem.graph, device_of, raised, connected=connected)
+def test_any_assignment_make_a_valid_plan(problem: Problem, data: st.DataObject, connected: bool) -> None:
+    device_of, level_of = data.draw(assignments(problem))
+    queues = queues_from_assignment(problem.graph, device_of, level_of, connected=connected)
     steps = resolve(problem.graph, Plan(model="tiny", queues=queues)).steps
     assert {op: step.segment.device for step in steps for op in step.segment.ops} == device_of
 
 
 @given(problem=problems(), data=st.data(), connected=st.booleans())
-def test_any_valid_plan_has_labels(problem: Problem, data: st.DataObject, connected: bool) -> None:
+def test_any_valid_plan_has_assignment(problem: Problem, data: st.DataObject, connected: bool) -> None:
     plan = Plan(
-        model="tiny", queues=queues_from_labels(problem.graph, *data.draw(labellings(problem)), connected=connected)
+        model="tiny",
+        queues=queues_from_assignment(problem.graph, *data.draw(assignments(problem)), connected=connected),
     )
-    assert queues_from_labels(problem.graph, *labels_of(resolve(problem.graph, plan))) == dict(plan.queues)
+    assert queues_from_assignment(problem.graph, *assignment_of(resolve(problem.graph, plan))) == dict(plan.queues)
 
 
 DIAMOND = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})
 
 
 @pytest.mark.parametrize(
-    ("devices", "raised", "connected", "expected"),
+    ("devices", "level_of", "connected", "expected"),
     [
         ("cccc", {}, False, {"cpu": ("abcd",)}),
         ("cccc", {"d": 1}, False, {"cpu": ("abc", "d")}),
@@ -78,9 +79,11 @@ DIAMOND = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})
         ("nccn", {}, True, {"npu": ("a", "d"), "cpu": ("b", "c")}),
     ],
 )
-def test_labels_by_hand(devices: str, raised: dict[str, int], connected: bool, expected: dict[str, list[str]]) -> None:
+def test_assignment_by_hand(
+    devices: str, level_of: dict[str, int], connected: bool, expected: dict[str, list[str]]
+) -> None:
     device_of = {op: {"c": "cpu", "n": "npu"}[device] for op, device in zip("abcd", devices, strict=True)}
-    queues = queues_from_labels(DIAMOND, device_of, raised, connected=connected)
+    queues = queues_from_assignment(DIAMOND, device_of, level_of, connected=connected)
     assert queues == {device: tuple(Segment(device, tuple(ops)) for ops in parts) for device, parts in expected.items()}
 
 
@@ -91,10 +94,10 @@ def test_a_segment_that_its_device_refuses_as_one_is_split_into_its_operators() 
     assert [s.ops for s in single_device(problem, "cpu").segments] == [("a",), ("b",), ("c",), ("d",)]
 
 
-def test_labels_that_no_device_can_honour_are_refused() -> None:
+def test_assignment_that_no_device_can_honour_are_refused() -> None:
     problem = problem_of(DIAMOND, {op: {"cpu": 1.0} for op in "abcd"}, platform_of("cpu", "npu"))
     with pytest.raises(ProblemError, match="'b' was put on 'npu', which cannot run it; these can: cpu"):
-        plan_from_labels(problem, "test", {"a": "cpu", "b": "npu", "c": "cpu", "d": "cpu"})
+        plan_from_assignment(problem, "test", {"a": "cpu", "b": "npu", "c": "cpu", "d": "cpu"})
 
 
 @given(problem=problems())
@@ -167,8 +170,8 @@ def chains(draw: st.DrawFn) -> Problem:
     reads = {f"op{i}": (f"op{i - 1}",) if i else () for i in range(num_ops)}
     names = ("cpu", "npu0", "npu1")[: draw(st.integers(1, 3))]
     cost_s = st.floats(0.0, 4.0)
-    able = st.sets(st.sampled_from(names), min_size=1)
-    costs_s: Costs = {op: {name: draw(cost_s) for name in sorted(draw(able))} for op in reads}
+    runnable = st.sets(st.sampled_from(names), min_size=1)
+    costs_s: Costs = {op: {name: draw(cost_s) for name in sorted(draw(runnable))} for op in reads}
     return problem_of(graph_of(reads), costs_s, platform_of(*names, setup_s=draw(cost_s)))
 
 
@@ -255,12 +258,12 @@ def test_blockwise_spreads_a_block_only_where_that_beats_fusing_it() -> None:
     costs_s = {op: {"cpu": 0.25, "npu": 0.25} for op in reads} | {op: {"cpu": 2.0, "npu": 2.0} for op in "bc"}
     problem = problem_of(graph_of(reads), costs_s, platform_of("cpu", "npu", setup_s=0.5))
     simulator = Simulator(problem)
-    labels = blockwise(problem, simulator)
-    assert labels is not None
-    queues = queues_from_labels(problem.graph, *labels)
-    assert sorted(s.ops for queue in queues.values() for s in queue if s.device == labels[0]["a"])[0] == ("a",)
-    assert labels[0]["b"] != labels[0]["c"]
-    assert len({labels[0][op] for op in "defg"}) == 1
+    assignment = blockwise(problem, simulator)
+    assert assignment is not None
+    queues = queues_from_assignment(problem.graph, *assignment)
+    assert sorted(s.ops for queue in queues.values() for s in queue if s.device == assignment[0]["a"])[0] == ("a",)
+    assert assignment[0]["b"] != assignment[0]["c"]
+    assert len({assignment[0][op] for op in "defg"}) == 1
     assert simulator.run(queues) == 0.25 + 0.5 + 2.0 + 0.5 + 4 * 0.25
 
 
@@ -270,7 +273,7 @@ def test_search_reaches_the_best_assignment_of_devices_on_tiny_graphs(problem: P
     simulator = Simulator(problem)
     names = [op.name for op in problem.graph.ops]
     least_s = min(
-        simulator.run(queues_from_labels(problem.graph, dict(zip(names, devices, strict=True))))
+        simulator.run(queues_from_assignment(problem.graph, dict(zip(names, devices, strict=True))))
         for devices in product(*(problem.devices_for((op,)) for op in names))
     )
     assert makespan_s(problem, search(problem, Effort(max_evaluations=400)).plan) <= least_s + 1e-12
@@ -318,7 +321,7 @@ def test_one_device_needs_one_segment(graph: Graph) -> None:
 PRINT_PLANS = f"""
 import msgspec
 from hetsim.scheduler import make_plan, scheduler_names
-from hetsim.random_graphs import layered_problem
+from experiments.shared.random_graphs import layered_problem
 from tests.support.problems import inception_like
 for problem in (inception_like(3, num_npus=2), layered_problem(20, seed=3, num_devices=3)):
     for name in scheduler_names(problem):

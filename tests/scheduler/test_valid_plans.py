@@ -35,8 +35,8 @@ def random_problem(seed: int) -> Problem:
     graph = _graph(generator)
     costs_s = {}
     for op in graph.ops:
-        able = generator.sample(names, generator.randint(1, len(names)))
-        costs_s[op.name] = {name: generator.choice((0.0, 0.25, 0.5, 1.0, generator.random() * 3)) for name in able}
+        runnable = generator.sample(names, generator.randint(1, len(names)))
+        costs_s[op.name] = {name: generator.choice((0.0, 0.25, 0.5, 1.0, generator.random() * 3)) for name in runnable}
     saves = generator.choice((0.0, 0.0, 0.2, -0.1))
     refuses = generator.choice((0.0, 0.0, 0.3))
     links = {

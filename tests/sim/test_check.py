@@ -13,10 +13,10 @@ from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
 from hetsim.core.timeline import Span, Timeline
-from hetsim.scheduler.segments import queues_from_labels
+from hetsim.scheduler.segments import queues_from_assignment
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import simulate
-from tests.support.problems import graph_of, labellings, plan_of, platform_of, problem_of, problems
+from tests.support.problems import assignments, graph_of, plan_of, platform_of, problem_of, problems
 
 GRAPH = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})
 PROBLEM = problem_of(GRAPH, {op: {"cpu": 1.0, "npu": 1.5} for op in "abcd"}, platform_of("cpu", "npu", setup_s=0.25))
@@ -77,7 +77,7 @@ def test_a_measured_timeline_need_not_respect_the_platforms_hand_overs_but_causa
 @pytest.mark.equation("start")
 @pytest.mark.equation("checker")
 def test_starting_any_segment_earlier_is_noticed(problem: Problem, data: st.DataObject) -> None:
-    queues = queues_from_labels(problem.graph, *data.draw(labellings(problem)))
+    queues = queues_from_assignment(problem.graph, *data.draw(assignments(problem)))
     plan = Plan(model="tiny", queues=queues)
     timeline = simulate(problem, plan)
     # a copy that queued leaves slack that the checker, which knows of no queue, cannot see

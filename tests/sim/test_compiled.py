@@ -26,8 +26,8 @@ from hetsim.sim.segments import DurationFunction, Queues, Record
 from hetsim.sim.simulate import Simulator, makespan_s
 from tests.support.problems import (
     LOADS,
+    assignments,
     graph_of,
-    labellings,
     physical_problems,
     plan_of,
     platform_of,
@@ -94,7 +94,7 @@ def test_a_simulator_that_has_seen_other_plans_still_agrees(problem: Problem, da
 
 def single_operators(data: st.DataObject, problem: Problem) -> Plan:
     """A plan whose segments have one operator each, in an order that may differ from the graph's."""
-    device_of, raised = data.draw(labellings(problem))
+    device_of, raised = data.draw(assignments(problem))
     steps = resolve(problem.graph, random_order(problem, device_of, raised)).steps
     queues: dict[str, tuple[Segment, ...]] = {}
     for step in steps:
@@ -104,9 +104,9 @@ def single_operators(data: st.DataObject, problem: Problem) -> Plan:
 
 
 def random_order(problem: Problem, device_of: dict[str, str], raised: dict[str, int]) -> Plan:
-    from hetsim.scheduler.segments import queues_from_labels
+    from hetsim.scheduler.segments import queues_from_assignment
 
-    return Plan(model=problem.graph.name, queues=queues_from_labels(problem.graph, device_of, raised))
+    return Plan(model=problem.graph.name, queues=queues_from_assignment(problem.graph, device_of, raised))
 
 
 def encoded(problem: Problem, plan: Plan) -> tuple[list[int], list[int]]:

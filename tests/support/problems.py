@@ -12,7 +12,7 @@ from hetsim.core.load import Load
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Host, Link, Memory, Platform
 from hetsim.core.problem import Latency, Problem
-from hetsim.scheduler.segments import queues_from_labels
+from hetsim.scheduler.segments import queues_from_assignment
 
 Costs = Mapping[str, Mapping[str, float]]
 """By operator, seconds by device; a device that cannot run the operator is absent."""
@@ -167,17 +167,17 @@ def problems(draw: st.DrawFn, max_ops: int = 8, max_devices: int = 3, *, partial
     cost_s = st.integers(1 if launch_s else 0, 8).map(lambda n: n * LATTICE_S)
     costs_s = {}
     for op in graph.ops:
-        able = draw(st.sets(st.sampled_from(names), min_size=1)) if partial else set(names)
-        costs_s[op.name] = {name: draw(cost_s) for name in names if name in able}
+        runnable = draw(st.sets(st.sampled_from(names), min_size=1)) if partial else set(names)
+        costs_s[op.name] = {name: draw(cost_s) for name in names if name in runnable}
     return problem_of(graph, costs_s, platform, launch_s=launch_s)
 
 
 @st.composite
-def labellings(draw: st.DrawFn, problem: Problem) -> tuple[dict[str, str], dict[str, int]]:
+def assignments(draw: st.DrawFn, problem: Problem) -> tuple[dict[str, str], dict[str, int]]:
     """A device for each operator that can run it, and a few operators raised by one or more levels."""
     device_of = {op.name: draw(st.sampled_from(problem.devices_for((op.name,)))) for op in problem.graph.ops}
-    raised = {op.name: draw(st.sampled_from((0, 0, 0, 1, 2))) for op in problem.graph.ops}
-    return device_of, {op: levels for op, levels in raised.items() if levels}
+    level_of = {op.name: draw(st.sampled_from((0, 0, 0, 1, 2))) for op in problem.graph.ops}
+    return device_of, {op: levels for op, levels in level_of.items() if levels}
 
 
 @st.composite
@@ -213,8 +213,8 @@ def physical_problems(draw: st.DrawFn, max_ops: int = 8, max_devices: int = 5) -
     )
     costs_s, traffic = {}, {}
     for op in graph.ops:
-        able = draw(st.sets(st.sampled_from(names), min_size=1))
-        costs_s[op.name] = {name: draw(seconds(8)) for name in names if name in able}
+        runnable = draw(st.sets(st.sampled_from(names), min_size=1))
+        costs_s[op.name] = {name: draw(seconds(8)) for name in names if name in runnable}
         traffic[op.name] = draw(st.sampled_from((0, 1000, 2000, 5000)))
     problem = problem_of(graph, costs_s, platform)
     if draw(st.booleans()):
@@ -228,8 +228,8 @@ def _roughly(most: float) -> st.SearchStrategy[float]:
 
 
 def random_plan(data: st.DataObject, problem: Problem) -> Plan:
-    device_of, raised = data.draw(labellings(problem))
-    return Plan(model=problem.graph.name, queues=queues_from_labels(problem.graph, device_of, raised))
+    device_of, raised = data.draw(assignments(problem))
+    return Plan(model=problem.graph.name, queues=queues_from_assignment(problem.graph, device_of, raised))
 
 
 LOADS = st.builds(
