@@ -1,4 +1,4 @@
-"""What an ONNX model must fulfil to be imported; each check refuses it with a message that says what to do."""
+"""Checks of an ONNX model during its import. Each raises an error that says what to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 
 def check_inline(proto: onnx.ModelProto) -> None:
-    """Refuse weights that are still in other files, where an engine would look for them, and names that are no text."""
+    """Refuse weights in other files, which an engine would try to read, and names that are not Unicode."""
     pending: list[Message] = [proto]
     while pending:
         message = pending.pop()
@@ -38,7 +38,7 @@ def check_inline(proto: onnx.ModelProto) -> None:
 
 
 def _check_text(text: str | bytes) -> None:
-    """Protobuf lets any bytes through as text."""
+    """Refuse text that is not Unicode; protobuf accepts any bytes."""
     try:
         if isinstance(text, str):
             text.encode("utf-8")
@@ -49,6 +49,7 @@ def _check_text(text: str | bytes) -> None:
 
 
 def check_size(graph: onnx.GraphProto, name: str) -> None:
+    """Refuse weights that are too large for a protobuf message; ``name`` is named in the error."""
     num_bytes = sum(math.prod(tensor.dims) * item_bytes(tensor.data_type) for tensor in graph.initializer)
     if num_bytes > MAX_PROTO_BYTES:
         raise ModelError(
@@ -58,7 +59,7 @@ def check_size(graph: onnx.GraphProto, name: str) -> None:
 
 
 def check_kinds(graph: onnx.GraphProto) -> None:
-    """Refuse what is no standard operator."""
+    """Refuse operators that are not in the ONNX standard."""
     for node in graph.node:
         if node.domain not in _DOMAINS:
             raise ModelError(
@@ -73,11 +74,11 @@ def check_kinds(graph: onnx.GraphProto) -> None:
 
 
 def check_valid(proto: onnx.ModelProto) -> None:
-    """Have onnx check the model; and make constants of initializers that are inputs too, as before IR version 4."""
+    """Check the model with onnx, and remove initializers from its inputs, where they are before IR version 4."""
     light = without_weights(proto)
     for value in (*light.graph.input, *light.graph.output):
         if value.type.WhichOneof("value") == "tensor_type":
-            value.type.tensor_type.shape.SetInParent()  # the checker wants a shape, inference can do without
+            value.type.tensor_type.shape.SetInParent()  # the checker needs a shape, inference does not
     try:
         onnx.checker.check_model(light)
     except (onnx.checker.ValidationError, ValueError) as error:
@@ -90,11 +91,11 @@ def check_valid(proto: onnx.ModelProto) -> None:
 
 
 def check_tensors(proto: onnx.ModelProto) -> None:
-    """Refuse tensors that no memory holds before an engine computes constants: a few bytes may ask for terabytes."""
+    """Refuse tensors that are too large for memory before an engine computes constants."""
     try:
         inferred = shape_inference.infer_shapes(without_weights(proto), data_prop=True)
     except (shape_inference.InferenceError, ValueError, RuntimeError):
-        return  # whoever folds constants finds out what is wrong
+        return  # folding constants reports the error
     for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
         kind = value.type.tensor_type
         num_bytes = math.prod(dim.dim_value for dim in kind.shape.dim) * item_bytes(kind.elem_type)
@@ -106,7 +107,7 @@ def check_tensors(proto: onnx.ModelProto) -> None:
 
 
 def check_folded(graph: onnx.GraphProto) -> None:
-    """Refuse control flow and sparse weights that folding leaves."""
+    """Refuse control flow and sparse weights that are left after folding."""
     for node in graph.node:
         if any(attribute.type in (attribute.GRAPH, attribute.GRAPHS) for attribute in node.attribute):
             raise ModelError(

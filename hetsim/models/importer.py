@@ -1,6 +1,7 @@
-"""From an ONNX model, whatever its age, to a :class:`Model`: folded, static, named, checked, and as a graph.
+"""The importer: from an ONNX model of any opset to a :class:`~hetsim.models.model.Model`.
 
-Everything downstream may rely on what :class:`Model` promises, so all that cannot be promised is refused here.
+Constants are folded, shapes made static, operators named and the model checked. A model that cannot keep the promises
+of :class:`~hetsim.models.model.Model` is refused.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ _NEWEST_IR_VERSION = 10  # what ONNX Runtime 1.20 and OpenVINO 2025 read
 def load_model(
     name_or_path: str | Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None, seed: int = 0
 ) -> Model:
-    """A network of the zoo by name, or a model from an ONNX file.
+    """A network of the zoo by its name, or a model from an ONNX file.
 
     Args:
-        name_or_path: One of :func:`~hetsim.models.zoo.zoo_names`, or the path of an .onnx file; weights that it keeps
-            in other files must lie in its folder.
-        shapes: Sizes for inputs that leave some open, by input.
-        seed: Draws the weights of a network of the zoo; without effect on a file.
+        name_or_path: One of :func:`~hetsim.models.zoo.zoo_names`, or the path of an .onnx file. If the weights are in
+            other files, these must be in the same folder.
+        shapes: By input, the shape of an input with open sizes.
+        seed: Seed of the weights of a zoo network; a file ignores it.
 
     Raises:
-        ModelError: If there is no such network or file, or it is nothing that :func:`import_model` takes.
+        ModelError: If there is no such network or file, or :func:`import_model` refuses the model.
     """
     if name_or_path in zoo_names():
         return _imported(build(str(name_or_path), seed=seed), str(name_or_path), shapes or {})
@@ -48,16 +49,16 @@ def load_model(
 
 
 def import_model(proto: onnx.ModelProto, *, name: str, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
-    """The model that ``proto`` holds, with the promises of :class:`Model`; ``proto`` stays as it is.
+    """Import a model; ``proto`` is not changed.
 
     Args:
         proto: A model with standard operators, its weights loaded.
-        name: What to call it.
-        shapes: Sizes for inputs that leave some open, by input; sizes that an input states must be repeated.
+        name: Name for the model.
+        shapes: By input, the shape of an input with open sizes; it must repeat the sizes that the model fixes.
 
     Raises:
-        ModelError: If the model is invalid, leaves sizes open, uses what hetsim does not support, or ``shapes``
-            does not fit its inputs.
+        ModelError: If the model is invalid, has open sizes, uses a feature that hetsim does not support, or if
+            ``shapes`` does not fit its inputs.
     """
     work = onnx.ModelProto()
     work.CopyFrom(proto)
@@ -65,7 +66,7 @@ def import_model(proto: onnx.ModelProto, *, name: str, shapes: Mapping[str, tupl
 
 
 def _imported(proto: onnx.ModelProto, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
-    """What :func:`import_model` returns, from a ``proto`` that may be changed: weights are heavy to copy."""
+    """As :func:`import_model`, but changes ``proto``, since copying weights is slow."""
     try:
         check_inline(proto)
         if proto.functions:
@@ -90,7 +91,7 @@ def _imported(proto: onnx.ModelProto, name: str, shapes: Mapping[str, tuple[int,
 
 
 def _inlined(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its own functions written out."""
+    """The model with its functions inlined."""
     try:
         return inliner.inline_local_functions(proto)
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
@@ -98,11 +99,11 @@ def _inlined(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _read(path: Path) -> onnx.ModelProto:
-    """The model in a file, with the weights that it keeps in other files of its folder."""
+    """The model in a file, with the weights that are in other files of its folder."""
     if path.is_dir():
         raise ModelError(f"{path} is a directory; name the .onnx file in it")
     if path.exists() and not path.is_file():
-        raise ModelError(f"{path} is no regular file; name an .onnx file")
+        raise ModelError(f"{path} is not a regular file; name an .onnx file")
     if not path.exists():
         raise ModelError(
             f"no model {str(path)!r}: no such file, and the zoo has {', '.join(zoo_names())}; "
@@ -117,14 +118,14 @@ def _read(path: Path) -> onnx.ModelProto:
         proto = onnx.load(path, load_external_data=False)
         check_size(proto.graph, str(path))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about keys that it passes over
+            warnings.simplefilter("ignore")  # about keys that it ignores
             onnx.load_external_data_for_model(proto, str(path.parent))
     except OSError as error:
         raise ModelError(f"cannot read {error.filename or path}: {error.strerror or error}") from None
     except DecodeError:
         raise ModelError(f"{path} is not an ONNX model; export one, or check that it was copied whole") from None
     except (onnx.checker.ValidationError, ValueError, TypeError) as error:
-        raise ModelError(f"{path} keeps weights where they cannot be read from: {one_line(error)}") from None
+        raise ModelError(f"{path} keeps weights in a place that cannot be read: {one_line(error)}") from None
     if not proto.HasField("graph"):
         raise ModelError(f"{path} is not an ONNX model: it has no graph; export one, or check that it was copied whole")
     return proto
@@ -144,7 +145,7 @@ def _converted(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _make_outputs(graph: onnx.GraphProto) -> None:
-    """Have an Identity make each output that is a constant."""
+    """Add an Identity operator for each output that is a constant."""
     outputs = {value.name for value in graph.output}
     taken = {tensor for node in graph.node for tensor in (*node.input, *node.output)}
     for weight in graph.initializer:
@@ -162,7 +163,7 @@ def _make_outputs(graph: onnx.GraphProto) -> None:
 
 
 def _tidy(proto: onnx.ModelProto) -> None:
-    """Drop nodes and weights without effect and every trace of tools; put what has no order into one."""
+    """Remove nodes and weights without effect and all metadata, and sort attributes and weights."""
     graph = proto.graph
     needed = {value.name for value in graph.output}
     nodes: list[onnx.NodeProto] = []
@@ -194,7 +195,7 @@ def _tidy(proto: onnx.ModelProto) -> None:
 
 
 def _name_nodes(graph: onnx.GraphProto) -> None:
-    """Keep the names that only one node bears; name the others by their kind and what they make first."""
+    """Keep unique names of nodes; name other nodes after their kind and first output."""
     count = Counter(node.name for node in graph.node)
     taken = {name for name in count if count[name] == 1} - {""}
     for node in graph.node:

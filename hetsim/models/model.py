@@ -19,17 +19,17 @@ class Model:
     """A network ready to be cut, compiled and executed.
 
     Attributes:
-        graph: What hetsim knows of it.
-        proto: The same as ONNX: constants folded, at least opset 17 and IR version 8, every tensor of static shape,
-            weights inline and never inputs, every output made by an operator, nodes in the order and under the names of
-            ``graph.ops``, none without effect. Not to be changed.
-        hash: SHA-256 in hex over structure and weights; names of files and tools leave it as it is.
-        base: The model that this one was rewritten from; None for one that was imported. A rewritten model computes
-            the same and has the same hash. Its ``proto`` lacks the weights, which stay with its base.
-        weight_slices: Weights of a rewritten model that are parts of its base's, by name.
-        origins: By operator of a rewritten model that does a part of what one of the base does, that operator and
-            which share of it, from 0 to 1.
-        rewrites: Models that were rewritten from this one, by what was asked, so that none is made twice.
+        graph: The network as a graph.
+        proto: The network in ONNX: constants folded, at least opset 17 and IR version 8, all shapes static, weights
+            inline and never inputs, every output made by an operator, nodes with the order and names of ``graph.ops``,
+            no node without effect. Do not change it.
+        hash: SHA-256 in hex of structure and weights; it does not depend on names of files and tools.
+        base: The model that this one was rewritten from; None if it was imported. A rewritten model computes the same
+            outputs and has the same hash. Its ``proto`` has no weights; they stay with its base.
+        weight_slices: By name, weights of a rewritten model that are parts of its base's weights.
+        origins: By operator of a rewritten model that computes a part of an operator of the base, that operator and
+            the share of it, from 0 to 1.
+        rewrites: Cache of the models that were rewritten from this one, by their splits.
     """
 
     graph: Graph
@@ -42,17 +42,17 @@ class Model:
 
     @property
     def name(self) -> str:
-        """What people call the network."""
+        """Name of the network."""
         return self.graph.name
 
     @cached_property
     def nodes(self) -> Mapping[str, onnx.NodeProto]:
-        """The ONNX node of each operator, by name."""
+        """By operator, its ONNX node."""
         return MappingProxyType({node.name: node for node in self.proto.graph.node})
 
     @cached_property
     def original_op(self) -> Mapping[str, str]:
-        """By operator, the one of the base that it is or computes a part of; without those that only move tensors."""
+        """By operator, the operator of the base that it is or computes a part of, without operators that move data."""
         return MappingProxyType(
             {
                 op.name: self.origins[op.name][0] if op.name in self.origins else op.name
@@ -63,12 +63,12 @@ class Model:
 
     @cached_property
     def weights(self) -> Mapping[str, onnx.TensorProto]:
-        """Its weights by name, with those of its base, without those that are parts of these."""
+        """By name, its weights and those of its base, without parts of weights."""
         own = {tensor.name: tensor for tensor in self.proto.graph.initializer}
         return MappingProxyType(own if self.base is None else {**self.base.weights, **own})
 
     def standalone_proto(self) -> onnx.ModelProto:
-        """The model as ONNX with all that it needs; that of a rewritten model is a copy with its weights."""
+        """The complete model in ONNX. For a rewritten model this is a copy with weights."""
         if self.base is None:
             return self.proto
         proto = onnx.ModelProto()
@@ -85,10 +85,10 @@ class Model:
 
 
 def random_inputs(model: Model, *, seed: int = 0) -> dict[str, np.ndarray]:
-    """A value for each input of the model, the same ones for the same seed.
+    """A random value for each input of the model; the same seed gives the same values.
 
-    Floats are drawn from the standard normal distribution. Integers and booleans are 0 or 1, so that they do as
-    indices into any table with two rows.
+    Floats are drawn from the standard normal distribution. Integers and booleans are 0 or 1, which are valid indices
+    into any table with two rows.
     """
     rng = np.random.default_rng(seed)
     values: dict[str, np.ndarray] = {}

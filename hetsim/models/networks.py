@@ -1,4 +1,4 @@
-"""Networks written out operator by operator, where the onnx wheel has none: weights are random, the structure is real.
+"""Networks that the onnx wheel lacks, built operator by operator, with the real structure and random weights.
 
 ResNet-18 follows He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016); MobileNetV2 follows Sandler et
 al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks" (CVPR 2018); the transformer is an encoder after Vaswani
@@ -23,18 +23,18 @@ NUM_CLASSES = 1000
 def centred_normal(
     rng: np.random.Generator, shape: Sequence[int], *, axis: int = 0, centring: float = 0.6
 ) -> np.ndarray:
-    """Weights that keep the scale of activations through a rectifier and damp their mean, as float32.
+    """Random float32 weights that keep the scale of activations through a rectifier and reduce their mean.
 
-    Weights after He et al. (ICCV 2015), which ``centring = 0`` gives, keep the mean square; most of that is soon a
-    mean that all inputs share, and after twenty layers the network says the same of any image to 2 %. Weights that
-    sum to zero for each output forget the mean, but then rounding errors grow from layer to layer until bfloat16
-    drowns the answer. In between, the answer depends on the input and survives low precision.
+    Weights after He et al. (ICCV 2015), ``centring = 0``, keep the mean square. After some twenty layers most of it is
+    a mean that all inputs share, and outputs for different images differ by only 2 %. Weights that sum to zero for each
+    output (``centring = 1``) remove the mean, but rounding errors then grow from layer to layer and dominate in
+    bfloat16. With values in between, outputs depend on the input and are stable in low precision.
 
     Args:
-        rng: Where the numbers come from.
+        rng: Random generator.
         shape: Shape of the weights.
         axis: The axis that counts the outputs.
-        centring: Which share of the weights' mean to take away, from 0 to 1.
+        centring: Share of the weights' mean to subtract, from 0 to 1.
     """
     weights = rng.standard_normal(shape, dtype=np.float32)
     others = tuple(i for i in range(len(shape)) if i != axis % len(shape))
@@ -77,7 +77,7 @@ def resnet18(seed: int) -> onnx.ModelProto:
 def mobilenet_v2(seed: int) -> onnx.ModelProto:
     """MobileNetV2 (width 1.0) for images of 224 x 224 pixels.
 
-    Its weights are not centred: depthwise filters read one channel each, so they never drown in a common mean.
+    Its weights are not centred: depthwise filters read one channel each, so that no common mean builds up.
     """
     net = _Network("mobilenet_v2", "image", (1, 3, 224, 224), seed, centring=0.0)
     x = net.relu6(net.conv_bn("image", "stem", 3, 32, kernel=3, stride=2))
@@ -114,7 +114,7 @@ def transformer(
 
 
 class _Network:
-    """Grows a network operator by operator; each method appends some and gives back the name of what they make."""
+    """Builds a network operator by operator. Each method adds operators and returns the name of their output."""
 
     def __init__(
         self, name: str, input_name: str, input_shape: Sequence[int], seed: int, *, centring: float = 0.6
@@ -127,19 +127,19 @@ class _Network:
         self._centring = centring
 
     def op(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        """One operator with one output, which bears the operator's name."""
+        """Add an operator with one output, which has the operator's name."""
         self._nodes.append(helper.make_node(kind, inputs, [name], name, **attributes))
         return name
 
     def constant(self, name: str, value: np.ndarray) -> str:
-        """A constant; the same name always stands for the same value."""
+        """Add a constant, unless there is one of that name."""
         self._weights.setdefault(name, numpy_helper.from_array(value, name))
         return name
 
     def conv_bn(
         self, x: str, name: str, num_in: int, num_out: int, *, kernel: int, stride: int = 1, groups: int = 1
     ) -> str:
-        """A convolution that keeps the size save for its stride, and its batch normalisation."""
+        """Add a convolution with padding and its batch normalisation."""
         shape = (num_out, num_in // groups, kernel, kernel)
         weight = self.constant(f"{name}.weight", centred_normal(self._rng, shape, centring=self._centring))
         x = self.op("Conv", [x, weight], name, strides=[stride] * 2, pads=[kernel // 2] * 4, group=groups)
@@ -155,7 +155,7 @@ class _Network:
         return self.op("Clip", [x, *bounds], f"{x.removesuffix('.bn')}.relu6")
 
     def gelu(self, x: str) -> str:
-        """``x * (1 + erf(x / sqrt(2))) / 2``, written out: ONNX has it as one operator only from opset 20 on."""
+        """``x * (1 + erf(x / sqrt(2))) / 2``, as single operators: ONNX has Gelu only from opset 20 on."""
         root = self.constant("sqrt2", np.array(math.sqrt(2), np.float32))
         one = self.constant("one", np.array(1, np.float32))
         half = self.constant("half", np.array(0.5, np.float32))

@@ -1,4 +1,4 @@
-"""From a tidy ONNX graph to a :class:`~hetsim.core.graph.Graph`: operators, tensors, and how much work there is."""
+"""From a tidied ONNX graph to a :class:`~hetsim.core.graph.Graph` with sizes and operation counts."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ DTYPES: dict[int, str] = {
     TensorProto.UINT32: "uint32",
     TensorProto.UINT64: "uint64",
 }
-"""NumPy's name of each element type that tensors may have."""
+"""By ONNX element type, NumPy's name of it; other types are not supported."""
 
 
 def graph_of(graph: onnx.GraphProto, name: str) -> Graph:
-    """What hetsim knows of a tidy model.
+    """The graph of a tidied model.
 
     Raises:
-        ModelError: If nothing is left to run, or a tensor is of a kind that hetsim does not plan.
+        ModelError: If there is no operator, or a tensor is of a type or shape that hetsim does not support.
     """
     weights = {tensor.name: tensor for tensor in graph.initializer}
     types = {value.name: value.type for value in (*graph.input, *graph.value_info, *graph.output)}
@@ -68,17 +68,17 @@ def _tensor(name: str, kind: onnx.TypeProto | None, source: str) -> Tensor:
     """The tensor that a type describes.
 
     Raises:
-        ModelError: If it is no tensor, of an element type that NumPy lacks, or of a shape that is not static.
+        ModelError: If it is not a tensor, or its element type or shape is not supported.
     """
     if kind is not None and kind.WhichOneof("value") not in (None, "tensor_type"):
         raise ModelError(f"{source} {name!r}, a {kind.WhichOneof('value')}; hetsim supports only tensors")
     if kind is None or not kind.tensor_type.HasField("shape"):
-        raise ModelError(f"{source} {name!r}, whose shape depends on the data; hetsim plans static shapes only")
+        raise ModelError(f"{source} {name!r}, whose shape depends on the data; hetsim supports only static shapes")
     if kind.tensor_type.elem_type not in DTYPES:
         dtype = TensorProto.DataType.Name(kind.tensor_type.elem_type)
         raise ModelError(f"{source} {name!r} of element type {dtype}; supported are {', '.join(DTYPES.values())}")
     if any(not dim.HasField("dim_value") for dim in kind.tensor_type.shape.dim):
-        raise ModelError(f"{source} {name!r}, whose shape depends on the data; hetsim plans static shapes only")
+        raise ModelError(f"{source} {name!r}, whose shape depends on the data; hetsim supports only static shapes")
     shape = tuple(int(dim.dim_value) for dim in kind.tensor_type.shape.dim)
     return Tensor(name, shape, DTYPES[kind.tensor_type.elem_type])
 
@@ -106,5 +106,5 @@ def item_bytes(data_type: int) -> int:
 
 
 def label(node: onnx.NodeProto) -> str:
-    """The node as messages name it."""
+    """The name of a node in messages."""
     return f"{node.name!r} ({node.op_type})"

@@ -1,7 +1,4 @@
-"""The reference engine: plain ONNX Runtime on one thread says what the right answer is, and folds constants.
-
-The only file of hetsim that imports ONNX Runtime.
-"""
+"""The reference engine: ONNX Runtime on one thread. It computes reference outputs and folds constants."""
 
 from __future__ import annotations
 
@@ -17,13 +14,13 @@ import onnxruntime as ort
 from hetsim.core.errors import ModelError
 
 MAX_PROTO_BYTES = 2**31 - 1  # protobuf serialises no larger message
-_SILENT = 4  # ONNX Runtime's severity "fatal": everything else reaches us as an exception
+_SILENT = 4  # ONNX Runtime's severity "fatal"; all errors are raised as exceptions
 
 
 def fold(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model with its constants computed and its batch normalisations folded into convolutions.
+    """The same model with constants computed and batch normalisations folded into convolutions.
 
-    This is what ONNX Runtime's level BASIC leaves of it: standard operators only, same inputs and outputs.
+    The result of ONNX Runtime's optimisation level BASIC: standard operators only, same inputs and outputs.
 
     Raises:
         ModelError: If the model is too large, or ONNX Runtime cannot load it.
@@ -33,8 +30,8 @@ def fold(proto: onnx.ModelProto) -> onnx.ModelProto:
         options = _options()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(path)
-        options.add_session_config_entry("session.disable_prepacking", "1")  # the session itself never runs
-        # That fusion would wrap each matrix product of more than two dimensions into a pair of Reshapes.
+        options.add_session_config_entry("session.disable_prepacking", "1")  # the session never runs
+        # That fusion would put each matrix product of more than two dimensions between two Reshapes.
         _session(serialized(proto), options, disabled_optimizers=["MatMulAddFusion"])
         folded = onnx.load(path)
     used = {node.domain for node in folded.graph.node} | {""}
@@ -49,22 +46,22 @@ def evaluate(
     inputs: Mapping[str, np.ndarray],
     outputs: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The tensors ``outputs`` of the model, by name: the right answer that other engines are held against.
+    """By name, the tensors ``outputs`` of the model: the reference for other engines.
 
     Args:
-        proto: The model, in the precision it is to be computed in.
+        proto: The model, in the precision of the computation.
         inputs: A value for each of the model's inputs.
-        outputs: Names of any tensors that operators make; None stands for the model's outputs.
+        outputs: Names of tensors that operators make; None means the model's outputs.
 
     Raises:
-        ModelError: If the model cannot be loaded or run, an input is missing, or nothing makes an output.
+        ModelError: If the model cannot be loaded or run, an input is missing, or no operator makes an output.
     """
     content = serialized(proto)
     declared = {value.name for value in proto.graph.output}
     wanted = [value.name for value in proto.graph.output] if outputs is None else list(outputs)
     inner = [name for name in dict.fromkeys(wanted) if name not in declared]
     if inner:
-        # Serialised messages that are joined merge, repeated fields one after the other: no copy of the weights.
+        # Concatenated protobuf messages merge, so that outputs are added without a copy of the weights.
         values = [onnx.ValueInfoProto(name=name) for name in inner]
         content += onnx.ModelProto(graph=onnx.GraphProto(output=values)).SerializeToString()
     session = _session(content, _options())
@@ -75,7 +72,7 @@ def evaluate(
 
 
 def serialized(proto: onnx.ModelProto) -> bytes:
-    """The model as bytes, the same ones for equal models.
+    """The serialised model; equal models give equal bytes.
 
     Raises:
         ModelError: If it exceeds the 2 GB that protobuf can hold.
@@ -94,7 +91,7 @@ def serialized(proto: onnx.ModelProto) -> bytes:
 
 
 def one_line(error: Exception, *, max_chars: int = 300) -> str:
-    """What an engine has to say, fit for one line: without the place in its source code that it tells first."""
+    """An engine's error message on one line, without the position in the engine's source code."""
     text = re.sub(r"/onnxruntime_src/.*\) (?=[A-Z])", "", " ".join(str(error).split()))
     return text if len(text) <= max_chars else f"{text[: max_chars - 3]}..."
 

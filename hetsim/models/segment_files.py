@@ -1,8 +1,8 @@
-"""From a model and a set of operators to a small ONNX file that an engine can compile on its own.
+"""Segments as small ONNX files that an engine can compile on their own.
 
-All weights lie once in one file beside the segments, which refer to them as external data. So a segment's file is a
-few kilobytes, engines map the weights instead of copying them, and cutting a model into hundreds of segments costs
-neither time nor memory.
+One file beside the segments holds all weights, to which the segments refer as external data. A segment's file has a few
+kilobytes, engines map the weights instead of copying them, and cutting a model into hundreds of segments takes little
+time and memory.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from hetsim.core.graph import Tensor
 from hetsim.models.model import Model
 from hetsim.models.weights import WeightSlice
 
-_INLINE_BYTES = 1024  # shapes, axes and scalars stay inside the segment: engines read them while compiling
+_INLINE_BYTES = 1024  # shapes, axes and scalars stay in the segment's file: engines read them while they compile
 _ALIGNMENT_BYTES = 4096
 _WEIGHTS_FILE = "weights.bin"
 
 
 class SegmentStore:
-    """Writes segments of one model, and of whatever was rewritten from it, into a folder, each once.
+    """Writes segments of a model, and of models rewritten from it, into a folder, each once.
 
     Args:
-        model: The model to cut, as it was imported.
-        folder: An existing folder, which belongs to the store.
+        model: The imported model.
+        folder: An existing folder for the store alone.
     """
 
     def __init__(self, model: Model, folder: Path) -> None:
         self.folder = folder
         self._weights: dict[str, onnx.TensorProto] = {}
-        self._large: dict[str, tuple[int, int]] = {}  # where in the file a weight begins, and how long it is
+        self._large: dict[str, tuple[int, int]] = {}  # by weight, its offset in the file and its size in bytes
         with open(folder / _WEIGHTS_FILE, "wb") as file:
             for name, tensor in model.weights.items():
                 raw = _raw(tensor)
@@ -47,11 +47,11 @@ class SegmentStore:
                     self._weights[name] = _reference(name, tensor.dims, tensor.data_type, *self._large[name])
 
     def path(self, model: Model, ops: tuple[str, ...]) -> Path:
-        """The file of one segment, written if it is not there yet; equal segments have one file.
+        """The file of a segment, which is written if it does not exist; equal segments share a file.
 
         Args:
             model: The model, or one rewritten from it.
-            ops: Operators in topological order; a convex set.
+            ops: A convex set of operators, in topological order.
         """
         content = self._cut(model, ops).SerializeToString(deterministic=True)
         path = self.folder / f"{hashlib.sha256(content).hexdigest()[:24]}.onnx"
@@ -75,16 +75,16 @@ class SegmentStore:
         )
 
     def _weight(self, model: Model, name: str) -> onnx.TensorProto:
-        """What a segment says to refer to a weight."""
+        """A weight as a segment's file holds it: inline, or as a reference."""
         if name not in self._weights:
             part = model.weight_slices.get(name)
             if part is None:
-                return model.weights[name]  # a rewritten model's own are few and small
+                return model.weights[name]  # a rewritten model has few and small weights of its own
             self._weights[name] = self._part(model, name, part)
         return self._weights[name]
 
     def _part(self, model: Model, name: str, part: WeightSlice) -> onnx.TensorProto:
-        """A reference into the weight that it is a part of, or a copy where its bytes do not lie in one piece there."""
+        """A reference into the weight that it is a part of, or to a copy if its bytes are not contiguous there."""
         source = model.weights[part.source]
         tensor = part.tensor(name, source)
         raw = _raw(tensor)
@@ -106,7 +106,7 @@ def _raw(tensor: onnx.TensorProto) -> bytes:
 
 
 def _append(file: BinaryIO, raw: bytes) -> int:
-    """Where the bytes begin in the file, at whose end they are written."""
+    """Append the bytes to the file and return their offset."""
     offset = -(-file.tell() // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
     file.write(bytes(offset - file.tell()))
     file.write(raw)

@@ -1,4 +1,4 @@
-"""Static shapes for every tensor of an ONNX model: those that the user gives, and those that follow."""
+"""Static shapes for every tensor of an ONNX model: given by the user, or inferred."""
 
 from __future__ import annotations
 
@@ -11,25 +11,14 @@ from onnx import helper, shape_inference
 from hetsim.core.errors import ModelError
 from hetsim.models.reference import one_line
 
-_KEEPS_SHAPE = (
-    "Abs",
-    "Cast",
-    "Exp",
-    "Identity",
-    "Log",
-    "Neg",
-    "Relu",
-    "Sigmoid",
-    "Sqrt",
-    "Tanh",
-)  # so it is the input's
+_KEEPS_SHAPE = ("Abs", "Cast", "Exp", "Identity", "Log", "Neg", "Relu", "Sigmoid", "Sqrt", "Tanh")
+"""Operators whose output has the shape of their input."""
 
-
-_MAX_LIGHT_ITEMS = 64  # shapes, axes and pads are shorter, and shape inference reads their values
+_MAX_LIGHT_ITEMS = 64  # shapes, axes and pads are smaller, and shape inference reads their values
 
 
 def without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its larger weights as inputs: enough to check it and to infer shapes, and a thousandth to copy."""
+    """A copy of the model with its larger weights as inputs. It suffices for checks and shape inference."""
     graph = onnx.GraphProto(
         name=proto.graph.name,
         node=proto.graph.node,
@@ -47,11 +36,11 @@ def without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def fix_input_shapes(graph: onnx.GraphProto, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, onnx.TypeProto]:
-    """Give every dimension of every input its size, and forget what the model states of other tensors.
+    """Give every dimension of every input its size, and remove the stated types of other tensors.
 
     Returns:
-        What was forgotten, by tensor, as far as it is static; nothing if a size of an input was open, for then it may
-        have followed from another one.
+        By tensor, the removed types that are static; empty if a size of an input was open, since stated types may then
+        belong to another size.
     """
     inputs = {value.name: value for value in graph.input}
     stated = {
@@ -60,7 +49,7 @@ def fix_input_shapes(graph: onnx.GraphProto, shapes: Mapping[str, tuple[int, ...
         if is_static(value.type)
     }
     were = [value.type.SerializeToString() for value in graph.input]
-    sizes: dict[str, tuple[int, str]] = {}  # what a symbolic dimension is, and which input says so
+    sizes: dict[str, tuple[int, str]] = {}  # by symbolic dimension, its size and the input that gives it
     for name, shape in shapes.items():
         if name not in inputs:
             raise ModelError(f"--shape names input {name!r}, but the inputs are {', '.join(inputs)}")
@@ -91,13 +80,14 @@ def fix_input_shapes(graph: onnx.GraphProto, shapes: Mapping[str, tuple[int, ...
 
 
 def is_static(kind: onnx.TypeProto) -> bool:
+    """Whether a type has a shape without open sizes."""
     return kind.tensor_type.HasField("shape") and all(
         dim.HasField("dim_value") and dim.dim_value >= 0 for dim in kind.tensor_type.shape.dim
     )
 
 
 def _fix_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...], sizes: dict[str, tuple[int, str]]) -> None:
-    """Give an input the shape that the user asks for, where it does not contradict what the model says."""
+    """Give an input the shape that the user asks for, unless it contradicts the model."""
     asked = f"--shape {value.name}={','.join(map(str, shape))}"
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
@@ -123,9 +113,9 @@ def _shown(dim: onnx.TensorShapeProto.Dimension) -> str:
 
 
 def infer_shapes(proto: onnx.ModelProto, stated: Mapping[str, onnx.TypeProto]) -> None:
-    """Fill in the shape of every tensor; where it depends on data, the model's word counts.
+    """Infer the shape of every tensor. A shape that depends on data is taken from ``stated``.
 
-    Engines hold their outputs against it: a wrong one is an error once the model runs.
+    Engines check their outputs, so a wrong stated shape is an error when the model runs.
     """
     light = without_weights(proto)
     inferred = _inferred(light)

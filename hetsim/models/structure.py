@@ -1,7 +1,7 @@
-"""How a graph falls apart: partitions of its operators into parts that can each run as one unit.
+"""Partitions of a graph's operators into parts that can each run as one unit.
 
-Every partition lists all operators once; parts are convex, keep the topological order inside, and come in the order
-of their first operators. Branch extraction follows PartitionTuner (Yu et al., ETRI Journal 45(2), 2023).
+Every partition holds all operators once. Parts are convex, their operators are in topological order, and parts are in
+the order of their first operators. Branch extraction follows PartitionTuner (Yu et al., ETRI Journal 45(2), 2023).
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ CHEAP_KINDS = frozenset((
     "Squeeze", "Sub", "Sum", "Tanh", "ThresholdedRelu", "Unsqueeze",
 ))
 # fmt: on
-"""Operators that cost little beside the one before them: element by element, or no arithmetic at all."""
+"""Kinds that cost little compared with the operator before them: elementwise, or without arithmetic."""
 
 
 def articulation_ops(graph: Graph) -> tuple[str, ...]:
     """Operators through which every path from the graph's inputs to its outputs passes, in topological order.
 
-    Everything else comes either before such an operator or after it, so in a topological order no edge jumps over
-    it; and where no edge jumps over an operator, no path gets past. So one sweep finds them all. A path starts at an
-    operator that reads an input of the graph, or nothing; it ends at one that makes an output, or that nobody reads.
+    An operator is one of them if and only if no edge passes over it in topological order, so one sweep finds them all.
+    A path starts at an operator that reads an input of the graph, or nothing. It ends at an operator that makes an
+    output of the graph, or that no other reads.
     """
     inputs, outputs = frozenset(graph.inputs), frozenset(graph.outputs)
     starts = (
         i for i, op in enumerate(graph.ops) if not graph.predecessors[op.name] or not inputs.isdisjoint(op.inputs)
     )
-    reach = max(starts, default=0)  # the furthest position to which an edge leads from before the current operator
+    reach = max(starts, default=0)  # the last position that an edge from before the current operator reaches
     found: list[str] = []
     for i, op in enumerate(graph.ops):
         if reach <= i:
@@ -47,9 +47,9 @@ def articulation_ops(graph: Graph) -> tuple[str, ...]:
 
 
 def fused_chains(graph: Graph) -> Parts:
-    """Each operator with the cheap ones that alone follow it, the way engines fuse a convolution and its rectifier.
+    """Each operator with the cheap operators that follow it, as engines fuse a convolution and its rectifier.
 
-    An operator of :data:`CHEAP_KINDS` joins the chain of its only predecessor where that has no other successor.
+    An operator of :data:`CHEAP_KINDS` joins the chain of its only predecessor if that has no other successor.
     """
     return _chains(graph, lambda op: graph.by_name[op].kind in CHEAP_KINDS)
 
@@ -57,15 +57,15 @@ def fused_chains(graph: Graph) -> Parts:
 def branches(graph: Graph) -> Parts:
     """Maximal chains between forks and joins.
 
-    An operator joins the branch of its predecessor if and only if it has no other and is that one's only successor.
+    An operator joins the branch of its predecessor if it has no other predecessor and is its only successor.
     """
     return _chains(graph, lambda _: True)
 
 
 def blocks(graph: Graph) -> Parts:
-    """The operators after one articulation operator up to and including the next; what is left makes a last block.
+    """The operators after one articulation operator up to and including the next; the rest makes a last block.
 
-    Blocks run one after the other whatever the devices do: each starts only when the one before has ended.
+    Blocks run one after the other by their dependencies: each starts only when the one before has ended.
     """
     ends = [graph.position[op] + 1 for op in articulation_ops(graph)]
     names = tuple(op.name for op in graph.ops)
@@ -76,8 +76,8 @@ def blocks(graph: Graph) -> Parts:
 def branch_levels(graph: Graph) -> tuple[Parts, ...]:
     """Branches grouped by their depth in the graph of branches, the longest path to them from its sources.
 
-    Branches of one level do not depend on each other, so they may run in parallel. Within a level they are in the
-    order of :func:`branches`.
+    Branches of one level do not depend on each other and may run in parallel. Within a level they are in the order of
+    :func:`branches`.
     """
     depth: dict[str, int] = {}
     levels: list[list[tuple[str, ...]]] = []
@@ -92,7 +92,7 @@ def branch_levels(graph: Graph) -> tuple[Parts, ...]:
 def runs(parts: Sequence[tuple[str, ...]], length: int) -> Parts:
     """Consecutive parts joined ``length`` at a time; the last run may be shorter.
 
-    Runs of blocks are convex. Those of other partitions need not be.
+    Runs of blocks are convex; runs of other partitions need not be.
 
     Raises:
         ValueError: If ``length`` is below 1.
@@ -105,7 +105,7 @@ def runs(parts: Sequence[tuple[str, ...]], length: int) -> Parts:
 
 
 def _chains(graph: Graph, may_join: Callable[[str], bool]) -> Parts:
-    """Chains of operators in which each but the first may join and is tied to its predecessor alone."""
+    """Chains in which each operator but the first may join and is the only successor of its only predecessor."""
     chain_of: dict[str, list[str]] = {}
     chains: list[list[str]] = []
     for op in graph.ops:

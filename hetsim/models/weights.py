@@ -1,4 +1,4 @@
-"""Weights that are parts of other weights, so that none is kept twice."""
+"""Weights that are parts of other weights, so that no weight is stored twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class WeightSlice:
 
     Attributes:
         source: Name of the weight that it is a part of.
-        axis: Along which it is cut, from 0.
+        axis: Axis along which it is cut, from 0.
         start: First index that belongs to it.
         stop: First index after it.
     """
@@ -32,11 +32,11 @@ class WeightSlice:
         return weight[index]
 
     def byte_range(self, weight: onnx.TensorProto, num_bytes: int) -> tuple[int, int] | None:
-        """Where in the weight's bytes the part lies: its first byte and how many; None where it is not in one piece.
+        """Offset and size of the part in the weight's bytes; None if the part is not contiguous.
 
         Args:
             weight: The weight that it is a part of.
-            num_bytes: Of the whole weight.
+            num_bytes: Size of the whole weight in bytes.
         """
         if math.prod(weight.dims[: self.axis]) != 1:
             return None
@@ -44,5 +44,5 @@ class WeightSlice:
         return self.start * each, (self.stop - self.start) * each
 
     def tensor(self, name: str, weight: onnx.TensorProto) -> onnx.TensorProto:
-        """The part as a weight of its own, its values copied."""
+        """The part as a weight of its own with a copy of the values."""
         return numpy_helper.from_array(np.ascontiguousarray(self.cut(numpy_helper.to_array(weight))), name)

@@ -1,8 +1,8 @@
-"""The zoo: twelve networks by name, with random weights of sensible size, so that nothing need be downloaded.
+"""The zoo: twelve networks by name, with random weights, so that nothing must be downloaded.
 
 Nine come from the onnx wheel, which ships their structure with every weight set to 0.02. With such weights most of
-them answer the uniform distribution whatever the input, and a wrong plan would pass every numeric check. Here each
-weight is drawn by its role, and the last layer is scaled so that the classes' logits spread by about 2.
+them give the uniform distribution for any input, and a wrong plan would pass every numeric check. Here each weight is
+drawn according to its role, and the last layer is scaled so that the logits of the classes spread by about 2.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ from hetsim.models.networks import (
 from hetsim.models.reference import evaluate
 
 RESIDUAL_SCALE = 0.3
-"""Scale of the batch norms that end a residual branch. Training leaves such branches small beside the trunk (and
-begins with 0, Goyal et al., arXiv 1706.02677); at 1 a deep residual network amplifies rounding a hundredfold."""
+"""Scale of the batch normalisations that end a residual branch. Training leaves such branches small compared with the
+trunk (and starts with 0, Goyal et al., arXiv 1706.02677); at 1 a deep residual network amplifies rounding a
+hundredfold."""
+
 LOGIT_SPREAD = 2.0
+"""Standard deviation of the logits over the classes."""
 
 _FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 _SHIPPED = (
@@ -53,12 +56,12 @@ _WRITTEN: dict[str, Callable[[int], onnx.ModelProto]] = {
 
 
 def zoo_names() -> tuple[str, ...]:
-    """The names that :func:`build` knows."""
+    """The names of the networks that :func:`build` can make."""
     return (*_SHIPPED, *_WRITTEN)
 
 
 def build(name: str, *, seed: int = 0) -> onnx.ModelProto:
-    """A network of the zoo with weights drawn under ``seed``: float32, static shapes, one input, one output.
+    """A network of the zoo with weights drawn with ``seed``: float32, static shapes, one input, one output.
 
     Raises:
         ModelError: If the zoo has no such network, or the installed onnx no longer ships it.
@@ -75,7 +78,7 @@ def build(name: str, *, seed: int = 0) -> onnx.ModelProto:
 
 
 def _shipped(name: str) -> onnx.ModelProto:
-    """The structure that onnx ships, tidied and at our opset; converted while it is light, its weights undrawn."""
+    """The structure that onnx ships, tidied and converted to the current opset before weights are drawn."""
     path = _FOLDER / f"light_{name}.onnx"
     try:
         proto = onnx.load(path)
@@ -86,7 +89,7 @@ def _shipped(name: str) -> onnx.ModelProto:
     graph = proto.graph
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
-    del graph.input[:], graph.value_info[:]  # the shape-less value_info keeps shape inference from working
+    del graph.input[:], graph.value_info[:]  # value_info without shapes makes shape inference fail
     graph.input.extend(inputs)
     proto.ir_version = IR_VERSION
     converted = version_converter.convert_version(proto, OPSET)
@@ -95,7 +98,7 @@ def _shipped(name: str) -> onnx.ModelProto:
 
 
 def _readers(graph: onnx.GraphProto) -> dict[str, tuple[onnx.NodeProto, int]]:
-    """The first operator that reads each tensor, and as which of its inputs."""
+    """By tensor, the first operator that reads it, and the number of the input."""
     readers: dict[str, tuple[onnx.NodeProto, int]] = {}
     for node in graph.node:
         for i, tensor in enumerate(node.input):
@@ -104,7 +107,7 @@ def _readers(graph: onnx.GraphProto) -> dict[str, tuple[onnx.NodeProto, int]]:
 
 
 def _draw_weights(graph: onnx.GraphProto, rng: np.random.Generator) -> None:
-    """Put a random initializer in the place of every ConstantOfShape and every float initializer that is read."""
+    """Replace every ConstantOfShape and every float initializer that is read by a random initializer."""
     readers = _readers(graph)
     shapes: dict[str, tuple[int, ...]] = {}  # by weight, in the order of the file
     sizes = {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.data_type == onnx.TensorProto.INT64}
@@ -116,10 +119,10 @@ def _draw_weights(graph: onnx.GraphProto, rng: np.random.Generator) -> None:
             shapes[node.output[0]] = tuple(sizes[node.input[0]].tolist())
     nodes = [node for node in graph.node if node.op_type != "ConstantOfShape"]
     read = {tensor for node in nodes for tensor in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in read and tensor.name not in shapes]
+    others = [tensor for tensor in graph.initializer if tensor.name in read and tensor.name not in shapes]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
-    graph.initializer.extend(kept)
+    graph.initializer.extend(others)
     for name, shape in shapes.items():
         graph.initializer.append(numpy_helper.from_array(_weight(name, shape, readers, rng), name))
 
@@ -130,9 +133,9 @@ def _weight(
     readers: dict[str, tuple[onnx.NodeProto, int]],
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Values for a weight, by what its reader uses it for."""
+    """Values for a weight, by the use of its reader."""
     node, i = readers[name]
-    while node.op_type in ("Reshape", "Unsqueeze"):  # the weight only changes its shape on the way
+    while node.op_type in ("Reshape", "Unsqueeze"):  # only the weight's shape changes
         node, i = readers[node.output[0]]
     match node.op_type, i:
         case "Conv", 1:
@@ -151,7 +154,7 @@ def _weight(
 def _spread_logits(proto: onnx.ModelProto, rng: np.random.Generator) -> None:
     """Scale the last layer's weights and bias so that the logits' standard deviation over the classes is about 2.
 
-    The factor is a power of two: it changes no digit of any weight, so it does not depend on how a sum was rounded.
+    The factor is a power of two, so it changes no mantissa and does not depend on how a sum was rounded.
     """
     graph = proto.graph
     last = graph.node[-1]
@@ -170,7 +173,7 @@ def _spread_logits(proto: onnx.ModelProto, rng: np.random.Generator) -> None:
 
 
 def _name_by_layer(graph: onnx.GraphProto) -> None:
-    """Name each operator after its weights, or after the layer before it: the file calls them n0, n1, ..."""
+    """Name each operator after its weights or the layer before it; in the file they are n0, n1, ..."""
     made = {tensor for node in graph.node if node.op_type == "ConstantOfShape" for tensor in node.output}
     made.update(tensor.name for tensor in graph.initializer)
     layer: dict[str, str] = {}  # by tensor

@@ -138,7 +138,7 @@ def test_a_run_hands_on_tensors_of_one_size() -> None:
         ir_version=8,
     )
     model = import_model(proto, name="two")
-    with pytest.raises(PlanError, match="hands on 'a' with 8 rows and others with 4; split it where these change"):
+    with pytest.raises(PlanError, match="has output 'a' with 8 rows and others with 4; split it where these change"):
         rewrite(model, (Split(("relu", "half"), "rows", (2,)),))
     check_same(model, Split(("relu",), "rows", (3,)), Split(("half",), "rows", (2,)))
 

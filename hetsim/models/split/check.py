@@ -1,4 +1,4 @@
-"""Whether a rewritten model computes the same: held against the original on the reference engine."""
+"""Compares a rewritten model with the original on the reference engine."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from hetsim.models.split.rewrite import rewrite
 def first_difference(
     model: Model, splits: Sequence[Split], inputs: Mapping[str, np.ndarray], *, tolerance: float = 1e-5
 ) -> str | None:
-    """The first tensor, in topological order, that the rewritten model computes otherwise; None where it does not.
+    """The first tensor, in topological order, that the rewritten model computes differently; None if there is none.
 
-    Compared are the model's outputs and what runs hand on to readers of the whole.
+    The model's outputs and the joined outputs of runs are compared.
 
     Args:
         model: The model.
-        splits: What it is rewritten with.
+        splits: The splits that it is rewritten with.
         inputs: A value for each of its inputs.
-        tolerance: Largest difference that counts as rounding, relative to the largest value of the tensor.
+        tolerance: Largest difference that counts as rounding, relative to the largest absolute value of the tensor.
 
     Raises:
         PlanError: If a split is impossible.
-        ModelError: If the reference engine cannot run one of the two.
+        ModelError: If the reference engine cannot run one of the models.
     """
     found = rewrite(model, splits)
     base = model.base or model

@@ -1,4 +1,4 @@
-"""The model that a plan's segments name: rewritten where the plan splits operators."""
+"""The model that a plan is about, rewritten if the plan splits operators."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from hetsim.models.split.rewrite import rewrite
 
 
 def planned_model(model: Model, plan: Plan) -> Model:
-    """The model that the plan's segments speak of: rewritten, if the plan rests on rewrites.
+    """The model whose operators the plan's segments name: rewritten if the plan has rewrites.
 
     Args:
-        model: The plan's model, or any that was rewritten from it.
+        model: The plan's model, or a model that was rewritten from it.
         plan: The plan.
 
     Raises:

@@ -1,11 +1,11 @@
 """The graph rewrite: runs of operators computed in parts, as ordinary operators in an ordinary graph.
 
-Each operator of a run becomes one operator for each part, as large as what the part needs of it. A part slices what
-it reads of a whole tensor. Of what a neighbouring run makes in parts it reads those parts, its own predecessor's and a
-few rows of the others', and puts them together; the tensor is put together as a whole only where someone outside any
-run reads it whole. That is the spatial partitioning with exchange of halos of Dryden et al. (IPDPS 2019, doi
-10.1109/IPDPS.2019.00031), with as many layers fused between two exchanges as one likes, as in MoDNN (Mao et al., DATE
-2017, doi 10.23919/DATE.2017.7927211).
+Each operator of a run becomes one operator for each part, which computes as much as the part needs. A part slices the
+range that it reads out of a whole tensor. If a neighbouring run makes the tensor in parts, the part joins the ranges
+that it needs: most of one part, and a few rows of others. A tensor is joined as a whole only if an operator outside any
+run, or the caller, reads it. This is the spatial partitioning with exchange of halos of Dryden et al. (IPDPS 2019, doi
+10.1109/IPDPS.2019.00031), with any number of layers fused between two exchanges, as in MoDNN (Mao et al., DATE 2017,
+doi 10.23919/DATE.2017.7927211).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Rewrite:
 
     Attributes:
         model: The rewritten model.
-        parts: For each split, for each of its parts, the operators that compute it, in topological order: with those
-            that slice and put together what the part reads.
-        joins: By tensor that runs make in parts and others read whole, the operator that puts it together.
+        parts: By split and part, the operators of the part in topological order, including those that slice and join
+            what it reads.
+        joins: By tensor that a run makes in parts and that is joined as a whole, the operator that joins it.
     """
 
     model: Model
@@ -39,17 +39,17 @@ class Rewrite:
 
 
 def rewrite(model: Model, splits: Sequence[Split]) -> Rewrite:
-    """The model with runs of its operators computed in parts. Every output element is computed as before.
+    """The model with runs of operators computed in parts. Every output element is computed as before.
 
-    The same splits give the same object again, as long as the model lives.
+    The result is cached in the model: the same splits give the same object.
 
     Args:
-        model: An imported model, or one rewritten from it, whatever its splits were.
-        splits: No operator is in two of them. None at all gives the imported model.
+        model: An imported model, or a model rewritten from it.
+        splits: The splits; no operator may be in two of them. Without splits, the result is the imported model.
 
     Raises:
-        PlanError: If an operator is unknown, in two splits, or cannot be split; if there are fewer rows or channels
-            than boundaries ask for; or if a part reads nothing but padding.
+        PlanError: If an operator is unknown, in two splits, or cannot be split; if a boundary is beyond the last row or
+            channel; or if a part reads only padding.
     """
     base, key = model.base or model, tuple(splits)
     if not key:
@@ -62,7 +62,7 @@ def rewrite(model: Model, splits: Sequence[Split]) -> Rewrite:
 
 
 class _Rewriter:
-    """Emits the rewritten graph in the model's topological order."""
+    """Builds the rewritten graph in the model's topological order."""
 
     def __init__(self, model: Model, splits: Sequence[Split]) -> None:
         self._model = model
@@ -76,8 +76,10 @@ class _Rewriter:
         self._graph = GraphBuilder(model)
         self._origins: dict[str, tuple[str, float]] = {}
         self._joins: dict[str, str] = {}
-        self._held: dict[tuple[int, int, str], Stretch] = {}  # by run, part and tensor, what the part has of it
-        self._cut: dict[tuple[int, int, str, int, int, int], str] = {}  # likewise with axis and range, slices of that
+        self._held: dict[tuple[int, int, str], Stretch] = {}  # by run, part and tensor, the range that the part has
+        self._cut: dict[
+            tuple[int, int, str, int, int, int], str
+        ] = {}  # by run, part, tensor, axis and range, slices of that
 
     def result(self) -> Rewrite:
         graph = self._model.graph
@@ -99,7 +101,7 @@ class _Rewriter:
         return Rewrite(model=self._graph.model(self._origins), parts=parts, joins=self._joins)
 
     def _emit_part(self, op: Op, number: int, part: int) -> None:
-        """One operator's part: its inputs brought together, its node, what it makes noted."""
+        """Add one part of an operator: operators that bring its inputs, and its node."""
         run, rule = self._runs[number], self._runs[number].rules[op.name]
         (made,) = op.outputs
         low, high = run.needs[part][made]
@@ -134,7 +136,7 @@ class _Rewriter:
         self._held[number, part, made] = Stretch(node.output[0], low, high)
 
     def _read(self, number: int, part: int, tensor: str, axis: int | None, needed: Range) -> str:
-        """A tensor that holds what a part's operator reads of ``tensor``: all of it, or a range along an axis."""
+        """The tensor that a part's operator reads for ``tensor``: all that the part has, or a range along an axis."""
         run = self._runs[number]
         shape = self._model.graph.tensors[tensor].shape
         place = split_axis(shape, run.split.axis)
@@ -157,7 +159,7 @@ class _Rewriter:
         return self._cut[key]
 
     def _gather(self, tensor: str, axis: int | None, needed: Range, owner: Owner) -> str:
-        """A tensor that holds a range of one that was made outside the owner's run, whole or in parts."""
+        """The tensor that holds a range of a tensor from outside the owner's run, which made it whole or in parts."""
         graph = self._model.graph
         shape = graph.tensors[tensor].shape
         producer = graph.producer.get(tensor)
@@ -175,7 +177,7 @@ class _Rewriter:
         if along != axis:
             if everything:
                 return self._graph.concat(tensor, self._pieces(maker, tensor), along, description, owner)
-            # A range of each part is less to copy than a range of the whole.
+            # Slicing each part copies less than slicing the whole.
             assert axis is not None
             pieces = [
                 Stretch(
@@ -197,9 +199,9 @@ class _Rewriter:
         return self._graph.concat(tensor, self._pieces(maker, tensor, needed), along, description, owner)
 
     def _pieces(self, maker: int, tensor: str, needed: Range | None = None) -> list[Stretch]:
-        """What the parts of a run hand on of a tensor, each what is its own, or as much of it as is ``needed``.
+        """The pieces of a tensor that the parts of a run compute, or as much of each as is ``needed``.
 
-        Each part cuts its own piece out: a reader that had to would want all of it handed over for a few rows.
+        Each part slices its own piece, so that only that piece is handed over to a reader on another device.
         """
         run = self._runs[maker]
         pieces: list[Stretch] = []
@@ -211,7 +213,7 @@ class _Rewriter:
         return pieces
 
     def _whole(self, tensor: str) -> None:
-        """Put a tensor together that a run made in parts, once, under its own name."""
+        """Join a tensor that a run makes in parts, under its own name, unless it is joined already."""
         producer = self._model.graph.producer.get(tensor)
         if producer not in self._run_of or tensor in self._graph.tensors:
             return

@@ -1,8 +1,8 @@
-"""What a part of an operator's output needs of the operator's inputs, kind by kind.
+"""Rules by kind of operator: which range of each input a part of the output needs.
 
-A rule says along which axis an operator's output may be divided, and which range of each input a range of it reads.
-Windows that slide (convolution, pooling) read a little more than their share, the *halo*; padding stays at the true
-borders. Kinds without a rule cannot be split.
+A rule gives the axis along which an operator's output can be divided, and the range of each input that a range of the
+output reads. Sliding windows (convolution, pooling) read a few rows more than their share, the *halo*; padding stays at
+the borders of the whole. Kinds without a rule cannot be split.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _ELEMENTWISE = frozenset((
     "Selu", "Sigmoid", "Sign", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Tanh", "ThresholdedRelu", "Where", "Xor",
 ))
 # fmt: on
-_SPATIAL_RANK = 4  # one image axis of rows and one of columns behind batch and channels
+_SPATIAL_RANK = 4  # batch, channels, rows and columns
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How a window slides along the axis.
+    """A window that slides along an axis.
 
     Attributes:
-        size: How long the input is.
-        extent: From the first to the last element that one window covers.
-        stride: From one window to the next.
-        pad: Elements of padding before the input's first.
+        size: Length of the input.
+        extent: Length of one window, from its first element to its last.
+        stride: Distance from one window to the next.
+        pad: Elements of padding before the input.
     """
 
     size: int
@@ -46,11 +46,11 @@ class Window:
     pad: int
 
     def reads(self, low: int, high: int) -> tuple[int, int]:
-        """The range of the input under windows ``low`` to ``high - 1``; empty if they see nothing but padding."""
+        """The range of the input that windows ``low`` to ``high - 1`` read; empty if they read only padding."""
         return max(0, low * self.stride - self.pad), min(self.size, (high - 1) * self.stride - self.pad + self.extent)
 
     def pads(self, low: int, high: int) -> tuple[int, int]:
-        """How much padding these windows cover before and after it."""
+        """Elements of padding before and after the input that these windows read."""
         return max(0, self.pad - low * self.stride), max(
             0, (high - 1) * self.stride - self.pad + self.extent - self.size
         )
@@ -58,11 +58,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a part reads of one input.
+    """The range of one input that a part reads.
 
     Attributes:
-        axis: The input's axis along which it reads a range; None if every part reads the whole.
-        window: How that range follows from the output's; None where it is the same.
+        axis: The input's axis along which it reads a range; None if every part reads the whole input.
+        window: The window that gives the range; None if the range is that of the output.
     """
 
     axis: int | None = None
@@ -75,14 +75,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """How an operator divides along an axis.
+    """How an operator is divided along an axis.
 
     Attributes:
-        axis: Of its output, from 0.
-        size: How long its output is along that axis.
-        readings: For each input of its node, in order.
-        attributes: The node's attributes that differ in the part from the first to before the second number.
-        shape: The output's shape, if the node takes it as its second input.
+        axis: The axis of its output, from 0.
+        size: Length of its output along that axis.
+        readings: By input of its node, what a part reads.
+        attributes: By the range of a part, the attributes of its node that differ from the whole.
+        shape: The output's shape, if the node reads it as its second input.
     """
 
     axis: int
@@ -93,10 +93,10 @@ class Rule:
 
 
 def rule_for(model: Model, name: str, axis: Axis) -> Rule:
-    """How an operator divides along an axis.
+    """The rule for an operator and an axis.
 
     Raises:
-        PlanError: If it does not, with the reason.
+        PlanError: If the operator cannot be split along the axis, with the reason.
     """
     op = model.graph.by_name[name]
     if len(op.outputs) != 1:
@@ -108,7 +108,7 @@ def rule_for(model: Model, name: str, axis: Axis) -> Rule:
 
 
 def can_split(model: Model, name: str, axis: Axis) -> bool:
-    """Whether an operator divides along an axis."""
+    """Whether an operator can be split along an axis."""
     try:
         rule_for(model, name, axis)
     except PlanError:
@@ -117,14 +117,14 @@ def can_split(model: Model, name: str, axis: Axis) -> bool:
 
 
 def split_axis(shape: tuple[int, ...], axis: Axis) -> int | None:
-    """The axis that is meant in a tensor of that shape, from 0; None where it has none."""
+    """The number of the axis in a tensor of that shape, from 0; None if it has no such axis."""
     if axis == "rows":
         return len(shape) - 2 if len(shape) >= 2 else None
     return None if not shape else 1 if len(shape) >= _SPATIAL_RANK else len(shape) - 1
 
 
 class _Case:
-    """One operator with its node and the shapes around it."""
+    """An operator with its node and the shapes of its inputs and output."""
 
     def __init__(self, model: Model, op: Op) -> None:
         self.op = op
@@ -172,7 +172,7 @@ class _Case:
         return list(self.attributes.get("perm", ()))[-2:] == [rank - 2, rank - 1]
 
     def _broadcast(self, place: int) -> tuple[Reading, ...]:
-        """Inputs are aligned at their last axis; one that is 1 long there is read whole."""
+        """Inputs are aligned at their last axis; an input of length 1 along the axis is read whole."""
         from_right = len(self.shape) - place
         return tuple(
             Reading(len(shape) - from_right) if len(shape) >= from_right and shape[-from_right] != 1 else Reading()
@@ -187,7 +187,7 @@ class _Case:
             if self.attributes.get("transA", 0):
                 return None
             return (Reading(len(left) - 2), Reading(), *self._broadcast(place)[2:])
-        if not all(self.constant[1:]):  # the gain is in weights that no other part reads
+        if not all(self.constant[1:]):  # only weights make this worth while: no other part reads them
             return None
         columns = 0 if self.attributes.get("transB", 0) else len(right) - 1
         return (Reading(), Reading(columns), *self._broadcast(place)[2:])
@@ -214,7 +214,7 @@ class _Case:
         strides = tuple(self.attributes.get("strides", (1, 1)))
         dilations = tuple(self.attributes.get("dilations", (1, 1)))
         extents = tuple((k - 1) * dilation + 1 for k, dilation in zip(kernel, dilations, strict=True))
-        # What the last window covers beyond the input; windows that ``ceil_mode`` adds see that as padding too.
+        # What the last window reads beyond the input is padding, also for windows that ``ceil_mode`` adds.
         before, after = self._pads(extents, strides)
         ends = tuple(
             max(0, (out - 1) * stride + extent - pad - length)
@@ -227,7 +227,7 @@ class _Case:
                 return None
             counted = self.op.kind == "AveragePool" and self.attributes.get("count_include_pad", 0)
             if counted and any(end > pad for end, pad in zip(ends, after, strict=True)):
-                return None  # engines count what lies beyond the padding in different ways
+                return None  # engines differ in what they count beyond the padding
         rows = Window(size=self.shapes[0][2], extent=extents[0], stride=strides[0], pad=before[0])
 
         def attributes(low: int, high: int) -> Mapping[str, object]:
@@ -239,7 +239,7 @@ class _Case:
         return Rule(axis=2, size=size, readings=readings, attributes=attributes)
 
     def _pads(self, extents: tuple[int, ...], strides: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Padding before and after, by image axis."""
+        """Padding before and after the input, by image axis."""
         automatic = self.attributes.get("auto_pad", b"NOTSET").decode()
         if automatic == "NOTSET":
             pads = tuple(self.attributes.get("pads", (0, 0, 0, 0)))
@@ -253,19 +253,19 @@ class _Case:
 
 
 def _shape(model: Model, name: str) -> tuple[int, ...]:
-    """Shape of a tensor or a weight; that of an input left out is empty."""
+    """Shape of a tensor or a weight; empty for an omitted input."""
     if name in model.weights:
         return tuple(model.weights[name].dims)
     return model.graph.tensors[name].shape if name else ()
 
 
 def part_node(node: onnx.NodeProto, rule: Rule, low: int, high: int) -> onnx.NodeProto:
-    """The node that computes outputs ``low`` to ``high - 1``: names as they were, attributes as the rule has them."""
+    """The node that computes outputs ``low`` to ``high - 1``, with unchanged names and the rule's attributes."""
     part = onnx.NodeProto()
     part.CopyFrom(node)
     changed = rule.attributes(low, high)
-    kept = [attribute for attribute in part.attribute if attribute.name not in changed]
+    unchanged = [attribute for attribute in part.attribute if attribute.name not in changed]
     made = [helper.make_attribute(name, value) for name, value in changed.items() if value is not None]
     del part.attribute[:]
-    part.attribute.extend(sorted((*kept, *made), key=lambda attribute: attribute.name))
+    part.attribute.extend(sorted((*unchanged, *made), key=lambda attribute: attribute.name))
     return part

@@ -33,7 +33,7 @@ class Run:
         ops: Its operators, in topological order.
         rules: By operator, how it divides along the split's axis.
         axes: By tensor that an operator of the run makes, the axis along which it is divided, from 0.
-        own: By part, the range of what the run hands on that the part computes for others.
+        own: By part, the range of the run's output that the part makes.
         needs: By part and tensor, made inside the run or outside, the range that the part needs.
 
     Raises:
@@ -68,7 +68,7 @@ class Run:
             if made in graph.outputs or not inside.issuperset(graph.consumers[made]):
                 if rule.size != self.own[-1][1]:
                     raise PlanError(
-                        f"{self.split.label} hands on {made!r} with {rule.size} {self.split.axis} and others with "
+                        f"{self.split.label} has output {made!r} with {rule.size} {self.split.axis} and others with "
                         f"{self.own[-1][1]}; split it where these change"
                     )
                 _widen(needs, made, self.own[part])
