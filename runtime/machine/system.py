@@ -7,7 +7,7 @@ import platform
 
 from hetsim.core.errors import PlatformError
 
-_NEEDED = ("memfd_create", "eventfd", "sched_getaffinity", "posix_fallocate")
+_NEEDED = ("memfd_create", "eventfd", "sched_setaffinity")
 """Functions of :mod:`os` that only Linux has all of; workers and their shared memory need them."""
 
 
