@@ -108,7 +108,7 @@ def breakdown(timeline: Timeline, platform: Platform) -> Breakdown:
     )
 
 
-def who_runs_what(
+def device_assignments(
     graph: Graph, plan: Plan, timeline: Timeline, platform: Platform, original_op: Mapping[str, str] | None = None
 ) -> tuple[Assignment, ...]:
     """The part of the network that each device of the platform runs, in the platform's order.

@@ -1,10 +1,10 @@
-"""Where time goes, against closed forms worked out by hand."""
+"""How devices spend the makespan, by hand."""
 
 from __future__ import annotations
 
 import pytest
 
-from hetsim.analysis.breakdown import DeviceTime, breakdown, who_runs_what
+from hetsim.analysis.breakdown import DeviceTime, breakdown, device_assignments
 from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Platform
@@ -82,7 +82,7 @@ def test_empty_timeline_has_no_time_and_no_shares() -> None:
     assert [part.busy_share for part in found.devices] == [0.0] * 3
 
 
-def test_who_runs_what_counts_operators_and_busy_time() -> None:
+def test_assignments_count_operators_and_busy_time() -> None:
     names = ("a", "b", "c")
     ops = tuple(Op(name=n, kind="Relu", inputs=(f"t{i}",), outputs=(f"t{i + 1}",)) for i, n in enumerate(names))
     graph = Graph(
@@ -100,7 +100,7 @@ def test_who_runs_what_counts_operators_and_busy_time() -> None:
             Span(kind="compute", device="npu", ops=("b", "c"), start_s=0.29, end_s=1.0),
         ),
     )
-    assert [str(line) for line in who_runs_what(graph, plan, timeline, PLATFORM)] == [
+    assert [str(line) for line in device_assignments(graph, plan, timeline, PLATFORM)] == [
         "cpu: 1 of 3 operators, 29 % of the time",
         "npu (stand-in): 2 of 3 operators, 71 % of the time",
         "spare: 0 of 3 operators, 0 % of the time",

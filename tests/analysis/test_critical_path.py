@@ -1,4 +1,4 @@
-"""The critical path: by hand, as long as the makespan, and indifferent to what is off it."""
+"""The critical path: by hand, as long as the makespan, and independent of spans beside it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from matplotlib.patches import FancyArrowPatch
 from hetsim.analysis.plots.bars import Bar, Group, figure_of_bars
 from hetsim.analysis.plots.curves import Curve, Mark, Measurement, _spread, draw_curves
 from hetsim.analysis.plots.heat import draw_heat_map
-from hetsim.analysis.plots.plans import Baseline, Comparison, PlanRow, draw_plans, figure_of_plans
+from hetsim.analysis.plots.plans import Baseline, PlanRow, References, draw_plans, figure_of_plans
 from hetsim.analysis.plots.scatter import ScatterRow, figure_of_scatter
 from hetsim.analysis.plots.timelines import draw_timelines, figure_of_timelines
 from hetsim.core.graph import Graph
@@ -143,7 +143,7 @@ def test_plans(num_rows: int) -> None:
         PlanRow(scheduler=f"scheduler_{i}", simulated_s=0.01, measured_s=0.0125, low_s=0.0108, high_s=0.014)
         for i in range(num_rows)
     ]
-    against = Comparison(
+    against = References(
         best_single=Baseline(label="best single device, cpu", seconds=0.013),
         references=(Baseline(label="cpu engine, two threads", seconds=0.009),),
     )

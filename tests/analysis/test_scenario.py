@@ -1,4 +1,4 @@
-"""What-if changes of platforms and problems: by hand, and every mistake in one line."""
+"""Scenarios: platforms and problems after changes, by hand, and every mistake in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Medians that add up, by hand."""
+"""Additive medians, by hand."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.support.profiles import HEADER, names, samples
 
 
 @pytest.mark.equation("additive")
-def test_typical_times_add_up_to_the_median_serial_run() -> None:
-    # Walks take 2 + 10, 1 + 14 and 3 + 9: 12, 15 and 12, median 12. The medians 2 and 10 add up to 12 as well.
+def test_medians_add_up_to_the_median_serial_run() -> None:
+    # Serial runs take 2 + 10, 1 + 14 and 3 + 9: 12, 15 and 12, median 12. The medians 2 and 10 add up to 12 as well.
     profile = Profile(header=HEADER)
     profile.add(samples("0", 2.0, 1.0, 3.0, context="replay:x"))
     profile.add(samples("1", 10.0, 14.0, 9.0, device="npu", context="replay:x"))
     assert additive_medians(profile)["npu", names("1")] == {"replay:x": 10.0}
-    # Walks of 1 + 3, 1 + 1 and 5 + 1: 4, 2 and 6, median 4. The medians 1 and 1 add up to 2: a factor of 2.
+    # Serial runs of 1 + 3, 1 + 1 and 5 + 1: 4, 2 and 6, median 4. The medians 1 and 1 add up to 2: a factor of 2.
     profile.add(samples("0", 1.0, 1.0, 5.0, context="final:x"))
     profile.add(samples("1", 3.0, 1.0, 1.0, device="npu", context="final:x"))
     found = additive_medians(profile)
@@ -34,8 +34,8 @@ def test_configurations_of_one_name_are_serial_runs_of_each_device() -> None:
         profile.add(samples("0", 1.0, 1.0, 5.0, device=device, context="configuration:operators"))
         profile.add(samples("1", *second, device=device, context="configuration:operators"))
     found = additive_medians(profile)
-    assert found["cpu", names("1")]["configuration:operators"] == 1.0  # walks of 2, 2 and 10
-    assert found["npu", names("1")]["configuration:operators"] == 2.0  # walks of 4, 2 and 6
+    assert found["cpu", names("1")]["configuration:operators"] == 1.0  # serial runs of 2, 2 and 10
+    assert found["npu", names("1")]["configuration:operators"] == 2.0  # serial runs of 4, 2 and 6
 
 
 def test_serial_runs_that_do_not_match_keep_their_medians() -> None:

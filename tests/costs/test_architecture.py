@@ -1,4 +1,4 @@
-"""Devices by their architecture: cycles from ZigZag, kept by the shape of operators; a stand-in plays it but once."""
+"""Devices with an architecture: cycles from ZigZag, or from a stand-in for it, cached by the shape of operators."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_segment_takes_the_cycles_of_its_layers_and_one_launch(architecture: A
 
 @pytest.mark.usefixtures("asked")
 @pytest.mark.equation("zigzag")
-def test_without_a_bandwidth_what_zigzag_has_no_model_of_is_refused(architecture: Architecture) -> None:
+def test_without_a_bandwidth_operators_that_zigzag_does_not_model_are_refused(architecture: Architecture) -> None:
     costs = ArchitectureCosts(npu(architecture), architecture, images())
     assert costs.latency(("pool",)) is None
     assert costs.latency(("third", "pool")) is None
@@ -138,7 +138,7 @@ def test_each_shape_is_asked_once_and_remembered(architecture: Architecture, ask
     assert len(asked) == 4
 
 
-def test_what_is_asked_has_all_sizes_spelled_out(architecture: Architecture, asked: list[onnx.ModelProto]) -> None:
+def test_the_operator_s_graph_has_all_settings(architecture: Architecture, asked: list[onnx.ModelProto]) -> None:
     Cycles("npu", architecture, images()).cycles("second")
     (node,) = asked[0].graph.node
     settings = {attribute.name: attribute.i or list(attribute.ints) for attribute in node.attribute}
@@ -158,7 +158,7 @@ def _fill(architecture: Architecture, size: int) -> None:
     Cycles("npu", architecture, images(size=size)).cycles("first")
 
 
-def test_two_processes_lose_nothing_of_each_other(architecture: Architecture) -> None:
+def test_two_processes_keep_each_other_s_cycles(architecture: Architecture) -> None:
     context = multiprocessing.get_context("fork")
     sizes = range(4, 12)
     workers = [context.Process(target=_fill, args=(architecture, size)) for size in sizes]
@@ -205,7 +205,7 @@ def test_wrong_files_are_named(architecture: Architecture, monkeypatch: pytest.M
     assert not Path(architecture.cache).exists()
 
 
-def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_is_where_the_user_s_setting_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_path() == tmp_path / "hetsim" / "zigzag.json"
 

@@ -1,4 +1,4 @@
-"""Hypothetical devices: what contradicts itself is named, files of times, planning without a profile and beside one."""
+"""Hypothetical devices: contradictions in platform files, files of times, planning with and without a profile."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def parsed(extra: str) -> Platform:
         ),
     ],
 )
-def test_what_contradicts_itself_is_named(extra: str, message: str) -> None:
+def test_contradictions_are_named(extra: str, message: str) -> None:
     with pytest.raises(PlatformError, match=message) as caught:
         parsed(extra)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Cores that are not always equally fast, and durations brought to how fast they usually are, by hand."""
+"""Correction for interference, by hand."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_exponent_is_found_from_serial_runs_that_differ_in_nothing_else(expo
 
 
 @pytest.mark.equation("interference")
-def test_a_configuration_that_met_a_slow_core_is_brought_to_the_usual_one() -> None:
+def test_serial_runs_on_a_slow_core_are_corrected_to_its_usual_speed() -> None:
     profile = Profile(header=HEADER)
     mixed, slow = [FREE_S] * 9 + [SHARED_S] * 3, [SHARED_S] * 4
     add(profile, "configuration:a", mixed, slowed(2.0, mixed, 0.7))
@@ -52,7 +52,7 @@ def test_a_configuration_that_met_a_slow_core_is_brought_to_the_usual_one() -> N
 
 
 @pytest.mark.equation("interference")
-def test_usual_is_how_it_was_beside_the_executions() -> None:
+def test_usual_is_the_speed_beside_executions() -> None:
     profile = Profile(header=HEADER)
     mixed = [FREE_S] * 9 + [SHARED_S] * 3
     add(profile, "configuration:a", mixed, slowed(2.0, mixed, 0.7))
@@ -72,7 +72,7 @@ def test_serial_runs_on_another_core_are_left_out_but_never_more_than_half() -> 
 
 
 @pytest.mark.equation("interference")
-def test_a_speed_probe_of_which_serial_runs_feel_nothing_changes_nothing() -> None:
+def test_speed_probes_that_serial_runs_do_not_depend_on_change_nothing() -> None:
     profile = Profile(header=HEADER)
     generator = np.random.default_rng(0)
     speed_probe_s = FREE_S * np.exp(generator.normal(0.0, 0.02, 12))
@@ -94,5 +94,5 @@ def test_serial_runs_without_speed_probes_count_as_they_are() -> None:
     profile.add(samples("0", 1.0, 2.0, 4.0))
     assert fit_interference(profile).usual_s == {}
     assert times(profile) == {"configuration:single": 2.0}
-    add(profile, "configuration:a", [FREE_S] * 2, [3.0] * 3)  # one walk has none
+    add(profile, "configuration:a", [FREE_S] * 2, [3.0] * 3)  # one serial run has none
     assert times(profile)["configuration:a"] == 3.0

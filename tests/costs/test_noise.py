@@ -1,4 +1,4 @@
-"""Durations drawn from what was measured."""
+"""Durations with measured noise, by hand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def profile_of(context: str, a_s: tuple[float, ...], b_s: tuple[float, ...]) -> 
 
 @pytest.mark.equation("noise")
 def test_noise_draws_whole_serial_runs_one_after_the_other() -> None:
-    # In the second of three walks everything took twice its median, in the third a took half and b as much as usual.
+    # In the second of three serial runs everything took twice its median, in the third a took half and b its median.
     profile = profile_of(f"replay:{PLAN.digest}", (2.0, 4.0, 1.0), (3.0, 6.0, 3.0))
     serial_runs = [(10.0, 100.0), (20.0, 200.0), (5.0, 100.0)]
     firsts = set()
@@ -67,8 +67,8 @@ def test_what_was_never_measured_keeps_its_time() -> None:
 
 
 @pytest.mark.equation("held-out")
-def test_a_plan_meets_cores_as_they_were_in_serial_runs_of_others() -> None:
-    # Where the first core was slow the second was fast, and the other way round; walks feel all of it.
+def test_interference_is_that_of_other_plans_serial_runs() -> None:
+    # Where the first core was slow the second was fast, and the other way round; the exponent is 1.
     profile = Profile(header=HEADER)
     one, two = ([1e-6] * 6 + [2e-6] * 6), ([2e-6] * 6 + [1e-6] * 6)
     for device, op, speed_probe_s in (("cpu", "a", one), ("npu", "b", two)):
@@ -85,7 +85,7 @@ def test_a_plan_meets_cores_as_they_were_in_serial_runs_of_others() -> None:
     assert interference_noise(PROBLEM, profile, PLAN, seed=0)(7, A) == duration_s(7, A)
 
 
-def test_cores_that_nobody_measured_are_as_usual() -> None:
+def test_without_speed_probes_there_is_no_interference() -> None:
     profile = Profile(header=HEADER)
     profile.add(Samples(device="cpu", ops=("a",), context="final:x", samples_s=(1.0, 2.0)))
     assert interference_noise(PROBLEM, profile, PLAN, seed=0)(0, A) == 10.0

@@ -1,4 +1,4 @@
-"""Times of segments that nobody measured: closed forms, leaving one out, a law found again, honest error bars."""
+"""Predicted times of segments: closed forms, leaving one out, a law that the fit recovers, honest standard errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def stretch(start: int, end: int) -> tuple[str, ...]:
 
 
 def engine_s(graph: Graph, ops: tuple[str, ...]) -> float:
-    """A make-believe engine: a rectifier behind its convolution is free, and crossing the border costs a conversion."""
+    """An invented engine: a rectifier behind its convolution is free, and a tensor at the border costs a conversion."""
     total_s = 10e-6
     for op in ops:
         kind, before = graph.by_name[op].kind, graph.predecessors[op]

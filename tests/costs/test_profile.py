@@ -1,4 +1,4 @@
-"""Profiles: files that survive being killed anywhere."""
+"""Profiles, and their files, which survive a crash at any point."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_records_are_on_disk_when_add_returns_and_resume_adds_to_them(tmp_path: 
     assert profile.summary("npu", names("01")) is None
 
 
-def test_a_configuration_that_is_walked_again_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
+def test_new_serial_runs_of_a_configuration_replace_the_earlier_ones(tmp_path: Path) -> None:
     path = tmp_path / "profile.jsonl"
     with ProfileFile(path, HEADER) as file:
         file.add(SerialRuns(device="cpu", context="configuration:single", speed_probe_s=(1.0,)))
@@ -53,12 +53,12 @@ def test_a_configuration_that_is_walked_again_takes_the_place_of_what_was_there(
     for found in (profile, load_profile(path)):
         assert found.samples_s("cpu", names("0")) == (4.0, 6.0)
         assert found.samples_s("cpu", names("1")) == (5.0,)
-        assert found.samples_s("npu", names("0")) == (7.0,)  # another device's cover of that name
+        assert found.samples_s("npu", names("0")) == (7.0,)  # the configuration of that name on another device
         assert found.speed_probes_s("cpu") == {"configuration:single": (2.0, 3.0)}
         assert found.speed_probes_s("npu") == {}
 
 
-def test_further_replays_come_on_top_with_their_speed_probes() -> None:
+def test_further_replays_are_appended_with_their_speed_probes() -> None:
     profile = Profile(header=HEADER)
     for seconds in (1.0, 2.0):
         profile.add(SerialRuns(device="cpu", context="replay:f00", speed_probe_s=(seconds,)))
@@ -68,7 +68,7 @@ def test_further_replays_come_on_top_with_their_speed_probes() -> None:
     assert profile.without("f00").speed_probes_s("cpu") == {}
 
 
-def test_what_was_walked_beside_executions_can_be_had_alone() -> None:
+def test_a_profile_of_final_measurements_alone() -> None:
     profile = Profile(header=HEADER)
     for context in ("configuration:single", "replay:f00", "final:f00"):
         profile.add(SerialRuns(device="cpu", context=context, speed_probe_s=(1.0,)))
@@ -117,7 +117,7 @@ def test_file_cut_anywhere_in_its_header_begins_anew(tmp_path: Path) -> None:
         ({"engines": {"gpu": "ORT 2"}}, "another engine of gpu: it has 'none'"),
     ],
 )
-def test_profile_of_something_else_is_refused_and_left_alone(
+def test_profile_with_another_header_is_refused_and_not_changed(
     tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     path = tmp_path / "profile.jsonl"

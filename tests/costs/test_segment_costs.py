@@ -1,4 +1,4 @@
-"""What segments cost: the statistic of what was measured, and a prediction where nothing was."""
+"""Costs of segments from a profile: measured or predicted."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_transfer_cost_never_explains_all_that_a_segment_took() -> None:
     costly = TransferCosts(read_s_per_byte=1e-6, written_s_per_byte=1e-6)  # 32 microseconds in all
     costs = SegmentCosts(profile, CHAIN, transfer_costs={"cpu": costly})
     assert costs("cpu", names("12")) == Latency(2e-7, measured=True)
-    predicted = costs.shifted(1.0)("cpu", names("123"))  # typical errors are relative to what was measured
+    predicted = costs.shifted(1.0)("cpu", names("123"))  # sigma is relative to measured times
     assert predicted is not None
     assert predicted.seconds > 0.0
 

@@ -1,4 +1,4 @@
-"""Devices by a data sheet: rooflines in closed form, what lanes lose, what stays on the chip, what folds."""
+"""Devices with a data sheet: rooflines in closed form, utilisation of lanes, tensors on the chip, folded operators."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_what_fits_stays_on_the_chip() -> None:
 
 
 @pytest.mark.equation("sheet")
-def test_what_others_read_too_is_written_although_it_stays() -> None:
+def test_a_tensor_with_other_readers_is_written_although_it_stays() -> None:
     graph = replace(CHAIN, outputs=("y", "a"))
     assert costs(replace(SHEET, on_chip_bytes=800), graph).traffic_bytes(("conv", "relu", "next")) == 2800 + 400
 

@@ -1,4 +1,4 @@
-"""What segments move, worked out by hand; segments side by side, on make-believe and on real engines."""
+"""Memory traffic of segments by hand, and co-runs on fake and on real engines."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_traffic_by_hand() -> None:
     )  # 500 bytes/s * 0.5 s: never seen to be slowed, it keeps to that
 
 
-def test_side_by_side_computes_what_its_parts_do() -> None:
+def test_a_co_run_computes_what_its_parts_do() -> None:
     pair, names = side_by_side(MODEL, [("right", "right2"), ("left",)])
     assert names == (("0/right", "0/right2"), ("1/left",))
     inputs = random_inputs(pair)
@@ -96,7 +96,7 @@ def test_speeds_are_those_of_the_time_together() -> None:
 
 
 @pytest.mark.engines
-def test_real_operators_run_beside_themselves() -> None:
+def test_real_operators_are_co_run() -> None:
     from hetsim.io.platform_file import load_platform
 
     model = load_model("squeezenet")

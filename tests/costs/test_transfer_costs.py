@@ -1,4 +1,4 @@
-"""What crossing costs, against measurements made up from known figures."""
+"""Cross-device access costs, fitted to measurements that are made from known costs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def met(alone_s: float, read: float, written: float) -> tuple[Met, ...]:
     alone_s=st.lists(st.floats(1e-4, 1e-2), min_size=3, max_size=5),
 )
 @pytest.mark.equation("cross")
-def test_known_figures_are_found_again(read: float, written: float, alone_s: list[float]) -> None:
+def test_the_fit_recovers_known_costs(read: float, written: float, alone_s: list[float]) -> None:
     found = found_in(profile_of(*(met(s, read, written) for s in alone_s)))
     assert found.read_s_per_byte == pytest.approx(read, rel=0.01, abs=1e-13)
     assert found.written_s_per_byte == pytest.approx(written, rel=0.01, abs=1e-13)
@@ -98,7 +98,7 @@ def test_kinds_of_operators_pay_differently_and_the_average_goes_by_bytes() -> N
     assert found.read_s_per_byte == pytest.approx((2 * 8e-11 + 3 * 5e-11) / 5, rel=0.02)
 
 
-def test_a_kind_never_met_pays_what_all_have_in_common() -> None:
+def test_a_kind_without_measurements_pays_what_all_have_in_common() -> None:
     kinds = ("Relu", "Relu", "Relu", "Relu", "Softmax")
     found = found_in(profile_of(*(met(1e-3, 5e-11, 5e-11) for _ in range(4))), *kinds)
     softmax = Border(read_bytes={"Softmax": 1.0}, written_bytes={})
@@ -109,7 +109,7 @@ def test_a_kind_never_met_pays_what_all_have_in_common() -> None:
 
 
 @pytest.mark.equation("cross")
-def test_what_hardly_shows_stays_near_calibration() -> None:
+def test_without_evidence_costs_stay_near_calibration() -> None:
     # A kilobyte more and a tenth of a percent less: noise.
     profile = profile_of(*(((0, 0, 1.0), (1000, 0, 0.999), (0, 1000, 1.001)),) * 3)
     found = found_in(profile, bandwidth_bytes_per_s=1e10)
@@ -118,7 +118,7 @@ def test_what_hardly_shows_stays_near_calibration() -> None:
 
 
 @pytest.mark.equation("cross")
-def test_no_figure_falls_below_zero() -> None:
+def test_costs_are_not_negative() -> None:
     # Reading makes it faster here, by 0.2 ns a byte, and writing slower by as much: only the latter can be.
     profile = profile_of(*(((0, 0, 1.0), (10**9, 0, 0.8), (0, 10**9, 1.2)),) * 3)
     found = found_in(profile)
@@ -126,7 +126,7 @@ def test_no_figure_falls_below_zero() -> None:
     assert found.written_s_per_byte > 0.0
 
 
-def test_too_little_tells_nothing() -> None:
+def test_too_few_measurements_change_nothing() -> None:
     once_each = profile_of(*(((1000, 0, 1.0),),) * 2 * MIN_CONTEXTS)
     assert found_in(once_each) == TransferCosts()
     alike = profile_of(*(((1000, 0, 1.0), (1000, 0, 1.5)),) * MIN_CONTEXTS)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hetsim.analysis.breakdown import who_runs_what
+from hetsim.analysis.breakdown import device_assignments
 from hetsim.analysis.scenario import Scenario
 from hetsim.core.errors import DeviceError, ModelError
 from hetsim.core.load import Load
@@ -126,7 +126,9 @@ def print_execution(executed: Executed, load: Load) -> None:
     )
     say_load(timeline, load)
     model, run = executed.model, executed.median_run
-    for assignment in who_runs_what(model.graph, executed.plan, run.timeline, executed.platform, model.original_op):
+    for assignment in device_assignments(
+        model.graph, executed.plan, run.timeline, executed.platform, model.original_op
+    ):
         say(f"  {assignment}")
     for shared in shared_runs(executed.whole, executed.plan):
         say(f"  in parts: {shared}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hetsim.analysis.breakdown import Assignment, Breakdown, breakdown, who_runs_what
+from hetsim.analysis.breakdown import Assignment, Breakdown, breakdown, device_assignments
 from hetsim.core.graph import Graph
 from hetsim.core.platform import Platform
 from hetsim.core.timeline import Timeline
@@ -60,7 +60,7 @@ def executed_plans(model: Model, platform: Platform, finalists: Mapping[str, Fin
                 simulated=finalist.simulated,
                 measured=measured,
                 where=breakdown(measured, platform),
-                assignments=who_runs_what(planned.graph, finalist.plan, measured, platform, planned.original_op),
+                assignments=device_assignments(planned.graph, finalist.plan, measured, platform, planned.original_op),
                 shared=shared_runs(model, finalist.plan),
             )
         )

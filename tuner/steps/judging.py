@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from hetsim.analysis.breakdown import breakdown, who_runs_what
+from hetsim.analysis.breakdown import breakdown, device_assignments
 from hetsim.core.platform import Platform
 from hetsim.core.statistics import Summary, signed_rank_p, summarize
 from hetsim.models.model import Model
@@ -66,7 +66,9 @@ def judge(
         tolerance=verdict.tolerance,
         rejected=verdict.rejected,
         hand_over_s=summarize(hand_over_s).median_s if hand_over_s else None,
-        assignments=who_runs_what(planned.graph, won.plan, won.execution.median_run, platform, planned.original_op),
+        assignments=device_assignments(
+            planned.graph, won.plan, won.execution.median_run, platform, planned.original_op
+        ),
         shared=shared_runs(model, won.plan),
         where=breakdown(won.execution.median_run, platform),
         rounds=proposals.rounds,

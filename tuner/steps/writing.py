@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from hetsim.analysis.plots.plans import Baseline, Comparison, PlanRow, draw_plans
+from hetsim.analysis.plots.plans import Baseline, PlanRow, References, draw_plans
 from hetsim.analysis.plots.timelines import draw_timelines
 from hetsim.core.platform import Platform
 from hetsim.io.chrome_trace import save_trace
@@ -64,7 +64,7 @@ def _draw_plans(outcome: Outcome, path: Path) -> None:
         ],
         path,
         title=f"{outcome.model} on {outcome.platform}",
-        against=Comparison(
+        against=References(
             best_single=None if single_s is None else Baseline(label="best single device", seconds=single_s),
             references=tuple(
                 Baseline(label=f"{label}, {outcome.reference_threads} threads", seconds=seconds)

@@ -51,7 +51,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class References:
     """What the bars are compared with.
 
     Attributes:
@@ -65,7 +65,7 @@ class Comparison:
     interval: str = "interquartile range"
 
 
-def draw_plans(rows: Sequence[PlanRow], path: Path, *, title: str, against: Comparison | None = None) -> None:
+def draw_plans(rows: Sequence[PlanRow], path: Path, *, title: str, against: References | None = None) -> None:
     """Write :func:`figure_of_plans` to a PNG file.
 
     Raises:
@@ -74,7 +74,7 @@ def draw_plans(rows: Sequence[PlanRow], path: Path, *, title: str, against: Comp
     style.save_figure(figure_of_plans(rows, title=title, against=against), path)
 
 
-def figure_of_plans(rows: Sequence[PlanRow], *, title: str, against: Comparison | None = None) -> Figure:
+def figure_of_plans(rows: Sequence[PlanRow], *, title: str, against: References | None = None) -> Figure:
     """Each scheduler's simulated time beside its measured one as horizontal bars.
 
     Args:
@@ -82,7 +82,7 @@ def figure_of_plans(rows: Sequence[PlanRow], *, title: str, against: Comparison 
         title: Title of the figure.
         against: Vertical lines to compare with.
     """
-    against = against or Comparison()
+    against = against or References()
     left_in = 0.35 + max((style.text_width_in(row.scheduler) for row in rows), default=0.5)
     width_in, panel_in = left_in + 7.2, max(0.5 * len(rows), 0.8) + 0.15
     lines = [] if against.best_single is None else [against.best_single]

@@ -39,7 +39,7 @@ def plan(
     scenario: SetOption = [],  # noqa: B006
 ) -> None:
     """Plan a model from a profile, or a problem file; nothing is measured."""
-    from hetsim.analysis.breakdown import who_runs_what
+    from hetsim.analysis.breakdown import device_assignments
     from hetsim.analysis.scenario import parse_scenario
     from hetsim.io.plan_file import save_plan
     from hetsim.sim.simulate import simulate as simulate_plan
@@ -63,5 +63,5 @@ def plan(
     say(f"{scheduler}: {timeline.makespan_s * 1e3:.2f} ms simulated, {made.num_segments} segments, in {out}")
     say(f"  bound {solution.bound_s * 1e3:.2f} ms, gap {solution.gap:.2%}: {solution.verdict}")
     say(f"  planned in {solution.planning_s:.2f} s, {solution.num_evaluations} evaluations")
-    for assignment in who_runs_what(source.problem.graph, made, timeline, source.problem.platform):
+    for assignment in device_assignments(source.problem.graph, made, timeline, source.problem.platform):
         say(f"  {assignment}")

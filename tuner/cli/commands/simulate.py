@@ -48,7 +48,7 @@ def simulate(
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw the timeline.")] = None,
 ) -> None:
     """Simulate a plan, for one inference or under a load; nothing is executed."""
-    from hetsim.analysis.breakdown import who_runs_what
+    from hetsim.analysis.breakdown import device_assignments
     from hetsim.analysis.scenario import parse_scenario
     from hetsim.core.load import parse_load
     from hetsim.io.chrome_trace import save_trace
@@ -76,7 +76,7 @@ def simulate(
         say(f"{timeline.makespan_s * 1e3:.2f} ms simulated, {read.num_segments} segments")
     else:
         say_load(timeline, load)
-    for assignment in who_runs_what(found.graph, read, timeline, found.platform, source.original_op):
+    for assignment in device_assignments(found.graph, read, timeline, found.platform, source.original_op):
         say(f"  {assignment}")
 
 
