@@ -1,7 +1,7 @@
 """Timelines as Chrome trace JSON, which https://ui.perfetto.dev and chrome://tracing open.
 
-One process stands for one timeline, one thread for each device. Hand-overs lie on threads of their own, as many as
-overlap, and arrows lead from producer to consumer. Format: *Trace Event Format*, Duffy and Sinclair, Google, 2016.
+A timeline is one process with a thread for each device. Hand-overs have threads of their own, as many as overlap, and
+arrows lead from producer to consumer. Format: *Trace Event Format*, Duffy and Sinclair, Google, 2016.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def save_trace(timeline: Timeline, path: Path, *, platform: Platform, graph: Gra
     """Write a timeline as Chrome trace JSON; the file appears whole or not at all.
 
     Args:
-        timeline: What to write; waits are worked out anew.
-        path: The file, ``.json`` by custom.
-        platform: Names the devices; its order is the order of the threads.
-        graph: Names the segments and the process.
-        label: Likewise, after the graph's name, such as ``"simulated"``.
+        timeline: The timeline; waits are computed again.
+        path: The file, usually ``.json``.
+        platform: Gives the devices' names and the order of the threads.
+        graph: Gives the names of segments and of the process.
+        label: Follows the graph's name in the name of the process, such as ``"simulated"``.
 
     Raises:
         OSError: If the file cannot be written.
@@ -43,7 +43,7 @@ def save_trace(timeline: Timeline, path: Path, *, platform: Platform, graph: Gra
 
 
 def trace_events(timeline: Timeline, *, platform: Platform, graph: Graph, process_name: str) -> list[Event]:
-    """The events of one timeline: metadata first, then spans in order of their start, then arrows."""
+    """The events of one timeline: metadata, then spans in order of their start, then arrows."""
     complete = timeline.with_waits()
     names = list(dict.fromkeys((*platform.device_names, *(span.device for span in complete.compute))))
     threads = {name: number for number, name in enumerate(names, 1)}
@@ -74,7 +74,7 @@ def _metadata(kind: str, thread: int, **args: str | int) -> Event:
 
 
 def _slice(span: Span, thread: int, graph: Graph) -> Event:
-    """A segment that runs, or the wait before it."""
+    """The event of a segment that runs, or of the wait before it."""
     label = graph.label(span.ops)
     event = _complete(span, thread, name=label if span.kind == "compute" else f"wait for {label}")
     event["args"] |= {"num_ops": len(span.ops), "ops": list(span.ops)}
@@ -90,7 +90,7 @@ def _handover(span: Span, thread: int, graph: Graph) -> Event:
 
 
 def _complete(span: Span, thread: int, *, name: str) -> Event:
-    """A complete event; times are rounded to nanoseconds as points, so that neighbours touch and never overlap."""
+    """A complete event. Start and end are rounded to nanoseconds, so that neighbours touch and never overlap."""
     start_ns, end_ns = round(span.start_s * 1e9), round(span.end_s * 1e9)
     return {
         "ph": "X",
@@ -105,7 +105,7 @@ def _complete(span: Span, thread: int, *, name: str) -> Event:
 
 
 def _tracks(spans: list[Span]) -> list[int]:
-    """For each span, ordered by start, the first track that is free: slices of one thread must not overlap."""
+    """By span, in order of start, the first free track, since slices of one thread must not overlap."""
     free_s: list[float] = []
     tracks = []
     for span in spans:
@@ -116,7 +116,7 @@ def _tracks(spans: list[Span]) -> list[int]:
 
 
 def _arrow(number: int, handover: Span, compute: tuple[Span, ...], threads: dict[str, int]) -> Iterator[Event]:
-    """The two ends of an arrow from the segment that made a tensor to the one that reads it, if both are there."""
+    """The two ends of an arrow from the segment that makes a tensor to its reader; none if one is missing."""
     makers = [
         span
         for span in compute
@@ -129,9 +129,10 @@ def _arrow(number: int, handover: Span, compute: tuple[Span, ...], threads: dict
     ]
     if not makers or not readers:
         return
-    # The last to end by the time the hand-over starts; a stamp may lie a little before the producer's own end.
+    # The last segment that ends before the hand-over starts; a measured start may be a little before the producer's
+    # end.
     maker = max(makers, key=lambda span: (span.end_s <= handover.start_s + 1e-6, span.start_s))
-    # An arrow belongs to the slice that encloses its time, so it leaves the producer just before that ends.
+    # An arrow belongs to the slice that contains its time, so it starts just before the producer ends.
     leaves_s = max(maker.start_s, maker.end_s - min(1e-8, maker.duration_s / 2))
     shared: Event = {"pid": _PID, "cat": "hand-over", "id": number, "name": handover.tensor or "hand-over"}
     yield {"ph": "s", "tid": threads[maker.device], "ts": leaves_s * 1e6, **shared}

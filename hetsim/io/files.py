@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and reading none that is larger than any good one."""
+"""Atomic writing of files, and reading with a size limit."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import tempfile
 from pathlib import Path
 
 MAX_BYTES = 64 << 20
-"""What is read of a file unless a reader says otherwise: a million operators fit."""
+"""Default limit for reading a file; a million operators fit."""
 
 
 def read_bounded(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     """The content of a file.
 
     Raises:
-        OSError: If it cannot be read, or has more than ``max_bytes``: no more is read, even of what is endless.
+        OSError: If it cannot be read, or has more than ``max_bytes``. No more than that is read, even from a device.
     """
     with open(path, "rb") as file:
         content = file.read(max_bytes + 1)
@@ -25,7 +25,7 @@ def read_bounded(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path``: it appears whole, or what was there stays.
+    """Write ``content`` to ``path`` completely, or leave ``path`` as it was.
 
     Raises:
         OSError: If the folder cannot be written.

@@ -1,4 +1,4 @@
-"""A folder that one process at a time fills: two runs into the same one would write over each other's results."""
+"""Locks on folders, so that two runs do not overwrite each other's results."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hetsim.io.file_locks import file_locks
 
 
 class FolderLock:
-    """A folder locked for this process, for as long as the object lives; the kernel lets go if the process dies.
+    """A lock on a folder, held while the object lives; the operating system releases it if the process dies.
 
-    Made by :func:`lock_folder`.
+    Use :func:`lock_folder` to create one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,13 +32,13 @@ _HELD: weakref.WeakValueDictionary[Path, FolderLock] = weakref.WeakValueDictiona
 
 
 def lock_folder(folder: Path) -> FolderLock:
-    """Keep other processes that ask for the folder out until all who asked for it in this one let go of the result.
+    """Lock a folder for this process, as long as any caller keeps the returned object.
 
     Args:
-        folder: It is created if it is not there.
+        folder: The folder; it is created if it does not exist.
 
     Raises:
-        HetsimError: If another process holds it.
+        HetsimError: If another process holds the lock.
         OSError: If it cannot be created or opened.
     """
     folder.mkdir(parents=True, exist_ok=True)

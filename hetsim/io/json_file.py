@@ -1,7 +1,7 @@
-"""Reading JSON that people and other programs wrote, strictly: what JSON leaves open is an error that says where.
+"""Strict reading of JSON that people and other programs wrote; errors say where the mistake is.
 
-Python's own parser is used, since it lets repeated keys be noticed, and numbers that no float can hold be named by
-whoever knows what they are.
+Python's own parser is used, since it reports repeated keys. It accepts numbers that no float can hold, so that callers
+can name the field in their errors.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def read_json(path: Path, *, what: str) -> bytes:
 
     Args:
         path: The file.
-        what: What it should be, for errors.
+        what: What the file should be, for errors.
 
     Raises:
-        ProblemError: If it cannot be read, or is too large.
+        ProblemError: If the file cannot be read, or is too large.
     """
     try:
         return read_bounded(path)
@@ -36,10 +36,10 @@ def read_json(path: Path, *, what: str) -> bytes:
 
 
 def decode_json(content: bytes, shape: type[_Shape]) -> _Shape:
-    """The value in a JSON text, in that shape. ``NaN``, ``Infinity`` and ``1e999`` become floats, to be named later.
+    """The value in a JSON text, converted to ``shape``. ``NaN``, ``Infinity`` and ``1e999`` become floats.
 
     Raises:
-        ProblemError: If the text is no JSON, a key is repeated, or a field is missing, unknown or of the wrong type.
+        ProblemError: If the text is not JSON, a key is repeated, or a field is missing, unknown or of the wrong type.
     """
     try:
         value = json.loads(content, object_pairs_hook=_without_repeats)
@@ -47,16 +47,16 @@ def decode_json(content: bytes, shape: type[_Shape]) -> _Shape:
         raise ProblemError("malformed: nested too deeply") from None
     except ValueError as error:  # not JSON, not UTF-8, or an integer of thousands of digits
         raise ProblemError(f"malformed: {error}") from None
-    if b"\\ud" in content.lower():  # an escape of half a character, which is fine beside its other half
+    if b"\\ud" in content.lower():  # an escaped surrogate, which is valid only in a pair
         try:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
-            raise ProblemError("malformed: a text in it is not Unicode, it has half of a character") from None
+            raise ProblemError("malformed: a text in it is not Unicode, it has half of a surrogate pair") from None
     return convert(value, shape)
 
 
 def convert(value: object, shape: type[_Shape], where: str = "") -> _Shape:
-    """The decoded value in that shape; errors begin with ``where`` and the field's path below it.
+    """A decoded value, converted to ``shape``; errors begin with ``where`` and the field's path below it.
 
     Raises:
         ProblemError: If a field is missing, unknown or of the wrong type.

@@ -1,4 +1,4 @@
-"""A file that grows line by line, by one process at a time, and of which a crash costs no more than the last line."""
+"""Files that one process at a time appends lines to. A crash loses at most the last line."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from hetsim.io.file_locks import file_locks
 
 
 class LinesFile:
-    """The file, open and locked until it is closed.
+    """A file of lines, open and locked until it is closed.
 
     Args:
-        path: The file; it is created with its folder if it is not there.
-        what: How errors call it, such as ``profile runs/p.jsonl``.
+        path: The file; it is created with its folder if it does not exist.
+        what: The name of the file in errors, such as ``profile runs/p.jsonl``.
         error: The class of errors.
-        sync_s: Lines reach the disk at the latest when so many seconds have gone by since they last did, on the next
-            :meth:`append`; a killed process loses nothing that was appended, a loss of power may.
+        sync_s: :meth:`append` flushes to disk if the last flush is at least so many seconds ago. A killed process
+            loses no appended line; a loss of power may lose those since the last flush.
 
     Attributes:
-        whole: What was there when it was opened, in whole lines.
-        rest: What was there behind the last of them: a line cut short.
+        whole: The complete lines that the file held when it was opened.
+        rest: An incomplete line after them; usually empty.
 
     Raises:
-        HetsimError: Of the given class: if the file cannot be opened, or is in use by another process.
+        HetsimError: Of the given class, if the file cannot be opened, or another process writes it.
     """
 
     def __init__(self, path: Path, *, what: str, error: type[HetsimError], sync_s: float = 0.0) -> None:
@@ -47,20 +47,20 @@ class LinesFile:
         self.whole, self.rest = content[:end], content[end:]
 
     def drop_rest(self) -> None:
-        """Remove the line that was cut short, if there is one."""
+        """Remove the incomplete last line, if there is one."""
         if self.rest:
             self._file.truncate(len(self.whole))
             self.rest = b""
 
     def append(self, lines: bytes) -> None:
-        """Put whole lines at the end; they are in the file when this returns."""
+        """Append complete lines; they are in the file when this returns."""
         self._file.write(lines)
         self._file.flush()
         if time.monotonic() - self._synced_s >= self._sync_s:
             self._sync()
 
     def close(self) -> None:
-        """Let others have it, with all that was appended on the disk."""
+        """Flush to disk, unlock and close the file."""
         if not self._file.closed:
             self._sync()
             self._file.close()

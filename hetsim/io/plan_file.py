@@ -1,4 +1,4 @@
-"""Plans as JSON files, meant to be read and edited by people."""
+"""Plans as JSON files, which people can read and edit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _PlanFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def save_plan(plan: Plan, path: Path) -> None:
-    """Write a plan as JSON, meant to be read and edited by people; the file appears whole or not at all."""
+    """Write a plan as JSON; the file is written completely or not at all."""
     content = _PlanFile(
         model=plan.model,
         model_hash=plan.model_hash,

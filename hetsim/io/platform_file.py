@@ -1,4 +1,4 @@
-"""Platforms as TOML files that people write, and the built-in ones.
+"""Platforms as TOML files, and the built-in platforms.
 
 The file format, by example::
 
@@ -19,8 +19,8 @@ The file format, by example::
     [link."cpu->npu"]
     setup_s = 2e-6
 
-Numbers that ``hetsim platform calibrate`` measured come with a ``[calibration]`` table saying when and on which
-machine; a platform without it is uncalibrated and uses the defaults below.
+``hetsim platform calibrate`` writes measured numbers and a ``[calibration]`` table with the date and the machine. A
+platform without this table is not calibrated and uses the defaults of :mod:`hetsim.core.platform`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _Table = TypeVar("_Table")
 
 
 def _convert(value: object, shape: type[_Table], path: str) -> _Table:
-    """The value in that shape; errors name the field by its path within the file.
+    """A value, converted to ``shape``; errors give the field's path within the file.
 
     Raises:
         PlatformError: If a field is missing, unknown or of the wrong type.
@@ -83,7 +83,7 @@ def _convert(value: object, shape: type[_Table], path: str) -> _Table:
     except msgspec.ValidationError as error:
         says, _, where = str(error).partition(" - at `$")
         raise PlatformError(f"{(path + where.rstrip('`')).lstrip('.') or 'the file'}: {says}") from None
-    # msgspec passes over keys that a dataclass lacks; a misspelt one must not be lost
+    # msgspec ignores keys that a dataclass lacks; a misspelt key must be an error
     if is_dataclass(shape) and isinstance(value, Mapping):
         known = [entry.name for entry in fields(shape)]
         for key in value:
@@ -96,7 +96,7 @@ _SOURCES: Mapping[str, type[Source]] = {"sheet": Sheet, "architecture": Architec
 
 
 def _expand(name: str, table: _DeviceTable, folder: Path) -> list[Device]:
-    """The devices that one table stands for: ``npu`` alone, or ``npu0``, ``npu1``, ... with a core each."""
+    """The devices of one table: ``npu`` alone, or with a count ``npu0``, ``npu1``, ..., each on a core of its own."""
     settings = {key: getattr(table, key) for key in table.__struct_fields__ if key != "count"}
     given = False
     for key, shape in _SOURCES.items():
@@ -111,7 +111,7 @@ def _expand(name: str, table: _DeviceTable, folder: Path) -> list[Device]:
     if not settings["backend"]:
         raise PlatformError(
             f"device.{name}: Object missing required field `backend`; only a device with a sheet, architecture or "
-            "times can do without"
+            "times needs no backend"
         )
     _require(table.count >= 1, f"device.{name}.count", "at least 1", table.count)
     if table.count == 1:
@@ -131,7 +131,7 @@ def builtin_platforms() -> tuple[str, ...]:
 
 
 def load_platform(name_or_path: str | Path = DEFAULT_PLATFORM) -> Platform:
-    """The platform of that name among the built-in ones, or in that TOML file.
+    """The built-in platform of that name, or the platform in that TOML file.
 
     >>> load_platform("cpu+npu").device("npu").label
     'npu (stand-in)'
@@ -150,13 +150,13 @@ def load_platform(name_or_path: str | Path = DEFAULT_PLATFORM) -> Platform:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise PlatformError(
             f"no platform {wanted!r} ({reason}); built in are {', '.join(builtin_platforms())}; "
-            "or give the path of a TOML file (docs/model.md shows one)"
+            "or give the path of a TOML file (docs/formats.md shows one)"
         ) from None
     return parse_platform(text, source=wanted, folder=path.parent.resolve())
 
 
 def parse_platform(text: str, *, source: str, folder: Path = Path()) -> Platform:
-    """The platform that a TOML text describes; ``source`` is named in errors, files are looked for in ``folder``.
+    """The platform in a TOML text. Errors name ``source``; relative file names are resolved in ``folder``.
 
     Raises:
         PlatformError: If the text is not TOML, or a field is missing, unknown, of the wrong type or out of range.
@@ -188,7 +188,7 @@ def parse_platform(text: str, *, source: str, folder: Path = Path()) -> Platform
 
 
 def format_platform(platform: Platform) -> str:
-    """The TOML text of a platform; :func:`parse_platform` reads it back equal."""
+    """The TOML text of a platform; :func:`parse_platform` gives an equal platform."""
     tables = {
         device.name: {key: value for key, value in _without_empty(msgspec.to_builtins(device)).items() if key != "name"}
         for device in platform.devices
@@ -203,7 +203,7 @@ def format_platform(platform: Platform) -> str:
 
 
 def _without_empty(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The table without what says nothing, and so its tables; TOML has no null."""
+    """The table and its subtables without empty and null values; TOML has no null."""
     return {
         key: _without_empty(value) if isinstance(value, dict) else value
         for key, value in table.items()

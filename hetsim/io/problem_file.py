@@ -1,15 +1,15 @@
-"""Problems without ONNX: a task graph, what its operators cost and what hand-overs take, as a JSON file.
+"""Problems without ONNX as JSON files: a task graph, the costs of its operators, and links.
 
-The format, by example; docs/model.md has every key::
+The format, by example; docs/formats.md has every key::
 
     {"devices": ["cpu", "npu"],
      "ops": {"a": {"cpu": 1.0, "npu": 0.5}, "b": {"cpu": 2.0}},
      "edges": [["a", "b", 4096]],
      "links": {"npu->cpu": {"setup_s": 1e-6, "bandwidth_bytes_per_s": 1e9}}}
 
-Seconds and bytes. An edge is a tensor of its own, handed over once to a device that needs it; edges of one producer
-that end with the same name are one tensor with several readers. A segment of several operators costs what ``groups``
-says of it, else the sum of its operators.
+Units are seconds and bytes. Each edge is a tensor, handed over once to each device that needs it. Edges of one producer
+that end with the same name are one tensor with several readers. The cost of a segment of several operators is its entry
+in ``groups``, otherwise the sum of its operators' costs.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ OP_KIND = "Task"
 """The kind of every operator of a problem file."""
 
 MAX_TENSOR_BYTES = 1 << 53
-"""The largest tensor: up to here, floats hold every whole number."""
+"""Size of the largest tensor: floats represent every integer up to here."""
 
 
 class EdgeEntry(msgspec.Struct, array_like=True, forbid_unknown_fields=True, omit_defaults=True):
-    """``["producer", "reader", bytes]``, or with the name of the tensor behind."""
+    """``["producer", "reader", bytes]``, optionally followed by the name of the tensor."""
 
     producer: str
     reader: str
@@ -55,27 +55,27 @@ class LinkEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_d
 
 
 class GroupEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Operators that cost something else together; a device with null refuses them as one segment."""
+    """Costs of several operators as one segment; a device with null cannot run them as one."""
 
     ops: tuple[str, ...]
     cost_s: dict[str, float | None]
 
 
 class MemoryEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """What the memory sustains for all devices together."""
+    """Bandwidth of the memory that all devices share."""
 
     shared_bytes_per_s: float = math.inf
 
 
 class HostEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """What a request costs whoever sends it."""
+    """What submitting and collecting a request costs the host."""
 
     submit_setup_s: float = 0.0
     collect_setup_s: float = 0.0
 
 
 class ProblemFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """The file's own shape; docs/model.md has every key."""
+    """The structure of the file; docs/formats.md has every key."""
 
     name: str = ""
     devices: tuple[str, ...]
@@ -92,13 +92,13 @@ def load_problem(path: Path | str) -> Problem:
     """The problem in a JSON file.
 
     Raises:
-        ProblemError: If the file cannot be read, or anything in it is wrong; the message names the item.
+        ProblemError: If the file cannot be read or has a mistake; the message names the item.
     """
     return parse_problem(read_json(Path(path), what="problem"), source=str(path))
 
 
 def parse_problem(content: bytes, *, source: str) -> Problem:
-    """The problem in a JSON text; ``source`` is named in errors.
+    """The problem in a JSON text; errors name ``source``.
 
     Raises:
         ProblemError: As :func:`load_problem` does.
@@ -110,12 +110,12 @@ def parse_problem(content: bytes, *, source: str) -> Problem:
 
 
 def make_table_problem(file: ProblemFile, *, name: str) -> Problem:
-    """The problem that a file's content stands for, called ``name`` unless it has a name of its own.
+    """The problem of a file's content, called ``name`` unless the file gives a name.
 
-    Operators come in the file's order as far as edges allow.
+    Operators are in the file's order as far as edges allow.
 
     Raises:
-        HetsimError: If anything in it is wrong.
+        HetsimError: If the content has a mistake.
     """
     platform = _platform(file)
     graph = _graph(file, file.name or name)
@@ -124,7 +124,7 @@ def make_table_problem(file: ProblemFile, *, name: str) -> Problem:
         costs_s[op] = convert(entry, dict[str, float], f"costs of operator {op!r}")
         _check_costs(f"operator {op!r}", costs_s[op], file)
     if not sum(max(table.values(), default=0.0) for table in costs_s.values()) < math.inf:
-        raise ProblemError("the costs of all operators sum to more than a number can hold; give smaller ones")
+        raise ProblemError("the costs of all operators sum to more than a float can hold; give smaller costs")
     groups_s: dict[tuple[str, tuple[str, ...]], float | None] = {}
     for group in file.groups:
         where = f"group {', '.join(group.ops)}"
@@ -172,15 +172,15 @@ def make_table_problem(file: ProblemFile, *, name: str) -> Problem:
 
 
 def save_problem(problem: Problem, path: Path, *, groups: Iterable[tuple[str, tuple[str, ...]]] = ()) -> None:
-    """Write a problem as JSON; the file appears whole or not at all.
+    """Write a problem as JSON; the file is written completely or not at all.
 
-    It holds what single operators cost, and nothing of other segments but what is asked for. What the caller provides,
-    kinds and weights of operators, engines and launch costs are not part of a problem file.
+    It holds the costs of single operators, and those of other segments only if asked for. Inputs from the caller, kinds
+    and weights of operators, engines and launch costs are not part of a problem file.
 
     Args:
         problem: The problem.
         path: The file.
-        groups: By device and operators in topological order, segments whose costs are written as well.
+        groups: Devices and operators, in topological order, of segments whose costs are written as well.
 
     Raises:
         OSError: If the folder cannot be written.
@@ -259,12 +259,12 @@ def _platform(file: ProblemFile) -> Platform:
 
 
 def _kind(device: str) -> Kind:
-    """By its name, as ``type_based`` wants to know: ``cpu...``, ``gpu...``, and anything else an NPU."""
+    """The kind of a device by its name, for ``type_based``: ``cpu...``, ``gpu...``, and anything else an NPU."""
     return "cpu" if device.lower().startswith("cpu") else "gpu" if device.lower().startswith("gpu") else "npu"
 
 
 def _graph(file: ProblemFile, name: str) -> Graph:
-    """The graph with a tensor for each edge, or for edges of one producer that have the same name."""
+    """The graph, with one tensor for each edge or for all edges of a producer with the same name."""
     if not file.ops:
         raise ProblemError("ops is empty; there is nothing to plan")
     tensors: dict[str, Tensor] = {}
@@ -299,7 +299,7 @@ def _graph(file: ProblemFile, name: str) -> Graph:
 
 
 def _in_order(file: ProblemFile, makes: Mapping[str, list[str]], reads: Mapping[str, list[str]]) -> list[str]:
-    """Operators in topological order, otherwise as in the file."""
+    """The operators in topological order; ties are in the file's order."""
     maker = {tensor: op for op, made in makes.items() for tensor in made}
     follows: nx.DiGraph[str] = nx.DiGraph()
     follows.add_nodes_from(file.ops)

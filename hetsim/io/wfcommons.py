@@ -1,12 +1,12 @@
-"""Scientific workflows as problems: instances in the JSON format of WfCommons, the common one of that field.
+"""Scientific workflows as problems: instances in the JSON format of WfCommons, which is common in that field.
 
 T. Coleman, H. Casanova, L. Pottier, M. Kaushik, E. Deelman, R. Ferreira da Silva, "WfCommons: A framework for enabling
 scientific workflow research and development", Future Generation Computer Systems 128, 2022, doi
-10.1016/j.future.2021.09.043; the schema is at https://github.com/wfcommons/WfFormat. Read are versions 1.5 and 1.6
-(``workflow.specification`` and ``workflow.execution``), and 1.3 and 1.4 (``workflow.tasks``).
+10.1016/j.future.2021.09.043; the schema is at https://github.com/wfcommons/WfFormat. The reader supports versions 1.5
+and 1.6 (``workflow.specification`` and ``workflow.execution``), and 1.3 and 1.4 (``workflow.tasks``).
 
-A task becomes an operator that takes its recorded runtime, divided by a device's speed; how many cores it had, and on
-which machine, is left out. A file becomes a tensor from the task that writes it to those that read it. A dependency
+A task becomes an operator that takes its recorded runtime divided by a device's speed; its cores and its machine are
+ignored. A file becomes a tensor from the task that writes it to those that read it. A dependency
 without a file in common becomes an edge of no bytes. Files that no task writes are there from the start.
 """
 
@@ -82,14 +82,14 @@ class _OldTask(msgspec.Struct, rename="camel"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    """A task, whatever version it was written in.
+    """A task of any version of the format.
 
     Attributes:
         parents: Names of tasks that it waits for.
         children: Names of tasks that wait for it.
         reads: Names of files.
         writes: Names of files.
-        runtime_s: As recorded.
+        runtime_s: Recorded runtime in seconds.
     """
 
     parents: list[str]
@@ -100,15 +100,15 @@ class _Task:
 
 
 def load_workflow(path: Path | str, *, speeds: Mapping[str, float], link: Link | None = None) -> Problem:
-    """The problem of running a recorded workflow on some devices.
+    """The problem of running a recorded workflow on the given devices.
 
     Args:
         path: The instance.
-        speeds: By device, how many times faster than recorded it runs any task; positive.
-        link: Between any two devices, or None where files travel for nothing.
+        speeds: By device, the factor by which it runs tasks faster than recorded; positive.
+        link: The link between any two devices; None if transfers cost nothing.
 
     Raises:
-        ProblemError: If the file cannot be read or is not understood, or a speed is not positive.
+        ProblemError: If the file cannot be read or has a mistake, or a speed is not positive.
     """
     for device, speed in speeds.items():
         if not 0 < speed < math.inf:
@@ -116,7 +116,9 @@ def load_workflow(path: Path | str, *, speeds: Mapping[str, float], link: Link |
     try:
         instance = decode_json(read_json(Path(path), what="workflow"), _Instance)
         if instance.schema_version not in VERSIONS:
-            raise ProblemError(f"schema version {instance.schema_version!r} is not known; {', '.join(VERSIONS)} are")
+            raise ProblemError(
+                f"schema version {instance.schema_version!r} is not supported; supported are {', '.join(VERSIONS)}"
+            )
         if "specification" in instance.workflow:
             tasks, sizes_bytes = _specified(instance.workflow)
         else:
@@ -141,14 +143,14 @@ def load_workflow(path: Path | str, *, speeds: Mapping[str, float], link: Link |
 def _specified(workflow: Mapping[str, Any]) -> tuple[dict[str, _Task], dict[str, float]]:
     """Tasks and file sizes of version 1.5 and later."""
     if "execution" not in workflow:
-        raise ProblemError("workflow.execution is missing, so nothing says how long tasks take")
+        raise ProblemError("workflow.execution is missing, which gives the tasks' runtimes")
     specification = convert(workflow["specification"], _Specification, "workflow.specification")
     execution = convert(workflow["execution"], _Execution, "workflow.execution")
     runtimes_s = {task.id: task.runtime_in_seconds for task in execution.tasks}
     tasks: dict[str, _Task] = {}
     for task in specification.tasks:
         if task.id not in runtimes_s:
-            raise ProblemError(f"workflow.execution has no task {task.id!r}, so nothing says how long it takes")
+            raise ProblemError(f"workflow.execution has no task {task.id!r}, so its runtime is unknown")
         _add(
             tasks,
             task.id,
@@ -164,7 +166,7 @@ def _specified(workflow: Mapping[str, Any]) -> tuple[dict[str, _Task], dict[str,
 
 
 def _old(workflow: Mapping[str, Any]) -> tuple[dict[str, _Task], dict[str, float]]:
-    """Tasks and file sizes of versions before 1.5, where tasks refer to each other by name."""
+    """Tasks and file sizes of versions before 1.5, in which tasks refer to each other by name."""
     entries = workflow.get("tasks", workflow.get("jobs"))
     if entries is None:
         raise ProblemError("workflow has neither a specification nor tasks")
@@ -203,18 +205,18 @@ def _add(tasks: dict[str, _Task], name: str, task: _Task) -> None:
 
 
 def _edges(tasks: Mapping[str, _Task], sizes_bytes: Mapping[str, float]) -> list[EdgeEntry]:
-    """By reader in the file's order: the files that it reads, then the dependencies that have none."""
+    """By reader, in the file's order: its files, then its dependencies without a file."""
     parents: dict[str, dict[str, None]] = {name: dict.fromkeys(task.parents) for name, task in tasks.items()}
     writers: dict[str, list[str]] = {}
     for name, task in tasks.items():
         for other in (*task.parents, *task.children):
             if other not in tasks:
-                raise ProblemError(f"task {name!r} names {other!r} as parent or child, which is no task")
-        for child in task.children:  # declared at either end
+                raise ProblemError(f"task {name!r} names {other!r} as parent or child, which is not a task")
+        for child in task.children:  # dependencies may be given at either end
             parents[child][name] = None
         for file in dict.fromkeys((*task.reads, *task.writes)):
             if file not in sizes_bytes:
-                raise ProblemError(f"task {name!r} names file {file!r}, whose size nothing says")
+                raise ProblemError(f"task {name!r} names file {file!r}, whose size is not given")
         for file in dict.fromkeys(task.writes):
             writers.setdefault(file, []).append(name)
     edges: list[EdgeEntry] = []
@@ -222,7 +224,7 @@ def _edges(tasks: Mapping[str, _Task], sizes_bytes: Mapping[str, float]) -> list
         served: set[str] = set()
         for file in dict.fromkeys(task.reads):
             sources = [other for other in writers.get(file, ()) if other != name]
-            if len(sources) > 1:  # a file that is written again and again: the parents' version is meant
+            if len(sources) > 1:  # several tasks write the file: the parent's version is read
                 sources = [other for other in sources if other in parents[name]]
                 if not sources:
                     raise ProblemError(

@@ -164,7 +164,7 @@ MISTAKES = {
     ),
     "sum beyond floats": (
         {"ops": {"a": {"cpu": 1e308}, "b": {"cpu": 1e308}}, "edges": []},
-        r"sum to more than a number can hold",
+        r"sum to more than a float can hold",
     ),
     "cost that is a word": (
         {"ops": {"a": {"cpu": "fast"}}, "edges": []},

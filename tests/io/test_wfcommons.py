@@ -80,7 +80,7 @@ TASK, RUN = ("workflow", "specification", "tasks"), ("workflow", "execution", "t
 MISTAKES = {
     "unknown version": (
         change("schemaVersion", to="2.0"),
-        r"schema version '2.0' is not known; 1.3, 1.4, 1.5, 1.6 are",
+        r"schema version '2.0' is not supported; supported are 1.3, 1.4, 1.5, 1.6",
     ),
     "no version": (lambda flow: flow.pop("schemaVersion"), r"missing required field `schemaVersion`"),
     "no workflow": (lambda flow: flow.pop("workflow"), r"missing required field `workflow`"),
@@ -97,7 +97,7 @@ MISTAKES = {
     "unknown parent": (change(*TASK, 1, "parents", to=["x"]), r"task 'count_1' names 'x' as parent or child"),
     "unknown file": (
         change(*TASK, 1, "inputFiles", to=["x"]),
-        r"task 'count_1' names file 'x', whose size nothing says",
+        r"task 'count_1' names file 'x', whose size is not given",
     ),
     "negative size": (
         change("workflow", "specification", "files", 1, "sizeInBytes", to=-1),
