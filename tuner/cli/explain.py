@@ -264,12 +264,18 @@ def draw_sensitivity(found: Explanation, path: Path, *, graph_name: str, subtitl
             bars.append(Bar(label=ANEW, value=again[effect.scenario].saved_s * 1e3))
         groups.append(Group(label=_label(effect.scenario, found.platform), bars=tuple(bars)))
     title = f"What would shorten this plan: {graph_name} on {found.platform.name}"
-    draw_bars(groups, path, title=title, subtitle=subtitle, axis=f"Latency saved if {_faster(found)} faster (ms)")
+    draw_bars(
+        groups,
+        path,
+        title=title,
+        subtitle=subtitle,
+        axis=f"Simulated latency saved if {_faster(found)} faster, hypothetical (ms)",
+    )
 
 
 def _label(scenario: Scenario, platform: Platform) -> str:
-    """The settings; where they change a device that is not real hardware, its nature too."""
-    names = dict.fromkeys(c.target for c in scenario.changes if c.kind == "device")
+    """The settings; where they change all of a device that is not real hardware, its nature too."""
+    names = dict.fromkeys(c.target for c in scenario.changes if c.kind == "device" and not c.op)
     natures = [device.nature for name in names if (device := platform.device(name)).nature != "real"]
     return f"{scenario.description} ({', '.join(natures)})" if natures else scenario.description
 
