@@ -15,6 +15,7 @@ from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.platform import Device, Link, Memory, Platform
 from hetsim.core.problem import Latency, Problem
 from hetsim.scheduler.effort import Effort
+from hetsim.scheduler.list_scheduling.heft import heft
 from hetsim.scheduler.registry import solve
 from hetsim.scheduler.search.anneal import anneal
 from hetsim.sim.compiled import CompiledSimulator
@@ -40,7 +41,7 @@ def precompile() -> None:
     for problem in (free, contended):
         for scheduler in ("exact", "search", "genetic"):
             solve(scheduler, problem, effort)
-        anneal(problem, replace(effort, max_evaluations=_MAX_MOVES))
+        anneal(problem, replace(effort, max_evaluations=_MAX_MOVES), start=heft(problem))
         ops = np.arange(_NUM_OPS, dtype=np.uint32)[None]
         CompiledSimulator(problem).makespans_s(np.array([[0, _NUM_OPS, _NUM_OPS]], np.uint32), ops)
 

@@ -20,7 +20,8 @@ from hetsim.costs.profile_file import load_profile
 from hetsim.io.platform_file import parse_platform
 from hetsim.models.importer import load_model
 from hetsim.scheduler.bounds import lower_bound
-from hetsim.scheduler.exact.exact import Decomposition, bound_beside
+from hetsim.scheduler.exact.decomposition import Decomposition
+from hetsim.scheduler.exact.exact import bound_beside
 from hetsim.scheduler.registry import make_plan, solve
 from hetsim.scheduler.solution import Solution
 from hetsim.sim.compiled import CompiledSimulator

@@ -84,82 +84,87 @@ def lattice(shape: Shape) -> Lattice | None:
     num_ops = len(shape.reads)
     bits = [1 << op for op in range(num_ops)]
     needed = [sum(bits[other] for other in others) for others in shape.befores]
-    if num_ops > MAX_OPS:
+    downsets = None if num_ops > MAX_OPS else _downsets(bits, needed)
+    if downsets is None:
         return None
+    frontiers = _frontiers(shape, bits, downsets)
+    place = [{value: i for i, value in enumerate(frontier)} for frontier in frontiers]
+    outside = [
+        sorted({value for op in piece for value in shape.reads[op] if shape.makers[value] not in piece})
+        for piece in shape.pieces
+    ]
+    masks = [sum(bits[op] for op in piece) for piece in shape.pieces]
+    steps_to = _steps_to(shape, bits, downsets, masks, outside)
+    columns: dict[str, list[int]] = {name: [] for name in ("source", "piece", "reads", "moved", "ready", "needs")}
+    starts: dict[str, list[int]] = {name: [0] for name in ("from_at", "reads_at", "ready_at", "needs_at")}
+    starts["moved_at"] = []
+    for i, done in enumerate(downsets):
+        for before, p in steps_to[i]:
+            columns["source"].append(before)
+            columns["piece"].append(p)
+            columns["reads"] += [place[before][value] for value in outside[p]]
+            starts["reads_at"].append(len(columns["reads"]))
+            starts["moved_at"].append(len(columns["moved"]))
+            columns["moved"] += [-1 - u if masks[p] & bits[shape.makers[u]] else place[before][u] for u in frontiers[i]]
+        starts["from_at"].append(len(columns["source"]))
+        for op in range(num_ops):
+            if not done & bits[op] and not needed[op] & ~done:
+                columns["ready"].append(op)
+                columns["needs"] += [place[i][value] for value in shape.reads[op]]
+                starts["needs_at"].append(len(columns["needs"]))
+        starts["ready_at"].append(len(columns["ready"]))
+    from hetsim.scheduler.exact.block_kernel import Steps  # not before it is needed: imports numba
+
+    arrays = {name: _ints(values) for name, values in (columns | starts).items()}
+    steps = Steps(num_frontier=_ints([len(frontier) for frontier in frontiers]), **arrays)
+    members = np.array([[bool(done & bit) for bit in bits] for done in downsets], float).reshape(len(downsets), num_ops)
+    return Lattice(steps, members)
+
+
+def _downsets(bits: Sequence[int], needed: Sequence[int]) -> list[int] | None:
+    """Every set of operators that holds all that its members need, as bit masks; None if there are too many."""
     known = {0}
     waiting = [0]
     while waiting:
         done = waiting.pop()
-        for op in range(num_ops):
-            following = done | bits[op]
+        for op, bit in enumerate(bits):
+            following = done | bit
             if following not in known and not needed[op] & ~done:
                 known.add(following)
                 waiting.append(following)
         if len(known) > MAX_DOWNSETS:
             return None
-    downsets = sorted(known, key=lambda done: (done.bit_count(), done))
-    number = {done: i for i, done in enumerate(downsets)}
+    return sorted(known, key=lambda done: (done.bit_count(), done))
+
+
+def _frontiers(shape: Shape, bits: Sequence[int], downsets: Sequence[int]) -> list[list[int]]:
+    """By downset, the values that it makes and that operators outside it read."""
     readers = [0] * len(shape.makers)
     for op, values in enumerate(shape.reads):
         for value in values:
             readers[value] |= bits[op]
-    frontiers = [
+    return [
         [value for value, maker in enumerate(shape.makers) if done & bits[maker] and readers[value] & ~done]
         for done in downsets
     ]
-    place = [{value: i for i, value in enumerate(frontier)} for frontier in frontiers]
-    steps_to: list[list[tuple[int, int]]] = [[] for _ in downsets]
-    masks = [sum(bits[op] for op in piece) for piece in shape.pieces]
-    outside = [
-        sorted({value for op in piece for value in shape.reads[op] if shape.makers[value] not in piece})
-        for piece in shape.pieces
-    ]
+
+
+def _steps_to(
+    shape: Shape,
+    bits: Sequence[int],
+    downsets: Sequence[int],
+    masks: Sequence[int],
+    outside: Sequence[Sequence[int]],
+) -> list[list[tuple[int, int]]]:
+    """By downset, the pairs of a smaller downset and a piece that lead to it, ordered by the former."""
+    number = {done: i for i, done in enumerate(downsets)}
     asked = [sum({bits[shape.makers[value]] for value in values}) for values in outside]
+    found: list[list[tuple[int, int]]] = [[] for _ in downsets]
     for i, done in enumerate(downsets):
         for p, mask in enumerate(masks):
             if not done & mask and not asked[p] & ~done:
-                steps_to[number[done | mask]].append((i, p))
-    source: list[int] = []
-    piece_of: list[int] = []
-    reads: list[int] = []
-    moved: list[int] = []
-    moved_at: list[int] = []
-    ready: list[int] = []
-    needs: list[int] = []
-    from_at, reads_at, ready_at, needs_at = [0], [0], [0], [0]
-    for i, done in enumerate(downsets):
-        for before, p in steps_to[i]:
-            source.append(before)
-            piece_of.append(p)
-            reads += [place[before][value] for value in outside[p]]
-            reads_at.append(len(reads))
-            moved_at.append(len(moved))
-            moved += [-1 - u if masks[p] & bits[shape.makers[u]] else place[before][u] for u in frontiers[i]]
-        from_at.append(len(source))
-        for op in range(num_ops):
-            if not done & bits[op] and not needed[op] & ~done:
-                ready.append(op)
-                needs += [place[i][value] for value in shape.reads[op]]
-                needs_at.append(len(needs))
-        ready_at.append(len(ready))
-    from hetsim.scheduler.exact.block_kernel import Steps  # not before it is needed: imports numba
-
-    steps = Steps(
-        from_at=_ints(from_at),
-        source=_ints(source),
-        piece=_ints(piece_of),
-        reads_at=_ints(reads_at),
-        reads=_ints(reads),
-        moved_at=_ints(moved_at),
-        moved=_ints(moved),
-        num_frontier=_ints([len(frontier) for frontier in frontiers]),
-        ready_at=_ints(ready_at),
-        ready=_ints(ready),
-        needs_at=_ints(needs_at),
-        needs=_ints(needs),
-    )
-    members = np.array([[bool(done & bit) for bit in bits] for done in downsets], float).reshape(len(downsets), num_ops)
-    return Lattice(steps, members)
+                found[number[done | mask]].append((i, p))
+    return found
 
 
 def _ints(values: Sequence[int]) -> Ints:

@@ -69,16 +69,16 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.uint32]
 
 
-def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None = None, bound_s: float = 0.0) -> Plan:
+def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan, bound_s: float = 0.0) -> Plan:
     """The fastest plan of single operators found by the model; the first found among those that tie.
 
-    Never slower than the list schedule that it starts from.
+    Never slower than the plan that it starts from.
 
     Args:
         problem: The problem.
         effort: Evaluations are moves, partial plans of windows, partial assignments and orders dispatched. The same
             seed, start and evaluations give the same plan, unless time runs out.
-        start: Where to start: its segments are taken apart. None: list scheduling by upward rank, as HEFT does.
+        start: Where to start; its segments are taken apart into single operators.
         bound_s: No plan is faster; once one is as fast, but for rounding, that is the answer. Progress is told of it.
 
     Raises:
@@ -95,8 +95,8 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan | None
 
     simulator = CompiledSimulator(problem)
     tables, space = simulator.tables, simulator.space(len(problem.graph.ops))
-    costs = _costs(problem, simulator)
-    order, device = _listed(costs) if start is None else _taken_apart(problem, costs, start)
+    costs = annealing_costs(problem, simulator)
+    order, device = taken_apart(problem, costs, start)
     state = moves.new_state(order, device, len(problem.platform.devices), effort.seed)
     moves.restart(costs, tables, space, state)
     finite_s = costs.seconds[np.isfinite(costs.seconds)]
@@ -227,7 +227,7 @@ class _Windows:
             self._state.best_order[:], self._state.best_device[:], self._state.seconds[1] = order, device, makespan_s
 
 
-def _costs(problem: Problem, simulator: CompiledSimulator) -> Costs:
+def annealing_costs(problem: Problem, simulator: CompiledSimulator) -> Costs:
     """The problem of single operators as the local search takes it."""
     from hetsim.scheduler.search.moves import Costs
 
@@ -270,37 +270,7 @@ def _neighbours(graph: Graph, names: list[tuple[str, ...]]) -> tuple[Ints, Ints]
     return starts, np.array([graph.position[name] for each in names for name in each], np.uint32)
 
 
-def _listed(costs: Costs) -> tuple[Ints, Ints]:
-    """Operators by upward rank, each on the device where it ends first; ties go to the graph's, the platform's order.
-
-    The list scheduler HEFT without insertion: H. Topcuoglu, S. Hariri, M.-Y. Wu, IEEE Transactions on Parallel and
-    Distributed Systems 13(3), 2002, doi 10.1109/71.993206.
-    """
-    num_ops, num_devices = costs.seconds.shape
-    mean_s = np.ma.masked_invalid(costs.seconds).mean(axis=1).filled(0.0).tolist()
-    hand_over_s = costs.delay_s.mean(axis=(1, 2)).tolist() if len(costs.delay_s) else []
-    rank_s = [0.0] * num_ops
-    for op in reversed(range(num_ops)):
-        rank_s[op] += mean_s[op]
-        for i in range(costs.before_start[op], costs.before_start[op + 1]):
-            other = costs.before[i]
-            rank_s[other] = max(rank_s[other], hand_over_s[i] + rank_s[op])
-    order = sorted(range(num_ops), key=lambda op: -rank_s[op])  # stable: ties stay in the graph's order
-    end_s, on = [0.0] * num_ops, [0] * num_ops
-    free_s = [0.0] * num_devices
-    for op in order:
-        edges = range(costs.before_start[op], costs.before_start[op + 1])
-        before = [(i, int(costs.before[i])) for i in edges]
-        ends_s = []
-        for device in range(num_devices):
-            ready_s = max((end_s[o] + float(costs.delay_s[i, on[o], device]) for i, o in before), default=0.0)
-            ends_s.append(max(free_s[device], ready_s) + float(costs.seconds[op, device]))
-        on[op] = ends_s.index(min(ends_s))
-        end_s[op] = free_s[on[op]] = min(ends_s)
-    return np.array(order, np.uint32), np.array(on, np.uint32)
-
-
-def _taken_apart(problem: Problem, costs: Costs, plan: Plan) -> tuple[Ints, Ints]:
+def taken_apart(problem: Problem, costs: Costs, plan: Plan) -> tuple[Ints, Ints]:
     """The operators of a plan in an order that could run serially, and the device of each."""
     number = {name: i for i, name in enumerate(problem.platform.device_names)}
     order: list[int] = []

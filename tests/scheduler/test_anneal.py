@@ -15,6 +15,7 @@ from hetsim.core.errors import ProblemError
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
 from hetsim.scheduler.effort import Effort
+from hetsim.scheduler.list_scheduling.heft import heft
 from hetsim.scheduler.search.anneal import anneal
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import Simulator, makespan_s, simulate
@@ -44,7 +45,7 @@ def test_small_problems_are_planned_as_well_as_by_brute_force(problem: Problem) 
         for order in topological_orders(problem)
         for devices in product(*(problem.devices_for((op,)) for op in order))
     )
-    assert makespan_s(problem, anneal(problem, Effort(max_evaluations=3000))) == best_s
+    assert makespan_s(problem, anneal(problem, Effort(max_evaluations=3000), start=heft(problem))) == best_s
 
 
 @settings(max_examples=50)
@@ -57,7 +58,7 @@ def test_every_plan_is_valid_and_what_is_said_of_it_is_what_the_model_says(
     def tell(_: int, __: int, best_s: float, ___: float) -> None:
         told.append(best_s)
 
-    plan = anneal(problem, Effort(seed=seed, max_evaluations=max_evaluations, progress=tell))
+    plan = anneal(problem, Effort(seed=seed, max_evaluations=max_evaluations, progress=tell), start=heft(problem))
     check_plan(problem.graph, plan, device_names=problem.platform.device_names)
     assert plan.num_segments == len(problem.graph.ops)
     check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
@@ -70,21 +71,25 @@ def test_every_plan_is_valid_and_what_is_said_of_it_is_what_the_model_says(
 def test_it_improves_on_its_start_and_says_the_models_makespan(contention: float) -> None:
     problem = layered_problem(150, seed=2, contention=contention)
     told: list[tuple[int, int, float, float]] = []
-    plan = anneal(problem, Effort(max_evaluations=20_000, progress=lambda *each: told.append(each)))
-    start = anneal(problem, Effort(max_evaluations=0))
+    plan = anneal(
+        problem, Effort(max_evaluations=20_000, progress=lambda *each: told.append(each)), start=heft(problem)
+    )
+    start = anneal(problem, Effort(max_evaluations=0), start=heft(problem))
     assert makespan_s(problem, plan) == told[-1][2] < makespan_s(problem, start)
     assert told[-1][:2] == (20_000, 20_000)
 
 
 def test_the_same_seed_gives_the_same_plan_and_another_one_another() -> None:
     problem = layered_problem(60, seed=1)
-    first, again, other = (anneal(problem, Effort(seed=seed, max_evaluations=5000)) for seed in (0, 0, 1))
+    first, again, other = (
+        anneal(problem, Effort(seed=seed, max_evaluations=5000), start=heft(problem)) for seed in (0, 0, 1)
+    )
     assert first == again != other
 
 
 def test_it_starts_from_the_plan_that_it_is_given() -> None:
     problem = layered_problem(40, seed=0)
-    good = anneal(problem, Effort(max_evaluations=20_000))
+    good = anneal(problem, Effort(max_evaluations=20_000), start=heft(problem))
     assert anneal(problem, Effort(max_evaluations=0), start=good).digest == good.digest
     whole = Plan(
         model=problem.graph.name, queues={"cpu": (Segment("cpu", tuple(op.name for op in problem.graph.ops)),)}
@@ -101,11 +106,13 @@ def test_told_to_stop_or_as_fast_as_can_be_it_returns_the_best_so_far() -> None:
     def tell(_: int, __: int, best_s: float, ___: float) -> None:
         told.append(best_s)
 
-    plan = anneal(problem, Effort(max_evaluations=10**9, progress=tell, stop=lambda: bool(told)))
+    plan = anneal(problem, Effort(max_evaluations=10**9, progress=tell, stop=lambda: bool(told)), start=heft(problem))
     assert [makespan_s(problem, plan)] == told
-    start = anneal(problem, Effort(max_evaluations=0))
-    assert anneal(problem, Effort(max_evaluations=10**9, stop=lambda: True)) == start
-    assert anneal(problem, Effort(max_evaluations=10**9), bound_s=makespan_s(problem, start)) == start
+    start = anneal(problem, Effort(max_evaluations=0), start=heft(problem))
+    assert anneal(problem, Effort(max_evaluations=10**9, stop=lambda: True), start=heft(problem)) == start
+    assert (
+        anneal(problem, Effort(max_evaluations=10**9), start=heft(problem), bound_s=makespan_s(problem, start)) == start
+    )
 
 
 def test_what_it_cannot_do_is_said() -> None:

@@ -14,8 +14,9 @@ from hetsim.core.dataflow import check_plan
 from hetsim.core.problem import Problem
 from hetsim.scheduler.bounds import prices
 from hetsim.scheduler.effort import Effort
+from hetsim.scheduler.list_scheduling.heft import heft
 from hetsim.scheduler.search import moves
-from hetsim.scheduler.search.anneal import _costs, _listed
+from hetsim.scheduler.search.anneal import annealing_costs, taken_apart
 from hetsim.scheduler.search.assignment import least_loaded
 from hetsim.scheduler.search.dispatch import dispatched, narrowed
 from hetsim.scheduler.search.ordering import Ordering
@@ -74,8 +75,12 @@ def test_an_enumeration_that_is_cut_short_still_bounds_all(seconds: np.ndarray, 
 def ordered(problem: Problem, budget: int, seed: int) -> tuple[moves.State, int, float]:
     """The state of a local search after looking for orders, what that took, and what the model says of it."""
     simulator = CompiledSimulator(problem)
-    tables, space, costs = simulator.tables, simulator.space(len(problem.graph.ops)), _costs(problem, simulator)
-    state = moves.new_state(*_listed(costs), len(problem.platform.devices), seed)
+    tables, space, costs = (
+        simulator.tables,
+        simulator.space(len(problem.graph.ops)),
+        annealing_costs(problem, simulator),
+    )
+    state = moves.new_state(*taken_apart(problem, costs, heft(problem)), len(problem.platform.devices), seed)
     moves.restart(costs, tables, space, state)
     done = Ordering(costs, tables, space, state).go_on(budget, 1.0, lambda: False)
     names = [problem.graph.ops[op].name for op in state.best_order]
@@ -96,8 +101,8 @@ def test_orders_get_no_worse_and_are_the_model_s(problem: Problem, budget: int, 
 
 @given(problems().map(zero_copy))
 def test_where_only_one_device_is_left_nothing_moves(problem: Problem) -> None:
-    costs = _costs(problem, CompiledSimulator(problem))
-    _, device = _listed(costs)
+    costs = annealing_costs(problem, CompiledSimulator(problem))
+    _, device = taken_apart(problem, costs, heft(problem))
     left = narrowed(costs, device)
     assert np.isfinite(left.seconds).sum(axis=1).tolist() == [1] * len(device)
     assert np.isfinite(left.seconds[np.arange(len(device)), device]).all()
@@ -106,8 +111,8 @@ def test_where_only_one_device_is_left_nothing_moves(problem: Problem) -> None:
 
 @given(problems(max_ops=7, max_devices=3).map(zero_copy))
 def test_dispatched_no_device_idles_while_there_is_something_to_do(problem: Problem) -> None:
-    costs = _costs(problem, CompiledSimulator(problem))
-    _, device = _listed(costs)
+    costs = annealing_costs(problem, CompiledSimulator(problem))
+    _, device = taken_apart(problem, costs, heft(problem))
     order = dispatched(narrowed(costs, device), device)
     names = [problem.graph.ops[op].name for op in order]
     devices = [problem.platform.device_names[device[op]] for op in order]
@@ -132,7 +137,7 @@ def test_what_most_has_to_wait_for_is_dispatched_first() -> None:
     """All on one device, 1 s each: of a, b and b's reader c, b goes first, as 2 s are left with it, not 1 s."""
     graph = graph_of({"a": (), "b": (), "c": ("b",)})
     problem = problem_of(graph, {op: {"cpu": 1.0} for op in "abc"}, platform_of("cpu"))
-    costs = _costs(problem, CompiledSimulator(problem))
+    costs = annealing_costs(problem, CompiledSimulator(problem))
     device = np.zeros(3, np.uint32)
     assert dispatched(narrowed(costs, device), device).tolist() == [1, 0, 2]
 

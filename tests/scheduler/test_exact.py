@@ -15,7 +15,8 @@ from hetsim.core.problem import Latency, Problem
 from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.exact import block
 from hetsim.scheduler.exact.candidates import parts, pieces
-from hetsim.scheduler.exact.exact import Decomposition, exact
+from hetsim.scheduler.exact.decomposition import Decomposition
+from hetsim.scheduler.exact.exact import exact
 from hetsim.scheduler.solution import Solution
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import makespan_s, simulate

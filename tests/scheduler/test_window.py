@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from experiments.shared.random_graphs import layered_problem
 from hetsim.core.problem import Problem
 from hetsim.scheduler.bounds import load_weights
+from hetsim.scheduler.list_scheduling.heft import heft
 from hetsim.scheduler.search import window
-from hetsim.scheduler.search.anneal import _costs, _listed
+from hetsim.scheduler.search.anneal import annealing_costs, taken_apart
 from hetsim.scheduler.search.moves import Costs
 from hetsim.sim.compiled import CompiledSimulator
 from hetsim.sim.simulate import Simulator
@@ -24,8 +25,8 @@ from tests.support.problems import graph_of, platform_of, problem_of, problems
 
 def polished(problem: Problem, max_nodes: int = 10**6) -> tuple[float, int, float]:
     """The makespan that is said, the partial plans looked at, and what the model says of the plan."""
-    costs = _costs(problem, CompiledSimulator(problem))
-    order, device = _listed(costs)
+    costs = annealing_costs(problem, CompiledSimulator(problem))
+    order, device = taken_apart(problem, costs, heft(problem))
     makespan_s, num_nodes = window.polish(costs, load_of(costs), order, device, max_nodes)
     names = [problem.graph.ops[op].name for op in order]
     devices = [problem.platform.device_names[device[op]] for op in order]
@@ -73,7 +74,7 @@ def test_two_swaps_that_only_pay_together_are_found() -> None:
     problem = problem_of(
         graph, {"a": {"cpu": 3.0, "npu": 1.0}, "b": {"cpu": 1.0, "npu": 3.0}}, platform_of("cpu", "npu")
     )
-    costs = _costs(problem, CompiledSimulator(problem))
+    costs = annealing_costs(problem, CompiledSimulator(problem))
     order, device = np.array([0, 1], np.uint32), np.array([0, 1], np.uint32)
     assert window.polish(costs, load_of(costs), order, device, 100)[0] == 1.0
     assert device.tolist() == [1, 0]

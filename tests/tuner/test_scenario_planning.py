@@ -18,7 +18,7 @@ from experiments.shared.random_graphs import layered_problem
 from hetsim.analysis.scenario import parse_scenario
 from hetsim.core.problem import Problem
 from hetsim.scheduler.bounds import lower_bound
-from hetsim.scheduler.exact.exact import Decomposition
+from hetsim.scheduler.exact.decomposition import Decomposition
 from hetsim.scheduler.registry import solve
 from hetsim.sim.simulate import makespan_s
 from tests.support.problems import Costs, graph_of, platform_of, problem_of
