@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from hetsim.core.errors import PlanError
-from hetsim.core.plan import Plan, Segment
-from hetsim.core.split import Axis, Split
+from hetsim.core.plan import Axis, Plan, Segment, Split
 from hetsim.models.model import Model
 from hetsim.models.split.rewrite import rewrite
 from hetsim.models.split.rules import can_split, rule_for

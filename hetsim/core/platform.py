@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hetsim.core.errors import PlatformError
-from hetsim.core.sources import Architecture, Precision, Sheet, Source, Times
-from hetsim.core.sources import require as _require
+from hetsim.core.sources import Architecture, Precision, Sheet, Source, Times, require
 
 DEFAULT_PLATFORM = "cpu+npu"
 """The built-in platform of commands and functions that are given none."""
@@ -61,11 +60,11 @@ class Device:
     times: Times | None = None
 
     def __post_init__(self) -> None:
-        _require(self.threads >= 1, f"device.{self.name}.threads", "at least 1", self.threads)
-        _require(
+        require(self.threads >= 1, f"device.{self.name}.threads", "at least 1", self.threads)
+        require(
             0 <= self.launch_s < math.inf, f"device.{self.name}.launch_s", "a finite number, 0 or more", self.launch_s
         )
-        _require(all(core >= 0 for core in self.cores), f"device.{self.name}.cores", "0 or more", self.cores)
+        require(all(core >= 0 for core in self.cores), f"device.{self.name}.cores", "0 or more", self.cores)
         self._check_source()
 
     def _check_source(self) -> None:
@@ -212,22 +211,22 @@ class Platform:
             for end in (source, target):
                 if end not in names:
                     raise PlatformError(f"{path} names device {end!r}; the platform has {', '.join(names)}")
-            _require(0 <= link.setup_s < math.inf, f"{path}.setup_s", "a finite number, 0 or more", link.setup_s)
+            require(0 <= link.setup_s < math.inf, f"{path}.setup_s", "a finite number, 0 or more", link.setup_s)
             bandwidth = link.bandwidth_bytes_per_s
-            _require(bandwidth > 0, f"{path}.bandwidth_bytes_per_s", "more than 0", bandwidth)
+            require(bandwidth > 0, f"{path}.bandwidth_bytes_per_s", "more than 0", bandwidth)
         shared = self.memory.shared_bytes_per_s
-        _require(shared > 0, "memory.shared_bytes_per_s", "more than 0", shared)
+        require(shared > 0, "memory.shared_bytes_per_s", "more than 0", shared)
         for name, alone in self.memory.alone_bytes_per_s.items():
             if name not in names:
                 raise PlatformError(
                     f"memory.alone_bytes_per_s names device {name!r}; the platform has {', '.join(names)}"
                 )
-            _require(alone > 0, f"memory.alone_bytes_per_s.{name}", "more than 0", alone)
+            require(alone > 0, f"memory.alone_bytes_per_s.{name}", "more than 0", alone)
         for name in ("submit_setup_s", "collect_setup_s"):
             setup_s = getattr(self.host, name)
-            _require(0 <= setup_s < math.inf, f"host.{name}", "a finite number, 0 or more", setup_s)
+            require(0 <= setup_s < math.inf, f"host.{name}", "a finite number, 0 or more", setup_s)
         bandwidth = self.host.bandwidth_bytes_per_s
-        _require(bandwidth > 0, "host.bandwidth_bytes_per_s", "more than 0", bandwidth)
+        require(bandwidth > 0, "host.bandwidth_bytes_per_s", "more than 0", bandwidth)
 
     @property
     def device_names(self) -> tuple[str, ...]:

@@ -7,8 +7,7 @@ from pathlib import Path
 import msgspec
 
 from hetsim.core.errors import PlanError
-from hetsim.core.plan import Plan, Segment
-from hetsim.core.split import Axis, Split
+from hetsim.core.plan import Axis, Plan, Segment, Split
 from hetsim.io.files import read_bounded, write_atomically
 
 FORMAT = 1

@@ -37,8 +37,7 @@ import tomli_w
 
 from hetsim.core.errors import PlatformError
 from hetsim.core.platform import DEFAULT_PLATFORM, Calibration, Device, Host, Kind, Link, Memory, Nature, Platform
-from hetsim.core.sources import Architecture, Precision, Sheet, Source, Times, beside
-from hetsim.core.sources import require as _require
+from hetsim.core.sources import Architecture, Precision, Sheet, Source, Times, beside, require
 from hetsim.io.files import read_bounded
 
 
@@ -113,7 +112,7 @@ def _expand(name: str, table: _DeviceTable, folder: Path) -> list[Device]:
             f"device.{name}: Object missing required field `backend`; only a device with a sheet, architecture or "
             "times needs no backend"
         )
-    _require(table.count >= 1, f"device.{name}.count", "at least 1", table.count)
+    require(table.count >= 1, f"device.{name}.count", "at least 1", table.count)
     if table.count == 1:
         return [Device(name=name, **settings)]
     cores = table.cores

@@ -13,8 +13,7 @@ from experiments.npu_speed.command import vary
 from experiments.npu_speed.study import Variations
 from experiments.shared.plan_errors import PlanLine, summarize_errors
 from experiments.simulated_vs_measured import compare, draw_plans, predict_s
-from hetsim.core.plan import Plan, whole_plan
-from hetsim.core.split import Split
+from hetsim.core.plan import Plan, Split, whole_plan
 from hetsim.costs.profile import Header, Profile, Samples
 from hetsim.models.importer import load_model
 from hetsim.models.model import Model

@@ -117,7 +117,7 @@ def test_devices_are_hypothetical_and_of_a_kind_by_their_names() -> None:
 def test_a_problem_survives_its_file(
     problem: Problem, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # Only the sum of operators is kept, so the launches that fusing saves are written as groups.
+    # Only the sum of operators is written, so the launches that fusing saves are written as groups.
     queues = queues_from_assignment(problem.graph, *data.draw(assignments(problem)))
     plan = Plan(model="tiny", queues=queues)
     fused = [(s.device, s.ops) for s in plan.segments if len(s.ops) > 1 and problem.latency(s.device, s.ops)]

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hetsim.core.errors import PlanError
-from hetsim.core.split import Axis, Split
+from hetsim.core.plan import Axis, Split
 from hetsim.models.importer import import_model
 from hetsim.models.model import Model, random_inputs
 from hetsim.models.reference import evaluate

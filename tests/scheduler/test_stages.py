@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hetsim.core.dataflow import resolve
 from hetsim.core.errors import PlanError
-from hetsim.core.split import Split
+from hetsim.core.plan import Split
 from hetsim.io.plan_file import load_plan, save_plan
 from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate

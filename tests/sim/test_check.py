@@ -1,4 +1,4 @@
-"""The independent checker rejects timelines that break the physics, each in its own words."""
+"""The independent checker rejects impossible timelines, each with a message of its own."""
 
 from __future__ import annotations
 

@@ -94,8 +94,8 @@ def test_a_simulator_that_has_seen_other_plans_still_agrees(problem: Problem, da
 
 def single_operators(data: st.DataObject, problem: Problem) -> Plan:
     """A plan whose segments have one operator each, in an order that may differ from the graph's."""
-    device_of, raised = data.draw(assignments(problem))
-    steps = resolve(problem.graph, random_order(problem, device_of, raised)).steps
+    device_of, level_of = data.draw(assignments(problem))
+    steps = resolve(problem.graph, random_order(problem, device_of, level_of)).steps
     queues: dict[str, tuple[Segment, ...]] = {}
     for step in steps:
         for op in step.segment.ops:
@@ -103,10 +103,10 @@ def single_operators(data: st.DataObject, problem: Problem) -> Plan:
     return Plan(model=problem.graph.name, queues=queues)
 
 
-def random_order(problem: Problem, device_of: dict[str, str], raised: dict[str, int]) -> Plan:
+def random_order(problem: Problem, device_of: dict[str, str], level_of: dict[str, int]) -> Plan:
     from hetsim.scheduler.segments import queues_from_assignment
 
-    return Plan(model=problem.graph.name, queues=queues_from_assignment(problem.graph, device_of, raised))
+    return Plan(model=problem.graph.name, queues=queues_from_assignment(problem.graph, device_of, level_of))
 
 
 def encoded(problem: Problem, plan: Plan) -> tuple[list[int], list[int]]:

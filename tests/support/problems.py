@@ -174,7 +174,7 @@ def problems(draw: st.DrawFn, max_ops: int = 8, max_devices: int = 3, *, partial
 
 @st.composite
 def assignments(draw: st.DrawFn, problem: Problem) -> tuple[dict[str, str], dict[str, int]]:
-    """A device for each operator that can run it, and a few operators raised by one or more levels."""
+    """A device for each operator that can run it, and a level above 0 for a few operators."""
     device_of = {op.name: draw(st.sampled_from(problem.devices_for((op.name,)))) for op in problem.graph.ops}
     level_of = {op.name: draw(st.sampled_from((0, 0, 0, 1, 2))) for op in problem.graph.ops}
     return device_of, {op: levels for op, levels in level_of.items() if levels}

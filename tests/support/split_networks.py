@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from hetsim.core.errors import ModelError, PlanError
-from hetsim.core.split import AXES, Split
+from hetsim.core.plan import AXES, Split
 from hetsim.models.importer import import_model
 from hetsim.models.model import Model
 from hetsim.models.split.rewrite import rewrite

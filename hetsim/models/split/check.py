@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hetsim.core.split import Split
+from hetsim.core.plan import Split
 from hetsim.models.model import Model
 from hetsim.models.reference import evaluate
 from hetsim.models.split.rewrite import rewrite

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Op
-from hetsim.core.split import Split
+from hetsim.core.plan import Split
 from hetsim.models.model import Model
 from hetsim.models.split.builder import GraphBuilder, Owner, Stretch, resized
 from hetsim.models.split.rules import part_node, split_axis

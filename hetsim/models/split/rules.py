@@ -15,7 +15,7 @@ from onnx import helper
 
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Op
-from hetsim.core.split import Axis
+from hetsim.core.plan import Axis
 from hetsim.models.model import Model
 
 # fmt: off

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Tensor
-from hetsim.core.split import Split
+from hetsim.core.plan import Split
 from hetsim.models.model import Model
 from hetsim.models.split.rules import Rule, rule_for, split_axis
 

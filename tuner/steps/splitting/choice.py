@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from hetsim.core.errors import PlanError
-from hetsim.core.split import Split
+from hetsim.core.plan import Split
 from hetsim.costs.split_costs import COPY_BYTES_PER_S
 from hetsim.models.split.rules import rule_for
 from hetsim.models.split.run import check_split

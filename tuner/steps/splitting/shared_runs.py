@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hetsim.core.plan import Plan
-from hetsim.core.split import Axis
+from hetsim.core.plan import Axis, Plan
 from hetsim.models.model import Model
 from hetsim.models.split.rewrite import rewrite
 from hetsim.models.split.rules import rule_for

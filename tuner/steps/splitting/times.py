@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hetsim.core.split import Split
+from hetsim.core.plan import Split
 from hetsim.runtime.worker.device_local import MODEL_PRECISION
 from hetsim.scheduler.stages import Stage, coarse_blocks
 from hetsim.tuner.context import TuningContext
