@@ -95,7 +95,7 @@ class _Chain:
         handed = [span for span in timeline.spans if span.kind == "hand-over"]
         self._arriving = {(span.device, span.tensor): span for span in handed}
         copies = [span for span in handed if platform.link(span.source, span.device).mode == "copy"]
-        self._ending = {span.end_s: span for span in copies}  # one at a time, so no two end together
+        self._ending = {span.end_s: span for span in copies}  # copies run one at a time, so no two end together
         self._producers = {tensor: i for step in flow.steps for tensor, i in step.inputs if i is not None}
 
     def backwards(self) -> Iterator[Span]:

@@ -1,4 +1,4 @@
-"""Where the difference between a simulated and a measured inference comes from."""
+"""The difference between a simulated and a measured makespan, by parts and by spans."""
 
 from __future__ import annotations
 
@@ -44,13 +44,12 @@ def figure_of_comparison(comparison: Comparison, *, platform: Platform, title: s
     worst_in = _BAR_IN * max(len(worst), 1) + 0.1
     height_in = 0.95 + _STEPS_IN + 0.95 + worst_in + 0.6
     figure = style.new_figure(_WIDTH_IN, height_in)
-    relative = f" ({style.signed_percent(comparison.simulated_s / comparison.measured_s - 1)} against measured)"
     style.title_figure(
         figure,
         title,
         left_in=0.3,
-        subtitle=f"simulated {comparison.simulated_s * 1e3:.3f} ms, measured {comparison.measured_s * 1e3:.3f} ms"
-        + (relative if comparison.measured_s > 0 else ""),
+        subtitle=f"simulated {comparison.simulated_s * 1e3:.3f} ms{_error(comparison)}, "
+        f"measured {comparison.measured_s * 1e3:.3f} ms",
     )
     steps_left_in = 0.9
     _draw_steps(
@@ -79,8 +78,15 @@ def figure_of_comparison(comparison: Comparison, *, platform: Platform, title: s
     return figure
 
 
+def _error(comparison: Comparison) -> str:
+    """The relative error of the simulated makespan in brackets; empty if the measured one is 0."""
+    if not comparison.measured_s > 0:
+        return ""
+    return f" ({style.signed_percent(comparison.simulated_s / comparison.measured_s - 1)} against measured)"
+
+
 def _draw_steps(axes: Axes, comparison: Comparison) -> None:
-    """The waterfall; its axis is cut where the parts would be too small to see."""
+    """The waterfall from the simulated to the measured makespan; the axis is cut if the parts are small against them."""
     style.style_axes(axes, grid="y")
     level_ms = comparison.simulated_s * 1e3
     levels_ms = [level_ms]
@@ -144,7 +150,7 @@ def _draw_worst(axes: Axes, names: list[str], differences_ms: list[float]) -> No
 
 
 def _short(label: str) -> str:
-    """The label, or its end where it is long: operators of one network often begin alike."""
+    """The label, or its end if it is long: names of operators of one network often begin alike."""
     return label if len(label) <= 36 else f"\N{HORIZONTAL ELLIPSIS}{label[-35:]}"
 
 

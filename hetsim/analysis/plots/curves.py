@@ -69,7 +69,7 @@ class Mark:
 
 
 def times(value: float) -> str:
-    """A factor as people write it, with a multiplication sign."""
+    """A factor with a multiplication sign."""
     return f"{value:g}\N{MULTIPLICATION SIGN}"
 
 
@@ -143,7 +143,7 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
 
 
 def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Put names behind the right ends of curves, apart from each other; each has its curve's last value and colour."""
+    """Write names at the right ends of curves without overlaps; ``ends`` has last values, names and colours."""
     heights = [float(axes.transData.transform((1, value))[1]) for value, _, _ in ends]
     line_px = style.SMALL_PT / 72 * style.DOTS_PER_INCH * 1.25
     for (value, label, colour), height, spread in zip(ends, heights, _spread(heights, line_px), strict=True):
@@ -222,7 +222,7 @@ def _scale_latencies(axes: Axes, curves: Sequence[Curve]) -> None:
 
 
 def _spread(heights: Sequence[float], gap: float) -> list[float]:
-    """The heights moved apart until neighbours are at least ``gap`` away, in their old order, as little as it takes."""
+    """The heights, moved as little as possible so that neighbours are at least ``gap`` apart; their order stays."""
     order = sorted(range(len(heights)), key=lambda i: (heights[i], i))
     groups: list[tuple[list[int], float]] = []  # members from bottom to top, middle of the group
     for i in order:

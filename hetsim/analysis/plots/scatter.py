@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from hetsim.analysis.plots import style
 
 _BANDS = {0.10: "#F1F1F1", 0.05: "#DFDFDF"}
-"""Shades of how far off a simulated time is, as a fraction; the widest comes first, as it lies behind."""
+"""By relative error, the shade of its band; the widest band comes first, since it is drawn behind the other."""
 _BEHIND: dict[str, Any] = {"linewidth": 0, "zorder": 0.5}
 
 
@@ -26,7 +26,7 @@ class ScatterRow:
 
     Attributes:
         model: Its network.
-        scheduler: Who made it.
+        scheduler: The scheduler that made it.
         simulated_s: Simulated makespan.
         measured_s: Median of the executions.
         low_s: Lower end of the error bar, in seconds.
@@ -103,7 +103,7 @@ def _range_ms(rows: Sequence[ScatterRow]) -> tuple[float, float, bool]:
 
 
 def _draw_bands(axes: Axes, errors: Axes, low_ms: float, high_ms: float) -> None:
-    """Where simulated and measured times are equal, and how far 5 and 10 % are from that."""
+    """The line of equal times, and bands of relative errors around it."""
     line = [low_ms, high_ms]
     for width, shade in _BANDS.items():
         axes.fill_between(
@@ -171,7 +171,7 @@ def _legend(models: Sequence[str], schedulers: Sequence[str]) -> list[Line2D | P
 
 
 def _marker_fill(index: int) -> dict[str, Any]:
-    """How the markers of the model of that index are filled: with its colour, or not where colours begin again."""
+    """The fill of a model's markers: its colour, or none for models beyond the number of colours."""
     if index < len(style.PALETTE):
         return {"markeredgecolor": "white", "markeredgewidth": 0.7}
     return {"markerfacecolor": "white", "markeredgecolor": style.colour(index), "markeredgewidth": 1.3}
@@ -182,7 +182,7 @@ def _heading(text: str) -> Line2D:
 
 
 def _agreement(rows: Sequence[ScatterRow]) -> str:
-    """How far simulated times are from measured ones, for the subtitle."""
+    """Number of plans with the mean and the largest absolute error of their simulation, for the subtitle."""
     errors = [abs(row.simulated_s / row.measured_s - 1) for row in rows if row.measured_s > 0]
     if not errors:
         return "no plans"

@@ -1,4 +1,4 @@
-"""Schedulers side by side: how far each is from the best, and how long it plans."""
+"""Schedulers compared: makespans relative to the best plan, and planning times."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from hetsim.analysis.plots import style
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What a scheduler made of a problem.
+    """One scheduler's plan for one problem.
 
     Attributes:
         problem: The problem's name.
-        num_ops: Operators that it has; at least 1.
-        scheduler: Who planned.
-        simulated_s: What the plan takes, in seconds; positive.
-        planning_s: What planning took, in seconds; positive.
+        num_ops: Number of its operators; at least 1.
+        scheduler: The scheduler's name.
+        simulated_s: Simulated makespan of the plan in seconds; positive.
+        planning_s: Planning time in seconds; positive.
     """
 
     problem: str
@@ -39,10 +39,10 @@ def draw_schedulers(plans: Sequence[Planned], path: Path, *, title: str, most: f
     """Draw each problem's makespans relative to the best of them, and planning time over size, as a PNG.
 
     Args:
-        plans: The plans; problems are drawn from top to bottom in the order in which they come.
+        plans: The plans; problems are drawn from top to bottom in the order of their first plan.
         path: The PNG file.
         title: Title of the figure.
-        most: Ratios above this stand at the right edge as an arrow.
+        most: Larger ratios are drawn as an arrow at the right edge.
 
     Raises:
         OSError: If the file cannot be written.

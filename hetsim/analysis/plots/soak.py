@@ -1,4 +1,4 @@
-"""A long run over time: percentiles of latency above, and how memory changed below."""
+"""A long run over time: percentiles of latency above, the change of memory below."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _LEFT_IN, _PANEL_IN, _HEIGHTS_IN, _GAP_IN, _BOTTOM_IN, _TOP_IN = 0.8, 7.4, (2.9,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Soaked:
-    """What was seen, interval by interval.
+    """Latencies and memory of a long run, by interval.
 
     Attributes:
-        ends_s: When each interval ended, in seconds.
-        latencies_s: By percentile, that of each interval, in seconds; positive.
-        memory_bytes: By process, its memory at the end of each.
+        ends_s: End of each interval, in seconds.
+        latencies_s: By percentile, its latency in each interval, in seconds; positive.
+        memory_bytes: By process, its memory at the end of each interval.
     """
 
     ends_s: Sequence[float]

@@ -13,11 +13,11 @@ from hetsim.analysis.plots import style
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedRow:
-    """How fast one evaluator is at one size.
+    """The speed of one evaluator at one size of graph.
 
     Attributes:
         label: The evaluator.
-        num_ops: Operators of the graph.
+        num_ops: Number of operators of the graph.
         plans_per_s: Plans per second; positive.
     """
 

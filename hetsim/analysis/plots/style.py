@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from hetsim.io.files import write_atomically
 
-# Okabe and Ito, "Color Universal Design" (2008): told apart with any common form of colour blindness.
+# Okabe and Ito, "Color Universal Design" (2008): distinguishable with any common form of colour blindness.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C7A00", "#6A51A3")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 INK = "#222222"
@@ -32,7 +32,7 @@ DOTS_PER_INCH = 160
 
 
 def colour(index: int) -> str:
-    """The palette's colour of that index, from the beginning again after the last."""
+    """The palette's colour with that index, cyclically."""
     return PALETTE[index % len(PALETTE)]
 
 
@@ -78,7 +78,7 @@ def style_axes(axes: Axes, *, grid: str = "both") -> None:
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:
-    """Make ticks of a logarithmic axis plain numbers, enough of them for the range it shows."""
+    """Set ticks of a logarithmic axis to plain numbers, more of them for a smaller range."""
     decades = math.log10(high / low)
     subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if decades < 1.1 else (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
     axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=20))
@@ -88,7 +88,7 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
 
 
 def text_width_in(text: str, size_pt: float = TEXT_PT) -> float:
-    """How wide the text comes out, in inches."""
+    """Width of the drawn text, in inches."""
     figure = new_figure(1, 1)
     drawn: Text = figure.text(0, 0, text, size=size_pt)
     return float(drawn.get_window_extent().width / DOTS_PER_INCH)
@@ -105,7 +105,7 @@ def signed_percent(ratio: float) -> str:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write the figure as PNG; the file appears whole or not at all.
+    """Write the figure as PNG, atomically.
 
     Raises:
         OSError: If the file cannot be written.

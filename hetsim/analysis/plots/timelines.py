@@ -155,7 +155,7 @@ def _draw_label(axes: Axes, span: Span, lane: int, label: str) -> None:
     for description in dict.fromkeys((label, label.rpartition("/")[2], num_ops)):
         if not description or room < 12:
             continue
-        # A dollar sign would start TeX, and operators may have any name.
+        # Names of operators may have dollar signs, which would start a formula.
         text = axes.text(
             (span.start_s + span.end_s) * 5e2,
             lane,
@@ -236,7 +236,7 @@ def _draw_critical(axes: Axes, critical: Sequence[Span], names: Sequence[str]) -
 
 
 def _draw_makespans(axes: Axes, name: str, timeline: Timeline, *, other: Timeline | None) -> None:
-    """Mark this timeline's end, the other's too, and say above the panel how a simulation compares."""
+    """Mark the ends of both timelines, and write the makespan and a simulation's error above the panel."""
     own_s = timeline.makespan_s
     if other is not None:
         axes.axvline(other.makespan_s * 1e3, color=style.MUTED, linewidth=1.0, linestyle=(0, (3, 2)), zorder=3)
@@ -274,7 +274,7 @@ def _draw_legend(
     *,
     with_critical: bool,
 ) -> None:
-    """What the colours and lines mean, below the axis."""
+    """The legend below the axis."""
     handles: list[Patch | Line2D] = [
         Patch(facecolor=style.lighter(style.colour(i), 0.30), label=f"{lane}: segment") for i, lane in enumerate(lanes)
     ]

@@ -169,7 +169,7 @@ class Predictor:
         count = np.bincount(columns, minlength=len(self._mean))
         mean, variance = np.array(self._mean), np.array(self._variance)
         expected_s = np.bincount(rows, values * mean[columns], len(self._segments)) + self._launch_s
-        own = count[columns] == 1  # such a coefficient ties its segment to no other
+        own = count[columns] == 1  # coefficients of one measured segment alone
         noise = (_MISFIT * self._measured_s + _MISFIT_S) ** 2
         noise += np.bincount(rows[own], (values**2 * variance[columns])[own], len(self._segments))
         shared = np.flatnonzero(count > 1)

@@ -95,7 +95,7 @@ def find_border(graph: Graph, *segments: Iterable[str]) -> Border:
                 for kind in kinds:
                     read[kind] = read.get(kind, 0.0) + graph.tensors[tensor].num_bytes / len(kinds)
         for tensor in graph.outputs_of(inside):
-            if not inside.issuperset(graph.consumers[tensor]):  # the caller's alone is not read by others
+            if not inside.issuperset(graph.consumers[tensor]):  # a tensor that only the caller reads crosses no border
                 kind = graph.by_name[graph.producer[tensor]].kind
                 written[kind] = written.get(kind, 0.0) + graph.tensors[tensor].num_bytes
     return Border(read_bytes=read, written_bytes=written)

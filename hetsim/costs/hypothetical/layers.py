@@ -59,7 +59,7 @@ def _layer(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> Layer
     if node.op_type in ("Gemm", "MatMul"):
         left, made = shapes[node.input[0]], shapes[node.output[0]]
         inner = left[0 if node.op_type == "Gemm" and settings.get("transA", 0) else -1]
-        vector = len(shapes[node.input[1]]) == 1  # a vector makes one number of each row
+        vector = len(shapes[node.input[1]]) == 1  # a product with a vector has one element for each row
         return Layer(groups=1, in_channels=max(inner, 1), out_channels=1 if vector else max(made[-1], 1))
     return None
 
