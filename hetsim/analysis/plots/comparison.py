@@ -86,7 +86,7 @@ def _error(comparison: Comparison) -> str:
 
 
 def _draw_steps(axes: Axes, comparison: Comparison) -> None:
-    """The waterfall from the simulated to the measured makespan; the axis is cut if the parts are small against them."""
+    """The waterfall from the simulated to the measured makespan; the axis is cut if the parts are small."""
     style.style_axes(axes, grid="y")
     level_ms = comparison.simulated_s * 1e3
     levels_ms = [level_ms]
