@@ -35,7 +35,7 @@ class Row(Protocol):
 
 
 class Subject(Protocol):
-    """What rows are about: a :class:`~hetsim.models.Model`, or any problem with a name."""
+    """What rows are about: a :class:`~hetsim.models.model.Model`, or any problem with a name."""
 
     @property
     def name(self) -> str:

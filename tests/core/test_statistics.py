@@ -1,4 +1,4 @@
-"""Summaries and rank correlations: closed forms, and the coverage that the interval promises."""
+"""Statistics: closed forms, and how often intervals contain the true value."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_interval_has_the_ranks_of_the_sign_test(count: int, rank: int) -> None:
 
 @pytest.mark.parametrize("count", [6, 7, 10, 31, 100, 501])
 @pytest.mark.equation("interval")
-def test_interval_configurations_95_percent_and_no_closer_one_does(count: int) -> None:
+def test_interval_holds_the_median_in_95_percent_and_no_closer_one_does(count: int) -> None:
     low = int(summarize([float(i) for i in range(count)]).low_s)
 
     def coverage(index: int) -> float:
@@ -180,7 +180,7 @@ def test_the_interval_of_a_slope_is_sens() -> None:
     assert (found.low, found.median, found.high) == pytest.approx((slopes[10], slopes[22], slopes[34]))
 
 
-def test_a_slope_configurations_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_of_a_slope_holds_the_truth_in_95_percent() -> None:
     rng = np.random.default_rng(1)
     covered = 0
     for _ in range(400):

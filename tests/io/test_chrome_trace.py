@@ -55,7 +55,7 @@ def test_slices_carry_onnx_names_and_microseconds() -> None:
     assert first["args"]["duration_ms"] == pytest.approx(1.0)
 
 
-def test_waits_are_worked_out() -> None:
+def test_waits_are_computed() -> None:
     (wait,) = [e for e in events() if e.get("cat") == "wait"]
     assert (wait["name"], wait["ts"], wait["dur"]) == ("wait for a +1", 0.0, 1003.0)
 

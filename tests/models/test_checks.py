@@ -66,7 +66,7 @@ def test_what_is_not_supported_is_named(nodes, message):
     assert "\n" not in str(caught.value)
 
 
-def test_opsets_and_types_beyond_us():
+def test_unknown_opsets_and_types_are_refused():
     proto = model_of([helper.make_node("SplitToSequence", ["x"], ["y"])])
     proto.graph.output[0].CopyFrom(helper.make_tensor_sequence_value_info("y", FLOAT, None))
     with pytest.raises(ModelError, match="output 'y' is a sequence_type; hetsim supports only tensors"):

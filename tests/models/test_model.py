@@ -1,4 +1,4 @@
-"""Models: their hash, inputs for them, and what the reference engine makes of these."""
+"""Models: their hash, random inputs, and the outputs of the reference engine."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Source:
     Attributes:
         problem: The problem.
         profile: What it was made from; None for a problem file.
-        original_op: If ``problem`` is about a model, rewritten or not, its :attr:`~hetsim.models.Model.original_op`.
+        original_op: If ``problem`` is about a model, its :attr:`~hetsim.models.model.Model.original_op`.
         warnings: What is not as it should be about that.
     """
 
