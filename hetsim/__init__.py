@@ -54,7 +54,7 @@ are in :mod:`hetsim.analysis.plots`.
 
 from typing import TYPE_CHECKING
 
-from hetsim.core.lazy import lazy_names
+from hetsim.core.interface.lazy import lazy_names
 
 # A new name takes a line in each of the two blocks below; a test holds them equal.
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from hetsim.core.load import Load as Load
     from hetsim.core.plan import Plan as Plan
     from hetsim.core.plan import Segment as Segment
+    from hetsim.core.platform import Calibration as Calibration
     from hetsim.core.platform import Device as Device
     from hetsim.core.platform import Host as Host
     from hetsim.core.platform import Link as Link
@@ -111,13 +112,24 @@ if TYPE_CHECKING:
     from hetsim.models.model import random_inputs as random_inputs
     from hetsim.models.reference import evaluate as evaluate
     from hetsim.models.zoo import zoo_names as zoo_names
+    from hetsim.runtime.measure.profiler import Effort as Effort
     from hetsim.sim.check import check_timeline as check_timeline
     from hetsim.sim.simulate import makespan_s as makespan_s
-    from hetsim.sim.simulate import simulate as simulate
+    from hetsim.tuner.api.compare import compare as compare
+    from hetsim.tuner.api.explain import explain as explain
+    from hetsim.tuner.api.plan import plan as plan
+    from hetsim.tuner.api.profile import profile as profile
+    from hetsim.tuner.api.run import run as run
+    from hetsim.tuner.api.simulate import simulate as simulate
+    from hetsim.tuner.api.tune import tune as tune
+    from hetsim.tuner.options import Options as Options
+    from hetsim.tuner.options import Pace as Pace
 
 _MODULES = {
+    "Calibration": "hetsim.core.platform",
     "Device": "hetsim.core.platform",
     "DeviceError": "hetsim.core.errors",
+    "Effort": "hetsim.runtime.measure.profiler",
     "Graph": "hetsim.core.graph",
     "HetsimError": "hetsim.core.errors",
     "Host": "hetsim.core.platform",
@@ -129,6 +141,8 @@ _MODULES = {
     "Model": "hetsim.models.model",
     "ModelError": "hetsim.core.errors",
     "Op": "hetsim.core.graph",
+    "Options": "hetsim.tuner.options",
+    "Pace": "hetsim.tuner.options",
     "Plan": "hetsim.core.plan",
     "PlanError": "hetsim.core.errors",
     "Platform": "hetsim.core.platform",
@@ -145,8 +159,10 @@ _MODULES = {
     "Timeline": "hetsim.core.timeline",
     "check_plan": "hetsim.core.dataflow",
     "check_timeline": "hetsim.sim.check",
+    "compare": "hetsim.tuner.api.compare",
     "emulated_problem": "hetsim.analysis.emulated",
     "evaluate": "hetsim.models.reference",
+    "explain": "hetsim.tuner.api.explain",
     "import_model": "hetsim.models.importer",
     "load_model": "hetsim.models.importer",
     "load_plan": "hetsim.io.plan_file",
@@ -157,11 +173,15 @@ _MODULES = {
     "make_problem": "hetsim.costs.problems",
     "makespan_s": "hetsim.sim.simulate",
     "parse_scenario": "hetsim.analysis.scenario",
+    "plan": "hetsim.tuner.api.plan",
     "plan_problem": "hetsim.costs.problems",
+    "profile": "hetsim.tuner.api.profile",
     "random_inputs": "hetsim.models.model",
+    "run": "hetsim.tuner.api.run",
     "save_plan": "hetsim.io.plan_file",
     "save_problem": "hetsim.io.problem_file",
-    "simulate": "hetsim.sim.simulate",
+    "simulate": "hetsim.tuner.api.simulate",
+    "tune": "hetsim.tuner.api.tune",
     "zoo_names": "hetsim.models.zoo",
 }
 _ROOMS = ("analysis", "core", "costs", "io", "models", "runtime", "scheduler", "sim", "tuner")

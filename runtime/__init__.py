@@ -16,7 +16,7 @@ Rooms: :mod:`~hetsim.runtime.worker` is the process behind a device, :mod:`~hets
 
 from typing import TYPE_CHECKING
 
-from hetsim.core.lazy import lazy_names
+from hetsim.core.interface.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hetsim.runtime.inference import Inference as Inference

@@ -36,7 +36,7 @@ search: 2.0 s
 
 from typing import TYPE_CHECKING
 
-from hetsim.core.lazy import lazy_names
+from hetsim.core.interface.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hetsim.scheduler.effort import Effort as Effort

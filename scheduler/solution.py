@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hetsim.core.interface.notebook import html_table
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
 
@@ -34,6 +35,16 @@ class Solution:
     def __post_init__(self) -> None:
         if not 0 <= self.bound_s <= self.makespan_s:  # NaN fails too
             raise ValueError(f"bound_s must be from 0 to makespan_s {self.makespan_s}, got {self.bound_s}")
+
+    def __repr__(self) -> str:
+        return (
+            f"<Solution by {self.plan.scheduler or 'hand'}: {self.makespan_s * 1e3:.3f} ms, bound "
+            f"{self.bound_s * 1e3:.3f} ms, gap {self.gap:.1%}, {self.verdict}>"
+        )
+
+    def _repr_html_(self) -> str:
+        row = (f"{self.makespan_s * 1e3:.3f}", f"{self.bound_s * 1e3:.3f}", f"{self.gap:.1%}", self.verdict)
+        return html_table(("makespan, ms", "bound, ms", "gap", "verdict"), [row]) + self.plan._repr_html_()
 
     @property
     def gap(self) -> float:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from hetsim.core.lazy import lazy_names
+from hetsim.core.interface.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hetsim.runtime.measure.profiler import Effort as Effort

@@ -27,12 +27,13 @@ Waiting is negative if another chain is the longest in the simulation, so that t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hetsim.core.dataflow import Dataflow, resolve
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Graph
+from hetsim.core.interface.notebook import html_table
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.timeline import Span, SpanKind, Timeline
@@ -101,12 +102,25 @@ class Comparison:
             timeline has there, and at the end the simulation's tail, if any, as a wait of the simulation's last
             segment.
         others: The segments beside the path, in model order. Their differences are not part of the makespan's.
+        platform: The devices of the execution, if known.
     """
 
     simulated_s: float
     measured_s: float
     path: tuple[SpanDifference, ...]
     others: tuple[SpanDifference, ...]
+    platform: Platform | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Comparison: simulated {self.simulated_s * 1e3:.3f} ms, measured {self.measured_s * 1e3:.3f} ms, "
+            f"difference {self.difference_s * 1e3:+.3f} ms>"
+        )
+
+    def _repr_html_(self) -> str:
+        parts = [(part, f"{part_s * 1e3:+.3f}") for part, part_s in self.parts_s.items()]
+        simulated, measured = f"{self.simulated_s * 1e3:.3f}", f"{self.measured_s * 1e3:.3f}"
+        return html_table(("part", "ms"), [("simulated", simulated), *parts, ("measured", measured)])
 
     @property
     def difference_s(self) -> float:
@@ -159,6 +173,7 @@ def compare(graph: Graph, plan: Plan, simulated: Timeline, measured: Timeline, p
         others=tuple(
             _compute(flow, simulation, measurement, i, platform) for i in range(len(flow.steps)) if i not in on_path
         ),
+        platform=platform,
     )
 
 

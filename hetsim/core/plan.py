@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Graph
+from hetsim.core.interface.notebook import html_table
 
 Axis = Literal["rows", "channels"]
 """How outputs are divided: ``"rows"`` is the axis before the last, ``"channels"`` the axis of channels or, in a matrix
@@ -96,6 +97,19 @@ class Plan:
     def __post_init__(self) -> None:
         filled = {device: tuple(queue) for device, queue in self.queues.items() if queue}
         object.__setattr__(self, "queues", MappingProxyType(filled))
+
+    def __repr__(self) -> str:
+        queues = ", ".join(f"{device} {len(queue)} segments" for device, queue in self.queues.items())
+        by = f" by {self.scheduler}" if self.scheduler else ""
+        return f"<Plan for {self.model!r}{by}: {queues or 'no segments'}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (device if number == 0 else "", str(number + 1), segment.ops[0], str(len(segment.ops)))
+            for device, queue in self.queues.items()
+            for number, segment in enumerate(queue)
+        ]
+        return html_table(("device", "segment", "first operator", "operators"), rows, caption=repr(self).strip("<>"))
 
     @property
     def segments(self) -> tuple[Segment, ...]:

@@ -77,6 +77,10 @@ class Problem:
     additive: bool = False
     _known: dict[tuple[str, tuple[str, ...]], Latency | None] = field(default_factory=dict, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        devices = ", ".join(self.platform.device_names)
+        return f"<Problem {self.graph.name!r} on {self.platform.name!r}: {len(self.graph.ops)} operators; {devices}>"
+
     def __post_init__(self) -> None:
         for op in self.graph.ops:
             if not self.devices_for((op.name,)):

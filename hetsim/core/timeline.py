@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from hetsim.core.interface.notebook import timeline_svg
+
 SpanKind = Literal["compute", "hand-over", "wait"]
 Origin = Literal["simulated", "measured"]
 
@@ -59,6 +61,17 @@ class Timeline:
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.spans, key=lambda s: (s.start_s, s.device, s.kind, s.end_s, s.tensor)))
         object.__setattr__(self, "spans", ordered)
+
+    def __repr__(self) -> str:
+        devices = ", ".join(dict.fromkeys(span.device for span in self.compute))
+        requests = f"{len(self.arrivals_s)} requests, " if len(self.arrivals_s) > 1 else ""
+        return (
+            f"<Timeline, {self.origin}: {requests}{self.makespan_s * 1e3:.3f} ms, {len(self.compute)} segments on "
+            f"{devices or 'no device'}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return timeline_svg(self)
 
     @cached_property
     def compute(self) -> tuple[Span, ...]:

@@ -168,6 +168,12 @@ class Profile:
     _co_runs: dict[Key, CoRun] = field(default_factory=dict, repr=False)
     _speed_probes_s: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict, repr=False)
 
+    def __repr__(self) -> str:
+        devices = ", ".join(self.header.engines)
+        return (
+            f"<Profile of {self.header.model!r} on {devices}: {self.num_segments} segments, {self.num_samples} samples>"
+        )
+
     def add(self, record: Measured) -> None:
         """Add one record.
 

@@ -40,6 +40,9 @@ class Model:
     origins: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     rewrites: dict[object, object] = field(default_factory=dict, repr=False)
 
+    def __repr__(self) -> str:
+        return f"<Model {self.name!r}: {len(self.graph.ops)} operators>"
+
     @property
     def name(self) -> str:
         """Name of the network."""

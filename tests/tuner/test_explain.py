@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hetsim.tuner.cli.explain import explain
+from hetsim.tuner.explanation import explain
 from hetsim.tuner.progress import Silent
 from tests.support.problems import graph_of, plan_of, platform_of, problem_of
 

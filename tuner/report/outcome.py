@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hetsim.analysis.breakdown import Assignment, Breakdown
+from hetsim.core.interface.notebook import html_table
 from hetsim.core.statistics import Summary
 from hetsim.tuner.steps.proposals import Round
 from hetsim.tuner.steps.splitting.shared_runs import SharedRun
@@ -110,6 +111,27 @@ class Outcome:
         for name in (self.winner, *self.tied):
             if name not in names:
                 raise ValueError(f"winner {name!r} is not among the plans {names}")
+
+    def __repr__(self) -> str:
+        return (
+            f"<Outcome of {self.model!r} on {self.platform!r}: {self.winner} wins with "
+            f"{self.best.measured_s * 1e3:.2f} ms, {len(self.plans)} plans>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                plan.name + (" (best)" if plan.name == self.winner else " (tie)" if plan.name in self.tied else ""),
+                f"{plan.simulated_s * 1e3:.3f}",
+                f"{plan.measured_s * 1e3:.3f}",
+                f"{plan.error:+.1%}",
+                str(plan.num_segments),
+                str(plan.num_devices),
+            )
+            for plan in self.plans
+        ]
+        columns = ("plan", "simulated, ms", "measured, ms", "error", "segments", "devices")
+        return html_table(columns, rows, caption=f"{self.model} on {self.platform}")
 
     @property
     def best(self) -> PlanOutcome:

@@ -32,35 +32,31 @@ def compare(
     scenario: SetOption = [],  # noqa: B006
 ) -> None:
     """Simulate a plan, execute it, and say where the difference comes from; changed devices are emulated."""
-    from hetsim.analysis.comparison import compare as compare_timelines
     from hetsim.analysis.plots.comparison import draw_comparison
     from hetsim.analysis.scenario import parse_scenario
+    from hetsim.io.plan_file import load_plan
     from hetsim.io.platform_file import load_platform
-    from hetsim.models.model import random_inputs
-    from hetsim.runtime import Runtime
-    from hetsim.runtime.measure.profiler import warm_up
-    from hetsim.sim.simulate import simulate as simulate_plan
-    from hetsim.tuner.cli.sources import read_model, read_plan
+    from hetsim.tuner.api.compare import compare as compare_plan
+    from hetsim.tuner.cli.sources import read_model
     from hetsim.tuner.cli.tables import print_comparison
     from hetsim.tuner.progress import OnScreen
-    from hetsim.tuner.steps.final_measurement import find_median_run
-    from hetsim.tuner.steps.readiness import check_machine, profile_for
-    from hetsim.tuner.target import make_target
+    from hetsim.tuner.steps.readiness import profile_for
 
-    where = load_platform(platform)
-    found, read = read_plan(read_model(model, shape), plan)
-    measured, warnings = profile_for(found, where, profile, force=force)
-    given, changes = random_inputs(found), parse_scenario(scenario)
-    target = make_target(found, where, changes, profile=measured, inputs=given)
-    simulated = simulate_plan(target.plan_problem(measured, read), read)
-    warnings, where = (*warnings, *hypothesis(changes)), target.platform
-    check_machine(where, OnScreen(screen()))
-    with Runtime(where) as runtime, runtime.load(found, read, emulation=target.emulation) as session:
-        warm_up(session, given)
-        median_run = find_median_run([session.run(given) for _ in range(requests)])
-    comparison = compare_timelines(found.graph, read, simulated, median_run.timeline, where)
+    base, devices, changes = read_model(model, shape), load_platform(platform), parse_scenario(scenario)
+    measured, warnings = profile_for(base, devices, profile, force=force)
+    warnings = (*warnings, *hypothesis(changes))
+    comparison = compare_plan(
+        base,
+        load_plan(plan),
+        platform=devices,
+        profile=measured,
+        scenario=changes,
+        num_requests=requests,
+        stages=OnScreen(screen()),
+    )
+    executed_on = comparison.platform or devices
     if picture is not None:
-        title = f"{found.graph.name}: simulated against measured"
-        draw_comparison(comparison, picture, platform=where, title="\n".join((title, *warnings)))
+        title = f"{base.name}: simulated against measured"
+        draw_comparison(comparison, picture, platform=executed_on, title="\n".join((title, *warnings)))
     warn(warnings)
-    print_comparison(comparison, where)
+    print_comparison(comparison, executed_on)

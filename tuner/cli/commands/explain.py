@@ -52,9 +52,8 @@ def explain(
     from hetsim.analysis.scenario import parse_scenario
     from hetsim.core.errors import ProblemError
     from hetsim.io.plan_file import load_plan
-    from hetsim.scheduler.effort import Effort
+    from hetsim.tuner.api.explain import explain as explain_plan
     from hetsim.tuner.cli.explain import draw_sensitivity, explanation_json, print_explanation
-    from hetsim.tuner.cli.explain import explain as explain_plan
     from hetsim.tuner.cli.sources import draw_simulation, read_source
     from hetsim.tuner.progress import OnScreen, Silent
 
@@ -67,13 +66,14 @@ def explain(
         anew = read_source(model, problem, profile, platform, shape, force=force, scenario=changes).problem
     explained = explain_plan(
         found,
-        read.in_order(found.graph),
+        read,
         factor=1 + faster / 100,
-        stages=Silent() if json else OnScreen(screen()),
         replan=replan,
-        planning_problem=anew,
         scheduler=scheduler,
-        effort=Effort(seed=seed, max_evaluations=max_evaluations),
+        seed=seed,
+        max_evaluations=max_evaluations,
+        planning_problem=anew,
+        stages=Silent() if json else OnScreen(screen()),
     )
     if picture is not None:
         draw_simulation(explained.timeline, picture, source, critical=explained.path.spans)

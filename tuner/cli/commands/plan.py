@@ -42,19 +42,19 @@ def plan(
     from hetsim.analysis.breakdown import device_assignments
     from hetsim.analysis.scenario import parse_scenario
     from hetsim.io.plan_file import save_plan
-    from hetsim.sim.simulate import simulate as simulate_plan
-    from hetsim.tuner.cli.solving import solve_on_screen
+    from hetsim.tuner.api.plan import plan as plan_problem
+    from hetsim.tuner.api.simulate import simulate as simulate_plan
     from hetsim.tuner.cli.sources import read_source
     from hetsim.tuner.progress import OnScreen
 
     source = read_source(model, problem, profile, platform, shape, force=force, scenario=parse_scenario(scenario))
-    solution = solve_on_screen(
-        scheduler,
+    solution = plan_problem(
         source.problem,
-        OnScreen(screen()),
+        scheduler=scheduler,
         seed=seed,
         max_evaluations=max_evaluations,
         time_limit_s=time_limit,
+        stages=OnScreen(screen()),
     )
     made = solution.plan
     save_plan(made, out)

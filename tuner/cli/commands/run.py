@@ -20,7 +20,7 @@ from hetsim.tuner.cli.arguments import (
     SetOption,
     ShapeOption,
 )
-from hetsim.tuner.cli.screen import screen
+from hetsim.tuner.cli.screen import hypothesis, screen, warn
 
 
 def run(
@@ -46,23 +46,30 @@ def run(
     """Execute a plan on the devices, one inference after the other or under a load; changed devices are emulated."""
     from hetsim.analysis.scenario import parse_scenario
     from hetsim.core.load import parse_load
+    from hetsim.io.plan_file import load_plan
     from hetsim.io.platform_file import load_platform
-    from hetsim.tuner.cli.executing import execute, print_execution, read_inputs, write_execution
+    from hetsim.tuner.api.run import run as run_plan
+    from hetsim.tuner.cli.executing import print_run, read_inputs, write_run
     from hetsim.tuner.cli.sources import read_model
     from hetsim.tuner.progress import OnScreen
+    from hetsim.tuner.steps.readiness import profile_for
 
     load = parse_load(requests, every, in_flight)
-    executed = execute(
-        read_model(model, shape),
-        load_platform(platform),
-        plan,
-        load,
-        changes=parse_scenario(scenario),
-        profile=profile,
-        force=force,
+    base, devices, changes = read_model(model, shape), load_platform(platform), parse_scenario(scenario)
+    measured, warnings = (None, ()) if profile is None else profile_for(base, devices, profile, force=force)
+    warn((*warnings, *hypothesis(changes)))
+    result = run_plan(
+        base,
+        load_plan(plan),
+        platform=devices,
+        profile=measured,
+        scenario=changes,
+        inputs=None if inputs is None else read_inputs(inputs),
+        seed=seed,
+        load=load,
         on_fault=on_fault,
-        make_inputs=lambda found: read_inputs(found, inputs, seed),
         stages=OnScreen(screen()),
     )
-    write_execution(executed, outputs=outputs, trace=trace, picture=picture)
-    print_execution(executed, load)
+    warn(result.warnings)
+    write_run(result, outputs=outputs, trace=trace, picture=picture)
+    print_run(result, load)

@@ -54,7 +54,7 @@ def simulate(
     from hetsim.io.chrome_trace import save_trace
     from hetsim.io.plan_file import load_plan
     from hetsim.io.timeline_json import timeline_json
-    from hetsim.sim.simulate import simulate as simulate_plan
+    from hetsim.tuner.api.simulate import simulate as simulate_plan
     from hetsim.tuner.cli.sources import draw_simulation, read_source
 
     load = parse_load(requests, every, in_flight) if requests > 1 else None

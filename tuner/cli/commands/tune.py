@@ -46,9 +46,9 @@ def tune(
     from hetsim.analysis.scenario import parse_scenario
     from hetsim.io.platform_file import load_platform
     from hetsim.runtime.measure.profiler import Effort
+    from hetsim.tuner.api.tune import tune as tune_model
     from hetsim.tuner.cli.sources import read_model
     from hetsim.tuner.options import Options, Pace
-    from hetsim.tuner.pipeline import tune as tune_model
     from hetsim.tuner.progress import OnScreen
     from hetsim.tuner.report.screen import print_outcome
 
@@ -64,8 +64,8 @@ def tune(
         splits=splits,
         command=("hetsim", *sys.argv[1:]),
     )
-    found, where, stages = read_model(model, shape), load_platform(platform), OnScreen(screen())
-    outcome = tune_model(found, where, out, scenario=changes, options=options, stages=stages)
+    found, devices, stages = read_model(model, shape), load_platform(platform), OnScreen(screen())
+    outcome = tune_model(found, out, platform=devices, scenario=changes, options=options, stages=stages)
     warn(hypothesis(changes))
     print_outcome(outcome, screen())
     say(f"Look at {out / 'report.html'} and {out / 'timeline.png'}; open {out / 'measured.trace.json'} in Perfetto.")

@@ -1,4 +1,4 @@
-"""Budgets that people give, Ctrl-C, and what the bar says."""
+"""``hetsim.plan``: limits, Ctrl-C, and what the progress bar shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from hetsim.core.errors import PlanError
-from hetsim.tuner.cli.solving import solve_on_screen
+from hetsim.tuner.api.plan import plan
 from hetsim.tuner.progress import Report, Silent
 from hetsim.tuner.steps.deadline import stop_on_interrupt
 from tests.support.problems import inception_like
@@ -31,20 +31,20 @@ class Listening(Silent):
 @pytest.mark.parametrize(
     ("budget", "description"),
     [
-        ({"max_evaluations": 0}, "--max-evaluations 0 allows no candidate; give 1 or more"),
-        ({"max_evaluations": -3}, "--max-evaluations -3 allows no candidate; give 1 or more"),
-        ({"time_limit_s": 0.0}, "--time-limit 0 allows no time; give more than 0 seconds"),
-        ({"time_limit_s": float("nan")}, "--time-limit nan allows no time; give more than 0 seconds"),
+        ({"max_evaluations": 0}, "max_evaluations 0 allows no candidate; give 1 or more"),
+        ({"max_evaluations": -3}, "max_evaluations -3 allows no candidate; give 1 or more"),
+        ({"time_limit_s": 0.0}, "time_limit_s 0 allows no time; give more than 0 seconds"),
+        ({"time_limit_s": float("nan")}, "time_limit_s nan allows no time; give more than 0 seconds"),
     ],
 )
 def test_budgets_that_allow_nothing_are_refused(budget: dict[str, float], description: str) -> None:
     with pytest.raises(PlanError, match=f"^{description}$"):
-        solve_on_screen("exact", inception_like(1), Silent(), **budget)  # type: ignore[arg-type]
+        plan(inception_like(1), scheduler="exact", **budget)  # type: ignore[arg-type]
 
 
 def test_best_bound_and_gap_are_shown() -> None:
     stages = Listening()
-    solution = solve_on_screen("exact", inception_like(3), stages)
+    solution = plan(inception_like(3), scheduler="exact", stages=stages)
     done, description = stages.heard[-1]
     best = f"{solution.makespan_s * 1e3:.3f} ms"
     assert description == f"best {best}, bound {best}, gap 0.0%"
@@ -76,6 +76,6 @@ def test_a_search_that_is_interrupted_ends_with_a_plan() -> None:
 
             yield press
 
-    solution = solve_on_screen("search", inception_like(2), Pressing(), max_evaluations=10_000)
+    solution = plan(inception_like(2), max_evaluations=10_000, stages=Pressing())
     assert solution.num_evaluations == 1
     assert solution.plan.num_segments
