@@ -32,7 +32,7 @@ class Requests(Protocol):
         ...
 
     def deliver_to(self, request: int, receiver: Callable[[Inference], object] | None) -> None:
-        """Give a pending request's result to a function, or to nobody."""
+        """Give a pending request's result to a function; None drops it."""
         ...
 
     def cancel(self, request: int) -> None:

@@ -242,7 +242,7 @@ class WorkerPool:
         self._workers[name].process.kill()
 
     def _poller(self, client: Client) -> tuple[select.poll, Mapping[int, Worker]]:
-        """A poll object over the session's connections; kept, as making one takes longer than polling."""
+        """A poll object over the session's connections, made once, as making one takes longer than polling."""
         if client.device_names not in self._pollers:
             workers = {worker.control.fileno(): worker for worker in map(self._worker, client.device_names)}
             poller = select.poll()

@@ -91,7 +91,7 @@ def concerns(readings: Readings) -> tuple[str, ...]:
         )
     for core, part in sorted(readings.capped.items()):
         if part < 1.0:
-            found.append(f"core {core} is held at {part:.0%} of its highest frequency")
+            found.append(f"core {core} is limited to {part:.0%} of its highest frequency")
     found.extend(
         f"{_cores(together)} are threads of one physical core and slow each other down"
         for together in readings.siblings

@@ -17,7 +17,7 @@ class Settings:
         wake_fds: The event descriptor of each device, by index.
         spin_s: How long a step that waits for another device spins before it sleeps.
         idle_spin_s: How long the wait for the next request spins before it sleeps.
-        cache_bytes: Weights of compiled segments that are kept although no plan needs them.
+        cache_bytes: Weights of compiled segments that stay loaded although no plan needs them.
     """
 
     device: Device

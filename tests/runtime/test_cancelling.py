@@ -1,4 +1,4 @@
-"""Requests that are given up at any moment: slots come back, no answer goes astray, and nobody waits for ever."""
+"""Requests cancelled at any moment: slots come back, each answer reaches its caller, and no caller waits for ever."""
 
 from __future__ import annotations
 
@@ -20,12 +20,6 @@ MODEL = fork_join()
 PLAN = make_plan(MODEL, cpu=["stem", "left", "join"], npu=["right right2"])
 INPUTS = [random_inputs(MODEL, seed=seed) for seed in range(4)]
 RIGHT = [evaluate(MODEL.proto, inputs)["y"] for inputs in INPUTS]
-
-
-@pytest.fixture(scope="module")
-def runtime():
-    with Runtime(fake_platform()) as made:
-        yield made
 
 
 async def expect(session: Session, number: int) -> None:

@@ -25,7 +25,7 @@ from hetsim.runtime.worker.program import build_programs
 from hetsim.runtime.worker.settings import Settings
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import makespan_s
-from tests.runtime.test_worker import Clock
+from tests.support.clock import Clock
 from tests.support.models import fork_join, make_plan
 
 MODEL = fork_join()
@@ -33,7 +33,7 @@ INPUTS = random_inputs(MODEL, seed=3)
 
 
 def here() -> Platform:
-    """A make-believe CPU beside an NPU that no engine drives."""
+    """A fake CPU beside an NPU that no engine drives."""
     return Platform(
         name="desk",
         devices=(
@@ -168,7 +168,8 @@ def test_the_same_segment_at_another_speed_is_another_segment(runtime: Runtime) 
     for op_s in (1e-3, 4e-3):
         with runtime.load(MODEL, plan, emulation=emulation(op_s)) as session:
             found_s.append(min(session.run(INPUTS).latency_s for _ in range(5)))
-    assert 5e-3 - 1e-9 < found_s[0] < 20e-3 - 1e-9 < found_s[1]
+    assert 5e-3 - 1e-9 < found_s[0] < found_s[1]
+    assert found_s[1] > 20e-3 - 1e-9
 
 
 def test_who_says_nothing_of_an_emulated_device_or_asks_too_much_is_refused(runtime: Runtime) -> None:

@@ -52,7 +52,7 @@ def test_rounds_of_one_round_lie_side_by_side() -> None:
 @pytest.mark.equation("rounds")
 def test_a_plan_waits_warm_until_no_core_is_slow() -> None:
     # After the warm-up come execution 7 and replay 8, execution 9 and replay 10. The core is shared after 10, so it may
-    # have been during 9. Walk 11 finds it so still, walk 12 no more; executions 13 and 15 follow.
+    # have been during 9. Serial run 11 finds it still shared, 12 does not; executions 13 and 15 follow.
     session = Scripted([FREE_S] * WARM_UPS + [FREE_S, SHARED_S, SHARED_S])
     rounds, _ = taken([session], num_rounds=1)
     assert counted(rounds) == [7, 13, 15]
@@ -70,8 +70,9 @@ def test_without_stall_budget_executions_count_whatever_the_cores_do() -> None:
 
 @pytest.mark.equation("rounds")
 def test_of_what_was_executed_in_vain_the_fastest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Of 2 seconds of patience in this turn execution 7, whose replay 8 finds the core shared, takes one, and walk 9,
-    # which finds it free, the other. What follows counts: replay 11 finds it shared, though less, 13 as before.
+    # The stall budget of this round is 2 s. Execution 7, whose replay 8 finds the core shared, takes one, and the
+    # serial run 9, which finds it free, the other. What follows counts: replay 11 finds it shared, though less, 13 as
+    # before.
     a_second_a_look(monkeypatch)
     session = Scripted([FREE_S] * WARM_UPS + [SHARED_S, FREE_S, 70e-6] + [SHARED_S] * 100)
     rounds, _ = taken([session], num_rounds=1, stall_budget_s=20.0)
@@ -84,7 +85,7 @@ def test_one_plan_does_not_take_all_stall_budget(monkeypatch: pytest.MonkeyPatch
     a_second_a_look(monkeypatch)
     others, slow = Scripted([FREE_S] * 50), Scripted([SHARED_S] * 1000)
     rounds, _ = taken([others, slow], num_rounds=2, stall_budget_s=100.0)
-    waiting = 10  # a tenth, in walks of a second
+    waiting = 10  # a tenth, in serial runs of a second
     assert slow.num_runs == 2 * (WARM_UPS + waiting + 2 * RUNS_PER_ROUND)
     assert len(counted(rounds, 0)) == len(counted(rounds, 1)) == 2 * RUNS_PER_ROUND
     assert not any(pair.is_undisturbed for pair in rounds.counted(1))

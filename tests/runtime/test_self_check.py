@@ -28,7 +28,7 @@ from tests.support.problems import platform_of
             "the frequency of cores 0 and 1 is governed by 'powersave', so times depend on what ran before; "
             "'performance' keeps it level",
         ),
-        (Readings(capped={0: 1.0, 1: 0.5}), "core 1 is held at 50% of its highest frequency"),
+        (Readings(capped={0: 1.0, 1: 0.5}), "core 1 is limited to 50% of its highest frequency"),
         (Readings(siblings=((0, 4),)), "cores 0 and 4 are threads of one physical core and slow each other down"),
         (Readings(on_battery=True), "the machine runs on battery, which may lower its frequency"),
     ],

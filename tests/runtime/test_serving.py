@@ -1,4 +1,4 @@
-"""Loads on make-believe devices: order, slots, schedules, and what the model says of the same load."""
+"""Loads on fake devices: order, slots, schedules, and what the model says of the same load."""
 
 from __future__ import annotations
 

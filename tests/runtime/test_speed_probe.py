@@ -1,4 +1,4 @@
-"""How fast cores are at the moment, and which walks count while some are slow."""
+"""Probes of how fast cores are, and which serial runs count while some are disturbed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hetsim.runtime import Runtime
 from hetsim.runtime.interference_monitor import InterferenceMonitor
 from hetsim.runtime.measure.profiler import MAX_RUNS_PER_REPEAT, WARM_UPS, Effort, run_serially
 from hetsim.runtime.worker.speed_probe import make_speed_probe
-from tests.support.models import fake_platform, make_plan
+from tests.support.models import make_plan
 from tests.support.scripted import FREE_S, MODEL, PLAN, SHARED_S, Scripted, serially_run
 
 
@@ -57,15 +57,15 @@ def test_serial_runs_on_a_slow_core_do_not_count_until_there_are_twice_as_many(
 
 @pytest.mark.parametrize("plan", [PLAN, make_plan(MODEL, cpu=["op0", "op2"], npu=["op1"])], ids=["alone", "both"])
 @pytest.mark.equation("undisturbed")
-def test_each_device_of_a_serial_serial_run_reads_what_another_wrote(plan: Plan) -> None:
-    with Runtime(fake_platform()) as runtime, runtime.load(MODEL, plan) as session:
+def test_each_device_of_a_serial_run_reads_what_another_wrote(runtime: Runtime, plan: Plan) -> None:
+    with runtime.load(MODEL, plan) as session:
         inputs = random_inputs(MODEL)
         assert session.run(inputs).transfer_probes_s == {}
         for _ in range(3):
             serial_run = session.run(inputs, serial=True)
             assert set(serial_run.speed_probes_s) == set(plan.queues)
             assert set(serial_run.transfer_probes_s) == (set(plan.queues) if len(plan.queues) > 1 else set())
-            assert all(0 < seconds < 1 for seconds in serial_run.transfer_probes_s.values())
+            assert all(seconds > 0 for seconds in serial_run.transfer_probes_s.values())
 
 
 def test_a_speed_probe_leaves_the_process_on_its_cores() -> None:

@@ -18,21 +18,8 @@ from hetsim.runtime.worker.process import start_worker
 from hetsim.runtime.worker.program import build_programs
 from hetsim.runtime.worker.settings import Settings
 from hetsim.runtime.worker.waiter import Aborted, Waiter
+from tests.support.clock import Clock
 from tests.support.models import fake_platform, fork_join, make_plan
-
-
-class Clock:
-    """Time that passes only when told to."""
-
-    def __init__(self) -> None:
-        self.now_ns = 1_000
-
-    def __call__(self) -> int:
-        self.now_ns += 10  # looking at a clock takes time, too
-        return self.now_ns
-
-    def sleep(self, seconds: float) -> None:
-        self.now_ns += round(seconds * 1e9)
 
 
 class Bench:

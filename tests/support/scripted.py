@@ -23,7 +23,7 @@ _FLOW = resolve(MODEL.graph, PLAN)
 def serially_run(
     speed_probes_s: Mapping[str, float], transfer_probes_s: Mapping[str, float] | None = None, *, end_ns: int = 1
 ) -> Inference:
-    """What a serial walk gave; without yardsticks, an execution."""
+    """The result of a serial run; without speed probes, of a parallel one."""
     return Inference(
         outputs={},
         taken_up_ns=0,
@@ -37,7 +37,7 @@ def serially_run(
 
 
 class Scripted:
-    """A runtime and its one session; after each serial walk the yardstick takes what the test says, at the end FREE_S.
+    """A runtime and its one session, whose speed probes take the times that the test gives, then ``FREE_S``.
 
     Runs are numbered from 1: the number of each is what it took, in nanoseconds.
     """
