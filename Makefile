@@ -16,7 +16,7 @@ install = $(PIP) install $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e "$(1)" || { \
 
 # Compiles what numba compiles, once, so that no plan and no test waits for it.
 precompile = echo 'Compiling the simulator and the searches ...' && \
-	find . -path ./$(VENV) -prune -o -name '*.nb[ic]' -print -delete >/dev/null && $(BIN)/python -m hetsim.scheduler.precompile
+	find hetsim scheduler experiments -name "*.nb[ic]" -delete && $(BIN)/python -m hetsim.scheduler.precompile
 
 .PHONY: demo test test-quick check format conformance fuzz clean
 .DEFAULT_GOAL := test

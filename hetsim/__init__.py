@@ -1,7 +1,7 @@
 """What a model, a machine, a plan and a timeline are, and how long a plan takes on paper.
 
-A model and measurements of it make a :class:`Problem`; a scheduler turns that into a :class:`Plan`;
-:func:`simulate` turns the plan into a :class:`Timeline`, and the runtime, executing it, into one as well::
+A model and measurements of it make a :class:`Problem`; a scheduler makes a :class:`Plan` from it;
+:func:`simulate` makes a :class:`Timeline` from the plan, and so does the runtime by executing it::
 
     model, platform = hetsim.load_model("squeezenet"), hetsim.load_platform()
     problem = hetsim.make_problem(model, platform, hetsim.load_profile("profile.jsonl"))

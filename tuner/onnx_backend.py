@@ -91,16 +91,16 @@ def spread(runtime: Runtime, model: Model, rng: np.random.Generator) -> Plan:
     """
     names = runtime.platform.device_names
     takers = {op.name: [names[i] for i in rng.permutation(len(names))] for op in model.graph.ops}
-    raised = {op.name: int(rng.integers(2)) for op in model.graph.ops}
+    level_of = {op.name: int(rng.integers(2)) for op in model.graph.ops}
     while True:
         device_of = {op: devices[0] for op, devices in takers.items()}
-        queues = queues_from_assignment(model.graph, device_of, raised, connected=True)
+        queues = queues_from_assignment(model.graph, device_of, level_of, connected=True)
         plan = Plan(model=model.name, model_hash=model.hash, queues=queues, scheduler="spread")
         try:
             runtime.load(model, plan).close()
         except RefusedError as error:
             if len(error.segment) > 1:
-                raised = dict.fromkeys(takers, 1)
+                level_of = dict.fromkeys(takers, 1)
                 continue
             takers[error.segment[0]].remove(error.device)
             if not takers[error.segment[0]]:

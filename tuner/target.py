@@ -7,8 +7,8 @@ A :class:`Target` answers three questions in one place, so that no command disti
 - *What does an execution compare with?* :meth:`Target.plan_problem`: costs as one plan meets them, from its own serial
   runs where there are any. Of an emulated device, the costs that it is emulated with.
 - *What does the runtime need?* :attr:`Target.platform` and :attr:`Target.emulation`, and
-  :attr:`Target.serial_runs_file`, the file that serial runs go into. Serial runs beside emulated devices are kept apart
-  from the profile, which is about the devices as they are.
+  :attr:`Target.serial_runs_file`, the file that serial runs go into. Serial runs beside emulated devices have a file of
+  their own from the profile, which is about the devices as they are.
 
 ``run``, ``compare`` and ``tune`` follow the same steps: measure the devices as they are (or read their profile), make
 the target with the changes of ``--set``, plan for it, execute on it.

@@ -171,11 +171,11 @@ def _gaps(ran: list[Span]) -> list[tuple[float, Span]]:
 def _hand_over_s(gap: tuple[float, Span], handovers: list[Span]) -> float:
     """How long, within the gap before a segment, at least one of its inputs was being handed over, in seconds."""
     idle_from_s, segment = gap
-    covered_s = 0.0
+    busy_s = 0.0
     reached_s = idle_from_s
     for span in handovers:  # ordered by start
         if span.ops == segment.ops and span.request == segment.request:
             end_s = min(span.end_s, segment.start_s)
-            covered_s += max(end_s - max(span.start_s, reached_s), 0.0)
+            busy_s += max(end_s - max(span.start_s, reached_s), 0.0)
             reached_s = max(reached_s, end_s)
-    return covered_s
+    return busy_s

@@ -273,13 +273,13 @@ def _compute(
 
 def _overlap(run: Span, runs: Sequence[Span]) -> float:
     """The fraction of a segment's duration in which another device ran a segment, from 0 to 1."""
-    covered_s, reached_s = 0.0, run.start_s
+    shared_s, reached_s = 0.0, run.start_s
     for other in sorted(runs, key=lambda span: span.start_s):
         if other.device != run.device:
             end_s = min(other.end_s, run.end_s)
-            covered_s += max(end_s - max(other.start_s, reached_s), 0.0)
+            shared_s += max(end_s - max(other.start_s, reached_s), 0.0)
             reached_s = max(reached_s, end_s)
-    return min(covered_s / run.duration_s, 1.0) if run.duration_s > 0 else 0.0
+    return min(shared_s / run.duration_s, 1.0) if run.duration_s > 0 else 0.0
 
 
 def _difference(

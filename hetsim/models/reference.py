@@ -86,7 +86,7 @@ def serialized(proto: onnx.ModelProto) -> bytes:
             pass
     raise ModelError(
         f"the model with its weights exceeds the {MAX_PROTO_BYTES / 1e9:.1f} GB that a protobuf message can hold "
-        f"(weights kept as raw data: {num_bytes / 1e9:.1f} GB); split the model, or store its weights in float16"
+        f"(weights stored as raw data: {num_bytes / 1e9:.1f} GB); split the model, or store its weights in float16"
     )
 
 

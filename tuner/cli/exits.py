@@ -28,25 +28,25 @@ def run_to_exit(app: Callable[[], object], *, command: str) -> None:
     try:
         app()
     except HetsimError as error:
-        _leave(2, f"{command}: {error}")
+        _exit(2, f"{command}: {error}")
     except KeyboardInterrupt:
-        _leave_interrupted(command)
+        _exit_interrupted(command)
     except SystemExit as leaving:
         if leaving.code == _INTERRUPTED and isinstance(leaving.__context__, Exit):  # typer's answer to Ctrl-C
-            _leave_interrupted(command)
+            _exit_interrupted(command)
         raise
     except OSError as error:
         if error.filename is None:
             raise
-        _leave(2, f"{command}: {error.filename}: {error.strerror}")
+        _exit(2, f"{command}: {error.filename}: {error.strerror}")
 
 
-def _leave_interrupted(command: str) -> NoReturn:
+def _exit_interrupted(command: str) -> NoReturn:
     again = f"{command} {shlex.join(sys.argv[1:])}"
-    _leave(_INTERRUPTED, f"{command}: interrupted; what was measured is kept. To go on: {again}")
+    _exit(_INTERRUPTED, f"{command}: interrupted; what was measured is saved. To go on: {again}")
 
 
-def _leave(status: int, description: str) -> NoReturn:
+def _exit(status: int, description: str) -> NoReturn:
     from rich.console import Console
 
     Console(stderr=True, soft_wrap=True).print(description, markup=False, highlight=False)

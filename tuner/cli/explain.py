@@ -105,15 +105,15 @@ def explanation_json(found: Explanation, warnings: Sequence[str] = ()) -> str:
 
 def _entry(effect: Effect, again: Replanned | None) -> dict[str, object]:
     change = effect.change
-    given = {"op": change.op} if change.op else {}
+    fields = {"op": change.op} if change.op else {}
     if change.kind == "link":
-        given["source"], given["device"] = change.devices
+        fields["source"], fields["device"] = change.devices
     elif change.kind == "device":
-        given["device"] = change.target
+        fields["device"] = change.target
     entry: dict[str, object] = {
         "setting": change.description,
         "kind": "operator" if change.op else change.kind,
-        **given,
+        **fields,
         "makespan_s": effect.makespan_s,
         "saved_s": effect.saved_s,
         "on_path_s": effect.on_path_s,

@@ -60,8 +60,8 @@ def read_source(
     if problem is not None:
         from hetsim.io.problem_file import load_problem
 
-        for name, given in (("--profile", profile), ("--platform", platform), ("--shape", shape)):
-            if given:
+        for name, value in (("--profile", profile), ("--platform", platform), ("--shape", shape)):
+            if value:
                 raise ProblemError(f"{name} belongs to a MODEL; a problem file says itself what it costs and where")
         return Source(problem=scenario.problem(load_problem(problem)), warnings=hypothesis(scenario))
     assert model is not None
@@ -100,21 +100,21 @@ def _model_source(
     from hetsim.models.split.planned import planned_model
     from hetsim.tuner.steps.readiness import profile_for
 
-    where = load_platform(platform or DEFAULT_PLATFORM)
-    if profile is None and any(device.source is None for device in where.devices):
+    described = load_platform(platform or DEFAULT_PLATFORM)
+    if profile is None and any(device.source is None for device in described.devices):
         description = "" if platform is None else f" --platform {platform}"
         raise ProblemError(
             f"{model} needs --profile FILE; measure it with: hetsim profile {model}{description} --out FILE"
         )
-    if any(device.architecture is not None for device in where.devices):
+    if any(device.architecture is not None for device in described.devices):
         typer.echo("asking ZigZag, which takes seconds for each shape of operator that is new to it", err=True)
     found = read_model(model, shape)
-    measured, warnings = (None, ()) if profile is None else profile_for(found, where, profile, force=force)
+    measured, warnings = (None, ()) if profile is None else profile_for(found, described, profile, force=force)
     if plan is None:
-        made = make_problem(found, where, measured)
+        made = make_problem(found, described, measured)
     else:
         found = planned_model(found, plan)
-        made = plan_problem(found, where, measured, plan.in_order(found.graph))
+        made = plan_problem(found, described, measured, plan.in_order(found.graph))
     return Source(
         problem=scenario.problem(made),
         profile=measured,

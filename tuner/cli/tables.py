@@ -43,9 +43,9 @@ def say_prediction_errors(measured: Profile, graph: Graph, platform: Platform) -
     for device, left_out in SegmentCosts(measured, graph, launch_s).left_out.items():
         if left_out:
             worst = max(left_out, key=lambda one: abs(one.relative_error))
-            typical_error = median(abs(one.relative_error) for one in left_out)
+            median_error = median(abs(one.relative_error) for one in left_out)
             say(
-                f"{device}: segments of several operators, each predicted from the others: {typical_error:.1%} off in "
+                f"{device}: segments of several operators, each predicted from the others: {median_error:.1%} off in "
                 f"the median of {len(left_out)}, {abs(worst.relative_error):.0%} at worst (from {worst.ops[0]}, "
                 f"{len(worst.ops)} operators)"
             )

@@ -63,8 +63,8 @@ def fit_interference(profile: Profile) -> Interference:
     usual_s, exponent = {}, {}
     for device in profile.header.engines:
         speed_probes_s = profile.speed_probes_s(device)
-        finals = [one for context, one in speed_probes_s.items() if context.startswith("final:")]
-        readings_s = [one for each in finals or speed_probes_s.values() for one in each]
+        final_s = [one for context, one in speed_probes_s.items() if context.startswith("final:")]
+        readings_s = [one for each in final_s or speed_probes_s.values() for one in each]
         if readings_s:
             usual_s[device] = median(readings_s)
             exponent[device] = _exponent(profile, device)

@@ -33,7 +33,9 @@ from hetsim.costs.fitting.additive_medians import AdditiveMedians
 from hetsim.costs.profile import Profile
 
 MIN_CONTEXTS = 8
-"""A device's costs are fitted if it has at least this many measurements with different numbers of crossing bytes."""
+"""A device's costs are fitted if it has at least this many measurements with different numbers of bytes from or for
+other devices.
+"""
 
 _SD_S_PER_BYTE = 1e-10
 """Prior standard deviation of a device's cost: a byte at 10 GB/s."""
@@ -155,7 +157,7 @@ class _Row:
 
     Attributes:
         border: The segment's border.
-        read_bytes: Crossing bytes that it reads, less their mean.
+        read_bytes: Bytes that it reads from other devices, less their mean.
         written_bytes: The same for bytes that it writes.
         seconds: Its time, less the mean.
         noise_s: The standard error of the time.
@@ -169,7 +171,7 @@ class _Row:
 
 
 def _rows(profile: Profile, times: AdditiveMedians, device: str, graphs: Sequence[Graph]) -> list[_Row]:
-    """The rows of the device's segments that were measured with different numbers of crossing bytes."""
+    """Rows of the segments measured with different numbers of bytes from or for other devices."""
     found: list[_Row] = []
     for ops in profile.measured(device):
         graph = next((graph for graph in graphs if all(op in graph.position for op in ops)), None)

@@ -26,7 +26,7 @@ def compare(
     profile: ProfileOption,
     platform: PlatformOption = DEFAULT_PLATFORM,
     shape: ShapeOption = [],  # noqa: B006
-    requests: Annotated[int, typer.Option(min=1, help="Inferences to run; the typical one is compared.")] = 20,
+    requests: Annotated[int, typer.Option(min=1, help="Inferences to run; the median one is compared.")] = 20,
     force: ForceOption = False,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw where the difference comes from.")] = None,
     scenario: SetOption = [],  # noqa: B006

@@ -59,14 +59,14 @@ def explain(
 
     if not 0 < faster < math.inf:
         raise ProblemError(f"--faster {faster:g} makes nothing faster; give a percentage above 0")
-    read, changes = load_plan(plan), parse_scenario(scenario)
-    source = read_source(model, problem, profile, platform, shape, plan=read, force=force, scenario=changes)
+    wanted, changes = load_plan(plan), parse_scenario(scenario)
+    source = read_source(model, problem, profile, platform, shape, plan=wanted, force=force, scenario=changes)
     found = anew = source.problem
     if replan and model is not None:  # another plan does not have this one's replays
         anew = read_source(model, problem, profile, platform, shape, force=force, scenario=changes).problem
     explained = explain_plan(
         found,
-        read,
+        wanted,
         factor=1 + faster / 100,
         replan=replan,
         scheduler=scheduler,

@@ -52,9 +52,9 @@ def calibrate(
     from hetsim.tuner.steps.readiness import check_machine
 
     before = load_platform(out) if out.exists() else None
-    where = load_platform(name)
-    check_machine(where, OnScreen(screen()))
-    with Runtime(where) as runtime, OnScreen(screen()).stage("calibrate") as report:
+    described = load_platform(name)
+    check_machine(described, OnScreen(screen()))
+    with Runtime(described) as runtime, OnScreen(screen()).stage("calibrate") as report:
         found = calibrate_platform(runtime, progress=report)
     write_atomically(out, format_platform(found).encode())
     for device in found.devices:

@@ -35,7 +35,7 @@ def run(
     inputs: Annotated[Path | None, typer.Option("--inputs", help="An .npz file with the model's inputs.")] = None,
     outputs: Annotated[Path | None, typer.Option("--outputs", help="Where to put the outputs, as .npz.")] = None,
     trace: Annotated[Path | None, typer.Option("--trace", help="Write a trace that opens in Perfetto.")] = None,
-    picture: Annotated[Path | None, typer.Option("--picture", help="Draw the typical run's timeline.")] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Draw the median run's timeline.")] = None,
     on_fault: Annotated[str, typer.Option("--on-fault", help="The device that finishes what others fail at.")] = "",
     scenario: SetOption = [],  # noqa: B006
     profile: Annotated[

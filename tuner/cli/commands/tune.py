@@ -28,7 +28,7 @@ def tune(
         typer.Option(
             "--time-limit",
             metavar="SECONDS",
-            help="Rounds and the search of splits end by then, as on Ctrl-C; the finals come on top.",
+            help="Rounds and the search of splits end by then, as on Ctrl-C; the final measurement comes on top.",
         ),
     ] = None,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,

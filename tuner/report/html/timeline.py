@@ -1,6 +1,6 @@
 """The timeline of an executed plan: simulated above measured on one axis, as HTML that a style sheet lays out.
 
-Every element carries its times in microseconds as custom properties; the style sheet turns them into places by the
+Every element carries its times in microseconds as custom properties; the style sheet computes places from them by the
 part of the axis that is shown, so zooming and panning set two properties of the chart and touch nothing else. Without
 JavaScript the chart shows everything and names operators by the browser's own hints.
 """
