@@ -96,7 +96,7 @@ class _ClosedLoop:
         )
 
     def _candidates(self, number: int, deadline: Deadline) -> tuple[float, dict[str, Plan]]:
-        """The optimistic bound in seconds, and distinct plans to measure by name; of equal plans the first one counts."""
+        """The optimistic bound in seconds, distinct plans by name; of equal plans the first one counts."""
         context, options = self._context, self._context.options
         found: dict[str, Plan] = {}
         optimistic_bound_s = math.inf
