@@ -10,7 +10,7 @@ Importing this module does not import numba; creating a simulator does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,9 @@ from hetsim.core.load import Load
 from hetsim.core.plan import Segment
 from hetsim.core.problem import Problem
 from hetsim.core.timeline import Span
+from hetsim.sim.kernel.arrays import Requests, Space, Tables, new_space
 from hetsim.sim.segments import DurationFunction, Queues, Record, SegmentFacts
 from hetsim.sim.simulate import Simulator
-
-if TYPE_CHECKING:
-    from hetsim.sim.kernel.arrays import Requests, Space, Tables
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.uint32]
@@ -38,10 +36,10 @@ class CompiledSimulator:
     """
 
     def __init__(self, problem: Problem) -> None:
-        from hetsim.sim import kernel  # imports numba, which takes a second
+        from hetsim.sim.kernel import many, one  # they import numba, which takes a second
 
         self.problem = problem
-        self._kernel = kernel
+        self._run_one, self._evaluate_many = one.run, many.evaluate
         self._facts = SegmentFacts(problem)
         self._encoding = _Encoding(problem, self._facts)
         self._space: Space | None = None
@@ -74,7 +72,7 @@ class CompiledSimulator:
         tables = self.tables
         requests = self._requests(places, load, duration_s)
         space = self._space_for(requests.num_requests, len(places))
-        end_s, num_left = self._kernel.run(tables, queue_start, queue, requests, space)
+        end_s, num_left = self._run_one(tables, queue_start, queue, requests, space)
         if num_left:
             raise PlanError(f"plan can never finish: {num_left} segments wait for each other")
         if record is not None:
@@ -100,7 +98,7 @@ class CompiledSimulator:
         out_s = np.empty(len(queue))
         space = self._space_for(1, queue.shape[1])
         queue_start, queue = np.ascontiguousarray(queue_start, np.uint32), np.ascontiguousarray(queue, np.uint32)
-        self._kernel.evaluate(self.tables, queue_start, queue, space, out_s)
+        self._evaluate_many(self.tables, queue_start, queue, space, out_s)
         return out_s
 
     def _requests(self, places: Sequence[Segment], load: Load | None, duration_s: DurationFunction | None) -> Requests:
@@ -111,7 +109,7 @@ class CompiledSimulator:
             num_bytes = [self._facts.work(segment).traffic_bytes for segment in places]
             demand = self._encoding.demand(seconds, np.array(num_bytes, np.float64))
         host, graph = self.problem.platform.host, self.problem.graph
-        return self._kernel.Requests(
+        return Requests(
             num_requests=count,
             hosted=load is not None,
             every_s=float(load.every_s) if load else 0.0,
@@ -124,13 +122,13 @@ class CompiledSimulator:
 
     def space(self, num_places: int) -> Space:
         """Work space for the kernel, for plans of ``num_places`` segments and one request each."""
-        return self._kernel.new_space(self.tables, 1, num_places)
+        return new_space(self.tables, 1, num_places)
 
     def _space_for(self, num_requests: int, num_places: int) -> Space:
         room = max(self._room[0], num_requests), max(self._room[1], num_places)
         if self._space is None or room != self._room:
             self._room = room
-            self._space = self._kernel.new_space(self.tables, *room)
+            self._space = new_space(self.tables, *room)
         return self._space
 
     def _fill(self, record: Record, lists: Sequence[Sequence[Segment]], num_requests: int, space: Space) -> None:
@@ -254,8 +252,6 @@ class _Encoding:
 
     def tables(self) -> Tables:
         """The problem as arrays for the kernel."""
-        from hetsim.sim.kernel.arrays import Tables
-
         return Tables(
             seconds=self._seconds.values,
             num_bytes=self._num_bytes.values,
