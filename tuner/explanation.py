@@ -49,7 +49,7 @@ class Explanation:
         path: Its critical path.
         factor: How many times as fast things were made.
         effects: What that does to the plan, most saved first.
-        best_s: Latency of the best plan known as things are; None if nothing was planned anew.
+        best_s: Latency of the best plan known without any change, in seconds; None if nothing was planned again.
         replanned: What it does to the best plan, in the order of ``effects``.
     """
 
@@ -84,7 +84,7 @@ class Explanation:
 
     @property
     def shown(self) -> tuple[Effect, ...]:
-        """The effects worth showing: those that change anything, and those that were planned anew, at most 15."""
+        """The effects worth showing: those that save time and those that were planned again, at most 15."""
         again = {entry.scenario for entry in self.replanned}
         worth = [effect for effect in self.effects if effect.saved_s != 0 or effect.scenario in again]
         return tuple(worth[:MAX_SHOWN])
@@ -108,9 +108,9 @@ def explain(
         plan: The plan.
         factor: How many times as fast each thing is made, more than 0.
         stages: Where progress is shown.
-        replan: For how many of the changes that save most it is also planned anew.
+        replan: For how many of the changes that save most the problem is also planned again.
         planning_problem: Costs as any plan may meet them; None stands for ``problem``.
-        scheduler: Who plans anew.
+        scheduler: The scheduler that plans again.
         effort: How hard.
 
     Raises:
@@ -145,7 +145,7 @@ def _replanned(
     """
     changed = [problem, *(scenario.problem(problem) for scenario in listed)]
     plans = {plan.digest: plan}
-    with stages.stage(f"plan anew with {scheduler}") as report:
+    with stages.stage(f"plan again with {scheduler}") as report:
         for number, one in enumerate(changed):
             report(number / len(changed), listed[number - 1].description if number else "as it is")
             made = solve(scheduler, one, effort).plan

@@ -1,7 +1,7 @@
-"""hetsim as an ONNX backend: any model that it imports, its operators spread at random over a machine's devices.
+"""hetsim as an ONNX backend: models are divided at random over a machine's devices.
 
-For those who hold an ``onnx.backend.base.Backend``, first of all the conformance tests of ONNX itself: whatever
-a plan may do with a model, cut it anywhere, put any part on any device that takes it, the answers must stay right.
+It serves whatever takes an ``onnx.backend.base.Backend``, above all the conformance tests of ONNX: however a plan cuts
+a model and whichever devices it uses, the outputs must be right.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class SpreadModel(BackendRep):
             ModelError: If the inputs do not fit the model.
             DeviceError: If a device failed.
         """
-        given = {name: np.asarray(value) for name, value in zip(self._inputs, inputs, strict=True)}
+        arrays = {name: np.asarray(value) for name, value in zip(self._inputs, inputs, strict=True)}
         with self._runtime.load(self.model, self.plan) as session:
-            outputs = session.run(given).outputs
+            outputs = session.run(arrays).outputs
         return tuple(outputs[name] for name in self.model.graph.outputs)
 
 
@@ -71,23 +71,24 @@ class SpreadBackend(Backend):
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
-        """ONNX's word for "no accelerator is needed" is the only one that means all our devices."""
+        """Whether the device is ``"CPU"``, which in ONNX stands for a backend without special requirements."""
         return device == "CPU"
 
 
 def backend_on(runtime: Runtime, *, seed: int = 0) -> type[SpreadBackend]:
-    """ONNX's interface is one of class methods, so a backend with a runtime of its own is a class."""
+    """A backend class for this runtime; it is a class, since ONNX calls class methods."""
     return type("SpreadBackend", (SpreadBackend,), {"runtime": runtime, "seed": seed})
 
 
 def spread(runtime: Runtime, model: Model, rng: np.random.Generator) -> Plan:
-    """A random plan that the runtime's devices take, as good as compiled.
+    """A random plan whose segments the runtime's devices all take.
 
-    Each operator goes to any device, and joins what it reads from there if it can, or not, each at even odds. What a
-    device refuses goes to another one; where it refuses operators that are fused, none are.
+    Each operator goes to a random device. With a probability of one half it is fused with the operators on that device
+    that it reads from, where possible. An operator that a device refuses goes to another device; if a device refuses a
+    segment of several operators, no operators are fused.
 
     Raises:
-        RefusedError: If no device takes one of the operators; it is the last one's answer.
+        RefusedError: If no device takes one of the operators; it is the refusal of the last device tried.
     """
     names = runtime.platform.device_names
     takers = {op.name: [names[i] for i in rng.permutation(len(names))] for op in model.graph.ops}
@@ -110,7 +111,7 @@ def spread(runtime: Runtime, model: Model, rng: np.random.Generator) -> Plan:
 
 
 def _empty_shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
-    """The shapes of inputs without elements, of which the importer wants to be told that they are meant so."""
+    """The shapes of inputs without elements, which the importer accepts only if they are given explicitly."""
     shapes: dict[str, tuple[int, ...]] = {}
     for value in graph.input:
         dims = value.type.tensor_type.shape.dim

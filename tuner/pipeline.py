@@ -87,24 +87,14 @@ def tune(
             report(0.0, "the expected outputs, from the reference engine")
             expected = find_expected_outputs(model, seed=options.seed)
         platform = calibrate_platform(runtime, platform, out / "platform.toml", stages)
-        file = devices.enter_context(ProfileFile(out / "profile.jsonl", make_header(runtime, model)))
+        target = Target(model=model, platform=platform)
+        file = devices.enter_context(ProfileFile(out / target.serial_runs_file, make_header(runtime, model)))
         context = TuningContext(
-            runtime=runtime,
-            target=Target(model=model, platform=platform),
-            file=file,
-            expected=expected,
-            options=options,
-            stages=stages,
+            runtime=runtime, target=target, file=file, expected=expected, options=options, stages=stages
         )
         warnings += profile_model(context)
         if scenario:
-            target = make_target(model, platform, scenario, profile=file.profile, inputs=expected.inputs)
-            devices.close()  # emulated devices may use the same cores
-            path = out / target.serial_runs_file
-            path.unlink(missing_ok=True)  # serial runs belong to the executions of the same run
-            context = devices.enter_context(
-                open_context(target, path, expected=expected, options=options, stages=stages)
-            )
+            context = _emulate(context, scenario, out, devices)
         proposals = propose_within_limits(context, proposers_for(context), started_s=started_s)
         finalists = measure_finalists(context, proposals.plans)
     platform, alone = context.platform, {}
@@ -114,6 +104,27 @@ def tune(
     write_outputs(out, model, platform, finalists, outcome)
     del lock
     return outcome
+
+
+def _emulate(context: TuningContext, scenario: Scenario, out: Path, devices: ExitStack) -> TuningContext:
+    """The context on the changed machine, after the devices as they are have been measured in ``context``.
+
+    Args:
+        context: The devices as they are, profiled.
+        scenario: The changes.
+        out: The folder.
+        devices: Holds the running devices; those as they are are closed, since emulated ones may use the same cores.
+    """
+    expected = context.expected
+    target = make_target(
+        context.model, context.platform, scenario, profile=context.file.profile, inputs=expected.inputs
+    )
+    devices.close()
+    path = out / target.serial_runs_file
+    path.unlink(missing_ok=True)  # serial runs belong to the executions of the same run
+    return devices.enter_context(
+        open_context(target, path, expected=expected, options=context.options, stages=context.stages)
+    )
 
 
 def proposers_for(context: TuningContext) -> tuple[Proposer, ...]:

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Report = Callable[[float, str], None]
-"""Told how much of a stage is done, from 0 to 1, and what comes next."""
+"""Receives how much of a stage is done, from 0 to 1, and what comes next."""
 
 
 class Stages(Protocol):
     """Where a long run announces its stages."""
 
     def stage(self, title: str) -> AbstractContextManager[Report]:
-        """A stage that lasts as long as the context; what it gives is told how far the stage is."""
+        """A context for a stage; the function that it yields reports the progress of the stage."""
         ...
 
     def say(self, description: str) -> None:
@@ -26,7 +26,7 @@ class Stages(Protocol):
 
 
 class Silent:
-    """Says nothing: for callers from Python."""
+    """Shows nothing: for callers from Python."""
 
     def stage(self, title: str) -> AbstractContextManager[Report]:  # noqa: ARG002
         """Nothing is shown."""
@@ -37,7 +37,7 @@ class Silent:
 
 
 class OnScreen:
-    """A bar for each stage, with the time gone and the time left; a line each where the output is not a terminal."""
+    """A bar for each stage, with elapsed and remaining time; one line per stage if the output is not a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -67,7 +67,7 @@ class OnScreen:
             TimeRemainingColumn(),
             TextColumn("{task.fields[what]}", style="dim"),
         )
-        # Redrawn rarely: the devices' cores are the ones that draw, too.
+        # Redrawn rarely, since drawing takes time on the cores of the devices.
         with Progress(*columns, console=self._console, refresh_per_second=2) as bar:
             task = bar.add_task(title, total=1.0, what="")
             yield lambda done, text: bar.update(task, completed=done, what=text)

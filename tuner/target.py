@@ -7,8 +7,8 @@ A :class:`Target` answers three questions in one place, so that no command disti
 - *What does an execution compare with?* :meth:`Target.plan_problem`: costs as one plan meets them, from its own serial
   runs where there are any. Of an emulated device, the costs that it is emulated with.
 - *What does the runtime need?* :attr:`Target.platform` and :attr:`Target.emulation`, and
-  :attr:`Target.serial_runs_file`, the file that serial runs go into. Serial runs beside emulated devices have a file of
-  their own from the profile, which is about the devices as they are.
+  :attr:`Target.serial_runs_file`, the file that serial runs go into. Serial runs beside emulated devices do not go
+  into the profile, which is about the devices as they are.
 
 ``run``, ``compare`` and ``tune`` follow the same steps: measure the devices as they are (or read their profile), make
 the target with the changes of ``--set``, plan for it, execute on it.
@@ -113,7 +113,7 @@ def make_target(
     if not scenario and not _without_engine(platform):
         return Target(model=model, platform=platform)
     if profile is None and any(device.is_measured for device in platform.devices):
-        raise ProfileError("emulated devices need --profile FILE, which says what the devices take as they are")
+        raise ProfileError("emulated devices need --profile FILE, a profile of the devices as they are")
     changed = scenario.problem(make_problem(model, platform, profile))
     to_emulate = {*scenario.devices(platform), *_without_engine(changed.platform)}
     devices = tuple(name for name in changed.platform.device_names if name in to_emulate)

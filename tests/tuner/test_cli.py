@@ -342,7 +342,7 @@ def test_every_mistake_is_one_line_and_exit_code_2(place: Path, name: str) -> No
 
     assert re.search(message, failed.stderr), failed.stderr
     left = {path.name for path in set(place.iterdir()) - before}
-    assert left <= {"o"}  # a tune that got as far as its folder may leave the folder, with what was measured
+    assert left <= {"o"}  # a tune that got as far as its folder may have created it and measured
     assert not (place / "o.json").exists()
 
 

@@ -77,18 +77,18 @@ def test_shifting_moves_predictions_only(profile: Path, tmp_path: Path) -> None:
     low, high = (shifted(problem, by) for by in (-1.0, 1.0))
     assert shifted(problem, 0.0) is problem
     ops = tuple(op.name for op in MODEL.graph.ops)
-    guessed = next(
+    predicted = next(
         (name, ops[start:end])
         for name in ("cpu", "npu")
         for start in range(len(ops))
         for end in range(start + 2, len(ops) + 1)
         if not problem.latency(name, ops[start:end]).measured  # type: ignore[union-attr]
     )
-    assert low.cost_s(*guessed) <= problem.cost_s(*guessed) <= high.cost_s(*guessed)
+    assert low.cost_s(*predicted) <= problem.cost_s(*predicted) <= high.cost_s(*predicted)
     assert low.cost_s("cpu", ops[:1]) == problem.cost_s("cpu", ops[:1]) == high.cost_s("cpu", ops[:1])
     known = Plan(model="m", queues={"cpu": (Segment("cpu", ops),)})
     assert plan_error_s(problem, known) == 0.0
-    device, part = guessed
+    device, part = predicted
     rest = tuple(Segment("cpu", (op,)) for op in ops if op not in part)
     plan = Plan(model="m", queues={device: (Segment(device, part),), "cpu" if device == "npu" else "npu": rest})
     assert plan_error_s(problem, plan) == pytest.approx(problem.error_s(device, part))

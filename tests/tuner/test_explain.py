@@ -1,4 +1,4 @@
-"""``hetsim explain``: what planning anew makes of a scenario."""
+"""Explanations: what planning again saves in a scenario."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hetsim.tuner.progress import Silent
 from tests.support.problems import graph_of, plan_of, platform_of, problem_of
 
 
-def test_planned_anew_a_change_saves_what_another_plan_makes_of_it() -> None:
+def test_planned_again_a_change_saves_what_another_plan_gains_by_it() -> None:
     # One operator of 1 s on the cpu and 1.25 s on the npu: twice as fast, the npu is the better place. So a plan that
     # is on the npu saves 0.625 by it, and the best plan, which is on the cpu now, 1 - 0.625.
     graph = graph_of({"a": ()})

@@ -1,4 +1,4 @@
-"""Who ties with whom, how long finals last, and which of the search's plans speaks for it."""
+"""Ties, the number of rounds, and which of several plans of a scheduler represents it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def execution(*round_medians_s: float) -> Execution:
 
 
 def test_drift_that_hits_both_alike_hides_no_difference() -> None:
-    # The machine is twice as slow in every other turn; in each turn the second plan takes 3 % longer.
+    # The machine is twice as slow in every other round; in each round the second plan takes 3 % longer.
     fast = execution(*(1.0, 2.0) * 5)
     slow = execution(*(1.03, 2.06) * 5)
     assert not ties_with(slow, fast)
@@ -53,14 +53,14 @@ def test_few_rounds_tie_unless_all_are_slower(num_rounds: int) -> None:
 
 
 def test_rounds_far_apart_count_for_more_than_rounds_close_by() -> None:
-    # A sign test sees 7 of 10 turns slower, both times.
+    # A sign test sees 7 of 10 rounds slower, both times.
     fast = execution(*[1.0] * 10)
     assert not ties_with(execution(0.999, 0.998, 0.997, *[1.1 + i / 100 for i in range(7)]), fast)
     assert ties_with(execution(0.7, 0.8, 0.9, *[1.001 + i / 1000 for i in range(7)]), fast)
 
 
 def test_a_disturbed_round_in_a_short_comparison_hides_no_difference() -> None:
-    # 36 runs, as few as experiments make of a plan; something else takes a core for one turn of the faster plan.
+    # 36 runs, as few as experiments make of a plan; something else takes a core for one round of the faster plan.
     num_rounds = Pace(num_runs=36).rounds(0.01)
     fast = execution(*[8.2] * (num_rounds - 1), 12.0)
     assert not ties_with(execution(*[11.3] * num_rounds), fast)
@@ -71,7 +71,7 @@ def test_slow_plans_run_less_often_but_not_too_rarely(latency_s: float, rounds: 
     assert Pace(num_runs=60, budget_s=6.0).rounds(latency_s) == rounds
 
 
-def test_the_best_measured_round_speaks_for_the_search() -> None:
+def test_the_best_measured_round_represents_the_search() -> None:
     finalists = {
         name: Finalist(plan=Plan(model="m", queues={}), simulated=NOTHING, execution=execution(seconds))
         for name, seconds in (("single:cpu", 3.0), (f"{SEARCH_ROUND}1", 2.0), (f"{SEARCH_ROUND}2", 1.0))
@@ -81,7 +81,7 @@ def test_the_best_measured_round_speaks_for_the_search() -> None:
     assert found["search"] is finalists[f"{SEARCH_ROUND}2"]
 
 
-def test_the_best_measured_plan_speaks_for_all_with_splits() -> None:
+def test_the_best_measured_plan_represents_all_with_splits() -> None:
     finalists = {
         name: Finalist(plan=Plan(model="m", queues={}), simulated=NOTHING, execution=execution(seconds))
         for name, seconds in (("splits", 2.0), ("splits 2", 1.0), ("single:cpu", 3.0))

@@ -31,8 +31,8 @@ PLATFORM = calibrated_platform(item_s="1e-5")  # halves take half as long
 OPTIONS = replace(QUICK, rounds=3, pace=Pace(num_runs=3, stall_budget_s=0.0), splits=True)
 
 
-class Impatient(Silent):
-    """Presses Ctrl-C whenever a stage says that it comes to certain work; keeps what is said."""
+class Interrupting(Silent):
+    """Presses Ctrl-C whenever a stage reports certain work; records titles and lines."""
 
     def __init__(self, *works: str) -> None:
         self._works = works
@@ -54,7 +54,7 @@ class Impatient(Silent):
 
 
 def test_ctrl_c_in_the_rounds_leads_to_the_final_measurement(tmp_path: Path) -> None:
-    stages = Impatient("search, round 1, optimistic")
+    stages = Interrupting("search, round 1, optimistic")
     outcome = tune(MODEL, PLATFORM, tmp_path, options=OPTIONS, stages=stages)
     assert outcome.rounds_ended == "interrupted"
     assert "splits" not in stages.titles
@@ -65,7 +65,7 @@ def test_ctrl_c_in_the_rounds_leads_to_the_final_measurement(tmp_path: Path) -> 
 
 def test_ctrl_c_in_the_search_of_splits_leads_to_the_final_measurement(tmp_path: Path) -> None:
     # After one serial run something is known of splits, and the best proposal is executed without a replay.
-    stages = Impatient("serial run 2 of ")
+    stages = Interrupting("serial run 2 of ")
     outcome = tune(MODEL, PLATFORM, tmp_path, options=replace(OPTIONS, rounds=1), stages=stages)
     assert "splits end: interrupted" in stages.said
     assert outcome.winner == "splits"
@@ -79,7 +79,7 @@ def test_ctrl_c_in_the_search_of_splits_leads_to_the_final_measurement(tmp_path:
 
 def test_a_second_ctrl_c_is_the_usual_interrupt(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        tune(MODEL, PLATFORM, tmp_path, options=OPTIONS, stages=Impatient("search, round 1, optimistic", "replay"))
+        tune(MODEL, PLATFORM, tmp_path, options=OPTIONS, stages=Interrupting("search, round 1, optimistic", "replay"))
     assert {path.name for path in tmp_path.iterdir()} == {"platform.toml", "profile.jsonl"}
     assert load_profile(tmp_path / "profile.jsonl").num_segments > 0
 

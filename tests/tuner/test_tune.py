@@ -1,4 +1,4 @@
-"""The whole job on make-believe devices: what is left in the folder, who wins, and that wrong outputs are caught."""
+"""``tune`` on make-believe devices: the files in the folder, the winner, and that wrong outputs are rejected."""
 
 from __future__ import annotations
 
@@ -144,16 +144,16 @@ def test_plans_that_do_not_fit_into_memory_together_have_as_many_rounds(
     plans = [make_plan(MODEL, **{device: ["stem left right right2 join"]}) for device in ("cpu", "npu")]
     with tuning_context(MODEL, calibrated_platform(), tmp_path) as context:
         executions = execute(context, plans, lambda *_: None)
-    assert [len(one.round_medians_s) for one in executions] == [2, 2]  # two passes of one turn
+    assert [len(one.round_medians_s) for one in executions] == [2, 2]  # two passes of one round
 
 
 @pytest.mark.parametrize(
     ("errors_alone", "allowed"),
     [
-        ([], 1e-5),  # nobody runs the whole model alone
+        ([], 1e-5),  # no device runs the whole model alone
         ([0.0, 3e-6], 1e-5),  # engines that agree excuse nothing
         ([0.0, 2e-5], 4e-5),  # a network that multiplies rounding
-        ([0.0, 0.5], 1e-4),  # an engine that is plainly wrong excuses nobody, itself included
+        ([0.0, 0.5], 1e-4),  # an engine with wrong outputs excuses no plan, its own included
         ([float("inf")], 1e-4),
     ],
 )

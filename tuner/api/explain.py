@@ -57,15 +57,14 @@ def explain(
     Raises:
         HetsimError: If the factor makes nothing faster, the plan is not valid, or anything is malformed.
     """
-    if not 1 < factor < math.inf:  # NaN fails too
-        raise ProblemError(f"factor {factor:g} makes nothing faster; give more than 1")
     from hetsim.scheduler.effort import Effort
     from hetsim.tuner.explanation import explain as explain_plan
 
+    if not 1 < factor < math.inf:  # NaN fails too
+        raise ProblemError(f"factor {factor:g} makes nothing faster; give more than 1")
     found = to_plan(plan)
     problem = to_problem(source, platform=platform, profile=profile, scenario=scenario, plan=found)
-    if planning_problem is None and replan and not isinstance(source, Problem):
-        # Other plans do not have this plan's serial runs.
+    if planning_problem is None and replan:  # other plans do not have this plan's serial runs
         planning_problem = to_problem(source, platform=platform, profile=profile, scenario=scenario)
     return explain_plan(
         problem,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hetsim.runtime.inference import Inference
     from hetsim.runtime.serving import Served
     from hetsim.tuner.api.sources import ModelLike, PlanLike, PlatformLike, ProfileLike, ScenarioLike
+    from hetsim.tuner.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,15 +127,10 @@ def run(
     """
     from hetsim.models.model import random_inputs
     from hetsim.models.split.planned import planned_model
-    from hetsim.runtime.measure.profiler import warm_up
-    from hetsim.runtime.nan import check_numbers
-    from hetsim.runtime.runtime import Runtime
-    from hetsim.runtime.serving import serve
-    from hetsim.runtime.standby import standby, standby_plan
     from hetsim.tuner.steps.readiness import check_machine
     from hetsim.tuner.target import make_target
 
-    base, found, load = to_model(model), to_plan(plan), load or Load(num_requests=20)
+    base, found = to_model(model), to_plan(plan)
     planned = planned_model(base, found)
     found = found.in_order(planned.graph)
     given = random_inputs(planned, seed=seed) if inputs is None else inputs
@@ -142,19 +138,32 @@ def run(
     measured = to_profile(profile, base, devices)
     target = make_target(planned, devices, to_scenario(scenario), profile=measured, inputs=given)
     check_machine(target.platform, stages or Silent())
+    return _execute(base, target, found, given, load or Load(num_requests=20), on_fault)
+
+
+def _execute(
+    base: Model, target: Target, plan: Plan, inputs: Mapping[str, Array], load: Load, on_fault: str
+) -> RunResult:
+    """Serve the requests, on the device on standby if another one fails."""
+    from hetsim.runtime.measure.profiler import warm_up
+    from hetsim.runtime.nan import check_numbers
+    from hetsim.runtime.runtime import Runtime
+    from hetsim.runtime.serving import serve
+    from hetsim.runtime.standby import standby, standby_plan
+
+    model, platform, num_slots = target.model, target.platform, load.num_slots
     warnings: tuple[str, ...] = ()
-    num_slots = load.num_slots
     with ExitStack() as stack:
-        spare = stack.enter_context(standby(target.platform, base, on_fault, num_slots=num_slots)) if on_fault else None
-        runtime = stack.enter_context(Runtime(target.platform))
-        session = stack.enter_context(runtime.load(planned, found, num_slots=num_slots, emulation=target.emulation))
+        spare = stack.enter_context(standby(platform, base, on_fault, num_slots=num_slots)) if on_fault else None
+        runtime = stack.enter_context(Runtime(platform))
+        session = stack.enter_context(runtime.load(model, plan, num_slots=num_slots, emulation=target.emulation))
         try:
-            warm_up(session, given)
-            served = serve(session, given, load)
-            check_numbers(runtime, planned, found, given, served.inferences, emulation=target.emulation)
+            warm_up(session, inputs)
+            served = serve(session, inputs, load)
+            check_numbers(runtime, model, plan, inputs, served.inferences, emulation=target.emulation)
         except DeviceError as error:
             if spare is None:
                 raise
             warnings = (f"{error}; {on_fault!r} computes the model alone",)
-            planned, found, served = base, standby_plan(base, on_fault), serve(spare, given, load)
-    return RunResult(base=base, model=planned, plan=found, platform=target.platform, served=served, warnings=warnings)
+            model, plan, served = base, standby_plan(base, on_fault), serve(spare, inputs, load)
+    return RunResult(base=base, model=model, plan=plan, platform=platform, served=served, warnings=warnings)

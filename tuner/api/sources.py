@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     PlanLike = Plan | str | Path
     """A plan, or the path of a plan file."""
     ScenarioLike = Scenario | str | Iterable[str]
-    """A scenario, or changes in the words of ``--set``, such as ``"npu.speed=4"``."""
+    """A scenario, or changes as ``--set`` takes them, such as ``"npu.speed=4"``."""
 
 
 def to_model(model: ModelLike) -> Model:

@@ -2,9 +2,9 @@
 
 A search tends to find the plans whose predictions are too low, however the predictor is biased. So the segments of its
 plans are measured, by a serial replay of each plan, before the next search. Each round searches three times, since one
-plan per round teaches little: with predictions as they are, *optimistic*, with every prediction lowered by one standard
-error of its device, and *pessimistic*, with every prediction raised by it. Optimistic plans explore what may be better,
-as upper confidence bounds do in Bayesian optimisation (N. Srinivas, A. Krause, S. Kakade, M. Seeger, "Gaussian Process
+plan per round gives little information: with predictions as they are, *optimistic*, with every prediction lowered by
+one standard error of its device, and *pessimistic*, with every prediction increased by it. Optimistic plans explore
+what may be better, as upper confidence bounds do in Bayesian optimisation (N. Srinivas, A. Krause, S. Kakade, M. Seeger, "Gaussian Process
 Optimization in the Bandit Setting", ICML 2010); pessimistic ones prefer what is known. The loop ends when even the
 optimistic search finds nothing that beats what has been measured.
 """
@@ -26,7 +26,7 @@ from hetsim.tuner.steps.deadline import Deadline
 from hetsim.tuner.steps.proposals import SEARCH_ROUND, Proposals, Round, Try, accepted_plan
 
 NUM_SIGMAS: Mapping[str, float] = {"": 0.0, "optimistic": -1.0, "pessimistic": 1.0}
-"""By how many standard errors predictions are raised in each search of a round; the first one has no name."""
+"""By how many standard errors predictions are increased in each search of a round; the first one has no name."""
 NUM_FINALISTS = 2
 """The number of measured plans that go on to the final measurement."""
 TIME_SHARE = 0.3
@@ -96,7 +96,7 @@ class _ClosedLoop:
         )
 
     def _candidates(self, number: int, deadline: Deadline) -> tuple[float, dict[str, Plan]]:
-        """The optimistic bound in seconds, distinct plans by name; of equal plans the first one counts."""
+        """The optimistic bound, in seconds, and distinct plans to measure by name; of equal plans, the first one."""
         context, options = self._context, self._context.options
         found: dict[str, Plan] = {}
         optimistic_bound_s = math.inf

@@ -1,4 +1,4 @@
-"""When a search must end: at a point in time, or when somebody presses Ctrl-C."""
+"""When a search must end: at a point in time, or when Ctrl-C is pressed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Deadline:
 
     Attributes:
         until_s: The search starts nothing new once :func:`time.monotonic` has reached this.
-        interrupted: Returns whether somebody asked for the search to end.
+        interrupted: Returns whether Ctrl-C asked for the search to end.
     """
 
     until_s: float = math.inf

@@ -131,7 +131,7 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Verdict:
-    """Who won, and what was wrong with whom."""
+    """The winner, its ties, and the plans whose outputs are wrong."""
 
     winner: str
     tied: tuple[str, ...]

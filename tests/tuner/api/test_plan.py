@@ -17,7 +17,7 @@ from tests.support.problems import inception_like
 
 
 class Listening(Silent):
-    """Keeps what it is told."""
+    """Records what is reported."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[float, str]] = []
@@ -67,7 +67,7 @@ def test_a_search_that_is_interrupted_ends_with_a_plan() -> None:
     class Pressing(Listening):
         @contextmanager
         def stage(self, title: str) -> Iterator[Report]:  # noqa: ARG002
-            """The first word of progress is answered with Ctrl-C."""
+            """Press Ctrl-C on the first report."""
 
             def press(done: float, description: str) -> None:
                 if not self.heard:

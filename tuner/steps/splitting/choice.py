@@ -35,7 +35,7 @@ def _options(times: RunTimes, start: int, stop: int, *, after: bool) -> list[Opt
             seconds = times.whole_s(device, ops) + (_copy_s(times, start) if after else 0.0)
         found.append(Option(Stage(ops=ops, devices=(device,)), seconds + (_EXCHANGE_S if start else 0.0)))
     measured = times.shared_s.get((ops, after)) or times.shared_s.get((ops, not after), {})
-    # A device that computed by itself what is read here may have it in a format of its own.
+    # A device that computed by itself what is read here may hold it in a format of its own.
     conversion_s = _copy_s(times, start) if times.converts and start and not after else 0.0
     for splits, parts_s in measured.items():
         found.append(_together(times, ops, splits, parts_s, conversion_s))

@@ -16,9 +16,9 @@ class SharedRun:
 
     Attributes:
         ops: The operators of the original model, in topological order.
-        axis: Along what the run is divided.
-        parts: Who computes each part, and how many rows or channels of what the run hands on that is. A part that a
-            person divided between devices names them all.
+        axis: The axis along which the run is divided.
+        parts: For each part, the device that computes it and its number of rows or channels of the run's output. A
+            part that a hand-written plan divides between devices names them all.
     """
 
     ops: tuple[str, ...]
