@@ -4,9 +4,9 @@ A search tends to find the plans whose predictions are too low, however the pred
 plans are measured, by a serial replay of each plan, before the next search. Each round searches three times, since one
 plan per round gives little information: with predictions as they are, *optimistic*, with every prediction lowered by
 one standard error of its device, and *pessimistic*, with every prediction increased by it. Optimistic plans explore
-what may be better, as upper confidence bounds do in Bayesian optimisation (N. Srinivas, A. Krause, S. Kakade, M. Seeger, "Gaussian Process
-Optimization in the Bandit Setting", ICML 2010); pessimistic ones prefer what is known. The loop ends when even the
-optimistic search finds nothing that beats what has been measured.
+what may be better, as upper confidence bounds do in Bayesian optimisation (N. Srinivas, A. Krause, S. Kakade,
+M. Seeger, "Gaussian Process Optimization in the Bandit Setting", ICML 2010); pessimistic ones prefer what is known. The
+loop ends when even the optimistic search finds nothing that beats what has been measured.
 """
 
 from __future__ import annotations
