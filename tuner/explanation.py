@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hetsim.analysis.critical_path import CriticalPath, critical_path
 from hetsim.analysis.scenario import Scenario
 from hetsim.analysis.sensitivity import Effect, sensitivity
-from hetsim.core.interface.notebook import html_table, timeline_svg
+from hetsim.core.interface.notebook import html_table
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
@@ -80,7 +80,7 @@ class Explanation:
             for effect in self.shown
         ]
         columns = ("change", "on the critical path, ms", "saves, ms", "of the makespan")
-        return html_table(columns, rows) + timeline_svg(self.timeline)
+        return html_table(columns, rows) + self.timeline._repr_html_()
 
     @property
     def shown(self) -> tuple[Effect, ...]:

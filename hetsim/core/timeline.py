@@ -71,7 +71,7 @@ class Timeline:
         )
 
     def _repr_html_(self) -> str:
-        return timeline_svg(self)
+        return timeline_svg(self.spans, origin=self.origin)
 
     @cached_property
     def compute(self) -> tuple[Span, ...]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hetsim.core.errors import DeviceError
-from hetsim.core.interface.notebook import html_table, timeline_svg
+from hetsim.core.interface.notebook import html_table
 from hetsim.core.load import Load
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
@@ -80,7 +80,7 @@ class RunResult:
         latency = self.latency
         row = [f"{value * 1e3:.3f}" for value in (latency.median_s, latency.low_s, latency.high_s)]
         columns = ("requests", "median, ms", "95 % interval from, ms", "to, ms")
-        return html_table(columns, [(str(latency.num_samples), *row)]) + timeline_svg(self.timeline)
+        return html_table(columns, [(str(latency.num_samples), *row)]) + self.timeline._repr_html_()
 
 
 def run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hetsim.tuner.report.outcome import Outcome
+from hetsim.tuner.report.outcome import Outcome, PlanOutcome
 from hetsim.tuner.steps.proposals import Try
 
 
@@ -23,19 +23,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "tolerance": outcome.tolerance,
         "rejected": dict(outcome.rejected),
         "median_hand_over_s": outcome.hand_over_s,
-        "plans": {
-            plan.name: {
-                "simulated_s": plan.simulated_s,
-                "measured_s": plan.measured_s,
-                "measured_iqr_s": plan.measured_iqr_s,
-                "measured_low_s": plan.measured_low_s,
-                "measured_high_s": plan.measured_high_s,
-                "num_segments": plan.num_segments,
-                "num_devices": plan.num_devices,
-                "num_splits": plan.num_splits,
-            }
-            for plan in outcome.plans
-        },
+        "plans": {plan.name: _measured(plan) for plan in outcome.plans},
         "devices": {
             a.device: {
                 "num_ops": a.num_ops,
@@ -71,6 +59,19 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "versions": dict(outcome.versions),
         "command": list(outcome.command),
         "warnings": list(outcome.warnings),
+    }
+
+
+def _measured(plan: PlanOutcome) -> dict[str, Any]:
+    return {
+        "simulated_s": plan.simulated_s,
+        "measured_s": plan.measured_s,
+        "measured_iqr_s": plan.measured_iqr_s,
+        "measured_low_s": plan.measured_low_s,
+        "measured_high_s": plan.measured_high_s,
+        "num_segments": plan.num_segments,
+        "num_devices": plan.num_devices,
+        "num_splits": plan.num_splits,
     }
 
 

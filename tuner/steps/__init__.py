@@ -1,1 +1,1 @@
-"""."""
+"""The steps of tuning: readiness, expected outputs, proposers, measurement and judgement."""

@@ -59,26 +59,26 @@ def explain(
 
     if not 0 < faster < math.inf:
         raise ProblemError(f"--faster {faster:g} makes nothing faster; give a percentage above 0")
-    wanted, changes = load_plan(plan), parse_scenario(scenario)
-    source = read_source(model, problem, profile, platform, shape, plan=wanted, force=force, scenario=changes)
-    found = anew = source.problem
-    if replan and model is not None:  # another plan does not have this one's replays
-        anew = read_source(model, problem, profile, platform, shape, force=force, scenario=changes).problem
+    loaded, changes = load_plan(plan), parse_scenario(scenario)
+    source = read_source(model, problem, profile, platform, shape, plan=loaded, force=force, scenario=changes)
+    anew = source  # another plan does not have this one's replays
+    if replan and model is not None:
+        anew = read_source(model, problem, profile, platform, shape, force=force, scenario=changes)
     explained = explain_plan(
-        found,
-        wanted,
+        source.problem,
+        loaded,
         factor=1 + faster / 100,
         replan=replan,
         scheduler=scheduler,
         seed=seed,
         max_evaluations=max_evaluations,
-        planning_problem=anew,
+        planning_problem=anew.problem,
         stages=Silent() if json else OnScreen(screen()),
     )
     if picture is not None:
         draw_simulation(explained.timeline, picture, source, critical=explained.path.spans)
     if chart is not None:
-        draw_sensitivity(explained, chart, graph_name=found.graph.name, subtitle="; ".join(source.warnings))
+        draw_sensitivity(explained, chart, graph_name=source.problem.graph.name, subtitle="; ".join(source.warnings))
     if json:
         typer.echo(explanation_json(explained, source.warnings))
     else:

@@ -58,12 +58,12 @@ def simulate(
     from hetsim.tuner.cli.sources import draw_simulation, read_source
 
     load = parse_load(requests, every, in_flight) if requests > 1 else None
-    wanted = load_plan(plan)
+    loaded = load_plan(plan)
     changes = parse_scenario(scenario)
-    source = read_source(model, problem, profile, platform, shape, plan=wanted, force=force, scenario=changes)
+    source = read_source(model, problem, profile, platform, shape, plan=loaded, force=force, scenario=changes)
     found = source.problem
-    wanted = wanted.in_order(found.graph)
-    timeline = simulate_plan(found, wanted, load=load, duration_s=_noise(source, wanted, seed) if noise else None)
+    loaded = loaded.in_order(found.graph)
+    timeline = simulate_plan(found, loaded, load=load, duration_s=_noise(source, loaded, seed) if noise else None)
     if trace is not None:
         save_trace(timeline, trace, platform=found.platform, graph=found.graph, label="simulated")
     if picture is not None:
@@ -73,10 +73,10 @@ def simulate(
         return
     warn(source.warnings)
     if load is None:
-        say(f"{timeline.makespan_s * 1e3:.2f} ms simulated, {wanted.num_segments} segments")
+        say(f"{timeline.makespan_s * 1e3:.2f} ms simulated, {loaded.num_segments} segments")
     else:
         say_load(timeline, load)
-    for assignment in device_assignments(found.graph, wanted, timeline, found.platform, source.original_op):
+    for assignment in device_assignments(found.graph, loaded, timeline, found.platform, source.original_op):
         say(f"  {assignment}")
 
 
