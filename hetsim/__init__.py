@@ -1,16 +1,23 @@
-"""What a model, a machine, a plan and a timeline are, and how long a plan takes on paper.
+"""Plan one inference over a CPU and NPUs working together: measure, search, simulate, execute, compare.
 
-A model and measurements of it make a :class:`Problem`; a scheduler makes a :class:`Plan` from it;
-:func:`simulate` makes a :class:`Timeline` from the plan, and so does the runtime by executing it::
+Everything is a function of this package, and ``hetsim`` on the command line calls the same functions:
 
-    model, platform = hetsim.load_model("squeezenet"), hetsim.load_platform()
-    problem = hetsim.make_problem(model, platform, hetsim.load_profile("profile.jsonl"))
-    timeline = hetsim.simulate(problem, scheduler.make_plan("search", problem))
+- :func:`load_model`, :func:`load_platform`, :func:`load_problem` and others read values from files;
+- :func:`profile` measures a model on the devices, :func:`plan` plans it, :func:`simulate` gives the timeline of a plan;
+- :func:`run` executes a plan, :func:`compare` compares its execution with its simulation, :func:`explain` says what
+  would shorten it;
+- :func:`tune` does all of that and finds the plan that measures best.
+
+A model on a platform whose devices are known by their data sheets needs no measurements:
+
+>>> import hetsim
+>>> solution = hetsim.plan("squeezenet", platform="phone", scheduler="heft")
+>>> hetsim.simulate("squeezenet", solution.plan, platform="phone").makespan_s == solution.makespan_s
+True
 
 No ONNX and no engine is needed where costs come from a table. Three operators, the last of which waits for both
 others; the NPU hands over in half a second:
 
->>> import hetsim
 >>> graph = hetsim.Graph(
 ...     name="fork",
 ...     ops=(

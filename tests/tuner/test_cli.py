@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from hetsim.io.platform_file import format_platform
-from tests.support.commands import hetsim
+from tests.support.commands import hetsim_in_process as hetsim
 from tests.support.models import fake_platform, fork_join
 from tests.support.task_graphs import WORKFLOW
 

@@ -13,7 +13,7 @@ from hetsim.io.plan_file import save_plan
 from hetsim.io.platform_file import format_platform
 from hetsim.runtime import Inference
 from hetsim.tuner.steps.final_measurement import find_median_run
-from tests.support.commands import hetsim
+from tests.support.commands import hetsim_in_process as hetsim
 from tests.support.models import fake_platform, fork_join, make_plan
 
 
