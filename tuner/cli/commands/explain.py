@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hetsim.core.errors import ProblemError
 from hetsim.tuner.cli.arguments import (
     ForceOption,
     MaybeModel,
@@ -50,7 +51,6 @@ def explain(
 ) -> None:
     """Say which operator, link or device, made a little faster, shortens a plan's latency most."""
     from hetsim.analysis.scenario import parse_scenario
-    from hetsim.core.errors import ProblemError
     from hetsim.io.plan_file import load_plan
     from hetsim.tuner.api.explain import explain as explain_plan
     from hetsim.tuner.cli.explain import draw_sensitivity, explanation_json, print_explanation
