@@ -83,8 +83,7 @@ def tune(
     with ExitStack() as devices:
         runtime = devices.enter_context(Runtime(platform))
         lock = lock_folder(out)
-        with stages.stage("reference") as report:
-            report(0.0, "the expected outputs, from the reference engine")
+        with stages.stage("compute the expected outputs"):
             expected = find_expected_outputs(model, seed=options.seed)
         platform = calibrate_platform(runtime, platform, out / "platform.toml", stages)
         target = Target(model=model, platform=platform)
@@ -97,9 +96,9 @@ def tune(
             context = _emulate(context, scenario, out, devices)
         proposals = propose_within_limits(context, proposers_for(context), started_s=started_s)
         finalists = measure_finalists(context, proposals.plans)
-    platform, alone = context.platform, {}
-    if not context.target.is_emulated:
-        alone = engines_alone(platform, model, expected.inputs, pace=options.pace, stages=stages)
+    platform = context.platform
+    emulated = context.target.is_emulated
+    alone = {} if emulated else engines_alone(platform, model, expected.inputs, pace=options.pace, stages=stages)
     outcome = judge(model, platform, finalists, proposals, alone=alone, options=options, warnings=warnings)
     write_outputs(out, model, platform, finalists, outcome)
     del lock

@@ -134,20 +134,6 @@ def read_model(name: str, shapes: list[str]) -> Model:
     return load_model(name, shapes=dict(map(_shape, shapes)))
 
 
-def read_plan(model: Model, path: Path) -> tuple[Model, Plan]:
-    """The plan in a file, and the model as it is rewritten for it.
-
-    Raises:
-        PlanError: If the file is missing or malformed, or its rewrites are impossible.
-    """
-    from hetsim.io.plan_file import load_plan
-    from hetsim.models.split.planned import planned_model
-
-    plan = load_plan(path)
-    planned = planned_model(model, plan)
-    return planned, plan.in_order(planned.graph)
-
-
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:
     name, equals, sizes = text.rpartition("=")
     try:

@@ -30,9 +30,7 @@ def explain(
     profile: MaybeProfile = None,
     platform: MaybePlatform = None,
     shape: ShapeOption = [],  # noqa: B006
-    faster: Annotated[
-        float, typer.Option("--faster", metavar="PERCENT", help="By how much each thing is faster.")
-    ] = 10,
+    faster: Annotated[float, typer.Option("--faster", metavar="PERCENT", help="How much faster each thing is.")] = 10,
     replan: Annotated[
         int, typer.Option("--replan", min=0, metavar="N", help="Plan anew for the N changes that save most.")
     ] = 3,
