@@ -101,7 +101,8 @@ def test_the_command_says_how_to_go_on(tmp_path: Path) -> None:
         os.killpg(process.pid, signal.SIGINT)  # a terminal's Ctrl-C is for all in its foreground, workers too
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert said.splitlines()[-1].startswith("hetsim: interrupted; what was measured is kept. To go on: hetsim tune net")
+    message = "hetsim: interrupted; what was measured is saved. To go on: hetsim tune net"
+    assert said.splitlines()[-1].startswith(message)
     assert "Traceback" not in said, said
     assert not (tmp_path / "out" / "summary.json").exists()
 
