@@ -1,7 +1,7 @@
 """Question: do memory-bound segments slow each other down as the model says?
 
 The operators with the most weights of each model run in pairs, one on each device: one after the other, and both at
-once, in turns. The pair is simulated from the walks one after the other, with the memory's bandwidth as a fluid that
+once in interleaved rounds. The pair is simulated from the serial runs, with the memory's bandwidth as a fluid that
 both share and without. How much a segment moves comes from the bytes that it touches, or from a co-run of the operator
 beside itself; never from the pair. ``contention.csv`` has a line for each device of each pair, and ``contention.png``
 is drawn from it alone.
@@ -173,7 +173,7 @@ def measure(
 
 
 def _lines(problem: Problem, profile: Profile, pair: tuple[str, ...], found: SideBySide) -> list[ContentionLine]:
-    """One pair: measured, and simulated from its walks."""
+    """One pair: measured, and simulated from its serial runs."""
     names = problem.platform.device_names
     alone_s = dict(
         zip(names, np.median([_by_device(one.durations_s, found) for one in found.alone], axis=0), strict=True)
@@ -183,7 +183,7 @@ def _lines(problem: Problem, profile: Profile, pair: tuple[str, ...], found: Sid
     def alone(device: str, _: tuple[str, ...]) -> Latency:
         return Latency(float(alone_s[device]), measured=True)
 
-    # By the times that the pair's own walks gave: a share of the memory is so much in that time.
+    # By the times that the pair's own serial runs gave: a share of the memory is so much in that time.
     traffic = traffic_function(profile, problem.graph, problem.platform, alone)
     moved = {device: traffic(device, (op,)) if traffic else 0 for device, op in zip(names, pair, strict=True)}
     endless = replace(problem.platform, memory=replace(problem.platform.memory, shared_bytes_per_s=math.inf))

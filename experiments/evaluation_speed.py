@@ -1,9 +1,9 @@
 """Question: how many plans a second can be evaluated, and by what?
 
 Random layered graphs on two devices with contention, so that every event changes how the memory is shared. The same
-random plans of single operators, encoded beforehand, go through the SimPy model and through its compiled twin, in turns
-on one core; ``evaluation_speed.csv`` has a line for each evaluator and size. Each makespan that both work out must be
-the same to the last bit.
+random plans of single operators, encoded beforehand, go through the SimPy model and through its compiled equal, in
+interleaved rounds on one core; ``evaluation_speed.csv`` has a line for each evaluator and size. Each makespan that both
+work out must be the same to the last bit.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ SIZES = "20,50,100,200,500,1000"
 CONTENTION = 1.5
 """What the devices demand from the memory on average, over what it sustains."""
 SIMPY_S = 0.5
-"""How long SimPy's part of a turn should take at least."""
+"""How long SimPy's part of a round should take at least."""
 NUM_PLANS = 2000
-"""Plans that the twin evaluates in a turn; SimPy gets the first of them."""
+"""Plans that the compiled simulator evaluates in a round; SimPy gets the first of them."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -52,10 +52,10 @@ class SpeedLine:
     Attributes:
         evaluator: ``simpy`` or ``compiled``.
         num_ops: Operators of the graph, each a segment of its own.
-        plans_per_s: Median over turns.
+        plans_per_s: Median over rounds.
         plans_per_s_low: Lower end of its 95 % confidence interval.
         plans_per_s_high: Upper end of it.
-        num_rounds: Turns.
+        num_rounds: Rounds.
     """
 
     evaluator: str
@@ -70,13 +70,13 @@ class SpeedLine:
 def evaluation_speed(
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
     sizes: Annotated[str, typer.Option(metavar="N,...", help="Operators of the graphs.")] = SIZES,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of both evaluators.")] = 7,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of both evaluators.")] = 7,
     seed: Annotated[int, typer.Option(help="Of graphs and plans.")] = 0,
 ) -> None:
-    """Time the SimPy model and its compiled twin on the same plans."""
+    """Time the SimPy model and its compiled equal on the same plans."""
     console = Console()
     counts = _counts(sizes)
-    settings: Settings = {"sizes": sizes, "turns": rounds, "seed": seed, "contention": CONTENTION, "devices": 2}
+    settings: Settings = {"sizes": sizes, "rounds": rounds, "seed": seed, "contention": CONTENTION, "devices": 2}
     lines: list[SpeedLine] = []
     for num_ops in counts:
         lines += compare(num_ops, rounds=rounds, seed=seed)
@@ -94,7 +94,7 @@ def evaluation_speed(
 
 
 def compare(num_ops: int, *, rounds: int, seed: int) -> list[SpeedLine]:
-    """The lines of SimPy and of the twin, in this order.
+    """The lines of SimPy and of the compiled simulator, in this order.
 
     Raises:
         HetsimError: If they do not agree to the last bit.
@@ -114,7 +114,7 @@ def compare(num_ops: int, *, rounds: int, seed: int) -> list[SpeedLine]:
     few = queues[: max(2, min(NUM_PLANS, round(SIMPY_S / reference_s)))]
     expected = [reference.run(each) for each in few]
     if compiled.makespans_s(starts, rows)[: len(few)].tolist() != expected:
-        raise HetsimError(f"the twin and SimPy differ on plans of {num_ops} operators; seed {seed}")
+        raise HetsimError(f"the compiled simulator and SimPy differ on plans of {num_ops} operators; seed {seed}")
     slow: list[float] = []
     fast: list[float] = []
     for _ in range(rounds):
@@ -130,7 +130,7 @@ def draw(lines: Sequence[SpeedLine], path: Path) -> None:
 
 
 def _random_plans(num_ops: int, generator: random.Random) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Plans with a random device for each operator, in the graph's order, as the twin takes them."""
+    """Plans with a random device for each operator, in the graph's order, as the compiled simulator takes them."""
     starts = np.empty((NUM_PLANS, 3), np.uint32)
     rows = np.empty((NUM_PLANS, num_ops), np.uint32)
     for i in range(NUM_PLANS):

@@ -1,8 +1,8 @@
 """Question: what does the runtime cost beside the engine itself?
 
 Each model runs whole on each device, as a plan of one segment and by the engine called directly in a process of its
-own on the same core (:mod:`experiments.shared.direct_engine`), in turns. The ratio is taken turn by turn, so that drift
-of the machine hits both sides alike. ``runtime_overhead.csv`` has a line for each model and device.
+own on the same core (:mod:`experiments.shared.direct_engine`) in interleaved rounds. The ratio is taken round by round,
+so that drift of the machine hits both sides alike. ``runtime_overhead.csv`` has a line for each model and device.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class OverheadLine:
         engine: What drives it.
         direct_s: Median of the engine called directly.
         runtime_s: Median latency of the plan of one segment, from submission to the segment's end.
-        ratio: Median over turns of the turn's runtime median over its direct median.
+        ratio: Median over rounds of the round's runtime median over its direct median.
         ratio_low: Lower end of the ratio's 95 % confidence interval.
         ratio_high: Upper end of it.
-        num_rounds: Turns.
+        num_rounds: Rounds.
     """
 
     model: str
@@ -74,12 +74,12 @@ def runtime_overhead(
     models: Annotated[str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
     platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
-    rounds: Annotated[int, typer.Option(min=3, help="Turns of three runs on each side.")] = 30,
+    rounds: Annotated[int, typer.Option(min=3, help="Rounds of three runs on each side.")] = 30,
 ) -> None:
     """Compare a plan of one segment with the engine called directly."""
     console = Console()
     found = load_platform(platform)
-    settings: Settings = {"platform": found.name, "turns": rounds}
+    settings: Settings = {"platform": found.name, "rounds": rounds}
     command = shlex.join((*shlex.split(COMMAND), *sys.argv[1:]))
     record = Record(out / "runtime_overhead.csv", OverheadLine, settings=settings, command=command)
     for name in model_names(models):
@@ -89,7 +89,7 @@ def runtime_overhead(
     for line in record.rows:
         console.print(
             f"{line.model} on {line.device}: {line.ratio:.3f} times the engine called directly "
-            f"(95 % interval {line.ratio_low:.3f} - {line.ratio_high:.3f}, {line.num_rounds} turns)",
+            f"(95 % interval {line.ratio_low:.3f} - {line.ratio_high:.3f}, {line.num_rounds} rounds)",
             markup=False,
             highlight=False,
         )
@@ -116,7 +116,7 @@ def compare(model: Model, platform: Platform, rounds: int, stages: Stages) -> li
             ):
                 sides: list[tuple[list[float], list[float]]] = []
                 for round in range(rounds + 1):  # the first warms up
-                    report(round / (rounds + 1), "in turns")
+                    report(round / (rounds + 1), "in interleaved rounds")
                     direct_s = direct.run(1 + _RUNS_PER_ROUND)[1:]
                     session.run(inputs)
                     sides.append((direct_s, [session.run(inputs).latency_s for _ in range(_RUNS_PER_ROUND)]))

@@ -1,10 +1,10 @@
 """Question: does the model know what a plan does under load, with several requests in flight?
 
-Each scheduler's plan serves requests, in turns with serial walks of it: whenever there is room, and on a schedule that
-keeps the devices partly idle. Those turns count during which no core was slower than at its best, by a walk before and
-one after. From the walks between those two the same load is simulated, with their noise. ``several_requests.csv`` has a
-line for each model, plan, load and figure (throughput, median and 99th percentile of latencies), and
-``several_requests.png`` is drawn from it alone.
+Each scheduler's plan serves requests, between serial runs of it: whenever there is room, and on a schedule that
+keeps the devices partly idle. Those rounds count during which no core was slower than at its best, by a serial run
+before and one after. From the serial runs between those two the same load is simulated, with their noise.
+``several_requests.csv`` has a line for each model, plan, load and figure (throughput, median and 99th percentile of
+latencies), and ``several_requests.png`` is drawn from it alone.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ from hetsim.tuner.progress import OnScreen, Stages
 COMMAND = "python -m experiments.several_requests"
 FIGURES = ("throughput_per_s", "p50_s", "p99_s")
 
-_SERIAL_RUNS_PER_SIDE = 6  # before and after the requests of a turn
-_MOST_TRIES = 3  # so many times as many turns are tried at most, while something slows the cores down
+_SERIAL_RUNS_PER_SIDE = 6  # before and after the requests of a round
+_MOST_TRIES = 3  # so many times as many rounds are tried at most, while something slows the cores down
 _SIMULATIONS_PER_ROUND = 10  # so that a late percentile of the simulation rests on many requests
 _IDLE = 1.25  # requests on a schedule come this much more slowly than the devices could serve them
 _RESAMPLES = 1000
@@ -69,8 +69,8 @@ class LoadLine:
         num_slots: Requests in flight at most.
         every_s: A request is due so often; 0 stands for whenever there is room.
         figure: ``throughput_per_s``, ``p50_s`` or ``p99_s``, the percentiles of latencies.
-        measured: Over all turns, in the figure's unit.
-        measured_low: Lower end of its 95 % bootstrap interval over turns.
+        measured: Over all rounds, in the figure's unit.
+        measured_low: Lower end of its 95 % bootstrap interval over rounds.
         measured_high: Upper end of it.
         simulated: By the model.
         num_requests: Requests that were served.
@@ -98,7 +98,7 @@ def several_requests(
         str, typer.Option(metavar="S,...", help="Whose plans serve.")
     ] = "single:npu,individual,partition_tuner",
     in_flight: Annotated[int, typer.Option("--in-flight", min=1, metavar="N", help="Requests under way at once.")] = 3,
-    rounds: Annotated[int, typer.Option(min=2, help="Turns of walks and requests.")] = 30,
+    rounds: Annotated[int, typer.Option(min=2, help="Rounds of serial runs and requests.")] = 30,
     requests: Annotated[int, typer.Option(min=2, help="Requests of each turn.")] = 30,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
@@ -149,7 +149,7 @@ def serve_all(
         out: Folder for the results.
         schedulers: Whose plans serve.
         load: The requests of each turn, due whenever there is room; they also come on a schedule.
-        num_rounds: Turns of walks and requests.
+        num_rounds: Rounds of serial runs and requests.
         effort: How often segments are measured.
         seed: Everything random comes from it.
         command: The command line, for the sidecar.
@@ -165,7 +165,7 @@ def serve_all(
         "schedulers": ",".join(schedulers),
         "in_flight": load.num_slots,
         "requests": load.num_requests,
-        "turns": num_rounds,
+        "rounds": num_rounds,
         "repeats": effort.repeats,
         "seed": seed,
     }
@@ -203,7 +203,7 @@ def measure(
     scheduler: str,
     seed: int,
 ) -> list[LoadLine]:
-    """The three figures of one plan under one load, measured in turns with serial walks, and simulated from those.
+    """The three figures of one plan under one load, measured between serial runs, and simulated from those.
 
     Raises:
         DeviceError: If a device failed.
@@ -249,10 +249,10 @@ def measure(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Round:
-    """Requests that were served between serial walks, and by how much a core was slower then than at its best.
+    """Requests that were served between serial runs, and by how much a core was slower then than at its best.
 
-    That is told by a walk before and one after all of these: walks that decide which turns count would know of fewer
-    slow moments than the requests met.
+    A serial run before and one after all of these tell it: serial runs that decide which rounds count would know of
+    fewer slow moments than the requests met.
     """
 
     serial_runs: list[Inference]
@@ -275,7 +275,7 @@ def _take_round(
 
 
 def _figures(timelines: Sequence[Timeline]) -> dict[str, float]:
-    """Median throughput of the turns, and percentiles of all their latencies."""
+    """Median throughput of the rounds, and percentiles of all their latencies."""
     latencies_s = [latency_s for timeline in timelines for latency_s in timeline.latencies_s]
     median_s, late_s = np.percentile(latencies_s, [50, 99])
     throughput_per_s = np.median([timeline.throughput_per_s for timeline in timelines])

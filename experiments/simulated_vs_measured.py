@@ -1,10 +1,11 @@
 """Question: how far is the simulation of a plan from what its execution measures?
 
 Each model is profiled, every scheduler plans it, random plans are added, and each distinct plan is simulated twice and
-executed, all plans in turns. What is simulated never saw the plan's own parallel execution:
+executed, all plans in interleaved rounds. What is simulated never saw the plan's own parallel execution:
 
-- ``predicted_s`` knows nothing that was measured on this plan, only covers (whole-model walks on one device) and the
-  serial replays of the other plans, both in turns with the executions; what is in neither is predicted from its parts;
+- ``predicted_s`` knows nothing that was measured on this plan, only profiling configurations (serial runs of the whole
+  model on one device) and the serial replays of the other plans, both interleaved with the executions; what is in
+  neither is predicted from its parts;
 - ``simulated_s`` also knows how long the plan's segments took in its own serial replay, one device active at a time.
 
 ``plans.csv`` has a line for each scheduler and plan, ``errors.csv`` one for each model, ``plans.json`` says where they
@@ -189,7 +190,8 @@ def _measure(
 
 
 def configuration_plans(model: Model, platform: Platform, profile: Profile) -> dict[str, Plan]:
-    """The covers of every device as plans, by name: walked in turns with the executions, they meet the same machine.
+    """The profiling configurations of every device as plans, by name. Run serially between the executions, they meet
+    the same machine.
 
     Raises:
         ProblemError: If an operator runs on no device.
@@ -204,8 +206,8 @@ def configuration_plans(model: Model, platform: Platform, profile: Profile) -> d
 def predict_s(model: Model, platform: Platform, profile: Profile, plan: Plan) -> float:
     """What the plan takes by a profile without anything that was measured on it, in seconds.
 
-    Where all operators were walked in turns with executions as well, those walks alone count. It is the median over how
-    fast the cores were meanwhile, in walks of other plans.
+    Where serial runs between executions measured all operators, those alone count. It is the median over how
+    fast the cores were meanwhile, in serial runs of other plans.
 
     Raises:
         ProblemError: If some operator runs on no device.

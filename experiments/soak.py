@@ -192,7 +192,7 @@ class Clients:
         """Ask so often and check every answer; comes back when nobody waits for any."""
         numbers = self._rng.integers(len(self._inputs), size=num_requests).tolist()
         passes = self._rng.integers(_MOST_PASSES, size=num_requests)
-        passes[self._rng.random(num_requests) >= cancel] = -1  # has patience
+        passes[self._rng.random(num_requests) >= cancel] = -1  # waits for the answer
         requests = zip(numbers, passes.tolist(), strict=True)  # one iterator that all clients take from
         tally, start_s = Tally(num_requests, 0.0, []), time.monotonic()
         await asyncio.gather(*(self._client(requests, tally) for _ in range(self._session.num_slots + 1)))

@@ -1,9 +1,10 @@
 """Question: how much faster than one device, and than others' plans, do networks really run?
 
-Each network goes through the whole of ``hetsim tune``: profile, closed loop, and finals in which every plan is executed
-in turns with all others. ``ours`` is the plan that it returns, ``ours_without_splits`` the best of those that leave
+Each network goes through the whole of ``hetsim tune``: profile, closed loop, and a final measurement that interleaves
+the executions of all plans. ``ours`` is the plan that it returns, ``ours_without_splits`` the best of those that leave
 every operator whole. For reference, each engine runs the network alone with a thread on each of the cores that the
-platform uses, which is what anybody could do as well; these runs come after the finals and not in turns with them.
+platform uses, which is what anybody could do as well; these runs come after the final measurement and are not
+interleaved with it.
 
 ``speedup.csv`` has a line for each contender, ``gains.csv`` one for each network with what follows from them, beside
 the gains that PartitionTuner's authors published, ``speedup.json`` says where they come from, and ``speedup.png`` is

@@ -98,7 +98,7 @@ class Survival:
 
     Attributes:
         num_points: Points of the map.
-        num_kept: Points in the file when the sweep was stopped.
+        num_saved: Points in the file when the sweep was stopped.
         num_before: Computations until then.
         num_after: Computations when it went on.
         num_again: Computations when everything was there.
@@ -109,7 +109,7 @@ class Survival:
     """
 
     num_points: int
-    num_kept: int
+    num_saved: int
     num_before: int
     num_after: int
     num_again: int
@@ -162,9 +162,9 @@ def sweep_survival(
     description = (
         f"{found.num_points:,} points on a local Dask cluster of {num_workers} workers, one worker killed: "
         f"{found.num_lost} lost, in {found.took_s:.0f} s",
-        f"  stopped at {found.num_kept:,} points after {found.num_before:,} computations: "
-        f"{found.num_before - found.num_kept:,} died with the worker or were under way",
-        f"  gone on with: {found.num_after:,} computations for {found.num_points - found.num_kept:,} missing points",
+        f"  stopped at {found.num_saved:,} points after {found.num_before:,} computations: "
+        f"{found.num_before - found.num_saved:,} died with the worker or were under way",
+        f"  gone on with: {found.num_after:,} computations for {found.num_points - found.num_saved:,} missing points",
         f"  asked for again: {found.num_again:,} computations",
         f"  {found.num_processes} processes computed; {len({line.plan_id for line in found.lines})} different plans; "
         f"gain over the better single device {min(gains):.2f}x to {max(gains):.2f}x (hypothetical devices)",
@@ -216,8 +216,8 @@ def survive(out: Path, *, side: int, num_workers: int = 2, seed: int = 0, stages
 
         with suppress(_Stopped):
             run("until it is stopped", kill_then_stop)
-        num_kept = path.read_bytes().count(b'"result"')
-        num_before = _settled(calls)
+        num_saved = path.read_bytes().count(b'"result"')
+        num_before = _count_at_rest(calls)
         found = run("the rest", lambda _done: None)
         num_after = _count(calls) - num_before
         again = run("once more", lambda _done: None)
@@ -226,7 +226,7 @@ def survive(out: Path, *, side: int, num_workers: int = 2, seed: int = 0, stages
     write_sidecar(out / "sweep_survival.json", settings={"seed": seed, "side": side}, command=_command())
     return Survival(
         num_points=len(points),
-        num_kept=num_kept,
+        num_saved=num_saved,
         num_before=num_before,
         num_after=num_after,
         num_again=_count(calls) - num_before - num_after,
@@ -252,7 +252,7 @@ def _both(report: Report, disturb: Callable[[float], None]) -> Report:
     return told
 
 
-def _settled(calls: Path) -> int:
+def _count_at_rest(calls: Path) -> int:
     """The computations once those that were under way have ended, which nobody waits for."""
     count = -1
     while count != (count := _count(calls)):

@@ -1,7 +1,7 @@
 """Question: how does the best latency change with the speed of an NPU that nobody has yet?
 
 At each speed the model is planned anew, since the best plan changes with the hardware, with the optimum proven where
-exact planning can. Beside it stand the plan that is best at speed 1, kept as it is, each device alone, and the limit:
+exact planning can. Beside it stand the plan that is best at speed 1, unchanged, each device alone, and the limit:
 what no plan beats by critical path and load. The same is done over how many such NPUs there are and over what the
 memory sustains, and over speed and memory together as a map of what the best plan gains on the best single device.
 Nothing but a profile is needed; it is measured first where the folder has none.

@@ -49,7 +49,7 @@ def execute_speeds(
     pace: Pace,
     stages: Stages,
 ) -> dict[tuple[float, str], Executed]:
-    """What plans take at each speed, the plans of one speed in turns; by speed and plan.
+    """What plans take at each speed, the plans of one speed interleaved; by speed and plan.
 
     Args:
         model: The model.
@@ -58,7 +58,7 @@ def execute_speeds(
         contests: By speed, the problem there and the plans to execute; at least one.
         folder: Gets a profile for each speed, which holds the serial replays.
         expected: Inputs and the outputs that they should give.
-        profile: Of the devices as measured; says what crossing costs.
+        profile: Of the devices as measured; states cross-device access costs.
         pace: How often plans are executed.
         stages: Where progress is shown.
 

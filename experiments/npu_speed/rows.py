@@ -19,7 +19,7 @@ class SpeedLine:
         num_segments: Compiled units; 0 for the limit.
         measured_s: Median latency of executions beside the emulated device, or None.
         curve: What the plan stands for: ``planned anew``, the best of all; ``best of several devices``;
-            ``best at 1x, kept``; ``DEVICE alone``; or ``limit``: no plan takes less, by critical path and load.
+            ``best at 1x, unchanged``; ``DEVICE alone``; or ``limit``: no plan takes less, by critical path and load.
         device: The device whose speed is varied, as people should see it.
         plan_id: The plan's digest: where it changes from one speed to the next, so does the plan. None for the limit.
         predicted_s: Simulated from the profile alone.

@@ -33,7 +33,7 @@ from hetsim.tuner.options import Pace
 from hetsim.tuner.progress import Stages
 from hetsim.tuner.steps.expected_outputs import find_expected_outputs
 
-KEPT, KEPT_ONE = "best at 1x, kept", "best with one, kept"
+UNCHANGED, UNCHANGED_ONE = "best at 1x, unchanged", "best with one, unchanged"
 EXECUTED_SPEEDS = (0.5, 8.0)
 """Plans are executed at speeds from the one to the other."""
 
@@ -137,7 +137,7 @@ class Study:
             self._varied.speeds,
             of_speed,
             partial(self._compute, "speeds"),
-            kept=KEPT,
+            unchanged=UNCHANGED,
             max_evaluations=tries,
             beyond=(UNLIMITED,),
         )
@@ -145,7 +145,9 @@ class Study:
         count: list[Choice] = []
         if self._varied.counts:
             compute = partial(self._compute, "counts")
-            count = over_counts(self._base, device, self._varied.counts, compute, kept=KEPT_ONE, max_evaluations=tries)
+            count = over_counts(
+                self._base, device, self._varied.counts, compute, unchanged=UNCHANGED_ONE, max_evaluations=tries
+            )
         bandwidth: list[Choice] = []
         if self._varied.bandwidths and not self._traffic:
             self._stages.say(
@@ -158,7 +160,7 @@ class Study:
                 self._varied.bandwidths,
                 bandwidth_settings,
                 compute,
-                kept=KEPT,
+                unchanged=UNCHANGED,
                 max_evaluations=tries,
             )
         return Lines(

@@ -38,13 +38,14 @@ def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
         return platform
     path = out / "platform.toml"
     if path.exists():
-        kept = load_platform(path)
-        if _uncalibrated(kept) != _uncalibrated(platform):
+        calibrated_before = load_platform(path)
+        if _uncalibrated(calibrated_before) != _uncalibrated(platform):
             raise PlatformError(
-                f"{path} was calibrated for another platform ({kept.name!r}) than {platform.name!r} as it is now; "
+                f"{path} was calibrated for another platform ({calibrated_before.name!r}) than {platform.name!r} as "
+                f"it is now; "
                 "choose another folder"
             )
-        return kept
+        return calibrated_before
     check_machine(platform, stages)
     with Runtime(platform) as runtime, stages.stage("calibrate") as report:
         found = calibrate(runtime, progress=report)

@@ -141,7 +141,7 @@ def fill(record: Record[RowT], models: Sequence[str], rows_of: Callable[[Model],
     """Add the rows of each model that has none yet; one model at a time is in memory.
 
     Args:
-        record: What is kept.
+        record: What is recorded.
         models: Names of the zoo, or .onnx files.
         rows_of: A model's rows.
         seed: Draws the weights of networks of the zoo.

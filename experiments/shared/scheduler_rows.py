@@ -36,7 +36,7 @@ class SchedulerLine:
 
     @property
     def model(self) -> str:
-        """What rows are kept by."""
+        """What rows are grouped by."""
         return self.problem
 
 

@@ -17,7 +17,7 @@ LEAK_BYTES = 1.0
 
 
 GROWTH_BYTES = 2**20
-"""Nor is less than this in all: the lines of the CSV are kept, too."""
+"""Nor is less than this in all: the lines of the CSV take memory, too."""
 
 
 DRIFT = 0.1

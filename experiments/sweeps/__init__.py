@@ -1,1 +1,1 @@
-"""Functions evaluated at many points: results kept in files, computed in this process, in others, or on Dask."""
+"""Functions evaluated at many points: results stored in files, computed in this process, in others, or on Dask."""

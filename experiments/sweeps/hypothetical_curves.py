@@ -85,7 +85,7 @@ def over(
     settings_of: Callable[[float], Settings],
     compute: Compute,
     *,
-    kept: str,
+    unchanged: str,
     max_evaluations: int,
     beyond: Sequence[float] = (),
 ) -> tuple[Candidates, list[Choice]]:
@@ -96,7 +96,7 @@ def over(
         values: Of what is varied.
         settings_of: The changes that make a value.
         compute: Plans points.
-        kept: What to call the plan that is best where nothing is changed.
+        unchanged: What to call the plan that is best where nothing is changed.
         max_evaluations: Candidates that each search simulates.
         beyond: More values to plan for that have no place on the curves.
     """
@@ -108,12 +108,12 @@ def over(
     lines: list[Choice] = []
     for value in values:
         settings = settings_of(value)
-        lines += choices(pool, settings, value, {kept: first})
+        lines += choices(pool, settings, value, {unchanged: first})
     return pool, lines
 
 
 def over_counts(
-    base: Base, device: str, counts: Sequence[int], compute: Compute, *, kept: str, max_evaluations: int
+    base: Base, device: str, counts: Sequence[int], compute: Compute, *, unchanged: str, max_evaluations: int
 ) -> list[Choice]:
     """Curves over how many there are of a device. What was planned for fewer is a candidate for more."""
     points = [Point(settings=count_settings(device, count), max_evaluations=max_evaluations) for count in counts]
@@ -124,7 +124,7 @@ def over_counts(
         renamed = {device: f"{device}0"} if count > 1 else {}
         pool = candidates(base, found[:number], renamed)
         old = None if first is None else first.renamed(renamed)
-        lines += choices(pool, point.settings, float(count), {kept: old}, renamed)
+        lines += choices(pool, point.settings, float(count), {unchanged: old}, renamed)
     return lines
 
 

@@ -1,6 +1,6 @@
 """Points of a sweep over hardware that nobody has: what is changed at each, and which plans are made for it.
 
-A point and what is found there are plain values that travel between processes; :func:`plan_point` turns one into the
+A point and what is found there are plain values that travel between processes; :func:`plan_point` makes one the
 other wherever it runs.
 """
 
@@ -153,16 +153,16 @@ class Candidates:
             min_devices: How many devices must have work in them.
         """
         problem = problem_at(self.base, settings)
-        able = []
+        runnable = []
         for plan in self.plans:
             allowed = {*problem.platform.device_names} if device is None else {device}
             if not set(plan.queues) <= allowed or len(plan.queues) < min_devices:
                 continue
             try:
-                able.append((self.latency_s(settings, plan), len(plan.queues), plan.num_segments, plan))
+                runnable.append((self.latency_s(settings, plan), len(plan.queues), plan.num_segments, plan))
             except PlanError:  # a segment that this machine refuses
                 continue
-        return min(able, key=lambda one: one[:3])[3] if able else None
+        return min(runnable, key=lambda one: one[:3])[3] if runnable else None
 
     def limit_s(self, settings: tuple[str, ...]) -> float:
         """No plan takes less by critical path and load: of exact planning's space, and of the segments of all these."""

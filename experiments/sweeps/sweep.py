@@ -1,4 +1,4 @@
-"""Sweeps: one function at many points, on one processor or on many machines, kept as it goes.
+"""Sweeps: one function at many points, on one processor or on many machines, saved as it goes.
 
 Points are handed out in batches that take about half a second, so that cheap points are not outweighed by the handing
 out and dear ones go singly; how long points take is learned on the way. Each batch's results are in the file before the
@@ -57,14 +57,14 @@ def sweep(
         points: Frozen dataclasses, or anything else that pickle and msgspec can encode.
         result_type: What it gives, for msgspec.
         workers: Who computes; None stands for this process.
-        path: The file that results are kept in; one that is there is gone on with. None keeps nothing.
-        settings: What results rest on beside the point: seeds, digests of what is bound. Kept in the file's header.
+        path: The file that results are written to; one that is there is gone on with. None writes nothing.
+        settings: What results rest on beside the point: seeds, digests of what is bound. Stored in the file's header.
         retries: How often a point is tried again after its worker died.
         report: Told the part that is done of what was missing, and how many points are there.
 
     Raises:
         SweepError: If the file holds another sweep, a point's worker died too often, or no worker is left.
-        HetsimError: If the function raised one; the point is named, and what came before it is kept.
+        HetsimError: If the function raised one; the point is named, and what came before it is saved.
         ValueError: If workers could not import the function.
     """
     header = Header(sweep=_name(function), settings=dict(settings or {}))
@@ -226,7 +226,7 @@ class _Work(Generic[PointT]):
             if self._deaths[key] > self._retries:
                 raise SweepError(
                     f"a worker of {self._workers.label} died {self._deaths[key]} times with {self._points[key]} under "
-                    "way; what was computed is kept. Does the point need more memory than there is?"
+                    "way; what was computed is saved. Does the point need more memory than there is?"
                 )
 
     def _notice_absence(self, room: int) -> None:
@@ -236,6 +236,6 @@ class _Work(Generic[PointT]):
             self._alone_since_s = now_s
         elif now_s - self._alone_since_s > _ALONE_S:
             raise SweepError(
-                f"{self._workers.label} has had no worker for {_ALONE_S:g} s; what was computed is kept. Start some "
+                f"{self._workers.label} has had no worker for {_ALONE_S:g} s; what was computed is saved. Start some "
                 "with: dask worker ADDRESS, then give the same command again"
             )

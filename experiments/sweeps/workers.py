@@ -195,7 +195,7 @@ def on_dask(address: str) -> Iterator[Workers]:
             if isinstance(error, OSError) and error.filename is not None:  # a file, and not the network
                 raise
             raise SweepError(
-                f"the Dask scheduler at {address} went away; what was computed is kept, the same command goes on"
+                f"the Dask scheduler at {address} went away; what was computed is saved, the same command goes on"
             ) from None
 
 

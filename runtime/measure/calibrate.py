@@ -24,7 +24,7 @@ from hetsim.runtime.serving import Served, serve
 
 _CHAIN_OPS = 24
 _SMALL_ELEMENTS = 16
-_LARGE_ELEMENTS = 2**17  # 512 KiB: a typical size of tensors in networks, which fits a core's own cache
+_LARGE_ELEMENTS = 2**17  # 512 KiB: a usual size of tensors in networks, which fits a core's own cache
 _HOST_ELEMENTS = 2**20  # 4 MiB in and out, in requests that take milliseconds
 _HOST_REQUESTS = 20
 _MATRIX = (8192, 4096)  # 128 MiB of weights: more than one core's share of a large server's last-level cache

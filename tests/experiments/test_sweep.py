@@ -212,9 +212,9 @@ def test_a_sweep_on_a_dask_cluster_survives_a_dead_worker_and_its_own_end(tmp_pa
     pytest.importorskip("distributed")
     found = survive(tmp_path, side=16)
     assert found.num_lost == 0
-    assert 0 < found.num_kept < found.num_points == len(found.lines) == 256
-    assert found.num_before >= found.num_kept
-    assert found.num_after == found.num_points - found.num_kept
+    assert 0 < found.num_saved < found.num_points == len(found.lines) == 256
+    assert found.num_before >= found.num_saved
+    assert found.num_after == found.num_points - found.num_saved
     assert found.num_again == 0
     assert found.num_processes >= 2
     here = planned(tmp_path / "here", 0, Machine(found.lines[37].npu_speed, found.lines[37].bandwidth))

@@ -46,7 +46,7 @@ FEW = 60
 
 
 @given(problem=problems(), data=st.data(), connected=st.booleans())
-def test_any_assignment_make_a_valid_plan(problem: Problem, data: st.DataObject, connected: bool) -> None:
+def test_any_assignment_makes_a_valid_plan(problem: Problem, data: st.DataObject, connected: bool) -> None:
     device_of, level_of = data.draw(assignments(problem))
     queues = queues_from_assignment(problem.graph, device_of, level_of, connected=connected)
     steps = resolve(problem.graph, Plan(model="tiny", queues=queues)).steps
@@ -54,7 +54,7 @@ def test_any_assignment_make_a_valid_plan(problem: Problem, data: st.DataObject,
 
 
 @given(problem=problems(), data=st.data(), connected=st.booleans())
-def test_any_valid_plan_has_assignment(problem: Problem, data: st.DataObject, connected: bool) -> None:
+def test_any_valid_plan_has_an_assignment(problem: Problem, data: st.DataObject, connected: bool) -> None:
     plan = Plan(
         model="tiny",
         queues=queues_from_assignment(problem.graph, *data.draw(assignments(problem)), connected=connected),
