@@ -38,9 +38,9 @@ EXAMPLES = {
 }
 """By command, a call of it; those of one file rest on the ones above."""
 SETTINGS = """
-## Settings of `--set`
+## Scenario settings
 
-Each changes one figure of the machine; several hold together, in any order. A value is a figure, or a factor such as
+Each setting of `--set` changes one figure of the machine; several hold together, in any order. A value is a figure, or a factor such as
 `2x`. What is changed is called hypothetical wherever it is shown.
 
 | setting | changes |
