@@ -40,8 +40,8 @@ EXAMPLES = {
 SETTINGS = """
 ## Scenario settings
 
-Each setting of `--set` changes one figure of the machine; several hold together, in any order. A value is a figure, or a
-factor such as `2x`. What is changed is called hypothetical wherever it is shown.
+Each setting of `--set` changes one figure of the machine; several hold together, in any order. A value is a figure, or
+a factor such as `2x`. What is changed is called hypothetical wherever it is shown.
 
 | setting | changes |
 |---|---|
