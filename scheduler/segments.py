@@ -108,7 +108,7 @@ def plan_from_assignment(
         problem: The problem.
         scheduler: Name of the algorithm that chose the assignment.
         device_of: As for :func:`queues_from_assignment`.
-        raised: As for :func:`queues_from_assignment`.
+        level_of: As for :func:`queues_from_assignment`.
         connected: As for :func:`queues_from_assignment`.
 
     Raises:
