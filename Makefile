@@ -18,7 +18,7 @@ install = $(PIP) install $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e "$(1)" || { \
 precompile = echo 'Compiling the simulator and the searches ...' && \
 	find hetsim scheduler experiments -name "*.nb[ic]" -delete && $(BIN)/python -m hetsim.scheduler.precompile
 
-.PHONY: demo test test-quick check format conformance fuzz clean
+.PHONY: demo test test-quick check format docs conformance fuzz clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/installed
@@ -43,6 +43,10 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The pages and an API reference as a site in out/site; a warning is an error. The variable silences an advertisement.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # ONNX's own suite for backends, all of it; writes docs/conformance.md.
 conformance: $(VENV)/installed-dev
 	$(BIN)/python -m tests.conformance
@@ -65,7 +69,8 @@ $(BIN)/python:
 		$(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; } || { \
 		rm -rf $(VENV); echo 'make: cannot make $(VENV); install the venv module of $(PYTHON), or pip, first' >&2; exit 1; }
 
-# Both stamps hold what pyproject.toml asks for; the second adds the tools that tests and checks need.
+# The stamps hold what pyproject.toml asks for; the second adds the tools that tests and checks need, the third those of
+# the site.
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo 'Installing hetsim into $(VENV) ...'
 	@$(call install,.)
@@ -77,3 +82,8 @@ $(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@$(call install,.[dev])
 	@$(precompile)
 	@touch $(VENV)/installed $@
+
+$(VENV)/installed-docs: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo 'Installing what builds the site into $(VENV) ...'
+	@$(call install,.[docs])
+	@touch $@
