@@ -3,7 +3,7 @@
 The board is hypothetical: its devices take what their data sheets say (hetsim/io/platforms/paper-board.toml has
 the figures and their sources), so every time here is simulated and nothing is measured. Beside the gains stand those
 that the paper publishes, as far as its abstract names them (Yu et al., ETRI Journal 45(2), 2023, doi
-10.4218/etrij.2021-0446). docs/decisions/0078-the-board-of-the-partitiontuner-paper.md discusses why.
+10.4218/etrij.2021-0446). docs/decisions/0030-the-board-of-the-partitiontuner-paper.md discusses why.
 
 Many figures of the board are assumed. ``paper_board_assumptions.csv`` has the gains with each of these halved and
 doubled. ``paper_board.csv`` has the numbers, the .json files say where they come from, and ``paper_board_1.png`` and

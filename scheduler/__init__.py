@@ -1,6 +1,6 @@
 """One algorithm per file, each from a problem to a plan.
 
-Two operators that need not wait for each other, on two devices that take turns at being the faster:
+Two operators that need not wait for each other, on two devices, each of which is the faster one for one of them:
 
 >>> from hetsim import Device, Graph, Latency, Op, Platform, Problem, Tensor, makespan_s
 >>> graph = Graph(

@@ -28,7 +28,7 @@ _CUT = (0.0, 0.1, 0.5, 1.0)  # how probably a segment begins with a part
 def random_plans(problem: Problem, count: int, *, seed: int) -> tuple[Plan, ...]:
     """At most ``count`` plans, no two of which do the same, named ``random:1``, ``random:2`` and so on.
 
-    They take turns between five kinds: a random device for each fused chain, each branch, each block or each run of
+    They alternate between five kinds: a random device for each fused chain, each branch, each block or each run of
     blocks, with neighbours on one device cut apart at random; and plans that stress contention, where the branches of
     each level are dealt out to all devices, so that as much as possible runs side by side. There are fewer than
     ``count`` where the graph seems to have no more.
@@ -57,7 +57,7 @@ def random_plans(problem: Problem, count: int, *, seed: int) -> tuple[Plan, ...]
 
 
 def _draws(problem: Problem, generator: random.Random) -> Iterator[Plan]:
-    """Plans of all kinds in turns, without end."""
+    """Plans of all kinds, alternating, without end."""
     graph = problem.graph
     by_block, levels = blocks(graph), branch_levels(graph)
     lengths = [1 << k for k in range(1, max(len(by_block) - 1, 2).bit_length())]

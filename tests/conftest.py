@@ -18,13 +18,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TESTS = Path(__file__).parent
-_STARTS_PROCESSES = ("docs", "experiments", "package", "runtime", "tuner", "conformance")
-"""Folders whose tests start workers, commands or engines, and want the cores to themselves."""
+_WANT_THE_CORES = ("experiments", "runtime", "tuner", "package/test_startup.py")
+"""Whose tests start workers or compare times, and want all cores to themselves."""
+_SLOW = ("conformance", "docs/test_docs.py", "package")
+"""Whose tests take seconds each: `make test-quick` leaves them out."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that start processes, so that `make test` runs the others on several cores at once."""
+    """Mark tests by their folder, so that `make test` runs the others on several cores at once."""
     for item in items:
-        folder = item.path.relative_to(_TESTS).parts[0] if item.path.is_relative_to(_TESTS) else ""
-        if folder in _STARTS_PROCESSES or item.get_closest_marker("engines"):
+        place = item.path.relative_to(_TESTS).as_posix() if item.path.is_relative_to(_TESTS) else ""
+        if place.startswith(_WANT_THE_CORES) or item.get_closest_marker("engines"):
             item.add_marker("processes")
+        if place.startswith(_SLOW):
+            item.add_marker("slow")

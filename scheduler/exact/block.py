@@ -7,7 +7,7 @@ and why some can be dropped, are in :mod:`hetsim.scheduler.exact.block_kernel`. 
 to L. Schrage, K. R. Baker, "Dynamic programming solution of sequencing problems with precedence constraints",
 Operations Research 26(3), 1978, doi 10.1287/opre.26.3.444.
 
-Few states are kept at first, then ever more. What was dropped gives a lower bound, so each attempt narrows the answer
+Few states are stored at first, then ever more. What was dropped gives a lower bound, so each attempt narrows the answer
 from both sides, and the attempt that drops nothing worth keeping proves it.
 """
 

@@ -131,7 +131,7 @@ def run(
         steps: The block.
         times: What it costs.
         last: Device where the block ends, or -1 if it ends when all of it has.
-        width: States kept of each downset; of more, those with the least lower bounds.
+        width: States stored of each downset; of more, those with the least lower bounds.
         upper_s: What is known to be possible.
         max_states: How many states may be made, before the attempt is given up.
 
@@ -205,10 +205,10 @@ def run(
         for i in order:
             state = made[i]
             dominated = False
-            for kept in range(begin, end_of):
+            for stored in range(begin, end_of):
                 dominated = True
                 for j in range(size):
-                    if pool[kept, j] > state[j]:
+                    if pool[stored, j] > state[j]:
                         dominated = False
                         break
                 if dominated:

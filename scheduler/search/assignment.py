@@ -20,7 +20,7 @@ from hetsim.scheduler.bounds import load_weights, weighted
 from hetsim.sim.kernel.arrays import Floats, Ints
 
 COUNT = 64
-"""Assignments that are kept."""
+"""The most assignments that are listed."""
 MAX_NODES = 1_000_000
 """Partial assignments looked at, some tenths of a second."""
 NUM_WEIGHTS = 8

@@ -256,6 +256,7 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     return int(left.value.code or 0), said.out, said.err
 
 
+@pytest.mark.slow
 def test_commands_need_no_profile_where_every_device_is_hypothetical(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

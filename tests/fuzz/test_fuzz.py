@@ -24,6 +24,7 @@ from tests.fuzz.readers import prepare
 from tests.support.models import fork_join
 
 
+@pytest.mark.slow
 def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz", "--inputs", "700", "--seed", "3", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -33,6 +33,7 @@ def check_same(model: Model, *splits: Split) -> None:
         assert np.allclose(mine[name], value, rtol=0, atol=1e-5 * float(np.abs(value).max()))
 
 
+@pytest.mark.slow
 def test_random_splits_of_random_networks_change_no_output() -> None:
     worst, num_splits = 0.0, {"rows": 0, "channels": 0}
     for seed in SEEDS:

@@ -107,6 +107,7 @@ print(*(plan.digest for plan in random_plans(inception_like(3, num_npus=2), 10, 
 """
 
 
+@pytest.mark.slow
 def test_the_same_plans_under_any_hash_seed() -> None:
     def printed(hash_seed: str) -> str:
         return subprocess.run(

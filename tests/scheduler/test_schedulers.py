@@ -330,6 +330,7 @@ for problem in (inception_like(3, num_npus=2), layered_problem(20, seed=3, num_d
 """
 
 
+@pytest.mark.slow
 def test_the_same_plans_under_any_hash_seed() -> None:
     def printed(hash_seed: str) -> str:
         return subprocess.run(

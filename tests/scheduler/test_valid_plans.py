@@ -97,6 +97,7 @@ def _graph(generator: random.Random) -> Graph:
     return Graph(name="random", ops=tuple(ops), tensors=tensors, inputs=("x",), outputs=outputs)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("start", range(FIRST, LAST, BATCH))
 def test_no_scheduler_returns_an_invalid_plan(start: int) -> None:

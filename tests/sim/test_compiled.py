@@ -82,6 +82,7 @@ def test_the_compiled_simulator_agrees_bit_for_bit(
     assert found == expected
 
 
+@pytest.mark.slow
 @given(problem=physical_problems(max_ops=14, max_devices=3), data=st.data())
 def test_a_simulator_that_has_seen_other_plans_still_agrees(problem: Problem, data: st.DataObject) -> None:
     simulator = CompiledSimulator(problem)
@@ -115,6 +116,7 @@ def encoded(problem: Problem, plan: Plan) -> tuple[list[int], list[int]]:
     return starts, [problem.graph.position[segment.ops[0]] for segments in lists for segment in segments]
 
 
+@pytest.mark.slow
 @given(problem=physical_problems(), data=st.data())
 @pytest.mark.equation("compiled")
 def test_many_plans_at_once_agree_with_one_at_a_time(problem: Problem, data: st.DataObject) -> None:
