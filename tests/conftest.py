@@ -28,7 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their folder, so that `make test` runs the others on several cores at once."""
     for item in items:
         place = item.path.relative_to(_TESTS).as_posix() if item.path.is_relative_to(_TESTS) else ""
-        if place.startswith(_WANT_THE_CORES) or item.get_closest_marker("engines"):
-            item.add_marker("processes")
-        if place.startswith(_SLOW):
+        is_slow = place.startswith(_SLOW)
+        if is_slow:
             item.add_marker("slow")
+        if place.startswith(_WANT_THE_CORES) or (item.get_closest_marker("engines") and not is_slow):
+            item.add_marker("processes")
