@@ -31,8 +31,9 @@ def profile(
     ... )
     >>> model = hetsim.import_model(net, name="net")
     >>> desk = hetsim.Platform(name="desk", devices=(hetsim.Device(name="cpu", kind="cpu", backend="fake"),))
-    >>> hetsim.profile(model, platform=desk, effort=hetsim.Effort(repeats=3, warm_ups=1))
-    <Profile of 'net' on cpu: 3 segments, 9 samples>
+    >>> found = hetsim.profile(model, platform=desk, effort=hetsim.Effort(repeats=3, warm_ups=1))
+    >>> found.num_segments
+    3
 
     Args:
         model: The model, the name of one of the zoo, or the path of an .onnx file.
