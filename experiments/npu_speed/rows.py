@@ -132,8 +132,8 @@ class TurningLine:
         speed: Relative to the device as measured.
         latency_s: The best latency there, simulated.
         plan_id: The plan that is best from there on.
-        scheduler: Who made it.
-        words: What it is like.
+        scheduler: The algorithm that made it.
+        description: The plan in a few words: operators by device.
     """
 
     model: str

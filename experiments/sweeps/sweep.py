@@ -113,7 +113,7 @@ class _Batch:
     Attributes:
         results: In JSON, of the points before the first failure.
         seconds: What they took.
-        words: What the next point failed with, if one did; a traceback unless it was a mistake of the user's.
+        description: What the next point failed with, if one did; a traceback unless it was a mistake of the user's.
         is_mistake: Whether it was.
     """
 

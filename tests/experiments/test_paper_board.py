@@ -15,7 +15,7 @@ from experiments.shared.board_assumptions import ASSUMPTIONS
 from hetsim.costs.problems import make_problem
 from hetsim.io.platform_file import load_platform
 from hetsim.models.zoo import zoo_names
-from tests.costs.test_architecture import images
+from tests.support.models import images
 from tests.support.pictures import Pictures
 
 

@@ -174,7 +174,7 @@ def _profile() -> bytes:
         date="2026-11-22",
     )
     records = [
-        Samples(device=device, ops=(op.name,), context="cover", samples_s=(1e-3, 2e-3, 1.5e-3))
+        Samples(device=device, ops=(op.name,), context="configuration:operators", samples_s=(1e-3, 2e-3, 1.5e-3))
         for device in _PLATFORM.device_names
         for op in _MODEL.graph.ops
     ]

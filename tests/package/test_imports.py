@@ -11,12 +11,7 @@ import onnx
 import pytest
 
 from tests.support.models import fork_join
-
-PROBLEM = {
-    "devices": ["cpu", "npu"],
-    "ops": {"a": {"cpu": 1.0}, "b": {"cpu": 3.0, "npu": 1.0}, "c": {"cpu": 1.0}},
-    "edges": [["a", "b", 1000], ["b", "c", 1000]],
-}
+from tests.support.table_problem import PROBLEM
 
 HEAVY = ("matplotlib", "numba", "onnx", "onnxruntime", "openvino")
 

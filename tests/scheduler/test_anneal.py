@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import product
 
 import pytest
@@ -19,22 +18,8 @@ from hetsim.scheduler.list_scheduling.heft import heft
 from hetsim.scheduler.search.anneal import anneal
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import Simulator, makespan_s, simulate
+from tests.support.candidates import planned, topological_orders
 from tests.support.problems import graph_of, physical_problems, plan_of, platform_of, problem_of, problems
-
-
-def topological_orders(problem: Problem, placed: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    predecessors = problem.graph.predecessors
-    free = [op for op in predecessors if op not in placed and set(predecessors[op]) <= set(placed)]
-    if not free:
-        return [placed]
-    return [order for op in free for order in topological_orders(problem, (*placed, op))]
-
-
-def planned(problem: Problem, order: Sequence[str], devices: Sequence[str]) -> Plan:
-    queues: dict[str, tuple[Segment, ...]] = {}
-    for op, device in zip(order, devices, strict=True):
-        queues[device] = (*queues.get(device, ()), Segment(device, (op,)))
-    return Plan(model=problem.graph.name, queues=queues)
 
 
 @settings(max_examples=30)

@@ -17,8 +17,7 @@ from hetsim.scheduler.exact.exact import exact
 from hetsim.scheduler.registry import solve
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import simulate
-from tests.scheduler.test_exact import ladders, zero_copy
-from tests.support.problems import LATTICE_S, inception_like, problems
+from tests.support.problems import LATTICE_S, inception_like, ladders, problems, zero_copy
 
 needs_solver = pytest.mark.skipif(importlib.util.find_spec("ortools") is None, reason="OR-Tools is not installed")
 

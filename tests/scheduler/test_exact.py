@@ -21,38 +21,15 @@ from hetsim.scheduler.solution import Solution
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import makespan_s, simulate
 from tests.support.brute_force import fastest_s, single_operators
-from tests.support.problems import LATTICE_S, graph_of, inception_like, platform_of, problem_of, problems
-
-
-def zero_copy(problem: Problem) -> Problem:
-    """The same problem with hand-overs that do not queue."""
-    links = {pair: replace(link, mode="zero-copy") for pair, link in problem.platform.links.items()}
-    return replace(problem, platform=replace(problem.platform, links=links))
-
-
-@st.composite
-def ladders(draw: st.DrawFn, max_devices: int = 2) -> Problem:
-    """Random blocks in a row: forks of branches, some longer, some crossed by an edge, that end in a join; 7 ops."""
-    reads: dict[str, tuple[str, ...]] = {}
-    before: tuple[str, ...] = ()
-    while len(reads) < 7:
-        ends = []
-        for _ in range(min(draw(st.sampled_from((0, 1, 2, 3, 4, 5))), 6 - len(reads))):
-            name, way = f"op{len(reads)}", draw(st.sampled_from(("fork", "chain", "cross")))
-            reads[name] = (ends.pop(0),) if way == "chain" and ends else before
-            if way == "cross":
-                reads[name] += tuple(ends[-1:])
-            ends.append(name)
-        passed_by = before if draw(st.booleans()) else ()
-        reads[f"op{len(reads)}"] = (*passed_by, *ends) or before
-        before = (f"op{len(reads) - 1}",)
-    names = ("cpu", "npu0", "npu1")[:max_devices]
-    cost_s = st.integers(0, 8).map(lambda n: n * LATTICE_S)
-    links = {(a, b): Link(setup_s=LATTICE_S * draw(st.sampled_from((0, 1, 4)))) for a in names for b in names if a != b}
-    costs_s = {
-        op: {name: draw(cost_s) for name in draw(st.sampled_from((names, names[:1], names[1:])))} for op in reads
-    }
-    return problem_of(graph_of(reads), costs_s, replace(platform_of(*names), links=links))
+from tests.support.problems import (
+    graph_of,
+    inception_like,
+    ladders,
+    platform_of,
+    problem_of,
+    problems,
+    zero_copy,
+)
 
 
 def check(problem: Problem, solution: Solution) -> None:

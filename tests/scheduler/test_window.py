@@ -18,9 +18,8 @@ from hetsim.scheduler.search.anneal import annealing_costs, taken_apart
 from hetsim.scheduler.search.moves import Costs
 from hetsim.sim.compiled import CompiledSimulator
 from hetsim.sim.simulate import Simulator
-from tests.scheduler.test_anneal import planned, topological_orders
-from tests.scheduler.test_exact import zero_copy
-from tests.support.problems import graph_of, platform_of, problem_of, problems
+from tests.support.candidates import planned, topological_orders
+from tests.support.problems import graph_of, platform_of, problem_of, problems, zero_copy
 
 
 def polished(problem: Problem, max_nodes: int = 10**6) -> tuple[float, int, float]:

@@ -115,3 +115,26 @@ def small_net() -> onnx.ModelProto:
 
 
 RELU = [helper.make_node("Relu", ["x"], ["y"])]
+
+
+def images(*, size: int = 8, channels: int = 4) -> Model:
+    """Two convolutions of one shape with a ReLU between them, a third of another shape, and a pooling."""
+
+    def weights(name: str, *shape: int) -> onnx.TensorProto:
+        return helper.make_tensor(name, TensorProto.FLOAT, shape, [0.5] * (shape[0] * shape[1] * shape[2] * shape[3]))
+
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "bias"], ["a"], name="first", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"], name="relu"),
+        helper.make_node("Conv", ["b", "w2"], ["c"], name="second", auto_pad="SAME_UPPER"),
+        helper.make_node("Conv", ["c", "w3"], ["d"], name="third", kernel_shape=[1, 1]),
+        helper.make_node("GlobalAveragePool", ["d"], ["y"], name="pool"),
+    ]
+    square = [weights(name, channels, channels, 3, 3) for name in ("w1", "w2")]
+    constants = [*square, weights("w3", channels, channels, 1, 1)]
+    constants.append(helper.make_tensor("bias", TensorProto.FLOAT, (channels,), [0.5] * channels))
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, channels, size, size))
+    made = helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, channels, 1, 1))
+    graph = helper.make_graph(nodes, "images", [value], [made], constants)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return import_model(proto, name="images")
