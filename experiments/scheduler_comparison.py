@@ -114,7 +114,7 @@ def scheduler_comparison(
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     schedulers: Annotated[
-        str | None, typer.Option("--schedulers", metavar="S,...", help="Who plans; absent: all but referees.")
+        str | None, typer.Option("--schedulers", metavar="S,...", help="The schedulers; absent: all but referees.")
     ] = None,
     time_limit_s: Annotated[
         float | None, typer.Option("--time-limit", metavar="S", help="Seconds for each search, instead of candidates.")

@@ -95,7 +95,7 @@ def several_requests(
     out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
     platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
     schedulers: Annotated[
-        str, typer.Option(metavar="S,...", help="Whose plans serve.")
+        str, typer.Option(metavar="S,...", help="The schedulers of the plans.")
     ] = "single:npu,individual,partition_tuner",
     in_flight: Annotated[int, typer.Option("--in-flight", min=1, metavar="N", help="Requests under way at once.")] = 3,
     rounds: Annotated[int, typer.Option(min=2, help="Rounds of serial runs and requests.")] = 30,

@@ -9,14 +9,8 @@ import grimp
 import networkx as nx
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("hetsim", "scheduler", "runtime", "tuner", "experiments")
-MODULES = sorted(
-    path
-    for package in PACKAGES
-    for path in (ROOT / package).rglob("*.py")
-    if not any(part.is_symlink() for part in path.parents)
-)
+from tests.docs.sources import MODULES, ROOT
+
 ROOMS = sorted({path.parent for path in MODULES})
 MAX_ENTRIES, MAX_FILES, MAX_LINES, MAX_FUNCTION_LINES = 11, 12, 350, 60
 

@@ -14,14 +14,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("hetsim", "scheduler", "runtime", "tuner", "experiments")
-SOURCES = sorted(
-    path
-    for package in PACKAGES
-    for path in (ROOT / package).rglob("*.py")
-    if not any(part.is_symlink() for part in path.parents)
-)
+from tests.docs.sources import MODULES, ROOT
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 IN_TEXT = [
@@ -77,7 +71,7 @@ def test_every_exception_is_needed() -> None:
         assert word in (ROOT / file).read_text("utf-8")
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_speaks_the_dialect(path: Path) -> None:
     text = path.read_text("utf-8")
     found = [*_in_names(text, IN_NAMES), *_in_texts(text)]

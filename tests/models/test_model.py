@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import onnx
 import pytest
@@ -15,6 +11,7 @@ from hetsim.core.errors import ModelError
 from hetsim.models.importer import import_model, load_model
 from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
+from tests.support.hash_seeds import printed_under
 from tests.support.models import FLOAT, RELU, model_of, small_net, weight
 
 
@@ -33,16 +30,7 @@ def test_the_hash_is_of_structure_and_weights_alone():
 def test_the_hash_does_not_depend_on_pythons(tmp_path):
     onnx.save(small_net(), tmp_path / "net.onnx")
     script = "import sys; from hetsim.models.importer import load_model; print(load_model(sys.argv[1]).hash)"
-    hashes = {
-        subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path / "net.onnx")],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
+    hashes = {printed_under(seed, script, str(tmp_path / "net.onnx")) for seed in ("1", "2")}
     assert hashes == {f"{load_model(tmp_path / 'net.onnx').hash}\n"}
 
 

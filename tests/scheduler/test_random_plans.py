@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +16,7 @@ from hetsim.scheduler import scheduler_names
 from hetsim.scheduler.random_plans import random_plans
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import simulate
+from tests.support.hash_seeds import printed_under
 from tests.support.problems import graph_of, inception_like, platform_of, problem_of, problems
 
 
@@ -109,16 +106,6 @@ print(*(plan.digest for plan in random_plans(inception_like(3, num_npus=2), 10, 
 
 @pytest.mark.slow
 def test_the_same_plans_under_any_hash_seed() -> None:
-    def printed(hash_seed: str) -> str:
-        return subprocess.run(
-            [sys.executable, "-c", PRINT_PLANS],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed},
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-
-    found = [printed(seed) for seed in "01"]
+    found = [printed_under(seed, PRINT_PLANS) for seed in "01"]
     assert len(found[0].split()) == 10
     assert all(one == other for one, other in pairwise(found))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from itertools import pairwise, product
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -28,6 +24,7 @@ from hetsim.scheduler.search.search import search
 from hetsim.scheduler.segments import assignment_of, plan_from_assignment, queues_from_assignment
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import Simulator, makespan_s, simulate
+from tests.support.hash_seeds import printed_under
 from tests.support.problems import (
     Costs,
     assignments,
@@ -332,16 +329,6 @@ for problem in (inception_like(3, num_npus=2), layered_problem(20, seed=3, num_d
 
 @pytest.mark.slow
 def test_the_same_plans_under_any_hash_seed() -> None:
-    def printed(hash_seed: str) -> str:
-        return subprocess.run(
-            [sys.executable, "-c", PRINT_PLANS],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed},
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-
-    first, *others = (printed(seed) for seed in "012")
+    first, *others = (printed_under(seed, PRINT_PLANS) for seed in "012")
     assert first.count("\n") == 26
     assert others == [first, first]

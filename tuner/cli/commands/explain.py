@@ -34,7 +34,7 @@ def explain(
     replan: Annotated[
         int, typer.Option("--replan", min=0, metavar="N", help="Plan anew for the N changes that save most.")
     ] = 3,
-    scheduler: Annotated[str, typer.Option("--scheduler", help="Who plans anew.")] = "search",
+    scheduler: Annotated[str, typer.Option("--scheduler", help="The scheduler that plans anew.")] = "search",
     seed: SeedOption = 0,
     max_evaluations: Annotated[
         int | None, typer.Option(metavar="N", help="Candidates that each planning may evaluate; absent: its own limit.")

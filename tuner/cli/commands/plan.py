@@ -25,7 +25,7 @@ def plan(
     model: MaybeModel = None,
     problem: ProblemOption = None,
     profile: MaybeProfile = None,
-    scheduler: Annotated[str, typer.Option("--scheduler", help="Who plans.")] = "search",
+    scheduler: Annotated[str, typer.Option("--scheduler", help="The scheduler, by name.")] = "search",
     platform: MaybePlatform = None,
     shape: ShapeOption = [],  # noqa: B006  (typer reads it)
     seed: SeedOption = 0,
