@@ -17,12 +17,19 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import helper, inliner, version_converter
 
 from hetsim.core.errors import ModelError
-from hetsim.models.checks import check_folded, check_inline, check_kinds, check_size, check_tensors, check_valid
+from hetsim.models.importing.checks import (
+    check_folded,
+    check_inline,
+    check_kinds,
+    check_size,
+    check_tensors,
+    check_valid,
+)
+from hetsim.models.importing.onnx_graph import graph_of
+from hetsim.models.importing.shapes import fix_input_shapes, infer_shapes
 from hetsim.models.model import Model
 from hetsim.models.networks import IR_VERSION, OPSET
-from hetsim.models.onnx_graph import graph_of
 from hetsim.models.reference import MAX_PROTO_BYTES, fold, one_line, serialized
-from hetsim.models.shapes import fix_input_shapes, infer_shapes
 from hetsim.models.zoo import build, zoo_names
 
 _NEWEST_IR_VERSION = 10  # what ONNX Runtime 1.20 and OpenVINO 2025 read

@@ -29,6 +29,7 @@ class Model:
         weight_slices: By name, weights of a rewritten model that are parts of its base's weights.
         origins: By operator of a rewritten model that computes a part of an operator of the base, that operator and
             the share of it, from 0 to 1.
+        regions: By operator that stands for several nodes, which must stay together, the names of these nodes.
         rewrites: Cache of the models that were rewritten from this one, by their splits.
     """
 
@@ -38,6 +39,7 @@ class Model:
     base: Model | None = None
     weight_slices: Mapping[str, WeightSlice] = field(default_factory=dict)
     origins: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rewrites: dict[object, object] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -50,8 +52,12 @@ class Model:
 
     @cached_property
     def nodes(self) -> Mapping[str, onnx.NodeProto]:
-        """By operator, its ONNX node."""
+        """The ONNX nodes by name; a node has the name of its operator, unless the operator is a region."""
         return MappingProxyType({node.name: node for node in self.proto.graph.node})
+
+    def nodes_of(self, op: str) -> tuple[onnx.NodeProto, ...]:
+        """The ONNX nodes of an operator, in topological order: one, or all of a region."""
+        return tuple(self.nodes[name] for name in self.regions.get(op, (op,)))
 
     @cached_property
     def original_op(self) -> Mapping[str, str]:

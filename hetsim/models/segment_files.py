@@ -18,6 +18,7 @@ from onnx import helper, numpy_helper
 
 from hetsim.core.graph import Tensor
 from hetsim.models.model import Model
+from hetsim.models.nodes import names_read
 from hetsim.models.weights import WeightSlice
 
 _INLINE_BYTES = 1024  # shapes, axes and scalars stay in the segment's file: engines read them while they compile
@@ -61,8 +62,10 @@ class SegmentStore:
 
     def _cut(self, model: Model, ops: tuple[str, ...]) -> onnx.ModelProto:
         graph = model.graph
-        nodes = [model.nodes[op] for op in ops]
-        weights = dict.fromkeys(name for node in nodes for name in node.input if name and name not in graph.tensors)
+        nodes = [node for op in ops for node in model.nodes_of(op)]
+        made = {name for node in nodes for name in node.output}
+        read = dict.fromkeys(name for node in nodes for name in names_read(node))
+        weights = [name for name in read if name not in graph.tensors and name not in made]
         proto = helper.make_graph(
             nodes,
             f"segment of {graph.name}",

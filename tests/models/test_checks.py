@@ -7,7 +7,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from hetsim.core.errors import ModelError
-from hetsim.models import checks, reference
+from hetsim.models import reference
+from hetsim.models.importing import checks
 from hetsim.models.importer import import_model, load_model
 from tests.support.models import FLOAT, RELU, model_of, small_net, weight
 

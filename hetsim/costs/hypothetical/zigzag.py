@@ -27,8 +27,8 @@ from hetsim.core.errors import PlatformError
 from hetsim.core.sources import Architecture
 from hetsim.io.file_locks import file_locks
 from hetsim.io.files import write_atomically
+from hetsim.models.importing.onnx_graph import label
 from hetsim.models.model import Model
-from hetsim.models.onnx_graph import label
 
 
 class Cycles:

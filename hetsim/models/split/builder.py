@@ -16,8 +16,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.models.importing.onnx_graph import item_bytes
 from hetsim.models.model import Model
-from hetsim.models.onnx_graph import item_bytes
 from hetsim.models.weights import WeightSlice
 
 Owner = tuple[int, int]

@@ -10,9 +10,9 @@ from google.protobuf.message import Message  # type: ignore[import-untyped]
 from onnx import shape_inference
 
 from hetsim.core.errors import ModelError
-from hetsim.models.onnx_graph import item_bytes, label
+from hetsim.models.importing.onnx_graph import item_bytes, label
+from hetsim.models.importing.shapes import is_static, without_weights
 from hetsim.models.reference import MAX_PROTO_BYTES, one_line
-from hetsim.models.shapes import is_static, without_weights
 
 _SEPARATE_WEIGHTS_IR_VERSION = 4  # the first in which a weight need not be an input
 
