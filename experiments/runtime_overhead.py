@@ -107,7 +107,7 @@ def compare(model: Model, platform: Platform, rounds: int, stages: Stages) -> li
     with tempfile.TemporaryDirectory(prefix="hetsim-") as folder, Runtime(platform) as runtime:
         model_path, inputs_path = Path(folder) / "model.onnx", Path(folder) / "inputs.npz"
         onnx.save(model.proto, model_path)
-        np.savez(inputs_path, **inputs)  # type: ignore[arg-type]
+        np.savez(inputs_path, **inputs)
         for device in platform.devices:
             with (
                 stages.stage(f"{model.name} on {device.name}") as report,
