@@ -230,7 +230,7 @@ def _varied(model: Model, board: str, assumption: str, factor: float) -> list[As
 
 
 def with_relu(problem: Problem) -> Plan:
-    """The plan of ``type_based``, but a ReLU after a convolution on the NPU is there too, as that compiler fuses them."""
+    """The plan of ``type_based``, but with a ReLU on the NPU if its convolution is; that compiler fuses them."""
     devices, graph = problem.platform.devices, problem.graph
     cpu = next(device.name for device in devices if device.kind == "cpu")
     npu = next(device.name for device in devices if device.kind == "npu")

@@ -83,9 +83,9 @@ def judge(lines: Sequence[SoakLine]) -> list[Finding]:
       over all judged requests if that is more. Memory leaks if the whole interval is above the bound; it is level if
       the whole interval is below, else unclear.
     - Descriptors are level if there are as many at the end of every interval.
-    - A latency is level if the whole 95 % interval of its drift from beginning to end is within ``DRIFT`` of its median. If
-      not, it rises or falls if that interval is on one side of zero, else it is unclear. A latency that is not level
-      counts as no fault, because something else on the machine may cause it.
+    - A latency is level if the whole 95 % interval of its drift from beginning to end is within ``DRIFT`` of its
+      median. If not, it rises or falls if that interval is on one side of zero, else it is unclear. A latency that is
+      not level counts as no fault, because something else on the machine may cause it.
 
     The first tenth of the intervals, the warm-up, counts for answers and stuck slots only. Slopes are those of Theil
     and Sen, which few disturbed intervals do not change.

@@ -200,7 +200,7 @@ def test_a_sweep_that_is_killed_leaves_a_file_to_go_on_with_and_no_process(tmp_p
     assert 0 < num_saved < len(POINTS)
     before = called(calls)
     time.sleep(0.1)
-    assert called(calls) == before  # nobody works on
+    assert called(calls) == before  # no worker continues
     calls.unlink()
     check(sweep(partial(product, calls), POINTS, Value, path=path))
     assert sum(called(calls).values()) == len(POINTS) - num_saved
