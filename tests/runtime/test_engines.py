@@ -41,7 +41,7 @@ def test_random_placements_compute_what_the_reference_computes(runtime: Runtime,
         whole = Plan(model=name, model_hash=model.hash, queues={device: (Segment(device, names),)})
         with runtime.load(model, whole) as session:
             alone.append(truth.error(session.run(truth.inputs).outputs))
-    assert alone[0] == 0.0  # the reference engine itself
+    assert alone[0] <= 1e-5  # the reference engine itself, but with its optimisations
     generator = random.Random(name)
     for share in (0.2, 0.5):
         device_of = {}
