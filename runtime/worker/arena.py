@@ -31,13 +31,16 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hetsim.core.dataflow import Dataflow
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Tensor
 from hetsim.runtime.backends.protocol import Array
+
+if TYPE_CHECKING:  # a worker starts without what it imports
+    from hetsim.core.dataflow import Dataflow
 
 _CELLS_PER_LINE = 8
 _LINE_BYTES = 64

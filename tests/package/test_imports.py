@@ -74,6 +74,11 @@ def test_commands_on_a_task_graph_import_no_onnx_engines_and_pictures(folder: Pa
         run_python(COMMAND.format(args=args) + LOADED, folder)
 
 
+def test_a_worker_starts_without_what_its_engine_does_not_need(folder: Path) -> None:
+    others = "assert 'networkx' not in sys.modules\n"
+    run_python("import hetsim.runtime.worker.worker\n" + LOADED + others, folder)
+
+
 @pytest.mark.parametrize("args", [["--help"], ["tune", "--help"], ["run", "--help"], ["platform", "--help"]])
 def test_help_imports_neither_numbers_nor_graphs(folder: Path, args: list[str]) -> None:
     told = run_python(
