@@ -29,6 +29,15 @@ INPUTS = random_inputs(MODEL)
 RIGHT = evaluate(MODEL.proto, INPUTS)["y"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect() -> Iterator[None]:
+    """What other tests have made is not looked through again around each test."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
     gc.collect()
