@@ -15,8 +15,8 @@ from hetsim.costs.profile import Samples
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.io.platform_file import format_platform
 from tests.support.models import fake_platform, fork_join
+from tests.support.planning.table_problem import PROBLEM
 from tests.support.profiles import HEADER
-from tests.support.table_problem import PROBLEM
 
 HEAVY = ("matplotlib", "numba", "onnx", "onnxruntime", "openvino")
 

@@ -21,7 +21,7 @@ from hetsim.runtime import Runtime, Session
 from hetsim.runtime.nan import check_numbers
 from hetsim.runtime.standby import standby
 from tests.support.models import fake_platform, fork_join, make_plan
-from tests.support.processes import in_child, limit_files, processes_with, shared_memory
+from tests.support.programs.processes import in_child, limit_files, processes_with, shared_memory
 
 MODEL = fork_join()
 PLAN = make_plan(MODEL, cpu=["stem", "left", "join"], npu=["right right2"])
