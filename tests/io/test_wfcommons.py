@@ -15,8 +15,8 @@ from hetsim.core.platform import Link
 from hetsim.core.problem import Problem
 from hetsim.io.wfcommons import load_workflow
 from hetsim.sim.simulate import makespan_s
+from tests.support.planning.task_graphs import WORKFLOW, older_workflow
 from tests.support.problems import plan_of
-from tests.support.task_graphs import WORKFLOW, older_workflow
 
 
 def converted(content: object, folder: Path, **options: Any) -> Problem:

@@ -18,7 +18,7 @@ from hetsim.core.problem import Problem
 from hetsim.scheduler.bounds import load_s, load_weights, lower_bound, prices, weighted
 from hetsim.scheduler.segments import plan_from_assignment
 from hetsim.sim.simulate import makespan_s
-from tests.support.brute_force import fastest_s, single_operators
+from tests.support.planning.brute_force import fastest_s, single_operators
 from tests.support.problems import assignments, graph_of, platform_of, problem_of, problems
 
 FORK = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}

@@ -12,9 +12,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from hetsim.io.platform_file import format_platform
-from tests.support.commands import hetsim_in_process as hetsim
 from tests.support.models import fake_platform, fork_join
-from tests.support.task_graphs import WORKFLOW
+from tests.support.planning.task_graphs import WORKFLOW
+from tests.support.programs.commands import hetsim_in_process as hetsim
 
 
 @pytest.fixture(scope="module")

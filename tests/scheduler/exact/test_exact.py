@@ -20,7 +20,7 @@ from hetsim.scheduler.exact.exact import exact
 from hetsim.scheduler.solution import Solution
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import makespan_s, simulate
-from tests.support.brute_force import fastest_s, single_operators
+from tests.support.planning.brute_force import fastest_s, single_operators
 from tests.support.problems import (
     graph_of,
     inception_like,
