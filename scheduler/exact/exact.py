@@ -23,8 +23,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 
-from hetsim.core.plan import Plan
+from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
 from hetsim.scheduler.bounds import lower_bound
 from hetsim.scheduler.effort import Effort
@@ -44,15 +45,22 @@ def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None 
     Args:
         problem: The problem.
         effort: Limits and progress. At least one plan is found whatever they are; a round that was begun is ended,
-            unless time is up.
+            unless time is up. What could not be looked at in time is not part of the space.
         fused: Whether segments come from the family of :mod:`hetsim.scheduler.exact.candidates`, or are single
             operators. None stands for whether fusing may pay.
     """
+    return exact_with_family(problem, effort, fused=fused)[0]
+
+
+def exact_with_family(
+    problem: Problem, effort: Effort | None = None, *, fused: bool | None = None
+) -> tuple[Solution, list[Segment]]:
+    """As :func:`exact`, and every segment that plans of the space may have."""
     effort = effort or Effort()
     started_s = time.perf_counter()
     until = effort.until()
     limit = MAX_STATES if effort.max_evaluations is None else effort.max_evaluations
-    path = Decomposition(problem, fused=not problem.additive if fused is None else fused)
+    path = Decomposition(problem, fused=not problem.additive if fused is None else fused, until=until)
     # Otherwise copies that queue, or a memory that is short, make a plan slower than the path says.
     as_modelled = problem.traffic_function is None and not any(
         link.mode == "copy" for link in problem.platform.links.values()
@@ -75,14 +83,15 @@ def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None 
         if not open_ones or bound_s >= best_s * (1 - ROUNDING) or num_states >= limit or until():
             break
         for block_path in dict.fromkeys(open_ones):
-            block_path.widen(MAX_STATES_AT_ONCE)
+            block_path.widen(MAX_STATES_AT_ONCE, until)
             if until():
                 break
     assert best is not None
     best_s = makespan_s(problem, best)
+    family = path.segments()
     if bound_s < best_s * (1 - ROUNDING):
-        bound_s = max(bound_s, lower_bound(problem, path.segments()))
-    return Solution(
+        bound_s = max(bound_s, lower_bound(problem, family))
+    solution = Solution(
         plan=best,
         makespan_s=best_s,
         bound_s=min(bound_s, best_s),
@@ -90,19 +99,23 @@ def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None 
         num_evaluations=path.num_states,
         planning_s=time.perf_counter() - started_s,
     )
+    return solution, family
 
 
-def bound_beside(problem: Problem, plan: Plan, proof: Solution) -> tuple[float, str]:
+def bound_beside(
+    problem: Problem, plan: Plan, proof: Solution, family: Sequence[Segment] | None = None
+) -> tuple[float, str]:
     """A bound for a plan and its space in words: that of exact planning, if the plan has only segments that it knows.
 
     Args:
         problem: The problem.
         plan: A plan.
         proof: What :func:`exact` said of the problem.
+        family: Every segment of its space; None if it had time to look at all.
     """
     if problem.additive:
         return proof.bound_s, proof.space
-    known = dict.fromkeys(Decomposition(problem, fused=True).segments())
+    known = dict.fromkeys(Decomposition(problem, fused=True).segments() if family is None else family)
     others = [segment for segment in plan.segments if segment not in known]
     if not others:
         return proof.bound_s, proof.space

@@ -13,7 +13,7 @@ from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.platform import Link, Memory
 from hetsim.core.problem import Latency, Problem
 from hetsim.scheduler.effort import Effort
-from hetsim.scheduler.exact import block
+from hetsim.scheduler.exact import lattice
 from hetsim.scheduler.exact.candidates import parts, pieces
 from hetsim.scheduler.exact.decomposition import Decomposition
 from hetsim.scheduler.exact.exact import exact
@@ -115,7 +115,7 @@ def test_little_effort_gives_a_valid_plan_and_a_valid_bound(problem: Problem, ma
 @settings(max_examples=40, deadline=None)
 def test_blocks_that_are_too_large_get_one_way_and_a_bound(problem: Problem) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(block, "MAX_DOWNSETS", 1)
+        patch.setattr(lattice, "MAX_DOWNSETS", 1)
         solution = exact(problem, fused=False)
     check(problem, solution)
     assert solution.bound_s <= fastest_s(problem, single_operators(problem)) + 1e-9

@@ -34,6 +34,7 @@ class SheetCosts:
         self._tensor_bytes = {
             name: num_bytes_in(device, tensor.num_bytes, tensor.dtype) for name, tensor in graph.tensors.items()
         }
+        self._known: dict[tuple[str, ...], tuple[float, int]] = {}
         self._compute_s = {op.name: self._alone_s(op.name) for op in graph.ops}
 
     def latency(self, ops: tuple[str, ...]) -> Latency | None:
@@ -41,13 +42,19 @@ class SheetCosts:
         supported = self._device.supported_ops
         if supported and any(self._graph.by_name[op].kind not in supported for op in ops):
             return None
-        bandwidth = self._sheet.memory_bytes_per_s
-        work_s = sum(max(compute_s, moved / bandwidth) for compute_s, moved in self._kernels(ops))
-        return Latency(self._device.launch_s + work_s, stated=True)
+        return Latency(self._device.launch_s + self._work(ops)[0], stated=True)
 
     def traffic_bytes(self, ops: tuple[str, ...]) -> int:
         """Bytes that the operators move to and from the memory as one segment."""
-        return sum(moved for _, moved in self._kernels(ops))
+        return self._work(ops)[1]
+
+    def _work(self, ops: tuple[str, ...]) -> tuple[float, int]:
+        """The seconds of a segment without its launch, and the bytes that it moves."""
+        if ops not in self._known:
+            found, bandwidth = self._kernels(ops), self._sheet.memory_bytes_per_s
+            work_s = sum(max(compute_s, moved / bandwidth) for compute_s, moved in found)
+            self._known[ops] = work_s, sum(moved for _, moved in found)
+        return self._known[ops]
 
     def _alone_s(self, name: str) -> float:
         """The time of an operator's arithmetic in seconds, without memory accesses."""
