@@ -18,6 +18,8 @@ from hetsim.sim.simulate import makespan_s
 
 __all__ = ["REFEREES", "SINGLE", "Effort", "algorithm_names", "make_plan", "scheduler_names", "solve"]
 
+PLANNING_SHARE = 0.9
+"""Of a time limit, for planning; the rest is for the simulation of the plan and for its bound."""
 SINGLE = "single:"
 """What names of single devices' plans start with."""
 
@@ -127,13 +129,13 @@ def make_plan(
 
 
 def _made(name: str, problem: Problem, effort: Effort) -> Plan | Solution:
-    effort = effort.started()
+    until = effort.until()
     names = scheduler_names(problem, referees=True)
     if name not in names:
         raise PlanError(f"no scheduler {name!r} for {problem.graph.name!r}; choose from {', '.join(names)}")
     if name.startswith(SINGLE):
         return single_device(problem, name.removeprefix(SINGLE))
-    return _ALGORITHMS[name](problem, effort)
+    return _ALGORITHMS[name](problem, replace(effort, time_limit_s=None, stop=until.part(PLANNING_SHARE)))
 
 
 def _bounded(problem: Problem, plan: Plan, planning_s: float) -> Solution:

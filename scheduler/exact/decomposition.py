@@ -69,6 +69,11 @@ class Decomposition:
         return sum(block_path.passage.num_states for block_path in self._alike.values())
 
     @property
+    def has_listed(self) -> bool:
+        """Whether some block has too many downsets, so that its plan is just one list schedule."""
+        return any(found is None for found in self._lattices.values())
+
+    @property
     def space(self) -> str:
         """The space in words."""
         if self._fused:

@@ -15,6 +15,9 @@ then: after C. Dellin, S. Srinivasa, "A unifying formalism for shortest path pro
 via lazy best-first search over paths with edge selectors", ICAPS 2016. Blocks that are alike are solved once. At any
 time the path by upper bounds is a plan, and the length of the one by lower bounds bounds all plans of the space.
 
+A block with too many downsets is planned by one list schedule. Where segments are single operators, annealing
+(:mod:`hetsim.scheduler.search.anneal`) goes on from there, until the bound proves its plan or moves run out.
+
 Copies that queue for the memory channel, and contention, are left out of the search: they only make plans slower, so
 the bound holds; the plan is what the model says it is, and where that is more than the bound, the gap says so.
 """
@@ -24,10 +27,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
-from hetsim.scheduler.bounds import lower_bound
+from hetsim.scheduler.bounds import lower_bound, on_grid
 from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.exact.decomposition import Decomposition
 from hetsim.scheduler.solution import ROUNDING, Solution
@@ -35,6 +40,8 @@ from hetsim.sim.simulate import makespan_s
 
 MAX_STATES = 20_000_000
 """States made in all, unless the effort says otherwise."""
+MAX_MOVES = 3_000_000
+"""Moves of annealing where blocks have too many downsets, unless the effort says otherwise."""
 MAX_STATES_AT_ONCE = 4_000_000
 """States made in one attempt at one block; beyond, the block stays unproven."""
 
@@ -49,18 +56,36 @@ def exact(problem: Problem, effort: Effort | None = None, *, fused: bool | None 
         fused: Whether segments come from the family of :mod:`hetsim.scheduler.exact.candidates`, or are single
             operators. None stands for whether fusing may pay.
     """
-    return exact_with_family(problem, effort, fused=fused)[0]
+    effort = (effort or Effort()).started()
+    started_s = time.perf_counter()
+    found = exact_with_family(problem, effort, fused=fused)
+    if not found.has_listed or found.solution.proven or effort.stop():
+        return found.solution
+    return replace(_annealed(problem, effort, found.solution), planning_s=time.perf_counter() - started_s)
 
 
-def exact_with_family(
-    problem: Problem, effort: Effort | None = None, *, fused: bool | None = None
-) -> tuple[Solution, list[Segment]]:
-    """As :func:`exact`, and every segment that plans of the space may have."""
+class Found(NamedTuple):
+    """What is known once all blocks have been looked at.
+
+    Attributes:
+        solution: The plan and its bound.
+        family: Every segment that plans of the space may have.
+        has_listed: Whether single operators are all of the space, and the plan of some block is just a list schedule.
+    """
+
+    solution: Solution
+    family: list[Segment]
+    has_listed: bool
+
+
+def exact_with_family(problem: Problem, effort: Effort | None = None, *, fused: bool | None = None) -> Found:
+    """As :func:`exact`, without annealing."""
     effort = effort or Effort()
     started_s = time.perf_counter()
     until = effort.until()
     limit = MAX_STATES if effort.max_evaluations is None else effort.max_evaluations
-    path = Decomposition(problem, fused=not problem.additive if fused is None else fused, until=until)
+    fused = not problem.additive if fused is None else fused
+    path = Decomposition(problem, fused=fused, until=until)
     # Otherwise copies that queue, or a memory that is short, make a plan slower than the path says.
     as_modelled = problem.traffic_function is None and not any(
         link.mode == "copy" for link in problem.platform.links.values()
@@ -91,6 +116,7 @@ def exact_with_family(
     family = path.segments()
     if bound_s < best_s * (1 - ROUNDING):
         bound_s = max(bound_s, lower_bound(problem, family))
+        bound_s = bound_s if fused else on_grid(problem, bound_s)
     solution = Solution(
         plan=best,
         makespan_s=best_s,
@@ -99,7 +125,20 @@ def exact_with_family(
         num_evaluations=path.num_states,
         planning_s=time.perf_counter() - started_s,
     )
-    return solution, family
+    return Found(solution, family, path.has_listed and not fused)
+
+
+def _annealed(problem: Problem, effort: Effort, found: Solution) -> Solution:
+    """The solution, or a faster plan of single operators, found by annealing from there."""
+    from hetsim.scheduler.search.anneal import anneal
+
+    limit = MAX_MOVES if effort.max_evaluations is None else effort.max_evaluations
+    limited = replace(effort, max_evaluations=limit, progress=None)
+    plan = replace(anneal(problem, limited, start=found.plan, bound_s=found.bound_s), scheduler=found.plan.scheduler)
+    best_s = makespan_s(problem, plan)
+    if best_s >= found.makespan_s:
+        return found
+    return replace(found, plan=plan, makespan_s=best_s, bound_s=min(found.bound_s, best_s))
 
 
 def bound_beside(

@@ -29,7 +29,7 @@ from hetsim.scheduler.baselines.individual import individual
 from hetsim.scheduler.baselines.partition_tuner import partition_tuner
 from hetsim.scheduler.baselines.single_device import single_device, whole_model_devices
 from hetsim.scheduler.baselines.type_based import type_based
-from hetsim.scheduler.bounds import prices
+from hetsim.scheduler.bounds import on_grid, prices
 from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.exact.exact import bound_beside, exact_with_family
 from hetsim.scheduler.list_scheduling.cpop import cpop
@@ -83,7 +83,8 @@ def search(problem: Problem, effort: Effort | None = None) -> Solution:
     effort = effort or Effort()
     started_s = time.perf_counter()
     rest = effort.started()
-    proof, family = exact_with_family(problem, Effort(stop=rest.until().part(EXACT_SHARE)))
+    found = exact_with_family(problem, Effort(stop=rest.until().part(EXACT_SHARE)))
+    proof = found.solution
     if problem.additive:
         proof = proof if proof.proven or rest.stop() else _loaded(problem, proof)
         plan = proof.plan if proof.proven else _annealed(problem, rest, proof)
@@ -91,7 +92,7 @@ def search(problem: Problem, effort: Effort | None = None) -> Solution:
     else:
         plan, num_evaluations = _searched(problem, rest, proof)
     best_s = makespan_s(problem, plan)
-    bound_s, space = bound_beside(problem, plan, proof, family)
+    bound_s, space = bound_beside(problem, plan, proof, found.family)
     return Solution(
         plan=replace(plan, scheduler="search"),
         makespan_s=best_s,
@@ -109,7 +110,7 @@ def _loaded(problem: Problem, proof: Solution) -> Solution:
     )
 
     load_s = least_loaded(prices(problem), proof.makespan_s, count=1).bound_s
-    return replace(proof, bound_s=min(max(proof.bound_s, load_s), proof.makespan_s))
+    return replace(proof, bound_s=min(max(proof.bound_s, on_grid(problem, load_s)), proof.makespan_s))
 
 
 def _annealed(problem: Problem, effort: Effort, proof: Solution) -> Plan:
