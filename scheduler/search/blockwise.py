@@ -24,8 +24,8 @@ from hetsim.sim.compiled import CompiledSimulator
 MAX_PATTERNS = 256
 """Up to so many ways to spread a block's branches all are compared; beyond, one branch is changed at a time."""
 
-MAX_WORK = 2_000_000
-"""Changes are tried until they have put so many operators somewhere."""
+MAX_CHANGES = 1000
+"""So many changes are tried at most."""
 
 Assignment = tuple[dict[str, str], dict[str, int]]
 
@@ -171,7 +171,7 @@ def _spreads(
         for i, names in enumerate(runnable):
             for name in names:
                 other = (*units[:i], name, *units[i + 1 :])
-                if until() or num_tried * len(ops) > MAX_WORK:
+                if until() or num_tried == MAX_CHANGES:
                     return
                 num_tried += 1
                 tried = seconds(other)
