@@ -90,4 +90,3 @@ class Reference:
         if not names:
             return [{} for _ in self.inputs]
         return [evaluate(self._model.proto, one, list(names)) for one in self.inputs]
-

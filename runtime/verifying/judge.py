@@ -151,9 +151,7 @@ def _unexplained(
             spread = rounding_spread(made.model.proto, made.feed(right), precision)
         except ModelError:
             return list(found)
-        explained = {
-            name for name in possible if spread.explains(own_name(0, name), found[name], tolerance=tolerance)
-        }
+        explained = {name for name in possible if spread.explains(own_name(0, name), found[name], tolerance=tolerance)}
     return [name for name in found if name not in explained]
 
 
