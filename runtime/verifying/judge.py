@@ -102,7 +102,6 @@ def judge_outputs(
         expected: By input, the reference's outputs and the model's inputs.
         precisions: Precisions of the devices that computed them; empty if no verdict is wanted.
     """
-    findings = []
     unexplained = set[tuple[str, int]]()
     if precisions:
         precision = max(precisions, key=lambda one: OPERATOR_TOLERANCE[one])
@@ -117,16 +116,15 @@ def judge_outputs(
             if suspects:
                 names = _unexplained(model, every, suspects, right, precision, tolerance)
                 unexplained |= {(name, sample) for name in names}
-    for name in model.graph.outputs:
-        findings.append(
-            OutputFinding(
-                tensor=name,
-                difference=worst_difference(found, expected, (name,)),
-                diverges=any(tensor == name for tensor, _ in unexplained) if precisions else None,
-                top1=_top1([one[name] for one in found], [one[name] for one in expected]),
-            )
+    return tuple(
+        OutputFinding(
+            tensor=name,
+            difference=worst_difference(found, expected, (name,)),
+            diverges=any(tensor == name for tensor, _ in unexplained) if precisions else None,
+            top1=_top1([one[name] for one in found], [one[name] for one in expected]),
         )
-    return tuple(findings)
+        for name in model.graph.outputs
+    )
 
 
 def _unexplained(

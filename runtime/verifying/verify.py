@@ -34,6 +34,7 @@ def verify_devices(
     model: Model,
     inputs: Sequence[Values],
     *,
+    names: Sequence[str] = (),
     progress: Progress = lambda _done, _what: None,
     chunk_bytes: int = CHUNK_BYTES,
     chunk_ops: int = CHUNK_OPS,
@@ -44,6 +45,7 @@ def verify_devices(
         devices: The devices; all of them have engines.
         model: The model, not a rewritten one.
         inputs: Values of its inputs, one or several times.
+        names: The devices to verify; empty for all.
         progress: Told how far it is.
         chunk_bytes: Tensors and weights that are handled at once.
         chunk_ops: Operators that are loaded at once.
@@ -53,13 +55,14 @@ def verify_devices(
         DeviceError: If a worker does not start.
     """
     reference = Reference(model, inputs)
-    found: dict[str, list[Finding]] = {device.name: [] for device in devices.platform.devices}
+    chosen = [device for device in devices.platform.devices if not names or device.name in names]
+    found: dict[str, list[Finding]] = {device.name: [] for device in chosen}
     states = {name: Accumulation(devices, name, model, inputs) for name in found}
     outputs: dict[str, list[dict[str, Array]]] = {name: [{} for _ in inputs] for name in found}
     num_done = 0
     for ops in chunks(model.graph, max_bytes=chunk_bytes, max_ops=chunk_ops):
         expected = reference.borders([(op,) for op in ops])
-        for device in devices.platform.devices:
+        for device in chosen:
             state = states[device.name]
             progress(num_done / len(model.graph.ops) / len(found), f"{ops[0]} on {device.name}")
             found[device.name] += _verify_ops(devices, device, model, ops, expected, state)
@@ -79,7 +82,7 @@ def verify_devices(
             ops=tuple(found[device.name]),
             outputs=judge_outputs(model, outputs[device.name], right),
         )
-        for device in devices.platform.devices
+        for device in chosen
     )
 
 

@@ -11,6 +11,8 @@ from hetsim.core.interface.notebook import html_table
 from hetsim.core.platform import Nature
 from hetsim.core.sources import Precision
 
+_NUM_SHOWN = 6
+
 Verdict = Literal["agrees", "explained", "diverges", "refused", "failed", "random"]
 """What is said of an operator or segment on a device:
 
@@ -137,6 +139,11 @@ class DeviceFindings:
         compared = [finding for finding in self.ops if finding.isolated is not None]
         return max(compared, key=_relative, default=None)
 
+    @property
+    def shown(self) -> tuple[Finding, ...]:
+        """The operators that a short table shows, in topological order: the first that diverges, and the worst."""
+        return _shown(self.ops, self.first_diverging)
+
     def count(self, verdict: Verdict) -> int:
         """The number of operators of which that is said."""
         return sum(finding.verdict == verdict for finding in self.ops)
@@ -162,11 +169,15 @@ class PlanFindings:
         return next((finding for finding in self.segments if finding.diverges), None)
 
     @property
+    def shown(self) -> tuple[Finding, ...]:
+        """The segments that a short table shows, in model order: the first that diverges, and the worst."""
+        return _shown(self.segments, self.first_diverging)
+
+    @property
     def diverges(self) -> bool:
-        """Whether a segment diverges or failed, or an output of the model diverges."""
-        return any(finding.verdict in ("diverges", "failed") for finding in self.segments) or any(
-            output.diverges for output in self.outputs
-        )
+        """Whether a segment diverges, failed or was refused, or an output of the model diverges."""
+        segments = any(finding.verdict in ("diverges", "failed", "refused") for finding in self.segments)
+        return segments or any(output.diverges for output in self.outputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +216,7 @@ class Verification:
         rows = [
             (device.label, finding.label, finding.kind, finding.verdict, *_errors(finding))
             for device in self.devices
-            for finding in device.ops
+            for finding in device.shown
         ]
         columns = ("device", "operator", "kind", "verdict", "isolated", "accumulated")
         return html_table(columns, rows, caption=repr(self).strip("<>"))
@@ -224,6 +235,14 @@ def _errors(finding: Finding) -> tuple[str, str]:
         "" if one is None else f"{one.deviation.relative:.1e}" for one in (finding.isolated, finding.accumulated)
     )
     return isolated, accumulated
+
+
+def _shown(findings: tuple[Finding, ...], first: Finding | None) -> tuple[Finding, ...]:
+    """The first that diverges and the worst: those that diverge or failed, then the largest isolated deviations."""
+    compared = (finding for finding in findings if finding.isolated is not None or finding.verdict == "failed")
+    worst = sorted(compared, key=lambda one: (one.verdict not in ("diverges", "failed"), -_relative(one), one.position))
+    chosen = {finding.ops for finding in worst[:_NUM_SHOWN]} | ({first.ops} if first is not None else set())
+    return tuple(finding for finding in findings if finding.ops in chosen)
 
 
 def _relative(finding: Finding) -> float:

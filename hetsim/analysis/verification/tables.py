@@ -1,4 +1,4 @@
-"""A verification as JSON and as rows for the screen."""
+"""A verification as plain values, for JSON."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from hetsim.analysis.verification.records import (
     Verification,
 )
 
-_SHOWN = 6
-
 
 def as_dict(found: Verification) -> dict[str, object]:
     """Everything, for JSON. Numbers that JSON does not have are the texts ``"nan"``, ``"inf"`` and ``"-inf"``."""
@@ -30,33 +28,6 @@ def as_dict(found: Verification) -> dict[str, object]:
         "devices": [_device(device) for device in found.devices],
         **({"plan": _plan(found.plan)} if found.plan is not None else {}),
     }
-
-
-def shown_ops(device: DeviceFindings) -> tuple[Finding, ...]:
-    """The operators of a device that a short table shows, in topological order.
-
-    The first diverging operator, those that diverge or failed most, and if these are few, the ones with the largest
-    isolated deviation.
-    """
-    first = device.first_diverging
-    worst = sorted(
-        (finding for finding in device.ops if finding.isolated is not None or finding.verdict == "failed"),
-        key=lambda finding: (finding.verdict not in ("diverges", "failed"), -_relative(finding), finding.position),
-    )
-    chosen = {finding.ops: finding for finding in ([first] if first is not None else []) + worst[:_SHOWN]}
-    return tuple(sorted(chosen.values(), key=lambda finding: finding.position))
-
-
-def shown_segments(plan: PlanFindings) -> tuple[Finding, ...]:
-    """The segments of a plan that a short table shows, in model order: the first that diverges, and the worst."""
-    first = plan.first_diverging
-    worst = sorted(plan.segments, key=lambda finding: (not finding.diverges, -_relative(finding), finding.position))
-    chosen = {finding.ops: finding for finding in ([first] if first is not None else []) + worst[:_SHOWN]}
-    return tuple(finding for finding in plan.segments if finding.ops in chosen)
-
-
-def _relative(finding: Finding) -> float:
-    return 0.0 if finding.isolated is None else finding.isolated.deviation.relative
 
 
 def _device(device: DeviceFindings) -> dict[str, object]:
