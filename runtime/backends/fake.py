@@ -14,7 +14,7 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from hetsim.core.platform import Device
-from hetsim.runtime.backends.faults import Fault, write_faulty
+from hetsim.runtime.backends.faults import Fault, plain_name, write_faulty
 from hetsim.runtime.backends.protocol import Array, Backend, Compiled, DeviceLocal, Refused
 
 
@@ -25,8 +25,8 @@ class FakeBackend:
         device: Its ``options`` choose the behaviour. ``op_s`` is the duration of each operator in seconds (default 0),
             ``item_s`` the additional duration of each element that a convolution makes (default 0). ``refuse`` is an
             operator kind that does not compile. The others name an operator: the segment of ``fail`` raises when run,
-            that of ``misshape`` makes outputs of another shape, that of ``nan`` makes NaN, and that of ``hang`` takes
-            30 seconds from its second run on. The operator ``wrong`` makes values that are wrong as ``wrong_by`` says
+            that of ``misshape`` makes outputs of another shape, that of ``nan`` makes NaN, that of ``misbind`` compiles
+            but refuses its buffers, and that of ``hang`` takes 30 seconds from its second run on. The operator ``wrong`` makes values that are wrong as ``wrong_by`` says
             (:meth:`hetsim.runtime.backends.faults.Fault.parse`). ``engine`` is the name of another engine, which
             computes instead.
         sleep: Lets time pass, given in seconds.
@@ -42,7 +42,7 @@ class FakeBackend:
         self._op_s = float(device.options.get("op_s", "0"))
         self._item_s = float(device.options.get("item_s", "0"))
         self._refuse = device.options.get("refuse", "")
-        self._faults = {kind: device.options.get(kind, "") for kind in ("fail", "misshape", "nan", "hang")}
+        self._faults = {kind: device.options.get(kind, "") for kind in ("fail", "misshape", "misbind", "nan", "hang")}
         self._sleep = sleep
         wrong = device.options.get("wrong", "")
         self._wrong = Fault.parse(wrong, device.options.get("wrong_by", "")) if wrong else None
@@ -63,8 +63,8 @@ class FakeBackend:
         for node in model.graph.node:
             if node.op_type == self._refuse:
                 raise Refused(f"{node.op_type} is not supported")
-        names = [node.name for node in model.graph.node]
-        fault = next((kind for kind, op in self._faults.items() if op in names), "")
+        names = [plain_name(node.name) for node in model.graph.node]
+        fault = next((kind for kind, op in self._faults.items() if op and op in names), "")
         seconds = self._op_s * len(names) + self._item_s * _convolved_items(model)
         return FakeSegment(model, partial(self._sleep, seconds), partial(self._sleep, 30.0), fault=fault)
 
@@ -93,6 +93,9 @@ class FakeSegment:
         self._fault = fault
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
+        if self._fault == "misbind":
+            raise Refused("told to refuse its buffers")
+
         def run() -> None:
             if self._fault == "fail":
                 raise RuntimeError("told to fail")

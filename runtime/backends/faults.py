@@ -18,7 +18,7 @@ class Fault:
     """What is wrong with an operator.
 
     Attributes:
-        op: Name of the operator; without the number that a part of several has before its name.
+        op: Name of the operator, as :func:`plain_name` gives it.
         kind: ``"scale"`` multiplies by 1 + ``size``, ``"offset"`` adds ``size``, ``"sign"`` negates, ``"rows"`` swaps
             the first two rows along the first axis that has two, ``"saturate"`` cuts off above ``size``, ``"ties"``
             makes an ArgMax or ArgMin choose the last of equal values, ``"nan"`` makes NaN.
@@ -42,10 +42,15 @@ class Fault:
         return cls(op=op, kind=kind, size=float(size or 0), place=int(place or -1))
 
 
+def plain_name(name: str) -> str:
+    """An operator's name without the number that :mod:`hetsim.models.parts` puts before it."""
+    return re.sub(r"^\d+/", "", name)
+
+
 def write_faulty(path: Path, fault: Fault) -> Path:
     """The file of a segment with the fault in it, beside the segment's own; the latter if it lacks the operator."""
     model = onnx.load(path, load_external_data=False)
-    node = next((node for node in model.graph.node if re.sub(r"^\d+/", "", node.name) == fault.op), None)
+    node = next((node for node in model.graph.node if plain_name(node.name) == fault.op), None)
     if node is None:
         return path
     _alter(model, node, fault)

@@ -10,16 +10,16 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
 from hetsim.analysis.plots import style
 from hetsim.analysis.verification.records import Difference, Finding, Verification
 
-_LEAST, _MOST = 1e-9, 1e2
+_LEAST, _MOST = 1e-9, 1e3
 """Deviations below and above are drawn on these lines; the former stands for 0, the latter for infinity."""
 _WRONG = "#D55E00"
-_LEFT_IN, _RIGHT_IN, _PANEL_IN, _GAP_IN, _BOTTOM_IN = 0.95, 0.25, (8.2, 2.1), 0.42, 0.95
+_LEFT_IN, _RIGHT_IN, _PANEL_IN, _GAP_IN, _BOTTOM_IN = 0.95, 0.25, (8.2, 2.1), 0.62, 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def _draw_panel(axes: Axes, panel: _Panel, colour: str) -> None:
     axes.text(0, 1.03, panel.title, transform=axes.transAxes, size=style.TEXT_PT, weight="bold", parse_math=False)
     axes.set_yscale("log")
     axes.set_ylim(_LEAST / 2, _MOST * 2)
-    axes.yaxis.set_major_locator(LogLocator(base=10, numticks=5))
+    axes.yaxis.set_major_locator(FixedLocator([_LEAST, 1e-6, 1e-3, 1.0, _MOST]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(_tick))
     axes.set_xlim(-1, max(len(panel.findings), 1))
