@@ -26,7 +26,8 @@ class FakeBackend:
             ``item_s`` the additional duration of each element that a convolution makes (default 0). ``refuse`` is an
             operator kind that does not compile. The others name an operator: the segment of ``fail`` raises when run,
             that of ``misshape`` makes outputs of another shape, that of ``nan`` makes NaN, that of ``misbind`` compiles
-            but refuses its buffers, and that of ``hang`` takes 30 seconds from its second run on. The operator ``wrong`` makes values that are wrong as ``wrong_by`` says
+            but refuses its buffers, and that of ``hang`` takes 30 seconds from its second run on. The operator
+            ``wrong`` makes values that are wrong as ``wrong_by`` says
             (:meth:`hetsim.runtime.backends.faults.Fault.parse`). ``engine`` is the name of another engine, which
             computes instead.
         sleep: Lets time pass, given in seconds.

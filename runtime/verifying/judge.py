@@ -103,6 +103,7 @@ def judge_outputs(
         precisions: Precisions of the devices that computed them; empty if no verdict is wanted.
     """
     unexplained = set[tuple[str, int]]()
+    random = _random_tensors(model)
     if precisions:
         precision = max(precisions, key=lambda one: OPERATOR_TOLERANCE[one])
         tolerance = OPERATOR_TOLERANCE[precision]
@@ -111,7 +112,9 @@ def judge_outputs(
             suspects = {
                 name: ours[name]
                 for name in model.graph.outputs
-                if name in model.graph.producer and deviation(ours[name], right[name]).exceeds(tolerance)
+                if name in model.graph.producer
+                and name not in random
+                and deviation(ours[name], right[name]).exceeds(tolerance)
             }
             if suspects:
                 names = _unexplained(model, every, suspects, right, precision, tolerance)
@@ -120,11 +123,20 @@ def judge_outputs(
         OutputFinding(
             tensor=name,
             difference=worst_difference(found, expected, (name,)),
-            diverges=any(tensor == name for tensor, _ in unexplained) if precisions else None,
+            diverges=any(tensor == name for tensor, _ in unexplained) if precisions and name not in random else None,
             top1=_top1([one[name] for one in found], [one[name] for one in expected]),
         )
         for name in model.graph.outputs
     )
+
+
+def _random_tensors(model: Model) -> set[str]:
+    """Tensors that depend on random numbers."""
+    found: set[str] = set()
+    for op in model.graph.ops:
+        if is_random(model, op.name) or not found.isdisjoint(op.inputs):
+            found.update(op.outputs)
+    return found
 
 
 def _unexplained(

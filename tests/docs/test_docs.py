@@ -19,7 +19,7 @@ from tests.support.models import fake_platform, fork_join
 from tests.support.task_graphs import WORKFLOW as WORKFLOW
 
 DOCS = Path(__file__).parents[2] / "docs"
-NEEDS_DEVICES = ("tune", "profile", "run", "compare", "plan", "simulate", "explain")
+NEEDS_DEVICES = ("tune", "profile", "run", "compare", "plan", "simulate", "explain", "verify")
 
 
 @pytest.fixture

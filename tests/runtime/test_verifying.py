@@ -139,12 +139,14 @@ def test_random_numbers_are_not_compared() -> None:
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in ("x", "y")]
     graph = helper.make_graph(nodes, "g", values[:1], values[1:])
     proto = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
-    try:
-        model = import_model(proto, name="random")
-    except Exception:
-        pytest.skip("models with random numbers are refused")
-    found = verdicts(model, [random_inputs(model)])
-    assert found["draw"] == "random"
+    model = import_model(proto, name="random")
+    plan = make_plan(model, npu=["draw", "add"])
+    with devices() as found:
+        (npu,) = verify_devices(found, model, [random_inputs(model)])
+        planned = verify_plan(found, model, plan, [random_inputs(model)])
+    for findings in (npu.ops, planned.segments):
+        assert [one.verdict for one in findings] == ["random", "agrees"]
+    assert not planned.diverges
 
 
 def test_integers_are_exact_and_ties_count() -> None:
