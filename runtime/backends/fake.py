@@ -15,7 +15,7 @@ from onnx.reference import ReferenceEvaluator
 
 from hetsim.core.platform import Device
 from hetsim.runtime.backends.faults import Fault, plain_name, write_faulty
-from hetsim.runtime.backends.protocol import Array, Backend, Compiled, DeviceLocal, Refused
+from hetsim.runtime.backends.protocol import Backend, Compiled, DeviceLocal, Place, Refused, arrays_only
 
 
 class FakeBackend:
@@ -93,7 +93,8 @@ class FakeSegment:
         self._has_run = False
         self._fault = fault
 
-    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
+    def bind(self, inputs: Mapping[str, Place], outputs: Mapping[str, Place]) -> Callable[[], object]:
+        inputs, outputs = arrays_only(inputs), arrays_only(outputs)
         if self._fault == "misbind":
             raise Refused("told to refuse its buffers")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
 from hetsim.core.errors import ModelError
 from hetsim.core.graph import Graph
@@ -11,7 +12,6 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.models.model import Model
 from hetsim.models.parts import own_name, side_by_side
 from hetsim.models.reference import evaluate
-from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.verifying.devices import Devices, Values
 
 _PART = 0  # the operators of a call are the only part of their model
@@ -31,7 +31,7 @@ class Accumulation:
         self._devices = devices
         self._device = device
         self._model = model
-        self.values: list[dict[str, Array]] = [dict(one) for one in inputs]
+        self.values: list[dict[str, Any]] = [dict(one) for one in inputs]
 
     def run(self, ops: tuple[str, ...], *, elsewhere: Collection[str], expected: Sequence[Values]) -> None:
         """Compute operators from :attr:`values`, and add what they make.
@@ -80,7 +80,8 @@ class Accumulation:
         names = [name for op in ops for name in self._model.graph.outputs_of((op,))]
         for values, right in zip(self.values, expected, strict=True):
             try:
-                found = evaluate(made.model.proto, made.feed(values), [own_name(_PART, name) for name in names])
+                inner = [own_name(_PART, name) for name in names]
+                found = evaluate(made.model.proto, made.feed(values), inner, custom_ops=made.model.custom_ops)
                 values |= {name: found[own_name(_PART, name)] for name in names}
             except ModelError:
                 values |= {name: right[name] for name in names}

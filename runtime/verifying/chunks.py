@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from hetsim.core.graph import Graph
 from hetsim.models.model import Model
 from hetsim.models.reference import evaluate
-from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.verifying.devices import Values
 
 CHUNK_BYTES = 128 * 2**20
@@ -58,7 +58,7 @@ class Reference:
         graph = model.graph
         made = [name for name in graph.tensors if name in graph.producer]
         num_bytes = len(inputs) * sum(graph.tensors[name].num_bytes for name in made)
-        self._resident: list[dict[str, Array]] | None = None
+        self._resident: list[dict[str, Any]] | None = None
         if num_bytes <= _RESIDENT_BYTES:
             used = [name for name in made if graph.consumers[name] or name in graph.outputs]
             self._resident = self._evaluate(used)
@@ -86,7 +86,8 @@ class Reference:
             found = [{name: one[name] for name in made} for one in self._resident]
         return [{**given, **one} for given, one in zip(self.inputs, found, strict=True)]
 
-    def _evaluate(self, names: Sequence[str]) -> list[dict[str, Array]]:
+    def _evaluate(self, names: Sequence[str]) -> list[dict[str, Any]]:
         if not names:
             return [{} for _ in self.inputs]
-        return [evaluate(self._model.proto, one, list(names)) for one in self.inputs]
+        model = self._model
+        return [evaluate(model.proto, one, list(names), custom_ops=model.custom_ops) for one in self.inputs]

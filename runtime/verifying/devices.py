@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from hetsim.core.errors import DeviceError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.models.model import Model
-from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.runtime import Runtime
 from hetsim.runtime.worker_pool import RefusedError
 
-Values = Mapping[str, Array]
+Values = Mapping[str, Any]
 """Values of tensors by name."""
 
 

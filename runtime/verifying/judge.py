@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hetsim.analysis.verification.records import Difference, OutputFinding, Verdict
-from hetsim.core.deviation import OPERATOR_TOLERANCE, deviation
+from hetsim.core.deviation import OPERATOR_TOLERANCE, value_deviation
 from hetsim.core.errors import ModelError
 from hetsim.core.sources import Precision
 from hetsim.models.model import Model
+from hetsim.models.nodes import is_random
 from hetsim.models.parts import own_name, side_by_side
-from hetsim.models.rounding import rounding_spread
-from hetsim.runtime.backends.protocol import Array
+from hetsim.models.values.rounding import rounding_spread
 from hetsim.runtime.verifying.devices import Values
 
-RANDOM = frozenset(
-    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
-)
-"""Kinds of operators that draw random numbers; no two engines draw the same."""
 _ROUNDS_TO_INTEGERS = frozenset(
     {"DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "QLinearAdd", "QLinearMul"}
 )
@@ -28,9 +25,9 @@ _ROUNDS_TO_INTEGERS = frozenset(
 integers or compare floats as they are, and must be exact."""
 
 
-def is_random(model: Model, op: str) -> bool:
-    """Whether an operator draws random numbers."""
-    return any(node.op_type in RANDOM for node in model.nodes_of(op))
+def draws_random(model: Model, op: str) -> bool:
+    """Whether an operator draws random numbers; no two engines draw the same."""
+    return any(is_random(node) for node in model.nodes_of(op))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +41,7 @@ class Judgement:
 def worst_difference(found: Sequence[Values], expected: Sequence[Values], names: Iterable[str]) -> Difference:
     """The worst deviation of these tensors over all samples; of equal ones the first."""
     every = [
-        Difference(tensor=name, sample=sample, deviation=deviation(ours[name], right[name]))
+        Difference(tensor=name, sample=sample, deviation=value_deviation(ours[name], right[name]))
         for name in names
         for sample, (ours, right) in enumerate(zip(found, expected, strict=True))
     ]
@@ -75,7 +72,7 @@ def judge(
         suspects = {
             name: one
             for name in names
-            if (one := deviation(ours[name], right[name])).exceeds(tolerance) or one.max_abs == np.inf
+            if (one := value_deviation(ours[name], right[name])).exceeds(tolerance) or one.max_abs == np.inf
         }
         if not suspects:
             continue
@@ -103,7 +100,7 @@ def judge_outputs(
         precisions: Precisions of the devices that computed them; empty if no verdict is wanted.
     """
     unexplained = set[tuple[str, int]]()
-    random = _random_tensors(model)
+    comparable = model.comparable_outputs
     if precisions:
         precision = max(precisions, key=lambda one: OPERATOR_TOLERANCE[one])
         tolerance = OPERATOR_TOLERANCE[precision]
@@ -113,8 +110,8 @@ def judge_outputs(
                 name: ours[name]
                 for name in model.graph.outputs
                 if name in model.graph.producer
-                and name not in random
-                and deviation(ours[name], right[name]).exceeds(tolerance)
+                and name in comparable
+                and value_deviation(ours[name], right[name]).exceeds(tolerance)
             }
             if suspects:
                 names = _unexplained(model, every, suspects, right, precision, tolerance)
@@ -123,50 +120,46 @@ def judge_outputs(
         OutputFinding(
             tensor=name,
             difference=worst_difference(found, expected, (name,)),
-            diverges=any(tensor == name for tensor, _ in unexplained) if precisions and name not in random else None,
+            diverges=any(tensor == name for tensor, _ in unexplained) if precisions and name in comparable else None,
             top1=_top1([one[name] for one in found], [one[name] for one in expected]),
         )
         for name in model.graph.outputs
     )
 
 
-def _random_tensors(model: Model) -> set[str]:
-    """Tensors that depend on random numbers."""
-    found: set[str] = set()
-    for op in model.graph.ops:
-        if is_random(model, op.name) or not found.isdisjoint(op.inputs):
-            found.update(op.outputs)
-    return found
-
-
 def _unexplained(
     model: Model,
     ops: tuple[str, ...],
-    found: Mapping[str, Array],
+    found: Mapping[str, Any],
     right: Values,
     precision: Precision,
     tolerance: float,
 ) -> list[str]:
     """Those of the tensors that rounding does not explain."""
-    kinds = {model.graph.by_name[op].kind for op in ops}
+    kinds = {kind for op in ops for kind in model.graph.by_name[op].kinds}
     possible = [
         name
-        for name, array in found.items()
-        if array.dtype.kind == "f" or precision != "f32" or len(ops) > 1 or kinds & _ROUNDS_TO_INTEGERS
+        for name, value in found.items()
+        if np.asarray(value, dtype=None if isinstance(value, np.ndarray) else object).dtype.kind == "f"
+        or precision != "f32"
+        or len(ops) > 1
+        or kinds & _ROUNDS_TO_INTEGERS
     ]
     explained: set[str] = set()
     if possible:
         made = side_by_side(model, [ops])
         try:
-            spread = rounding_spread(made.model.proto, made.feed(right), precision)
+            spread = rounding_spread(made.model.proto, made.feed(right), precision, custom_ops=model.custom_ops)
         except ModelError:
             return list(found)
         explained = {name for name in possible if spread.explains(own_name(0, name), found[name], tolerance=tolerance)}
     return [name for name in found if name not in explained]
 
 
-def _top1(found: Sequence[Array], expected: Sequence[Array]) -> float | None:
+def _top1(found: Sequence[Any], expected: Sequence[Any]) -> float | None:
     """The share of rows whose largest score is of the same class; None if the output is no table of scores."""
+    if not all(isinstance(one, np.ndarray) for one in (*found, *expected)):
+        return None
     shape = expected[0].shape
     classes = [axis for axis, size in enumerate(shape) if axis and size > 1]
     if expected[0].dtype.kind != "f" or len(classes) != 1 or len(shape) < 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from onnx import helper
@@ -17,13 +18,13 @@ from hetsim.core.plan import Plan
 from hetsim.core.platform import Device
 from hetsim.models.model import Model
 from hetsim.models.reference import serialized
+from hetsim.models.source import Source
 from hetsim.models.split.planned import planned_model
-from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.verifying.accumulated import Accumulation
 from hetsim.runtime.verifying.chunks import CHUNK_BYTES, CHUNK_OPS, Reference, batches, chunks
 from hetsim.runtime.verifying.devices import Devices, Values
 from hetsim.runtime.verifying.isolated import Isolated, run_isolated
-from hetsim.runtime.verifying.judge import is_random, judge, judge_outputs, worst_difference
+from hetsim.runtime.verifying.judge import draws_random, judge, judge_outputs, worst_difference
 
 Progress = Callable[[float, str], None]
 """Told how much of the work is done, from 0 to 1, and what comes next."""
@@ -58,7 +59,7 @@ def verify_devices(
     chosen = [device for device in devices.platform.devices if not names or device.name in names]
     found: dict[str, list[Finding]] = {device.name: [] for device in chosen}
     states = {name: Accumulation(devices, name, model, inputs) for name in found}
-    outputs: dict[str, list[dict[str, Array]]] = {name: [{} for _ in inputs] for name in found}
+    outputs: dict[str, list[dict[str, Any]]] = {name: [{} for _ in inputs] for name in found}
     num_done = 0
     for ops in chunks(model.graph, max_bytes=chunk_bytes, max_ops=chunk_ops):
         expected = reference.borders([(op,) for op in ops])
@@ -70,7 +71,7 @@ def verify_devices(
                 made |= {name: values[name] for name in model.graph.outputs if name in values}
             state.forget(_dead(model.graph, ops))
             num_done += len(ops)
-    right = reference.tensors(model.graph.outputs)
+    right = [{**one, **model.reference_outputs(one)} for one in inputs]
     engines = devices.runtime.engines
     return tuple(
         DeviceFindings(
@@ -122,13 +123,13 @@ def verify_plan(
         for group in batches(model.graph, own, max_bytes=max_bytes):
             progress(len(found) / len(every), f"{group[0][0]} on {device}")
             expected = reference.borders(group)
-            comparable = [ops for ops in group if not any(is_random(model, op) for op in ops)]
+            comparable = [ops for ops in group if not any(draws_random(model, op) for op in ops)]
             results = run_isolated(devices, device, model, comparable, expected)
             isolated = dict(zip(comparable, results, strict=True))
             for ops in group:
                 found[ops] = _finding(model, devices.platform.device(device), ops, isolated.get(ops), expected, made)
     precisions = [devices.platform.device(name).precision for name in plan.queues]
-    right = reference.tensors(model.graph.outputs)
+    right = [{**one, **base.reference_outputs(one)} for one in inputs]
     return PlanFindings(
         plan=plan.scheduler or plan.model,
         segments=tuple(found[segment.ops] for segment in every),
@@ -148,7 +149,8 @@ def standalone(model: Model) -> Model:
         if name not in declared
     )
     digest = hashlib.sha256(serialized(proto)).hexdigest()
-    return Model(graph=model.graph, proto=proto, hash=digest, regions=model.regions)
+    source = Source(load=None, custom_ops=model.custom_ops)
+    return Model(graph=model.graph, proto=proto, hash=digest, regions=model.regions, source=source)
 
 
 def _execute(
@@ -175,7 +177,7 @@ def _verify_ops(
     accumulation: Accumulation,
 ) -> list[Finding]:
     """The operators of a chunk on one device."""
-    random = {op for op in ops if is_random(model, op)}
+    random = {op for op in ops if draws_random(model, op)}
     parts = [(op,) for op in ops if op not in random]
     isolated = dict(zip(parts, run_isolated(devices, device.name, model, parts, expected), strict=True))
     refused = {part[0] for part, one in isolated.items() if not one.found}

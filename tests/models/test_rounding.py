@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hetsim.core.sources import Precision
-from hetsim.models.rounding import rounding_spread
+from hetsim.models.values.rounding import rounding_spread
 from tests.support.models import model_of
 
 BIG = numpy_helper.from_array(np.full(4, 1e4, np.float32), "big")

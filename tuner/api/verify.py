@@ -141,9 +141,7 @@ def _why_not(device: Device) -> str:
     return f"it is {device.nature} and has no engine that computes anything"
 
 
-def _samples(
-    model: Model, inputs: InputsLike | None, num_samples: int, seed: int
-) -> tuple[list[dict[str, np.ndarray]], str]:
+def _samples(model: Model, inputs: InputsLike | None, num_samples: int, seed: int) -> tuple[list[dict[str, Any]], str]:
     """The inputs, and in words where they come from.
 
     Raises:
@@ -163,11 +161,12 @@ def _samples(
     return [_checked(model, one) for one in every], "given"
 
 
-def _checked(model: Model, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _checked(model: Model, inputs: Mapping[str, Any]) -> dict[str, Any]:
     graph = model.graph
     if set(inputs) != set(graph.inputs):
         raise ModelError(f"the model's inputs are {', '.join(graph.inputs)}; got {', '.join(inputs) or 'none'}")
-    arrays = {name: np.asarray(inputs[name]) for name in graph.inputs}
+    opaque = {name for name in graph.inputs if graph.tensors[name].is_opaque}  # the engine checks these
+    arrays = {name: np.asarray(inputs[name]) for name in graph.inputs if name not in opaque}
     for name, array in arrays.items():
         tensor = graph.tensors[name]
         if array.shape != tensor.shape or array.dtype != np.dtype(tensor.dtype):
@@ -175,4 +174,4 @@ def _checked(model: Model, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
                 f"input {name!r} must be {tensor.dtype} of shape {list(tensor.shape)}, "
                 f"got {array.dtype} {list(array.shape)}"
             )
-    return arrays
+    return {name: arrays.get(name, inputs[name]) for name in graph.inputs}

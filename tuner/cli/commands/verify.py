@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from hetsim.core.platform import DEFAULT_PLATFORM
-from hetsim.tuner.cli.arguments import ModelArgument, PlatformOption, SeedOption, ShapeOption
+from hetsim.tuner.cli.arguments import (
+    CustomOpsOption,
+    FixOption,
+    ModelArgument,
+    PlatformOption,
+    SeedOption,
+    ShapeOption,
+)
 
 
 def verify(
@@ -23,18 +30,20 @@ def verify(
     samples: Annotated[int, typer.Option("--samples", min=1, metavar="N", help="Random inputs, without --inputs.")] = 2,
     seed: SeedOption = 0,
     shape: ShapeOption = [],  # noqa: B006
+    fix: FixOption = [],  # noqa: B006
+    custom_ops: CustomOpsOption = [],  # noqa: B006
 ) -> None:
     """Find the operator at which a device begins to deviate; exit code 1 if one diverges beyond rounding."""
     from hetsim.io.platform_file import load_platform
     from hetsim.tuner.api.verify import verify as verify_model
     from hetsim.tuner.cli.executing import read_inputs
     from hetsim.tuner.cli.screen import say, screen
-    from hetsim.tuner.cli.sources import read_model
+    from hetsim.tuner.cli.sources import Bindings, read_model
     from hetsim.tuner.cli.verify import print_verification
     from hetsim.tuner.progress import OnScreen
 
     found = verify_model(
-        read_model(model, shape),
+        read_model(model, Bindings(shape, fix, custom_ops)),
         plan,
         platform=load_platform(platform),
         device=device,

@@ -8,8 +8,9 @@ arithmetic", UCLA CSD-970002, 1997).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -43,7 +44,7 @@ class Spread:
     low: Mapping[str, np.ndarray]
     high: Mapping[str, np.ndarray]
 
-    def explains(self, name: str, found: np.ndarray, *, tolerance: float) -> bool:
+    def explains(self, name: str, found: Any, *, tolerance: float) -> bool:
         """Whether rounding explains every element of an output.
 
         Args:
@@ -51,8 +52,10 @@ class Spread:
             found: What a device computed.
             tolerance: An error that is allowed in any case, relative to the largest finite magnitude expected; floats.
         """
-        expected = self.expected[name]
-        if found.shape != expected.shape or found.dtype != expected.dtype or found.dtype.kind in "OUS":
+        expected = self.expected.get(name)
+        if expected is None or not _is_numeric(found):
+            return False
+        if found.shape != expected.shape or found.dtype != expected.dtype:
             return False
         low, high = self.low[name], self.high[name]
         if _is_float(expected):
@@ -66,26 +69,39 @@ class Spread:
 
 
 def rounding_spread(
-    proto: onnx.ModelProto, inputs: Mapping[str, np.ndarray], precision: Precision, *, seed: int = 0
+    proto: onnx.ModelProto,
+    inputs: Mapping[str, Any],
+    precision: Precision,
+    *,
+    seed: int = 0,
+    custom_ops: Sequence[str] = (),
 ) -> Spread:
-    """The range of each output over draws of rounding errors.
+    """The range of each output over draws of rounding errors; outputs that are no arrays of numbers are left out.
+
+    Args:
+        proto: The model.
+        inputs: A value for each of its inputs.
+        precision: The precision that it is computed in.
+        seed: Seed of the draws.
+        custom_ops: Libraries of its custom operators.
 
     Raises:
         ModelError: If the reference engine cannot run the model.
     """
-    expected = evaluate(proto, inputs)
+    every = evaluate(proto, inputs, custom_ops=custom_ops)
+    expected = {name: value for name, value in every.items() if _is_numeric(value)}
     types = _float_types(proto)
     low = {name: _comparable(array) for name, array in expected.items()}
     high = dict(low)
     for draw in _draws(proto, types, precision, seed):
         try:
-            found = evaluate(draw, inputs)
+            found = evaluate(draw, inputs, custom_ops=custom_ops)
         except ModelError:  # an operator that is too new for the model's opset, or a noisy index out of bounds
             continue
-        for name, array in found.items():
-            if array.shape == expected[name].shape and array.dtype.kind not in "OUS":
-                low[name] = np.fmin(low[name], _comparable(array))
-                high[name] = np.fmax(high[name], _comparable(array))
+        for name, right in expected.items():
+            if found[name].shape == right.shape:
+                low[name] = np.fmin(low[name], _comparable(found[name]))
+                high[name] = np.fmax(high[name], _comparable(found[name]))
     return Spread(expected=expected, low=low, high=high)
 
 
@@ -161,6 +177,10 @@ def _float_types(proto: onnx.ModelProto) -> dict[str, int]:
         for name, kind in types.items()
         if kind.elem_type in (TensorProto.FLOAT, TensorProto.DOUBLE)
     }
+
+
+def _is_numeric(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind not in "OUS"
 
 
 def _is_float(array: np.ndarray) -> bool:
