@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,35 @@ def deviation(found: Array, expected: Array) -> Deviation:
         expected=expected[worst] if differences.size else None,
         is_exact=is_exact,
     )
+
+
+def value_deviation(found: Any, expected: Any) -> Deviation:
+    """As :func:`deviation`, also of sequences, as lists, and of optional values, which may be None.
+
+    Of a sequence it is that of the element that deviates most, whose ``index`` begins with its place; of a sequence of
+    another length, and of None where a value is expected, it is infinite.
+    """
+    if isinstance(expected, list) and isinstance(found, list) and len(found) == len(expected):
+        worst = deviation(np.zeros(0), np.zeros(0))
+        for place, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+            one = value_deviation(ours, theirs)
+            if one.relative > worst.relative:
+                worst = replace(one, index=(place, *one.index))
+        return worst
+    if isinstance(expected, list) or isinstance(found, list) or found is None or expected is None:
+        same = found is None and expected is None
+        off = 0.0 if same else math.inf
+        said = [f"a sequence of {len(one)}" if isinstance(one, list) else str(one) for one in (found, expected)]
+        return Deviation(
+            max_abs=off,
+            relative=off,
+            cosine=1.0 if same else math.nan,
+            index=(),
+            found=said[0],
+            expected=said[1],
+            is_exact=True,
+        )
+    return deviation(np.asarray(found), np.asarray(expected))
 
 
 def _is_float(array: Array) -> bool:
