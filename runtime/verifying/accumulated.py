@@ -10,8 +10,8 @@ from hetsim.core.errors import ModelError
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan, Segment
 from hetsim.models.model import Model
-from hetsim.models.parts import own_name, side_by_side
 from hetsim.models.reference import evaluate
+from hetsim.models.segments.parts import own_name, side_by_side
 from hetsim.runtime.verifying.devices import Devices, Values
 
 _PART = 0  # the operators of a call are the only part of their model

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hetsim.core.plan import Plan, Segment
 from hetsim.models.model import Model
-from hetsim.models.parts import own_name, side_by_side
+from hetsim.models.segments.parts import own_name, side_by_side
 from hetsim.runtime.verifying.devices import Attempt, Devices, Values
 
 

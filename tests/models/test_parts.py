@@ -8,8 +8,8 @@ from onnx import helper
 
 from hetsim.models.model import random_inputs
 from hetsim.models.nodes import names_read, rename_tensors
-from hetsim.models.parts import side_by_side
 from hetsim.models.reference import evaluate
+from hetsim.models.segments.parts import side_by_side
 from tests.support.models import fork_join
 
 MODEL = fork_join()

@@ -84,7 +84,7 @@ def test_a_platform_is_calibrated_with_numbers_that_make_sense(
 
 
 def test_weights_are_shared_as_a_file_and_not_copied_into_segments(tmp_path: Path) -> None:
-    from hetsim.models.segment_files import SegmentStore
+    from hetsim.models.segments.files import SegmentStore
 
     model = load_model("squeezenet")
     store = SegmentStore(model, tmp_path)

@@ -16,10 +16,10 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from hetsim.models.custom_ops import write_custom_ops
 from hetsim.models.importing.shapes import is_static
 from hetsim.models.model import Model
 from hetsim.models.nodes import names_read
+from hetsim.models.segments.custom_ops import write_custom_ops
 from hetsim.models.weights import WeightSlice
 
 _INLINE_BYTES = 1024  # shapes, axes and scalars stay in the segment's file: engines read them while they compile
