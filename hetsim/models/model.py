@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 
 from hetsim.core.graph import Graph
+from hetsim.models.values.draw import draw_inputs
+from hetsim.models.values.trust import TRUSTING, Trust
 from hetsim.models.weights import WeightSlice
 
 
@@ -93,17 +95,15 @@ class Model:
         return proto
 
 
-def random_inputs(model: Model, *, seed: int = 0) -> dict[str, np.ndarray]:
+def random_inputs(model: Model, *, seed: int = 0, trust: Trust = TRUSTING) -> dict[str, np.ndarray]:
     """A random value for each input of the model; the same seed gives the same values.
 
-    Floats are drawn from the standard normal distribution. Integers and booleans are 0 or 1, which are valid indices
-    into any table with two rows.
+    Floats are drawn from the standard normal distribution, booleans are either. Integers have all values that the model
+    can use: as indices they are within bounds, as divisors not 0, as masks 0 or 1.
+
+    Args:
+        model: The model.
+        seed: Seed of the values.
+        trust: What is assumed of the inputs, such as declared ranges.
     """
-    rng = np.random.default_rng(seed)
-    values: dict[str, np.ndarray] = {}
-    for name in model.graph.inputs:
-        tensor = model.graph.tensors[name]
-        dtype = np.dtype(tensor.dtype)
-        numbers = rng.standard_normal(tensor.shape) if dtype.kind == "f" else rng.integers(0, 2, tensor.shape)
-        values[name] = np.asarray(numbers).astype(dtype)
-    return values
+    return draw_inputs(model, seed=seed, trust=trust)

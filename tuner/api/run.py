@@ -146,10 +146,10 @@ def _execute(
 ) -> RunResult:
     """Serve the requests, on the device on standby if another one fails."""
     from hetsim.runtime.measure.profiler import warm_up
-    from hetsim.runtime.nan import check_numbers
+    from hetsim.runtime.faults.nan import check_numbers
     from hetsim.runtime.runtime import Runtime
     from hetsim.runtime.serving import serve
-    from hetsim.runtime.standby import standby, standby_plan
+    from hetsim.runtime.faults.standby import standby, standby_plan
 
     model, platform, num_slots = target.model, target.platform, load.num_slots
     warnings: tuple[str, ...] = ()
