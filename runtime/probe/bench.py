@@ -32,6 +32,7 @@ Values = Mapping[str, Array]
 _AT_ONCE = 64
 """So many probes share a session."""
 _TOLERANCE_BY_TYPE = {"float64": 1e-10, "float16": OPERATOR_TOLERANCE["f16"], "bfloat16": OPERATOR_TOLERANCE["bf16"]}
+_NEGLIGIBLE = 8 * float(np.finfo(np.float32).eps)
 _SEVERAL = 50.0
 """Errors of several operators one after the other may exceed that of one by so much."""
 
@@ -125,14 +126,28 @@ class ProbeBench:
                     if i in found or right is None or not _same_shapes(right, outputs[i]):
                         continue
                     ours = {name: made[_own(i, name)] for name in right}
-                    wrong = first_deviation(probes[i], values[i], ours, right, self._device.precision)
+                    wrong = first_deviation(
+                        probes[i], values[i], ours, right, outputs[i], precision=self._device.precision
+                    )
                     if wrong:
                         found[i] = Verdict(deviates=wrong)
         verdicts.update({i: found.get(i, Verdict()) for i in outputs})
 
 
-def first_deviation(probe: Probe, inputs: Values, ours: Values, right: Values, precision: str) -> str:
-    """How the first output that deviates does so, with the values that it was made of; empty if none deviates."""
+def first_deviation(
+    probe: Probe, inputs: Values, ours: Values, right: Values, typical: Values, *, precision: str
+) -> str:
+    """How the first output that deviates does so, with the values that it was made of; empty if none deviates.
+
+    Args:
+        probe: What was run.
+        inputs: Its inputs.
+        ours: The device's outputs.
+        right: The reference's outputs.
+        typical: The reference's outputs for typical inputs. Errors that are beyond single precision beside these are
+            no deviation, however small the outputs are.
+        precision: The device's precision.
+    """
     for output in probe.outputs:
         found, expected = ours[output.name], right[output.name]
         if is_float(output.dtype) and not output.special:
@@ -147,9 +162,16 @@ def first_deviation(probe: Probe, inputs: Values, ours: Values, right: Values, p
         if probe.num_ops > 1:
             tolerance *= _SEVERAL
         wrong = deviation(found, expected)
-        if wrong.exceeds(tolerance):
+        if wrong.exceeds(tolerance) and (wrong.is_exact or not wrong.max_abs <= _floor(typical[output.name])):
             return _said(probe, inputs, str(wrong), wrong.index, expected.shape)
     return ""
+
+
+def _floor(typical: Array) -> float:
+    if typical.dtype == np.float64:
+        return 0.0
+    values = np.abs(typical.astype(np.float64))
+    return _NEGLIGIBLE * float(values.max(initial=0.0, where=np.isfinite(values)))
 
 
 def _said(probe: Probe, inputs: Values, text: str, index: tuple[int, ...], shape: tuple[int, ...]) -> str:

@@ -21,7 +21,7 @@ from hetsim.models.model import Model
 from hetsim.models.nodes import names_read, rename_tensors
 from hetsim.models.values.demands import Demand, demands
 from hetsim.models.values.facts import Facts, kinds
-from hetsim.models.values.interval import ANYTHING, Interval, Special, array_interval, is_float
+from hetsim.models.values.interval import ANYTHING, Interval, Special, array_interval, is_float, type_interval
 from hetsim.models.values.ranges import ValueRanges
 from hetsim.runtime.probe.small_shapes import Shape, fit, small_shapes
 
@@ -233,7 +233,8 @@ def _class(interval: Interval, dtype: str) -> Interval:
     high = min((end for end in _ENDS if end >= interval.high), default=math.inf)
     if is_float(dtype):
         return Interval(float(low), float(high), interval.special)
-    return Interval(low, high)
+    whole = type_interval(dtype)
+    return Interval(low, high) if whole is None else Interval(low, high).common(whole)
 
 
 def _signature_of(array: np.ndarray) -> str:

@@ -16,7 +16,7 @@ from hetsim.models.values.interval import is_float
 
 Shape = tuple[int, ...]
 
-_BY_ELEMENT = frozenset(
+BY_ELEMENT = frozenset(
     kinds(
         "Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast Ceil "
         "Celu Clip Cos Cosh Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity "
@@ -25,6 +25,7 @@ _BY_ELEMENT = frozenset(
         "Xor"
     )
 )
+"""Operators that compute each element of their output from one element of each input."""
 _BY_AXES = frozenset(
     kinds(
         "ArgMax ArgMin BatchNormalization Concat Flatten Gather Gemm GlobalAveragePool GlobalMaxPool Hardmax "
@@ -44,10 +45,10 @@ def small_shapes(facts: Facts) -> tuple[onnx.NodeProto, list[Shape | None]]:
     if node.domain not in ("", "ai.onnx"):
         return node, shapes
     floats = all(is_float(dtype) or dtype == "bool" for dtype in facts.dtypes[:1])
-    if node.op_type in _BY_ELEMENT:
+    if node.op_type in BY_ELEMENT:
         rank = max((len(shape) for shape in shapes if shape is not None), default=0)
         base = _SIZES_BY_RANK.get(rank, 5)
-        return node, [_mapped(shape, lambda size: base + size % 7) for shape in shapes]
+        return node, [_mapped(shape, lambda size: base + size % 2) for shape in shapes]
     if node.op_type in _BY_AXES and floats:
         return node, [_mapped(shape, _cut) for shape in shapes]
     if node.op_type in _BY_WINDOW and floats:
@@ -68,7 +69,7 @@ def _mapped(shape: Shape | None, size_of: Callable[[int], int]) -> Shape | None:
 
 
 def _cut(size: int) -> int:
-    return size if size <= _MOST else _MOST + 1 + size % 3
+    return size if size <= _MOST else _MOST + 1 + size % 2
 
 
 def _windowed(facts: Facts) -> tuple[onnx.NodeProto, list[Shape | None]]:
@@ -83,7 +84,7 @@ def _windowed(facts: Facts) -> tuple[onnx.NodeProto, list[Shape | None]]:
     channels = data[1]
     if weight is not None:
         groups = int(facts.attribute("group", 1))  # type: ignore[call-overload]
-        few, each = min(groups, 3), (_cut(weight[0] // groups), _cut(weight[1]))
+        few, each = min(groups, 3), (min(weight[0] // groups, _MOST + 1), min(weight[1], _MOST + 1))
         shapes[1] = (few * each[0], each[1], *weight[2:])
         inward, outward = (each[1], each[0]) if node.op_type == "Conv" else (each[0], each[1])
         channels = few * inward

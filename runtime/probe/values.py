@@ -15,14 +15,15 @@ import numpy as np
 from hetsim.models.values.draw import integers
 from hetsim.models.values.interval import Interval, Special, is_float, is_integer
 from hetsim.runtime.probe.probes import Probe, ProbeInput
+from hetsim.runtime.probe.small_shapes import BY_ELEMENT
 
 Array = np.ndarray
 
 NUM_BATCHES = 9
-_MORE_BATCHES = 24
-"""For probes whose integers are few in each batch."""
-_ENOUGH = 500
-"""So many integers in all batches together are enough."""
+_MORE_BATCHES = 36
+"""For probes with few elements in each batch."""
+_ENOUGH = 600
+"""So many integers, or floats that may be special, are enough in all batches together."""
 
 _POWERS = (7, 8, 15, 16, 24, 31, 32, 53, 62, 63, 64)
 _INTEGER_EDGES = sorted(
@@ -34,7 +35,7 @@ _ROUNDED = {"bf16": 16, "f16": 13, "i8": 18}
 
 def num_batches(probe: Probe) -> int:
     """How many batches of values a probe is run with."""
-    sizes = [math.prod(one.shape) for one in probe.inputs if is_integer(one.dtype)]
+    sizes = [math.prod(one.shape) for one in probe.inputs if is_integer(one.dtype) or one.interval.special]
     if not sizes or not max(sizes):
         return NUM_BATCHES
     return min(_MORE_BATCHES, max(NUM_BATCHES, -(-_ENOUGH // max(sizes))))
@@ -43,12 +44,13 @@ def num_batches(probe: Probe) -> int:
 def batch(probe: Probe, number: int, precision: str) -> Mapping[str, Array]:
     """The values of a probe's inputs in one batch; the same probe, number and precision give the same values."""
     rng = np.random.default_rng([zlib.crc32(probe.key.encode()), number])
-    return {one.name: _values(rng, one, number, precision) for one in probe.inputs}
+    exact = probe.num_ops == 1 and (probe.kind in BY_ELEMENT or not all(is_float(one.dtype) for one in probe.outputs))
+    return {one.name: _values(rng, one, number, precision, exact=exact) for one in probe.inputs}
 
 
-def _values(rng: np.random.Generator, given: ProbeInput, number: int, precision: str) -> Array:
+def _values(rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool) -> Array:
     if is_float(given.dtype):
-        return _floats(rng, given, number, precision)
+        return _floats(rng, given, number, precision, exact=exact)
     if is_integer(given.dtype):
         return _integers(rng, given, number)
     return np.asarray(rng.integers(0, 2, given.shape)).astype(np.dtype(given.dtype))
@@ -76,6 +78,9 @@ def _integers(rng: np.random.Generator, given: ProbeInput, number: int) -> Array
     return np.asarray(values)
 
 
+_SMALL_EDGES = (0.0, -0.0, 2.0**-140, -(2.0**-140), 2.0**-126, 0.5, -0.5, 1.5, 2.5, -2.5, 255.5, 256.0, -129.0)
+
+
 def _halves(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return rng.integers(-8, 9, shape) / 2
 
@@ -85,8 +90,11 @@ def _few(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 def _edges(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    edges = [0.0, -0.0, 2.0**-140, -(2.0**-140), 2.0**-126, 0.5, -0.5, 1.5, 2.5, -2.5, 255.5, 256.0, -129.0]
-    edges += [sign * 2.0**n for n in (15, 16, 24, 31, 32, 40) for sign in (1, -1)]
+    return np.array(_SMALL_EDGES)[rng.integers(0, len(_SMALL_EDGES), shape)]
+
+
+def _all_edges(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    edges = [*_SMALL_EDGES, *(sign * 2.0**n for n in (15, 16, 24, 31, 32, 40, 63, 64) for sign in (1, -1))]
     return np.array(edges)[rng.integers(0, len(edges), shape)]
 
 
@@ -95,20 +103,24 @@ _FLOATS: tuple[Callable[[np.random.Generator, tuple[int, ...]], Array], ...] = (
     _halves,
     _few,
     lambda rng, shape: rng.standard_normal(shape) * 2.0**20,
-    lambda rng, shape: rng.standard_normal(shape) * 2.0**-20,
+    lambda rng, shape: rng.standard_normal(shape) * 2.0**-12,
     _edges,
     lambda rng, shape: rng.standard_normal(shape),
     lambda rng, shape: rng.standard_normal(shape) * 8,
     lambda rng, shape: rng.standard_normal(shape) * 100,
 )
-_SPECIAL_BATCHES = (2, 6)
+_SPECIAL_BATCHES = (2, 6, 7)
+_SPECIAL_SHARES = (0.2, 0.05, 0.5)
 
 
-def _floats(rng: np.random.Generator, given: ProbeInput, number: int, precision: str) -> Array:
-    values = np.asarray(_FLOATS[number % len(_FLOATS)](rng, given.shape), np.float64)
+def _floats(rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool) -> Array:
+    draw = _FLOATS[number % len(_FLOATS)]
+    if exact and draw is _edges:  # where sums do not mix magnitudes
+        draw = _all_edges
+    values = np.asarray(draw(rng, given.shape), np.float64)
     values = _inside(rng, values, given.interval)
     if number % len(_FLOATS) in _SPECIAL_BATCHES:
-        values = _with_special(rng, values, given.interval.special)
+        values = _with_special(rng, values, given.interval.special, _SPECIAL_SHARES[number // len(_FLOATS) % 3])
     dtype = np.dtype(given.dtype)
     with np.errstate(over="ignore"):
         array = np.asarray(values).astype(dtype)
@@ -135,7 +147,7 @@ def _inside(rng: np.random.Generator, values: Array, held: Interval) -> Array:
     return np.where(outside, anew, values)
 
 
-def _with_special(rng: np.random.Generator, values: Array, special: Special) -> Array:
+def _with_special(rng: np.random.Generator, values: Array, special: Special, share: float) -> Array:
     """Some of the values replaced by what is not finite."""
     found = [
         value
@@ -149,4 +161,4 @@ def _with_special(rng: np.random.Generator, values: Array, special: Special) -> 
     if not found:
         return values
     chosen = np.array(found)[rng.integers(0, len(found), values.shape)]
-    return np.where(rng.random(values.shape) < 0.2, chosen, values)
+    return np.where(rng.random(values.shape) < share, chosen, values)

@@ -66,9 +66,8 @@ def _reciprocal(facts: Facts) -> Interval:
 
 
 def _softmax(facts: Facts) -> Interval:
-    """Where no row consists of minus infinity alone: a row is not masked altogether."""
-    special = facts.interval(0).special & ~Special.NEGATIVE
-    return Interval(0.0, 1.0, Special.NAN if special else Special.NONE)
+    """NaN also where a row consists of minus infinity alone, since it is masked altogether."""
+    return Interval(0.0, 1.0, Special.NAN if facts.interval(0).special else Special.NONE)
 
 
 def _non_negative(facts: Facts) -> Interval:

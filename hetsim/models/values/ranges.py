@@ -67,9 +67,6 @@ class ValueRanges:
         inputs: By input of numbers, the values that its elements have.
         useful: By input, those of these values that do something, such as indices within bounds.
         nonzero: Inputs of which no element may be 0, as it divides.
-
-    Raises:
-        ModelError: If a range is declared of what is no input of integers, or has values that the model cannot use.
     """
 
     def __init__(self, network: Network, trust: Trust) -> None:
@@ -86,8 +83,11 @@ class ValueRanges:
             if whole is not None:
                 unbounded = is_float(graph.tensors[name].dtype) and not trust.finite
                 self.inputs[name] = ANYTHING if unbounded else whole
-        _check_declared(graph, trust)
-        self.inputs |= {name: given for name, given in trust.ranges.items() if name in self.inputs}
+        self.inputs |= {
+            name: given
+            for name, given in trust.ranges.items()
+            if name in self.inputs and is_integer(graph.tensors[name].dtype)
+        }
         self._demand()
         self._forward()
 
@@ -181,7 +181,12 @@ class ValueRanges:
         return found
 
 
-def _check_declared(graph: Graph, trust: Trust) -> None:
+def check_ranges(graph: Graph, trust: Trust) -> None:
+    """Check that ranges are declared of inputs that have such values.
+
+    Raises:
+        ModelError: If a range is declared of what is no input of integers, or has values that its type lacks.
+    """
     integers = [name for name in graph.inputs if is_integer(graph.tensors[name].dtype)]
     for name, given in trust.ranges.items():
         if name not in integers:
