@@ -92,7 +92,7 @@ def _differences(found: Array, expected: Array) -> Array:
         return np.abs(wide).astype(np.float64)
     ours, theirs = found.astype(np.float64), expected.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
-        differences = np.abs(ours - theirs)
+        differences = np.asarray(np.abs(ours - theirs))
     same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
     differences[same] = 0.0
     differences[~same & ~(np.isfinite(ours) & np.isfinite(theirs))] = np.inf

@@ -6,6 +6,11 @@ from collections.abc import Callable, Iterator
 
 import onnx
 
+RANDOM_KINDS = frozenset(
+    ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
+)
+"""Operators that make random numbers: their outputs cannot be compared."""
+
 
 def names_read(node: onnx.NodeProto) -> tuple[str, ...]:
     """The tensors that a node reads, those that its inner graphs take from outside included, each once."""
@@ -17,6 +22,15 @@ def names_read(node: onnx.NodeProto) -> tuple[str, ...]:
             made.update(one.output)
         read |= dict.fromkeys(value.name for value in inner.output if value.name not in made)
     return tuple(read)
+
+
+def names_made(node: onnx.NodeProto) -> tuple[str, ...]:
+    """The tensors that a node makes, and all names that its inner graphs give."""
+    made = list(filter(None, node.output))
+    for inner in inner_graphs(node):
+        made += [value.name for value in (*inner.input, *inner.initializer)]
+        made += [name for one in inner.node for name in names_made(one)]
+    return tuple(made)
 
 
 def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
@@ -35,5 +49,12 @@ def rename_tensors(node: onnx.NodeProto, rename: Callable[[str], str]) -> None:
     for inner in inner_graphs(node):
         for one in inner.node:
             rename_tensors(one, rename)
-        for value in inner.output:
+        for value in (*inner.input, *inner.initializer, *inner.output):
             value.name = rename(value.name)
+
+
+def is_random(node: onnx.NodeProto) -> bool:
+    """Whether a node makes random numbers, or a node of its inner graphs does; a dropout does while training."""
+    if node.op_type in RANDOM_KINDS or (node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]):
+        return True
+    return any(is_random(one) for inner in inner_graphs(node) for one in inner.node)

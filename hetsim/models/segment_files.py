@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from hetsim.core.graph import Tensor
+from hetsim.models.importing.shapes import is_static
 from hetsim.models.model import Model
 from hetsim.models.nodes import names_read
 from hetsim.models.weights import WeightSlice
@@ -24,6 +24,7 @@ from hetsim.models.weights import WeightSlice
 _INLINE_BYTES = 1024  # shapes, axes and scalars stay in the segment's file: engines read them while they compile
 _ALIGNMENT_BYTES = 4096
 _WEIGHTS_FILE = "weights.bin"
+_CUSTOM_OPS_FILE = "custom_ops.txt"
 
 
 class SegmentStore:
@@ -38,6 +39,8 @@ class SegmentStore:
         self.folder = folder
         self._weights: dict[str, onnx.TensorProto] = {}
         self._large: dict[str, tuple[int, int]] = {}  # by weight, its offset in the file and its size in bytes
+        if model.custom_ops:
+            (folder / _CUSTOM_OPS_FILE).write_text("\n".join(model.custom_ops), encoding="utf-8")
         with open(folder / _WEIGHTS_FILE, "wb") as file:
             for name, tensor in model.weights.items():
                 raw = _raw(tensor)
@@ -69,8 +72,8 @@ class SegmentStore:
         proto = helper.make_graph(
             nodes,
             f"segment of {graph.name}",
-            [_value(graph.tensors[tensor]) for tensor in graph.inputs_of(ops)],
-            [_value(graph.tensors[tensor]) for tensor in graph.outputs_of(ops)],
+            [_value(model, tensor) for tensor in graph.inputs_of(ops)],
+            [_value(model, tensor) for tensor in graph.outputs_of(ops)],
             [self._weight(model, name) for name in weights],
         )
         return helper.make_model(
@@ -123,7 +126,16 @@ def _reference(name: str, dims: Sequence[int], data_type: int, offset: int, num_
     return reference
 
 
-def _value(tensor: Tensor) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(
-        tensor.name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), tensor.shape
-    )
+def _value(model: Model, name: str) -> onnx.ValueInfoProto:
+    """A tensor as a segment declares it: by its type in the model where that has open sizes, or is no array."""
+    tensor = model.graph.tensors[name]
+    declared = model.declared.get(name)
+    if declared is not None and not is_static(declared.type):
+        return declared
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), tensor.shape)
+
+
+def custom_ops_of(path: Path) -> tuple[str, ...]:
+    """The libraries of custom operators that a segment's file needs."""
+    file = path.parent / _CUSTOM_OPS_FILE
+    return tuple(file.read_text(encoding="utf-8").splitlines()) if file.exists() else ()

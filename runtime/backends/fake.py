@@ -13,7 +13,7 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from hetsim.core.platform import Device
-from hetsim.runtime.backends.protocol import Array, DeviceLocal, Refused
+from hetsim.runtime.backends.protocol import DeviceLocal, Place, Refused, arrays_only
 
 
 class FakeBackend:
@@ -72,7 +72,9 @@ class FakeSegment:
         self._has_run = False
         self._fault = fault
 
-    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
+    def bind(self, inputs: Mapping[str, Place], outputs: Mapping[str, Place]) -> Callable[[], object]:
+        inputs, outputs = arrays_only(inputs), arrays_only(outputs)
+
         def run() -> None:
             if self._fault == "fail":
                 raise RuntimeError("told to fail")

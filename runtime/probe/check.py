@@ -9,6 +9,7 @@ from pathlib import Path
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Platform
 from hetsim.models.model import Model
+from hetsim.models.nodes import is_random
 from hetsim.models.reference import VERSION
 from hetsim.models.values.interval import is_float
 from hetsim.models.values.ranges import ValueRanges
@@ -19,11 +20,6 @@ from hetsim.runtime.probe.inputs import InputCheck
 from hetsim.runtime.probe.probes import Probe, make_probe
 from hetsim.runtime.probe.verdicts import Verdict, Verdicts, cache_folder
 from hetsim.runtime.worker_pool import RefusedError
-
-_RANDOM = frozenset(
-    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
-)
-"""Operators that compute something else each time, so that nothing can be compared."""
 
 
 class _Probed:
@@ -104,8 +100,14 @@ class PlanCheck:
         return InputCheck(base.graph, probed.ranges, self.trust, rests_on_finite=bool(probing))
 
     def _is_believed(self, model: Model, device: str, op: str) -> bool:
-        kind = model.graph.by_name[op].kind
-        return kind in _RANDOM or self.trust.accepts(device, kind)
+        """Whether an operator needs no probe: it is accepted, or nothing can be compared."""
+        graph, found = model.graph, model.graph.by_name[op]
+        return (
+            any(map(is_random, model.nodes_of(op)))
+            or self.trust.accepts(device, found.kind)
+            or all(self.trust.accepts(device, kind) for kind in found.kinds)
+            or any(graph.tensors[name].is_opaque for name in (*found.inputs, *found.outputs))
+        )
 
     def _check(self, probed: _Probed, device: str, wanted: Mapping[tuple[str, ...], tuple[str, ...]]) -> None:
         """Raise the refusal of the first operators whose probe deviates.

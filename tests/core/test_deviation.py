@@ -41,3 +41,7 @@ def test_other_shapes_and_types_differ_infinitely() -> None:
     assert deviation(np.zeros(2), np.zeros(3)).exceeds(1e9)
     assert deviation(np.zeros(2, np.float32), np.zeros(2)).exceeds(1e9)
     assert deviation(np.zeros(0), np.zeros(0)).max_abs == 0.0
+
+
+def test_scalars_have_no_place() -> None:
+    assert str(deviation(np.array(2.0), np.array(1.0))) == "2.0 instead of 1.0"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import onnx
 from onnx import helper, shape_inference
 
 from hetsim.core.errors import ModelError
 from hetsim.models.reference import one_line
+
+Observed = dict[str, onnx.TypeProto]
+"""By tensor, its type as runs of the model showed it."""
 
 _KEEPS_SHAPE = ("Abs", "Cast", "Exp", "Identity", "Log", "Neg", "Relu", "Sigmoid", "Sqrt", "Tanh")
 """Operators whose output has the shape of their input."""
@@ -35,50 +38,6 @@ def without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import, graph=graph)
 
 
-def fix_input_shapes(graph: onnx.GraphProto, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, onnx.TypeProto]:
-    """Give every dimension of every input its size, and remove the stated types of other tensors.
-
-    Returns:
-        By tensor, the removed types that are static; empty if a size of an input was open, since stated types may then
-        belong to another size.
-    """
-    inputs = {value.name: value for value in graph.input}
-    stated = {
-        value.name: onnx.TypeProto.FromString(value.type.SerializeToString())
-        for value in (*graph.value_info, *graph.output)
-        if is_static(value.type)
-    }
-    were = [value.type.SerializeToString() for value in graph.input]
-    sizes: dict[str, tuple[int, str]] = {}  # by symbolic dimension, its size and the input that gives it
-    for name, shape in shapes.items():
-        if name not in inputs:
-            raise ModelError(f"--shape names input {name!r}, but the inputs are {', '.join(inputs)}")
-        _fix_shape(inputs[name], shape, sizes)
-    for name, value in inputs.items():
-        if not value.type.HasField("tensor_type"):
-            raise ModelError(f"input {name!r} is a {value.type.WhichOneof('value')}; hetsim supports only tensors")
-        shown = [_shown(dim) for dim in value.type.tensor_type.shape.dim]
-        if not value.type.tensor_type.HasField("shape"):
-            raise ModelError(f"input {name!r} has no shape; give it one, such as --shape {name}=1,3,224,224")
-        for i, dim in enumerate(value.type.tensor_type.shape.dim):
-            if dim.dim_param in sizes:
-                dim.dim_value = sizes[dim.dim_param][0]
-            if dim.dim_value <= 0 and name not in shapes:  # old exporters write 0 where a size is open
-                example = ",".join(size if size.isdigit() else "1" for size in shown)
-                raise ModelError(
-                    f"input {name!r} of shape ({', '.join(shown)}) leaves dimension {i} ({shown[i]}) open; "
-                    f"give its sizes, such as --shape {name}={example}"
-                )
-    for value in graph.output:
-        if value.type.WhichOneof("value") not in (None, "tensor_type"):
-            raise ModelError(
-                f"output {value.name!r} is a {value.type.WhichOneof('value')}; hetsim supports only tensors"
-            )
-        value.type.tensor_type.ClearField("shape")
-    del graph.value_info[:]
-    return stated if were == [value.type.SerializeToString() for value in graph.input] else {}
-
-
 def is_static(kind: onnx.TypeProto) -> bool:
     """Whether a type has a shape without open sizes."""
     return kind.tensor_type.HasField("shape") and all(
@@ -86,62 +45,86 @@ def is_static(kind: onnx.TypeProto) -> bool:
     )
 
 
-def _fix_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...], sizes: dict[str, tuple[int, str]]) -> None:
-    """Give an input the shape that the user asks for, unless it contradicts the model."""
-    asked = f"--shape {value.name}={','.join(map(str, shape))}"
-    tensor = value.type.tensor_type
-    if not tensor.HasField("shape"):
-        tensor.shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in shape)
-    dims = tensor.shape.dim
-    stated = f"({', '.join(_shown(dim) for dim in dims)})"
-    if len(dims) != len(shape):
-        raise ModelError(f"{asked} has {len(shape)} dimensions, but the input is {stated}; give {len(dims)}")
-    for i, (dim, size) in enumerate(zip(dims, shape, strict=True)):
-        if size < 0:
-            raise ModelError(f"{asked} makes dimension {i} {size}; sizes must not be negative")
-        if dim.dim_value > 0 and dim.dim_value != size:
-            raise ModelError(f"{asked} makes dimension {i} {size}, but the model fixes the input at {stated}")
-        if dim.dim_param:
-            known, source = sizes.setdefault(dim.dim_param, (size, value.name))
-            if known != size:
-                raise ModelError(f"{asked} makes {dim.dim_param!r} {size}, but for input {source!r} it is {known}")
-        dim.dim_value = size
+def infer_shapes(
+    proto: onnx.ModelProto, stated: Mapping[str, onnx.TypeProto], observe: Callable[[Sequence[str]], Observed]
+) -> None:
+    """Infer type and shape of every tensor as far as they do not depend on data.
 
+    A shape that depends on data is taken from ``stated``. Of operators for which ONNX has no rule, such as those of
+    other domains, types and shapes are observed; a shape counts if it was the same in each run. Engines check their
+    outputs, so a wrong stated or observed shape is an error when the model runs.
 
-def _shown(dim: onnx.TensorShapeProto.Dimension) -> str:
-    return str(dim.dim_value) if dim.dim_value > 0 else dim.dim_param or "?"
+    Args:
+        proto: The model, whose stated types are replaced.
+        stated: By tensor, a static type.
+        observe: Runs the model, and gives the types of tensors.
 
-
-def infer_shapes(proto: onnx.ModelProto, stated: Mapping[str, onnx.TypeProto]) -> None:
-    """Infer the shape of every tensor. A shape that depends on data is taken from ``stated``.
-
-    Engines check their outputs, so a wrong stated shape is an error when the model runs.
+    Raises:
+        ModelError: If shapes do not fit.
     """
     light = without_weights(proto)
     inferred = _inferred(light)
-    types = {value.name: value.type for value in (*inferred.graph.value_info, *inferred.graph.output)}
-    outputs = {value.name: value for value in light.graph.output}
-    added = 0
+    types = _types(inferred)
+    stated = dict(stated)
     for node in reversed(light.graph.node):
-        for tensor in node.output:
-            if tensor in stated and tensor in types and not is_static(types[tensor]):
-                types[tensor].tensor_type.shape.CopyFrom(stated[tensor].tensor_type.shape)
-                if tensor in outputs:
-                    outputs[tensor].type.CopyFrom(types[tensor])
-                else:
-                    light.graph.value_info.append(onnx.ValueInfoProto(name=tensor, type=types[tensor]))
-                added += 1
-        if node.op_type in _KEEPS_SHAPE and node.output[0] in types and is_static(types[node.output[0]]):
-            stated = {**stated, node.input[0]: types[node.output[0]]}
-    if added:
-        inferred = _inferred(light)
-    del proto.graph.output[:]
+        if node.op_type in _KEEPS_SHAPE and not node.domain and node.output[0] in stated:
+            stated.setdefault(node.input[0], stated[node.output[0]])
+        elif node.op_type in _KEEPS_SHAPE and is_static(types.get(node.output[0], onnx.TypeProto())):
+            stated[node.input[0]] = types[node.output[0]]
+    known = {
+        tensor: onnx.TypeProto.FromString(types[tensor].SerializeToString())
+        for node in light.graph.node
+        for tensor in node.output
+        if tensor in stated and tensor in types and not is_static(types[tensor])
+    }
+    for tensor, kind in known.items():
+        kind.tensor_type.shape.CopyFrom(stated[tensor].tensor_type.shape)
+    without_rule = [
+        tensor
+        for node in light.graph.node
+        if not _has_rule(node)
+        for tensor in filter(None, node.output)
+        if not is_static(types.get(tensor, onnx.TypeProto())) and tensor not in known
+    ]
+    if without_rule:
+        known |= observe(without_rule)
+    if known:
+        inferred = _inferred(_with_types(light, known))
+    del proto.graph.output[:], proto.graph.value_info[:]
     proto.graph.output.extend(inferred.graph.output)
     proto.graph.value_info.extend(inferred.graph.value_info)
 
 
+def _types(proto: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
+    return {value.name: value.type for value in (*proto.graph.value_info, *proto.graph.output)}
+
+
+def _with_types(light: onnx.ModelProto, known: Mapping[str, onnx.TypeProto]) -> onnx.ModelProto:
+    """The model with stated types of some tensors."""
+    outputs = {value.name: value for value in light.graph.output}
+    for tensor, kind in known.items():
+        if tensor in outputs:
+            outputs[tensor].type.CopyFrom(kind)
+        else:
+            light.graph.value_info.append(onnx.ValueInfoProto(name=tensor, type=kind))
+    return light
+
+
+def _has_rule(node: onnx.NodeProto) -> bool:
+    """Whether ONNX knows how an operator's output shapes follow from its inputs, or that they depend on data."""
+    domain = node.domain.removesuffix("ai.onnx")
+    return bool(onnx.defs.has(node.op_type, domain)) and bool(
+        onnx.defs.get_schema(node.op_type, domain).has_type_and_shape_inference_function
+    )
+
+
 def _inferred(light: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with inferred types; strictly where ONNX's rules accept what the engine has accepted."""
     try:
         return shape_inference.infer_shapes(light, check_type=True, strict_mode=True, data_prop=True)
-    except (shape_inference.InferenceError, ValueError) as error:
+    except (shape_inference.InferenceError, ValueError, RuntimeError):
+        pass
+    try:
+        return shape_inference.infer_shapes(light, data_prop=True)
+    except (shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise ModelError(f"shapes do not fit: {one_line(error)}") from None

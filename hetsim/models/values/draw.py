@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
 import numpy as np
 
 from hetsim.models.values.interval import Interval, is_float, is_integer
@@ -12,7 +16,14 @@ _EDGE_SHARE = 0.1
 """So many of the integers of an input are the ends of its range, 0 and its neighbours."""
 
 
-def draw_inputs(network: Network, *, seed: int, trust: Trust = TRUSTING) -> dict[str, np.ndarray]:
+def draw_inputs(
+    network: Network,
+    *,
+    seed: int,
+    trust: Trust = TRUSTING,
+    meant: Mapping[str, Callable[[tuple[int, ...], np.random.Generator], np.ndarray]] = MappingProxyType({}),
+    opaque: Mapping[str, Callable[[np.random.Generator], Any]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """A random value for each input of a model; the same seed gives the same values.
 
     Floats are drawn from the standard normal distribution, booleans are either. Integers are drawn from the whole range
@@ -23,16 +34,21 @@ def draw_inputs(network: Network, *, seed: int, trust: Trust = TRUSTING) -> dict
         network: The model.
         seed: Seed of the values.
         trust: What is assumed of the inputs.
+        meant: By input, how it is drawn of the values that the model is meant for, if these are known.
+        opaque: By input that is no array of numbers of known size, how it is drawn.
     """
     rng = np.random.default_rng(seed)
     graph = network.graph
-    ranges = (
-        ValueRanges(network, trust) if any(is_integer(graph.tensors[name].dtype) for name in graph.inputs) else None
-    )
-    values: dict[str, np.ndarray] = {}
+    drawn = [name for name in graph.inputs if name not in meant and name not in opaque]
+    ranges = ValueRanges(network, trust) if any(is_integer(graph.tensors[name].dtype) for name in drawn) else None
+    values: dict[str, Any] = {}
     for name in graph.inputs:
         tensor = graph.tensors[name]
-        if ranges is not None and is_integer(tensor.dtype):
+        if name in opaque:
+            values[name] = opaque[name](rng)
+        elif name in meant:
+            values[name] = meant[name](tensor.shape, rng).astype(np.dtype(tensor.dtype))
+        elif ranges is not None and is_integer(tensor.dtype):
             held = ranges.useful[name]
             if name not in trust.ranges and held.low <= 0 <= held.high - 1 and _is_mask(network, name):
                 held = Interval(0, 1)

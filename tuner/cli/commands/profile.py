@@ -11,6 +11,8 @@ from hetsim.core.platform import DEFAULT_PLATFORM
 from hetsim.tuner.cli.arguments import (
     AcceptOption,
     AssumeOption,
+    CustomOpsOption,
+    FixOption,
     ModelArgument,
     PlatformOption,
     RangeOption,
@@ -24,6 +26,8 @@ def profile(
     out: Annotated[Path, typer.Option("--out", help="The profile; an existing one is resumed.")],
     platform: PlatformOption = DEFAULT_PLATFORM,
     shape: ShapeOption = [],  # noqa: B006
+    fix: FixOption = [],  # noqa: B006
+    custom_ops: CustomOpsOption = [],  # noqa: B006
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     assume: AssumeOption = "finite",
     accept: AcceptOption = [],  # noqa: B006
@@ -34,11 +38,11 @@ def profile(
     from hetsim.models.values.trust import parse_trust
     from hetsim.runtime.measure.profiler import Effort
     from hetsim.tuner.api.profile import profile as profile_model
-    from hetsim.tuner.cli.sources import read_model
+    from hetsim.tuner.cli.sources import Bindings, read_model
     from hetsim.tuner.cli.tables import print_slowest_segments, say_prediction_errors
     from hetsim.tuner.progress import OnScreen
 
-    found, devices = read_model(model, shape), load_platform(platform)
+    found, devices = read_model(model, Bindings(shape, fix, custom_ops)), load_platform(platform)
     measured = profile_model(
         found,
         platform=devices,

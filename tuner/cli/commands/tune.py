@@ -12,6 +12,8 @@ from hetsim.core.platform import DEFAULT_PLATFORM
 from hetsim.tuner.cli.arguments import (
     AcceptOption,
     AssumeOption,
+    CustomOpsOption,
+    FixOption,
     InputsOption,
     ModelArgument,
     PlatformOption,
@@ -28,6 +30,8 @@ def tune(
     out: Annotated[Path, typer.Option("--out", help="Folder for everything that is found.")],
     platform: PlatformOption = DEFAULT_PLATFORM,
     shape: ShapeOption = [],  # noqa: B006  (typer reads it)
+    fix: FixOption = [],  # noqa: B006
+    custom_ops: CustomOpsOption = [],  # noqa: B006
     seed: SeedOption = 0,
     also: Annotated[
         list[str], typer.Option("--also", metavar="SCHEDULER", help="Execute this scheduler's plan as well.")
@@ -63,7 +67,7 @@ def tune(
     from hetsim.runtime.measure.profiler import Effort
     from hetsim.tuner.api.tune import tune as tune_model
     from hetsim.tuner.cli.executing import read_inputs
-    from hetsim.tuner.cli.sources import read_model
+    from hetsim.tuner.cli.sources import Bindings, read_model
     from hetsim.tuner.options import Options, Pace
     from hetsim.tuner.progress import OnScreen
     from hetsim.tuner.report.screen import print_outcome
@@ -80,7 +84,11 @@ def tune(
         splits=splits,
         command=("hetsim", *sys.argv[1:]),
     )
-    found, devices, stages = read_model(model, shape), load_platform(platform), OnScreen(screen())
+    found, devices, stages = (
+        read_model(model, Bindings(shape, fix, custom_ops)),
+        load_platform(platform),
+        OnScreen(screen()),
+    )
     outcome = tune_model(
         found,
         out,
