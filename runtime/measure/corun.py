@@ -58,7 +58,7 @@ def run_side_by_side(
     )
     inputs = random_inputs(pair.model)
     alone, together = [], []
-    with runtime.load(pair.model, plan) as session:
+    with runtime.load(pair.model, plan, probe=False) as session:
         warm_up(session, inputs)
         for _ in range(num_runs):
             alone.append(session.run(inputs, serial=True))

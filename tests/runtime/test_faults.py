@@ -18,8 +18,8 @@ from hetsim.core.errors import DeviceError, PlanError
 from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.runtime import Runtime, Session
-from hetsim.runtime.nan import check_numbers
-from hetsim.runtime.standby import standby
+from hetsim.runtime.faults.nan import check_numbers
+from hetsim.runtime.faults.standby import standby
 from tests.support.models import fake_platform, fork_join, make_plan
 from tests.support.programs.processes import in_child, limit_files, processes_with, shared_memory
 

@@ -12,6 +12,7 @@ import numpy as np
 from hetsim.core.deviation import deviation
 from hetsim.core.platform import Platform
 from hetsim.models.model import Model, random_inputs
+from hetsim.models.values.trust import TRUSTING, Trust
 from hetsim.runtime.backends.protocol import Array
 
 ROUNDING = {"f32": 1e-5, "f16": 1e-2, "bf16": 1e-1, "i8": 2e-1}
@@ -40,15 +41,23 @@ class ExpectedOutputs:
         return relative_error(outputs, self.outputs)
 
 
-def find_expected_outputs(model: Model, *, seed: int = 0) -> ExpectedOutputs:
-    """Random inputs and what the reference engine computes from them.
+def find_expected_outputs(
+    model: Model, *, seed: int = 0, inputs: Mapping[str, Any] | None = None, trust: Trust = TRUSTING
+) -> ExpectedOutputs:
+    """Inputs and what the reference engine computes from them.
+
+    Args:
+        model: The model.
+        seed: Seed of random inputs.
+        inputs: The inputs; None stands for random ones.
+        trust: What is assumed of random inputs.
 
     Raises:
         ModelError: If the reference engine cannot run the model.
     """
-    inputs = random_inputs(model, seed=seed)
-    outputs = model.reference_outputs(inputs)
-    return ExpectedOutputs(inputs=inputs, outputs={name: outputs[name] for name in model.comparable_outputs})
+    given = random_inputs(model, seed=seed, trust=trust) if inputs is None else inputs
+    outputs = model.reference_outputs(given)
+    return ExpectedOutputs(inputs=given, outputs={name: outputs[name] for name in model.comparable_outputs})
 
 
 def tolerance(platform: Platform, errors_alone: Iterable[float] = ()) -> float:
