@@ -25,7 +25,7 @@ from hetsim.sim.simulate import makespan_s, simulate
 from tests.support.large_graphs import SHAPES, large_problem, num_calls, onnx_chain, with_costs_seen
 
 NAMES = [name for name in scheduler_names(large_problem(SHAPES["chain"](10)), referees=True) if name != "cp_sat"]
-"""CP-SAT is a program of others; that it is told the time left has a test of its own."""
+"""CP-SAT is a program of others, which looks at a clock of its own."""
 FEW = 4
 """Evaluations with which schedulers that search are run, as each of them looks at the whole graph."""
 SMALL, LARGE = 300, 1200
