@@ -6,47 +6,73 @@ a model and whichever devices it uses, the outputs must be right.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import onnx
 from onnx.backend.base import Backend, BackendRep
 
-from hetsim.core.errors import ModelError
 from hetsim.core.plan import Plan
 from hetsim.models.importer import import_model
 from hetsim.models.model import Model
 from hetsim.runtime import RefusedError, Runtime
-from hetsim.runtime.backends.protocol import Array
 from hetsim.scheduler.segments import queues_from_assignment
 
 
 class SpreadModel(BackendRep):
-    """A model and a plan for it that its devices have compiled.
+    """A model, cut and placed at random; as soon as the sizes of its inputs are known, its devices compile it.
 
-    Attributes:
-        model: The model as imported.
-        plan: Where its operators are.
+    Args:
+        runtime: The devices.
+        proto: The model.
+        seed: Seed of the plan; the same model, sizes, seed and runtime give the same plan.
     """
 
-    def __init__(self, runtime: Runtime, model: Model, plan: Plan, inputs: Sequence[str]) -> None:
-        self.model = model
-        self.plan = plan
+    def __init__(self, runtime: Runtime, proto: onnx.ModelProto, *, seed: int) -> None:
         self._runtime = runtime
-        self._inputs = tuple(inputs)
+        self._proto = proto
+        self._seed = seed
+        constants = {tensor.name for tensor in proto.graph.initializer}
+        self._inputs = {value.name: value for value in proto.graph.input if value.name not in constants}
+        self._made: tuple[Model, Plan] | None = None
+        if not any(map(_is_open, self._inputs.values())):
+            self._prepare({name: _sizes(value) for name, value in self._inputs.items() if _is_empty(value)})
 
-    def run(self, inputs: Any, **_: Any) -> tuple[Array, ...]:
+    @property
+    def made(self) -> tuple[Model, Plan] | None:
+        """The model as imported, and its plan; None before the first run if inputs have open sizes."""
+        return self._made
+
+    def run(self, inputs: Any, **_: Any) -> tuple[Any, ...]:
         """The outputs for one set of inputs, both in the model's order; the plan is loaded for just as long.
 
+        Open sizes are those of the inputs of the first run.
+
         Raises:
-            ModelError: If the inputs do not fit the model.
+            ModelError: If the inputs do not fit the model, or hetsim does not take it with inputs of these sizes.
+            RefusedError: If no device takes one of its operators.
             DeviceError: If a device failed.
         """
-        arrays = {name: np.asarray(value) for name, value in zip(self._inputs, inputs, strict=True)}
-        with self._runtime.load(self.model, self.plan) as session:
-            outputs = session.run(arrays).outputs
-        return tuple(outputs[name] for name in self.model.graph.outputs)
+        values = {name: _value(value) for name, value in zip(self._inputs, inputs, strict=True)}
+        if self._made is None:
+            self._prepare(
+                {
+                    name: values[name].shape
+                    for name, value in self._inputs.items()
+                    if (_is_open(value) or _is_empty(value)) and isinstance(values[name], np.ndarray)
+                }
+            )
+        assert self._made is not None
+        model, plan = self._made
+        with self._runtime.load(model, plan) as session:
+            outputs = session.run(values).outputs
+        return tuple(outputs[name] for name in model.graph.outputs)
+
+    def _prepare(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        model = import_model(self._proto, name=self._proto.graph.name or "model", shapes=shapes)
+        rng = np.random.default_rng([self._seed, int(model.hash[:16], 16)])
+        self._made = model, spread(self._runtime, model, rng)
 
 
 class SpreadBackend(Backend):
@@ -57,17 +83,13 @@ class SpreadBackend(Backend):
 
     @classmethod
     def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **_: Any) -> SpreadModel:  # noqa: ARG003
-        """The model, cut and placed at random; the same model, seed and runtime give the same plan.
+        """The model, cut and placed at random; if inputs have open sizes, when it is first run.
 
         Raises:
             ModelError: If hetsim does not take the model; names the operator or tensor, and why.
             RefusedError: If no device takes one of its operators.
         """
-        imported = import_model(model, name=model.graph.name or "model", shapes=_empty_shapes(model.graph))
-        rng = np.random.default_rng([cls.seed, int(imported.hash[:16], 16)])
-        constants = {tensor.name for tensor in model.graph.initializer}
-        inputs = [value.name for value in model.graph.input if value.name not in constants]
-        return SpreadModel(cls.runtime, imported, spread(cls.runtime, imported, rng), inputs)
+        return SpreadModel(cls.runtime, model, seed=cls.seed)
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
@@ -110,13 +132,25 @@ def spread(runtime: Runtime, model: Model, rng: np.random.Generator) -> Plan:
         return plan
 
 
-def _empty_shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
-    """The shapes of inputs without elements, which the importer accepts only if they are given explicitly."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for value in graph.input:
-        dims = value.type.tensor_type.shape.dim
-        if any(dim.HasField("dim_value") and dim.dim_value == 0 for dim in dims):
-            if not all(dim.HasField("dim_value") for dim in dims):
-                raise ModelError(f"input {value.name!r} is empty in one dimension and open in another; state all sizes")
-            shapes[value.name] = tuple(int(dim.dim_value) for dim in dims)
-    return shapes
+def _value(given: Any) -> Any:
+    """An input as a session takes it: sequences are lists, and optional values may be None."""
+    return given if given is None or isinstance(given, list) else np.asarray(given)
+
+
+def _is_open(value: onnx.ValueInfoProto) -> bool:
+    """Whether an input is a tensor of numbers with an open size."""
+    kind = value.type
+    if kind.WhichOneof("value") != "tensor_type" or kind.tensor_type.elem_type == onnx.TensorProto.STRING:
+        return False
+    return not kind.tensor_type.HasField("shape") or any(
+        not dim.HasField("dim_value") for dim in kind.tensor_type.shape.dim
+    )
+
+
+def _is_empty(value: onnx.ValueInfoProto) -> bool:
+    """Whether an input has no elements, which the importer accepts only if its shape is given."""
+    return not _is_open(value) and 0 in _sizes(value)
+
+
+def _sizes(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    return tuple(int(dim.dim_value) for dim in value.type.tensor_type.shape.dim)

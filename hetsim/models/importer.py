@@ -37,7 +37,9 @@ from hetsim.models.source import Source
 from hetsim.models.values.samples import examples_of, observe
 from hetsim.models.zoo import build, zoo_names
 
-_Message = TypeVar("_Message", onnx.NodeProto, onnx.TypeProto)
+_Message = TypeVar("_Message", onnx.ModelProto, onnx.NodeProto, onnx.TypeProto)
+_INLINED = "_inlfunc_"
+"""How ONNX Runtime names what a function makes that it has replaced by its operators."""
 _NEWEST_IR_VERSION = 10  # what ONNX Runtime 1.20 and OpenVINO 2025 read
 
 
@@ -106,25 +108,40 @@ def import_model(
 def _imported(proto: onnx.ModelProto, name: str, shapes: Mapping[str, tuple[int, ...]], source: Source) -> Model:
     """As :func:`import_model`, but changes ``proto``, since copying weights is slow."""
     try:
-        check_inline(proto)
-        normalize(proto)
-        bind_values(proto.graph, source.fixed)
-        inline_decided(proto)
-        stated = fix_input_shapes(proto.graph, shapes)
-        inline_decided(proto)
-        check_tensors(proto)
-        inputs = {value.name: _copied(value.type) for value in proto.graph.input}
-        proto = _folded(proto, source.custom_ops)
-        fold_constants(proto)
-        _make_outputs(proto.graph)
-        _tidy(proto)
-        infer_shapes(proto, stated, lambda tensors: observe(proto, inputs, tensors, source.custom_ops))
-        model = _model(proto, inputs, name, source)
+        try:
+            model = _converted(proto, name, shapes, source, inline=True)
+        except ModelError:
+            # A constant that leaves its If may show the engine a shape that the If hid, and that it refuses.
+            if source.load is None or not any(node.op_type == "If" for node in source.load().graph.node):
+                raise
+            model = _converted(_copied(source.load()), name, shapes, source, inline=False)
         if source.load is not None:
             check_same(model, source)
     except ModelError as error:
         raise ModelError(f"model {name!r}: {error}") from None
     return model
+
+
+def _converted(
+    proto: onnx.ModelProto, name: str, shapes: Mapping[str, tuple[int, ...]], source: Source, *, inline: bool
+) -> Model:
+    """As :func:`_imported`, without the comparison; ``inline``: whether branches that are decided replace their If."""
+    check_inline(proto)
+    normalize(proto)
+    bind_values(proto.graph, source.fixed)
+    if inline:
+        inline_decided(proto)
+    stated = fix_input_shapes(proto.graph, shapes)
+    if inline:
+        inline_decided(proto)
+    check_tensors(proto)
+    inputs = {value.name: _copied(value.type) for value in proto.graph.input}
+    proto = _folded(proto, source.custom_ops)
+    fold_constants(proto)
+    _make_outputs(proto.graph)
+    _tidy(proto)
+    infer_shapes(proto, stated, lambda tensors: observe(proto, inputs, tensors, source.custom_ops))
+    return _model(proto, inputs, name, source)
 
 
 def _folded(proto: onnx.ModelProto, custom_ops: Sequence[str]) -> onnx.ModelProto:
@@ -137,9 +154,15 @@ def _folded(proto: onnx.ModelProto, custom_ops: Sequence[str]) -> onnx.ModelProt
         ModelError: If ONNX Runtime cannot load the model; says why.
     """
     try:
-        return fold(proto, custom_ops)
+        folded = fold(proto, custom_ops)
     except ModelError as error:
         refusal = explained(proto, error)
+    else:
+        inlined = any(name.startswith(_INLINED) for node in folded.graph.node for name in node.output)
+        if inlined:  # the engine replaces functions by their operators after it has folded constants
+            with suppress(ModelError):
+                folded = fold(folded, custom_ops)
+        return folded
     if any(True for node in proto.graph.node for _ in inner_graphs(node)):
         for value in proto.graph.input:
             if value.type.HasField("tensor_type"):

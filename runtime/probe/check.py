@@ -18,7 +18,7 @@ from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.runtime.probe.bench import ProbeBench
 from hetsim.runtime.probe.inputs import InputCheck
 from hetsim.runtime.probe.probes import Probe, make_probe
-from hetsim.runtime.probe.verdicts import Verdict, Verdicts, cache_folder
+from hetsim.runtime.probe.verdicts import NOT_COMPARED, Verdict, Verdicts, cache_folder
 from hetsim.runtime.worker_pool import RefusedError
 
 
@@ -133,9 +133,12 @@ class PlanCheck:
         dtype = (probe.inputs[0] if probe.inputs else probe.outputs[0]).dtype
         accept = f"--accept {device}:{probe.kind}"
         what = f"{probe.kind} of {dtype}" if probe.num_ops == 1 else f"{probe.num_ops} operators together"
+        why = f"it computes {what} differently from the reference: {verdict.deviates}"
+        if verdict.deviates == NOT_COMPARED:
+            why = f"it could not be compared, as the reference computes {what} for none of the values that were tried"
         return RefusedError(
-            f"device {device!r} ({self._engines[device]}) refuses segment {ops[0]!r} of {len(ops)}: it computes {what} "
-            f"differently from the reference: {verdict.deviates}; accept it with {accept}",
+            f"device {device!r} ({self._engines[device]}) refuses segment {ops[0]!r} of {len(ops)}: {why}; accept it "
+            f"with {accept}",
             device=device,
             segment=ops,
         )

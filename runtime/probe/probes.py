@@ -19,9 +19,17 @@ from onnx import numpy_helper
 from hetsim.core.graph import Graph
 from hetsim.models.model import Model
 from hetsim.models.nodes import names_read, rename_tensors
-from hetsim.models.values.demands import Demand, demands
+from hetsim.models.values.demands import SIZES, Demand, demands, sizes_among
 from hetsim.models.values.facts import Facts, kinds
-from hetsim.models.values.interval import ANYTHING, Interval, Special, array_interval, is_float, type_interval
+from hetsim.models.values.interval import (
+    ANYTHING,
+    Interval,
+    Special,
+    array_interval,
+    is_float,
+    is_integer,
+    type_interval,
+)
 from hetsim.models.values.ranges import ValueRanges
 from hetsim.runtime.probe.small_shapes import Shape, fit, small_shapes
 
@@ -125,6 +133,8 @@ def make_probe(model: Model, ranges: ValueRanges, ops: Sequence[str]) -> Probe:
         rename_tensors(copy, lambda name: renamed.get(name, name))
     weights = _weights(model, nodes, shapes, renamed)
     asked = _demands(ranges, nodes, shapes)
+    if len(nodes) > 1:
+        asked |= _sizes(graph, nodes, asked)
     wide = len(nodes) == 1 and nodes[0].op_type not in _BY_RANGE
     inputs = tuple(
         _input(graph, ranges, name, shapes.get(name), asked.get(name), renamed[name], wide=wide)
@@ -201,6 +211,16 @@ def _demands(
     return found
 
 
+def _sizes(graph: Graph, nodes: Sequence[onnx.NodeProto], asked: Mapping[str, Demand]) -> dict[str, Demand]:
+    """What is demanded of integers that the nodes compute sizes from, where nothing else is."""
+    found = {}
+    for name in sizes_among(reversed(nodes)):
+        whole = type_interval(graph.tensors[name].dtype) if name in graph.tensors and name not in asked else None
+        if whole is not None and is_integer(graph.tensors[name].dtype):
+            found[name] = Demand(interval=whole, useful=whole.common(SIZES), is_size=True)
+    return found
+
+
 def _input(
     graph: Graph,
     ranges: ValueRanges,
@@ -217,7 +237,7 @@ def _input(
     if wide and is_float(tensor.dtype):
         interval = Interval(-math.inf, math.inf, held.special)
     if demand is not None:
-        interval = interval.common(demand.interval)
+        interval = interval.common(demand.useful if demand.is_size else demand.interval)
     return ProbeInput(
         name=renamed,
         dtype=tensor.dtype,

@@ -53,7 +53,23 @@ def _values(rng: np.random.Generator, given: ProbeInput, number: int, precision:
         return _floats(rng, given, number, precision, exact=exact)
     if is_integer(given.dtype):
         return _integers(rng, given, number)
-    return np.asarray(rng.integers(0, 2, given.shape)).astype(np.dtype(given.dtype))
+    values = np.asarray(rng.integers(0, 2, given.shape))
+    if number % 3 == 2:
+        values = np.where(_rows(rng, given.shape, number), values.ravel()[:1], values) if values.size else values
+    return np.asarray(values).astype(np.dtype(given.dtype))
+
+
+def _axis(rank: int, number: int) -> int:
+    """The axis of a batch's rows: mostly the last one."""
+    return rank - 1 if number % 2 else number % rank
+
+
+def _rows(rng: np.random.Generator, shape: tuple[int, ...], number: int) -> Array:
+    """Some rows, whole, since masks hide all elements of a row, too."""
+    if not shape:
+        return np.zeros(shape, bool)
+    axis = _axis(len(shape), number)
+    return np.broadcast_to(rng.random((*shape[:axis], 1, *shape[axis + 1 :])) < _ROW_SHARE, shape)
 
 
 def _integers(rng: np.random.Generator, given: ProbeInput, number: int) -> Array:
@@ -111,6 +127,8 @@ _FLOATS: tuple[Callable[[np.random.Generator, tuple[int, ...]], Array], ...] = (
 )
 _SPECIAL_BATCHES = (2, 6, 7)
 _SPECIAL_SHARES = (0.2, 0.05, 0.5)
+_ROWS_BATCHES = (6, 7)  # in which rows are not finite as a whole
+_ROW_SHARE = 0.3
 
 
 def _floats(rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool) -> Array:
@@ -120,7 +138,8 @@ def _floats(rng: np.random.Generator, given: ProbeInput, number: int, precision:
     values = np.asarray(draw(rng, given.shape), np.float64)
     values = _inside(rng, values, given.interval)
     if number % len(_FLOATS) in _SPECIAL_BATCHES:
-        values = _with_special(rng, values, given.interval.special, _SPECIAL_SHARES[number // len(_FLOATS) % 3])
+        in_rows = number % len(_FLOATS) in _ROWS_BATCHES
+        values = _with_special(rng, values, given.interval.special, number, in_rows=in_rows)
     dtype = np.dtype(given.dtype)
     with np.errstate(over="ignore"):
         array = np.asarray(values).astype(dtype)
@@ -147,18 +166,16 @@ def _inside(rng: np.random.Generator, values: Array, held: Interval) -> Array:
     return np.where(outside, anew, values)
 
 
-def _with_special(rng: np.random.Generator, values: Array, special: Special, share: float) -> Array:
-    """Some of the values replaced by what is not finite."""
-    found = [
-        value
-        for flag, value in (
-            (Special.NAN, math.nan),
-            (Special.POSITIVE, math.inf),
-            (Special.NEGATIVE, -math.inf),
-        )
-        if flag in special
-    ]
-    if not found:
+def _with_special(rng: np.random.Generator, values: Array, special: Special, number: int, *, in_rows: bool) -> Array:
+    """Some of the values, or whole rows of them, replaced by what is not finite."""
+    kinds = ((Special.NAN, math.nan), (Special.POSITIVE, math.inf), (Special.NEGATIVE, -math.inf))
+    found = np.array([value for flag, value in kinds if flag in special])
+    if not found.size:
         return values
-    chosen = np.array(found)[rng.integers(0, len(found), values.shape)]
-    return np.where(rng.random(values.shape) < share, chosen, values)
+    share = _SPECIAL_SHARES[number // len(_FLOATS) % len(_SPECIAL_SHARES)]
+    chosen = found[rng.integers(0, len(found), values.shape)]
+    values = np.where(rng.random(values.shape) < share, chosen, values)
+    if not in_rows or not values.ndim:
+        return values
+    axis = _axis(values.ndim, number)
+    return np.where(_rows(rng, values.shape, number), chosen.take([0], axis) if values.size else chosen, values)

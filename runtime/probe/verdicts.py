@@ -14,8 +14,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised when probes change, so that older verdicts are not believed."""
+
+NOT_COMPARED = "not compared"
+"""The verdict on what the reference computes for none of the values that were tried."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,8 @@ class Suite:
 
         error, model = self._attempt(case, prepare)
         status = "passed"
-        if isinstance(error, HetsimError) and (not made or isinstance(error, RefusedError)):
+        prepared = made[-1].made if made else None
+        if isinstance(error, HetsimError) and (prepared is None or isinstance(error, RefusedError)):
             status = "refused" if not isinstance(error, DeviceError) or isinstance(error, RefusedError) else "failed"
         elif error is not None:
             status = "failed"
@@ -146,8 +147,8 @@ class Suite:
             reason="" if error is None else " ".join(f"{type(error).__name__}: {error}".split())[:600],
             alone=alone is None,
             in_scope=model is not None and _is_in_scope(model),
-            num_ops=len(made[-1].model.graph.ops) if made else 0,
-            num_devices=len(made[-1].plan.queues) if made else 0,
+            num_ops=0 if prepared is None else len(prepared[0].graph.ops),
+            num_devices=0 if prepared is None else len(prepared[1].queues),
         )
 
     def _attempt(

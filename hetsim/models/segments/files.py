@@ -127,9 +127,9 @@ def _reference(name: str, dims: Sequence[int], data_type: int, offset: int, num_
 
 
 def _value(model: Model, name: str) -> onnx.ValueInfoProto:
-    """A tensor as a segment declares it: by its type in the model where that has open sizes, or is no array."""
+    """A tensor as a segment declares it: by its type in the model where shared memory cannot hold it."""
     tensor = model.graph.tensors[name]
     declared = model.declared.get(name)
-    if declared is not None and not is_static(declared.type):
+    if declared is not None and (tensor.is_opaque or not is_static(declared.type)):
         return declared
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), tensor.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -26,9 +27,10 @@ def draw_inputs(
 ) -> dict[str, Any]:
     """A random value for each input of a model; the same seed gives the same values.
 
-    Floats are drawn from the standard normal distribution, booleans are either. Integers are drawn from the whole range
-    that the model can use: as indices they are within bounds, as divisors not 0. Integers that serve as truth values,
-    since a cast makes booleans of them or the input is called a mask, are 0 or 1.
+    Floats are drawn from the standard normal distribution, but sizes and shares among them from those that do
+    something; booleans are either. Integers are drawn from the whole range that the model can use: as indices they are
+    within bounds, as divisors not 0. Integers that serve as truth values, since a cast makes booleans of them or the
+    input is called a mask, are 0 or 1.
 
     Args:
         network: The model.
@@ -40,7 +42,8 @@ def draw_inputs(
     rng = np.random.default_rng(seed)
     graph = network.graph
     drawn = [name for name in graph.inputs if name not in meant and name not in opaque]
-    ranges = ValueRanges(network, trust) if any(is_integer(graph.tensors[name].dtype) for name in drawn) else None
+    numbers = [name for name in drawn if is_integer(graph.tensors[name].dtype) or is_float(graph.tensors[name].dtype)]
+    ranges = ValueRanges(network, trust) if numbers else None
     values: dict[str, Any] = {}
     for name in graph.inputs:
         tensor = graph.tensors[name]
@@ -53,6 +56,9 @@ def draw_inputs(
             if name not in trust.ranges and held.low <= 0 <= held.high - 1 and _is_mask(network, name):
                 held = Interval(0, 1)
             values[name] = draw_integers(rng, held, tensor.shape, tensor.dtype, nonzero=name in ranges.nonzero)
+        elif ranges is not None and is_float(tensor.dtype) and math.isfinite(ranges.useful[name].max_abs):
+            held = ranges.useful[name]
+            values[name] = np.asarray(rng.uniform(held.low, held.high, tensor.shape)).astype(np.dtype(tensor.dtype))
         elif is_float(tensor.dtype):
             values[name] = np.asarray(rng.standard_normal(tensor.shape)).astype(np.dtype(tensor.dtype))
         else:
