@@ -118,6 +118,8 @@ if TYPE_CHECKING:
     from hetsim.models.model import Model as Model
     from hetsim.models.model import random_inputs as random_inputs
     from hetsim.models.reference import evaluate as evaluate
+    from hetsim.models.values.trust import Trust as Trust
+    from hetsim.models.values.trust import parse_trust as parse_trust
     from hetsim.models.zoo import zoo_names as zoo_names
     from hetsim.runtime.measure.profiler import Effort as Effort
     from hetsim.sim.check import check_timeline as check_timeline
@@ -165,6 +167,7 @@ _MODULES = {
     "Span": "hetsim.core.timeline",
     "Tensor": "hetsim.core.graph",
     "Timeline": "hetsim.core.timeline",
+    "Trust": "hetsim.models.values.trust",
     "check_plan": "hetsim.core.dataflow",
     "check_timeline": "hetsim.sim.check",
     "compare": "hetsim.tuner.api.compare",
@@ -181,6 +184,7 @@ _MODULES = {
     "make_problem": "hetsim.costs.problems",
     "makespan_s": "hetsim.sim.simulate",
     "parse_scenario": "hetsim.analysis.scenario",
+    "parse_trust": "hetsim.models.values.trust",
     "plan": "hetsim.tuner.api.plan",
     "plan_problem": "hetsim.costs.problems",
     "profile": "hetsim.tuner.api.profile",

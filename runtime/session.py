@@ -47,6 +47,7 @@ class Session:
         emulation: Emulation | None = None,
         *,
         interference_monitor: InterferenceMonitor,
+        check_inputs: Callable[[Mapping[str, Array]], None] | None = None,
         stall_s: float,
         slow_s: float,
     ) -> None:
@@ -58,6 +59,7 @@ class Session:
         self._arena = arena
         self._emulation = emulation
         self._interference_monitor = interference_monitor
+        self._check_values = check_inputs
         self._device_indices = {name: pool.platform.device_names.index(name) for name in device_names}
         self._hang_detector = HangDetector(pool, flow, arena, self._device_indices, stall_s=stall_s, slow_s=slow_s)
         self._async_requests = AsyncRequests(self, CHECK_INTERVAL_S)
@@ -91,8 +93,8 @@ class Session:
                 without contention, in the same buffers and with the same cache contents as the plan.
 
         Raises:
-            ModelError: If an input is missing, unknown, of another shape or type, or not the one that emulated devices
-                have outputs for.
+            ModelError: If an input is missing, unknown, of another shape or type, has values on which the plan does not
+                rest, or is not the one that emulated devices have outputs for.
             DeviceError: If a device failed; the session cannot be used any more then.
         """
         while not self.has_room:
@@ -156,6 +158,8 @@ class Session:
         slot = self._num_submitted % self.num_slots
         slots = self._inputs[slot]
         _check_inputs(self.flow.graph.tensors, tuple(slots), inputs)
+        if self._check_values is not None:
+            self._check_values(inputs)
         if self._emulation is not None:
             self._emulation.check_inputs(inputs)
         self._pool.serve(self)

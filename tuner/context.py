@@ -14,6 +14,7 @@ from hetsim.core.timeline import Timeline
 from hetsim.costs.profile import Unsupported
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.models.model import Model
+from hetsim.models.values.trust import TRUSTING, Trust
 from hetsim.runtime import RefusedError, Runtime, Session
 from hetsim.runtime.measure.profiler import Effort, make_header
 from hetsim.runtime.measure.profiler import replay as replay_plan
@@ -116,14 +117,23 @@ class TuningContext:
 
 @contextmanager
 def open_context(
-    target: Target, path: Path, *, expected: ExpectedOutputs, options: Options, stages: Stages
+    target: Target,
+    path: Path,
+    *,
+    expected: ExpectedOutputs,
+    trust: Trust = TRUSTING,
+    options: Options,
+    stages: Stages,
 ) -> Iterator[TuningContext]:
     """Start the target's devices and open the file in ``path`` that its serial runs go into.
 
     Raises:
         HetsimError: If a device cannot be started, or the file holds measurements of something else.
     """
-    with Runtime(target.platform) as runtime, ProfileFile(path, make_header(runtime, target.model)) as file:
+    with (
+        Runtime(target.platform, trust=trust) as runtime,
+        ProfileFile(path, make_header(runtime, target.model)) as file,
+    ):
         yield TuningContext(
             runtime=runtime, target=target, file=file, expected=expected, options=options, stages=stages
         )

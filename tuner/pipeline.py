@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from hetsim.core.platform import Platform
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.io.folder_lock import lock_folder
 from hetsim.models.model import Model
+from hetsim.models.values.trust import TRUSTING, Trust
 from hetsim.runtime import Runtime
+from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.measure.profiler import make_header
 from hetsim.tuner.context import TuningContext, open_context
 from hetsim.tuner.options import Options
@@ -48,6 +50,8 @@ def tune(
     out: Path,
     *,
     scenario: Scenario = _REAL,
+    inputs: Mapping[str, Array] | None = None,
+    trust: Trust = TRUSTING,
     options: Options | None = None,
     stages: Stages | None = None,
 ) -> Outcome:
@@ -67,6 +71,8 @@ def tune(
         platform: The devices as they are.
         out: The folder; it is created if it does not exist.
         scenario: Changes to the machine; the changed devices are emulated.
+        inputs: The inputs of all executions by tensor; None stands for random ones.
+        trust: What is assumed of inputs and accepted of devices.
         options: How thorough the run is.
         stages: Where progress is shown; None shows nothing.
 
@@ -81,10 +87,10 @@ def tune(
     check_executable(scenario)
     warnings = check_machine(platform, stages)
     with ExitStack() as devices:
-        runtime = devices.enter_context(Runtime(platform))
+        runtime = devices.enter_context(Runtime(platform, trust=trust))
         lock = lock_folder(out)
         with stages.stage("compute the expected outputs"):
-            expected = find_expected_outputs(model, seed=options.seed)
+            expected = find_expected_outputs(model, seed=options.seed, inputs=inputs, trust=trust)
         platform = calibrate_platform(runtime, platform, out / "platform.toml", stages)
         target = Target(model=model, platform=platform)
         file = devices.enter_context(ProfileFile(out / target.serial_runs_file, make_header(runtime, model)))
@@ -98,8 +104,19 @@ def tune(
         finalists = measure_finalists(context, proposals.plans)
     platform = context.platform
     emulated = context.target.is_emulated
-    alone = {} if emulated else engines_alone(platform, model, expected.inputs, pace=options.pace, stages=stages)
-    outcome = judge(model, platform, finalists, proposals, alone=alone, options=options, warnings=warnings)
+    alone = {}
+    if not emulated:
+        alone = engines_alone(platform, model, expected.inputs, trust=trust, pace=options.pace, stages=stages)
+    outcome = judge(
+        model,
+        platform,
+        finalists,
+        proposals,
+        expected=expected,
+        alone=alone,
+        options=options,
+        warnings=warnings,
+    )
     write_outputs(out, model, platform, finalists, outcome)
     del lock
     return outcome
@@ -122,7 +139,14 @@ def _emulate(context: TuningContext, scenario: Scenario, out: Path, devices: Exi
     path = out / target.serial_runs_file
     path.unlink(missing_ok=True)  # serial runs belong to the executions of the same run
     return devices.enter_context(
-        open_context(target, path, expected=expected, options=context.options, stages=context.stages)
+        open_context(
+            target,
+            path,
+            expected=expected,
+            trust=context.runtime.trust,
+            options=context.options,
+            stages=context.stages,
+        )
     )
 
 

@@ -125,6 +125,20 @@ def value_deviation(found: Any, expected: Any) -> Deviation:
     return deviation(np.asarray(found), np.asarray(expected))
 
 
+def relative_deviation(found: Any, expected: Any) -> float:
+    """:attr:`Deviation.relative` of any values: arrays, sequences (the largest of their elements), optional values.
+
+    It is infinite where only one of the two is absent, or sequences differ in length.
+    """
+    if isinstance(expected, list):
+        same = isinstance(found, list) and len(found) == len(expected)
+        each = (relative_deviation(a, b) for a, b in zip(found, expected, strict=True)) if same else (math.inf,)
+        return max(each, default=0.0)
+    if expected is None or found is None:
+        return 0.0 if found is expected else math.inf
+    return deviation(np.asarray(found), np.asarray(expected)).relative
+
+
 def _is_float(array: Array) -> bool:
     return array.dtype.kind in "fc" or array.dtype.name == "bfloat16"
 

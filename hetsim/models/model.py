@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +15,9 @@ from hetsim.core.graph import Graph
 from hetsim.models.nodes import is_random, names_read
 from hetsim.models.reference import evaluate
 from hetsim.models.source import Source
+from hetsim.models.values.draw import draw_inputs
 from hetsim.models.values.samples import compared_values, sample_value
+from hetsim.models.values.trust import TRUSTING, Trust
 from hetsim.models.weights import WeightSlice
 
 
@@ -136,24 +138,26 @@ class Model:
         return proto
 
 
-def random_inputs(model: Model, *, seed: int = 0) -> dict[str, Any]:
+def random_inputs(model: Model, *, seed: int = 0, trust: Trust = TRUSTING) -> dict[str, Any]:
     """A random value for each input of the model; the same seed gives the same values.
 
-    Floats are drawn from the standard normal distribution. Integers and booleans are 0 or 1, which are valid indices
-    into any table with two rows; integers that the model compares with constants are some of these.
+    Floats are drawn from the standard normal distribution, booleans are either. Integers have all values that the model
+    can use: as indices they are within bounds, as divisors not 0, as masks 0 or 1; integers that the model compares
+    with constants are some of these.
+
+    Args:
+        model: The model.
+        seed: Seed of the values.
+        trust: What is assumed of the inputs, such as declared ranges.
     """
-    rng, meant = np.random.default_rng(seed), compared_values(model.proto)
-    values: dict[str, Any] = {}
+    meant = {name: partial(_one_of, values) for name, values in compared_values(model.proto).items()}
+    meant = {name: draw for name, draw in meant.items() if name not in trust.ranges}
     types = {value.name: value.type for value in model.proto.graph.input}
-    for name in model.graph.inputs:
-        tensor = model.graph.tensors[name]
-        if tensor.is_opaque:
-            values[name] = sample_value(types[name], rng)
-            continue
-        dtype = np.dtype(tensor.dtype)
-        if name in meant:
-            numbers = rng.choice(meant[name], tensor.shape)
-        else:
-            numbers = rng.standard_normal(tensor.shape) if dtype.kind == "f" else rng.integers(0, 2, tensor.shape)
-        values[name] = np.asarray(numbers).astype(dtype)
-    return values
+    opaque = [name for name in model.graph.inputs if model.graph.tensors[name].is_opaque]
+    return draw_inputs(
+        model, seed=seed, trust=trust, meant=meant, opaque={name: partial(sample_value, types[name]) for name in opaque}
+    )
+
+
+def _one_of(values: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    return np.asarray(rng.choice(values, shape))

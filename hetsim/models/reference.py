@@ -13,6 +13,9 @@ import onnxruntime as ort
 
 from hetsim.core.errors import ModelError
 
+VERSION = str(ort.__version__)
+"""Version of the reference engine."""
+
 MAX_PROTO_BYTES = 2**31 - 1  # protobuf serialises no larger message
 _READABLE = (
     (r"/onnxruntime_src/\S+:\d+ [^(]*\(.*?\)( const)? (?=\S)", ""),  # file, line and signature of a C++ function

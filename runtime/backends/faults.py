@@ -43,7 +43,7 @@ class Fault:
 
 
 def plain_name(name: str) -> str:
-    """An operator's name without the number that :mod:`hetsim.models.parts` puts before it."""
+    """An operator's name without the number that :mod:`hetsim.models.segments.parts` puts before it."""
     return re.sub(r"^\d+/", "", name)
 
 

@@ -7,16 +7,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnx
 import openvino
 from openvino.preprocess import PrePostProcessor
 
 from hetsim.core.errors import PlatformError
 from hetsim.core.platform import Device
-from hetsim.runtime.backends.openvino_limits import deviation
 from hetsim.runtime.backends.protocol import Array, DeviceLocal, Place, Refused, arrays_only
 
-_STRICT = "strict"
 _PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
 _OWN_FORMATS = {("CPU", "bf16"): openvino.Type.bf16}
 """By target and precision, the type of device-local tensors; images have their channels last, as convolutions prefer.
@@ -28,7 +25,6 @@ class OpenVinoBackend:
 
     Args:
         device: ``target`` names OpenVINO's device (``"CPU"``, ``"GPU"``, ``"NPU"``); ``options`` are its properties.
-            The option ``strict = "yes"`` is ours: it refuses operators that are less precise than float32 allows.
 
     Raises:
         PlatformError: If this machine has no such device, or it lacks the precision.
@@ -64,7 +60,6 @@ class OpenVinoBackend:
             }
         self._settings |= dict(device.options)
         self._own = _OWN_FORMATS.get((self._target, device.precision))
-        self._strict = self._settings.pop(_STRICT, "no") == "yes"
 
     def describe(self) -> str:
         device = self._device
@@ -72,10 +67,6 @@ class OpenVinoBackend:
         return f"openvino {_version()} {self._target} {device.precision} {device.threads} thread(s){own}"
 
     def compile(self, path: Path, device_local: Collection[DeviceLocal] = ()) -> OpenVinoSegment:
-        if self._target == "CPU":
-            wrong = deviation(onnx.load(path, load_external_data=False), strict=self._strict)
-            if wrong is not None:
-                raise Refused(wrong)
         try:
             formats = {} if self._own is None else {each.tensor: each for each in device_local}
             model = _in_own_format(self._core.read_model(path), formats, self._own) if formats else path

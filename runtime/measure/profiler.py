@@ -123,7 +123,7 @@ def measure_configurations(
         DeviceError: If a device failed.
     """
     report = progress or (lambda _done, _text: None)
-    inputs = random_inputs(model)
+    inputs = random_inputs(model, trust=runtime.trust)
     _note_unsupported(runtime, model, file)
     found = profiling_configurations(model.graph)
     weights = {name: 2.0 * effort.repeats + len(parts) for name, parts in found.items()}
@@ -166,7 +166,11 @@ def replay(
     """
     context = f"replay:{plan.digest}"
     if anew or not all(file.profile.samples_s(segment.device, segment.ops, context) for segment in plan.segments):
-        record(file, run_serially(runtime, model, plan, inputs or random_inputs(model), effort), context)
+        record(
+            file,
+            run_serially(runtime, model, plan, inputs or random_inputs(model, trust=runtime.trust), effort),
+            context,
+        )
     return context
 
 

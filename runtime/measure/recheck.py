@@ -67,7 +67,9 @@ def recheck(
             continue
         report(number / len(runtime.platform.devices), f"{device}: whole, again")
         try:
-            serial_runs = run_serially(runtime, model, whole_plan(model.graph, device), random_inputs(model), effort)
+            serial_runs = run_serially(
+                runtime, model, whole_plan(model.graph, device), random_inputs(model, trust=runtime.trust), effort
+            )
         except RefusedError:
             continue
         now = summarize([float(one.occupied_s[0]) for one in serial_runs])

@@ -14,7 +14,7 @@ from hetsim.core.errors import ModelError
 from hetsim.core.sources import Precision
 from hetsim.models.model import Model
 from hetsim.models.nodes import is_random
-from hetsim.models.parts import own_name, side_by_side
+from hetsim.models.segments.parts import own_name, side_by_side
 from hetsim.models.values.rounding import rounding_spread
 from hetsim.runtime.verifying.devices import Values
 

@@ -9,8 +9,8 @@ from onnx import helper
 from hetsim.models.importer import import_model
 from hetsim.models.model import random_inputs
 from hetsim.models.nodes import names_read, rename_tensors
-from hetsim.models.parts import side_by_side
 from hetsim.models.reference import evaluate
+from hetsim.models.segments.parts import side_by_side
 from tests.support.models import fork_join, model_of
 
 MODEL = fork_join()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from hetsim.tuner.api.sources import to_model, to_plan, to_platform, to_profile, to_scenario
+from hetsim.tuner.api.sources import to_model, to_plan, to_platform, to_profile, to_scenario, to_trust
 from hetsim.tuner.progress import Silent, Stages
 
 if TYPE_CHECKING:
     from hetsim.analysis.comparison import Comparison
+    from hetsim.models.values.trust import Trust
     from hetsim.tuner.api.sources import ModelLike, PlanLike, PlatformLike, ProfileLike, ScenarioLike
 
 
@@ -19,6 +21,8 @@ def compare(
     profile: ProfileLike | None,
     platform: PlatformLike | None = None,
     scenario: ScenarioLike = (),
+    inputs: Mapping[str, Any] | None = None,
+    trust: Trust | None = None,
     num_requests: int = 20,
     stages: Stages | None = None,
 ) -> Comparison:
@@ -42,6 +46,8 @@ def compare(
         profile: The measurements that the simulation rests on, or their file; None if no device is measured.
         platform: The devices, a built-in platform's name or a TOML file; None stands for the default.
         scenario: Changes to the machine, such as ``"npu.speed=4"``.
+        inputs: The model's inputs by tensor; None stands for random ones.
+        trust: What is assumed of inputs and accepted of devices; None stands for finite floats and confirmed devices.
         num_requests: Inferences to execute; the median one is compared.
         stages: Where progress is shown; None shows nothing.
 
@@ -60,12 +66,17 @@ def compare(
 
     base, found, devices = to_model(model), to_plan(plan), to_platform(platform)
     planned = planned_model(base, found)
-    found, inputs = found.in_order(planned.graph), random_inputs(planned)
+    believed = to_trust(base, trust, inputs)
+    found = found.in_order(planned.graph)
+    given = random_inputs(planned, trust=believed) if inputs is None else inputs
     measured = to_profile(profile, base, devices)
-    target = make_target(planned, devices, to_scenario(scenario), profile=measured, inputs=inputs)
+    target = make_target(planned, devices, to_scenario(scenario), profile=measured, inputs=given)
     simulated = simulate(target.plan_problem(measured, found), found)
     check_machine(target.platform, stages or Silent())
-    with Runtime(target.platform) as runtime, runtime.load(planned, found, emulation=target.emulation) as session:
-        warm_up(session, inputs)
-        median_run = find_median_run([session.run(inputs) for _ in range(num_requests)])
+    with (
+        Runtime(target.platform, trust=believed) as runtime,
+        runtime.load(planned, found, emulation=target.emulation) as session,
+    ):
+        warm_up(session, given)
+        median_run = find_median_run([session.run(given) for _ in range(num_requests)])
     return compare_timelines(planned.graph, found, simulated, median_run.timeline, target.platform)

@@ -6,11 +6,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from hetsim.tuner.api.sources import to_model, to_platform
+from hetsim.tuner.api.sources import to_model, to_platform, to_trust
 from hetsim.tuner.progress import Silent, Stages
 
 if TYPE_CHECKING:
     from hetsim.costs.profile import Profile
+    from hetsim.models.values.trust import Trust
     from hetsim.runtime.measure.profiler import Effort
     from hetsim.tuner.api.sources import ModelLike, PlatformLike
 
@@ -21,6 +22,7 @@ def profile(
     platform: PlatformLike | None = None,
     out: Path | str | None = None,
     effort: Effort | None = None,
+    trust: Trust | None = None,
     stages: Stages | None = None,
 ) -> Profile:
     """Measure operators and groups of operators of a model on every real device of a platform.
@@ -40,6 +42,7 @@ def profile(
         platform: The devices, a built-in platform's name or a TOML file; None stands for the default.
         out: The file that the profile is written to as it grows; an existing one is resumed. None keeps no file.
         effort: How often segments are measured.
+        trust: What is assumed of inputs and accepted of devices; None stands for finite floats and confirmed devices.
         stages: Where progress is shown; None shows nothing.
 
     Raises:
@@ -52,10 +55,11 @@ def profile(
 
     found, devices = to_model(model), to_platform(platform).measured_part()
     effort, stages = effort or Effort(), stages or Silent()
+    given = to_trust(found, trust)
     check_machine(devices, stages)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "profile.jsonl" if out is None else Path(out)
-        with Runtime(devices) as runtime, ProfileFile(path, make_header(runtime, found)) as file:
+        with Runtime(devices, trust=given) as runtime, ProfileFile(path, make_header(runtime, found)) as file:
             check_profile(runtime, found, file.profile, effort=effort, stages=stages)
             with stages.stage("profile") as report:
                 measure_configurations(runtime, found, file, effort=effort, progress=report)

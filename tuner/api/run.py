@@ -15,11 +15,12 @@ from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.statistics import Summary, summarize
 from hetsim.core.timeline import Timeline
-from hetsim.tuner.api.sources import to_model, to_plan, to_platform, to_profile, to_scenario
+from hetsim.tuner.api.sources import to_model, to_plan, to_platform, to_profile, to_scenario, to_trust
 from hetsim.tuner.progress import Silent, Stages
 
 if TYPE_CHECKING:
     from hetsim.models.model import Model
+    from hetsim.models.values.trust import Trust
     from hetsim.runtime.backends.protocol import Array
     from hetsim.runtime.inference import Inference
     from hetsim.runtime.serving import Served
@@ -91,6 +92,7 @@ def run(
     profile: ProfileLike | None = None,
     scenario: ScenarioLike = (),
     inputs: Mapping[str, Any] | None = None,
+    trust: Trust | None = None,
     seed: int = 0,
     load: Load | None = None,
     on_fault: str = "",
@@ -117,6 +119,7 @@ def run(
         profile: Measurements of the devices as they are, or their file; only emulated devices need it.
         scenario: Changes to the machine, such as ``"npu.speed=4"``.
         inputs: The model's inputs by tensor; None stands for random ones.
+        trust: What is assumed of inputs and accepted of devices; None stands for finite floats and confirmed devices.
         seed: Seed of random inputs.
         load: The requests; None stands for 20, one after the other.
         on_fault: Name of the device that takes over if another one fails; empty for none.
@@ -133,29 +136,38 @@ def run(
     base, found = to_model(model), to_plan(plan)
     planned = planned_model(base, found)
     found = found.in_order(planned.graph)
-    given = random_inputs(planned, seed=seed) if inputs is None else inputs
+    believed = to_trust(base, trust, inputs)
+    given = random_inputs(planned, seed=seed, trust=believed) if inputs is None else inputs
     devices = to_platform(platform)
     measured = to_profile(profile, base, devices)
     target = make_target(planned, devices, to_scenario(scenario), profile=measured, inputs=given)
     check_machine(target.platform, stages or Silent())
-    return _execute(base, target, found, given, load or Load(num_requests=20), on_fault)
+    return _execute(base, target, found, given, load or Load(num_requests=20), on_fault, believed)
 
 
 def _execute(
-    base: Model, target: Target, plan: Plan, inputs: Mapping[str, Array], load: Load, on_fault: str
+    base: Model,
+    target: Target,
+    plan: Plan,
+    inputs: Mapping[str, Array],
+    load: Load,
+    on_fault: str,
+    trust: Trust,
 ) -> RunResult:
     """Serve the requests, on the device on standby if another one fails."""
+    from hetsim.runtime.faults.nan import check_numbers
+    from hetsim.runtime.faults.standby import standby, standby_plan
     from hetsim.runtime.measure.profiler import warm_up
-    from hetsim.runtime.nan import check_numbers
     from hetsim.runtime.runtime import Runtime
     from hetsim.runtime.serving import serve
-    from hetsim.runtime.standby import standby, standby_plan
 
     model, platform, num_slots = target.model, target.platform, load.num_slots
     warnings: tuple[str, ...] = ()
     with ExitStack() as stack:
-        spare = stack.enter_context(standby(platform, base, on_fault, num_slots=num_slots)) if on_fault else None
-        runtime = stack.enter_context(Runtime(platform))
+        spare = None
+        if on_fault:
+            spare = stack.enter_context(standby(platform, base, on_fault, num_slots=num_slots, trust=trust))
+        runtime = stack.enter_context(Runtime(platform, trust=trust))
         session = stack.enter_context(runtime.load(model, plan, num_slots=num_slots, emulation=target.emulation))
         try:
             warm_up(session, inputs)

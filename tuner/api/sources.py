@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hetsim.core.errors import ProblemError
 from hetsim.core.plan import Plan
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hetsim.analysis.scenario import Scenario
     from hetsim.costs.profile import Profile
     from hetsim.models.model import Model
+    from hetsim.models.values.trust import Trust
 
     ModelLike = Model | str | Path
     """A model, the name of one of the zoo, or the path of an .onnx file."""
@@ -91,6 +92,22 @@ def to_scenario(scenario: ScenarioLike) -> Scenario:
     if isinstance(scenario, Scenario):
         return scenario
     return parse_scenario([scenario] if isinstance(scenario, str) else scenario)
+
+
+def to_trust(model: Model, trust: Trust | None, inputs: Mapping[str, Any] | None = None) -> Trust:
+    """What is assumed of a model's inputs and accepted of devices; what inputs show is assumed besides.
+
+    Raises:
+        ModelError: If a range is declared of what is no input of integers.
+    """
+    from hetsim.models.values.ranges import check_ranges
+    from hetsim.models.values.trust import TRUSTING
+
+    found = TRUSTING if trust is None else trust
+    check_ranges(model.graph, found)
+    if inputs is None:
+        return found
+    return found.observing({name: array for name, array in inputs.items() if name in model.graph.inputs})
 
 
 def to_problem(

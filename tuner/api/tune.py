@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hetsim.tuner.api.sources import to_model, to_platform, to_scenario
+from hetsim.tuner.api.sources import to_model, to_platform, to_scenario, to_trust
 from hetsim.tuner.progress import Stages
 
 if TYPE_CHECKING:
+    from hetsim.models.values.trust import Trust
     from hetsim.tuner.api.sources import ModelLike, PlatformLike, ScenarioLike
     from hetsim.tuner.options import Options
     from hetsim.tuner.report.outcome import Outcome
@@ -20,6 +22,8 @@ def tune(
     *,
     platform: PlatformLike | None = None,
     scenario: ScenarioLike = (),
+    inputs: Mapping[str, Any] | None = None,
+    trust: Trust | None = None,
     options: Options | None = None,
     stages: Stages | None = None,
 ) -> Outcome:
@@ -49,6 +53,9 @@ def tune(
         out: The folder; :func:`hetsim.tuner.pipeline.tune` says what it gets. An interrupted run can be resumed.
         platform: The devices, a built-in platform's name or a TOML file; None stands for the default.
         scenario: Changes to the machine, such as ``"npu.speed=4"``; changed devices are emulated.
+        inputs: The model's inputs by tensor, with which plans are executed; None stands for random ones. Integers are
+            assumed to stay in the range that they have in them.
+        trust: What is assumed of inputs and accepted of devices; None stands for finite floats and confirmed devices.
         options: How thorough the run is.
         stages: Where progress is shown; None shows nothing.
 
@@ -58,11 +65,14 @@ def tune(
     """
     from hetsim.tuner.pipeline import tune as tune_model
 
+    found = to_model(model)
     return tune_model(
-        to_model(model),
+        found,
         to_platform(platform),
         Path(out),
         scenario=to_scenario(scenario),
+        inputs=inputs,
+        trust=to_trust(found, trust, inputs),
         options=options,
         stages=stages,
     )

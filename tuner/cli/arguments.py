@@ -57,6 +57,29 @@ SetOption = Annotated[
     ),
 ]
 
+AssumeOption = Annotated[
+    str,
+    typer.Option(
+        "--assume", metavar="finite|nothing", help="What floats among the inputs are: finite, or also NaN and infinite."
+    ),
+]
+AcceptOption = Annotated[
+    list[str],
+    typer.Option(
+        "--accept",
+        metavar="DEVICE:KIND",
+        help="Let a device run a kind of operator although a probe finds that it computes something else.",
+    ),
+]
+RangeOption = Annotated[
+    list[str],
+    typer.Option("--range", metavar="NAME=LOW..HIGH", help="The values that an input of integers has."),
+]
+InputsOption = Annotated[
+    Path | None,
+    typer.Option("--inputs", help="An .npz file with the model's inputs; integers are assumed to stay in its range."),
+]
+
 MaybeModel = Annotated[str | None, typer.Argument(metavar="MODEL", help="An .onnx file, or a name from `hetsim zoo`.")]
 ProblemOption = Annotated[
     Path | None, typer.Option("--problem", help="A problem file instead of MODEL, --profile and --platform.")

@@ -10,6 +10,7 @@ from hetsim.core.plan import whole_plan
 from hetsim.core.platform import Device, Platform
 from hetsim.core.statistics import Summary, summarize
 from hetsim.models.model import Model
+from hetsim.models.values.trust import Trust
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.measure.interleaved import InterleavedRounds
@@ -18,7 +19,7 @@ from hetsim.tuner.progress import Stages
 
 
 def engines_alone(
-    platform: Platform, model: Model, inputs: Mapping[str, Array], *, pace: Pace, stages: Stages
+    platform: Platform, model: Model, inputs: Mapping[str, Array], *, trust: Trust, pace: Pace, stages: Stages
 ) -> dict[str, Summary]:
     """The latency of each engine alone with a thread on every core that the platform uses, by the device's label.
 
@@ -36,13 +37,18 @@ def engines_alone(
             report(number / len(platform.devices), device.label)
             wide = replace(device, cores=cores, threads=len(cores))
             with suppress(RefusedError):
-                alone[device.label] = _latency(platform, wide, model, inputs, pace)
+                alone[device.label] = _latency(platform, wide, model, inputs, trust, pace)
     return alone
 
 
-def _latency(platform: Platform, device: Device, model: Model, inputs: Mapping[str, Array], pace: Pace) -> Summary:
+def _latency(
+    platform: Platform, device: Device, model: Model, inputs: Mapping[str, Array], trust: Trust, pace: Pace
+) -> Summary:
     only = platform.with_devices(device).only(device.name)
-    with Runtime(only) as runtime, runtime.load(model, whole_plan(model.graph, device.name)) as session:
+    with (
+        Runtime(only, trust=trust) as runtime,
+        runtime.load(model, whole_plan(model.graph, device.name)) as session,
+    ):
         session.run(inputs, serial=True)
         num_rounds = pace.rounds(session.run(inputs, serial=True).latency_s)
         rounds = InterleavedRounds(

@@ -20,7 +20,7 @@ _LEAST, _MOST = 1e-9, 1e3
 """Deviations below and above are drawn on these lines; the former stands for 0, the latter for infinity."""
 _WRONG = "#D55E00"
 _LEFT_IN, _RIGHT_IN, _PANEL_IN = 0.95, 0.25, (8.2, 2.1)
-_TOP_IN, _GAP_IN, _BOTTOM_IN = 0.42, 0.62, 0.75
+_TOP_IN, _GAP_IN, _BOTTOM_IN = 0.42, 0.62, 0.92
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,15 @@ class Spread:
             return bool((within | _same(found.astype(np.float64), right)).all())
         return bool(((low <= found) & (found <= high)).all())
 
+    def relative(self, name: str) -> float:
+        """The largest distance of a draw from an output, relative to the largest finite magnitude expected in it."""
+        if name not in self.expected:
+            return 0.0
+        right = self.expected[name].astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            distance = np.maximum(self.high[name] - right, right - self.low[name])
+        return float(np.max(distance, where=np.isfinite(distance), initial=0.0)) / _scale(right)
+
 
 def rounding_spread(
     proto: onnx.ModelProto,

@@ -13,8 +13,8 @@ from hetsim.io.plan_file import save_plan
 from hetsim.io.platform_file import format_platform
 from hetsim.runtime import Inference
 from hetsim.tuner.steps.final_measurement import find_median_run
-from tests.support.commands import hetsim_in_process as hetsim
 from tests.support.models import fake_platform, fork_join, make_plan
+from tests.support.programs.commands import hetsim_in_process as hetsim
 
 
 def test_the_median_run_is_the_one_nearest_to_the_medians() -> None:

@@ -9,13 +9,17 @@ import typer
 
 from hetsim.core.platform import DEFAULT_PLATFORM
 from hetsim.tuner.cli.arguments import (
+    AcceptOption,
+    AssumeOption,
     CustomOpsOption,
     FixOption,
     ForceOption,
+    InputsOption,
     ModelArgument,
     PlanOption,
     PlatformOption,
     ProfileOption,
+    RangeOption,
     SetOption,
     ShapeOption,
 )
@@ -34,13 +38,19 @@ def compare(
     force: ForceOption = False,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw where the difference comes from.")] = None,
     scenario: SetOption = [],  # noqa: B006
+    inputs: InputsOption = None,
+    assume: AssumeOption = "finite",
+    accept: AcceptOption = [],  # noqa: B006
+    ranges: RangeOption = [],  # noqa: B006
 ) -> None:
     """Simulate a plan, execute it, and say where the difference comes from; changed devices are emulated."""
     from hetsim.analysis.plots.comparison import draw_comparison
     from hetsim.analysis.scenario import parse_scenario
     from hetsim.io.plan_file import load_plan
     from hetsim.io.platform_file import load_platform
+    from hetsim.models.values.trust import parse_trust
     from hetsim.tuner.api.compare import compare as compare_plan
+    from hetsim.tuner.cli.executing import read_inputs
     from hetsim.tuner.cli.sources import Bindings, read_model
     from hetsim.tuner.cli.tables import print_comparison
     from hetsim.tuner.progress import OnScreen
@@ -59,6 +69,8 @@ def compare(
         platform=devices,
         profile=measured,
         scenario=changes,
+        inputs=None if inputs is None else read_inputs(inputs),
+        trust=parse_trust(assume, accept, ranges),
         num_requests=requests,
         stages=OnScreen(screen()),
     )

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from hetsim.core.platform import DEFAULT_PLATFORM
-from hetsim.tuner.cli.arguments import CustomOpsOption, FixOption, ModelArgument, PlatformOption, ShapeOption
+from hetsim.tuner.cli.arguments import (
+    AcceptOption,
+    AssumeOption,
+    CustomOpsOption,
+    FixOption,
+    ModelArgument,
+    PlatformOption,
+    RangeOption,
+    ShapeOption,
+)
 from hetsim.tuner.cli.screen import say, screen
 
 
@@ -20,9 +29,13 @@ def profile(
     fix: FixOption = [],  # noqa: B006
     custom_ops: CustomOpsOption = [],  # noqa: B006
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
+    assume: AssumeOption = "finite",
+    accept: AcceptOption = [],  # noqa: B006
+    ranges: RangeOption = [],  # noqa: B006
 ) -> None:
     """Measure operators and groups of operators on every device that is here."""
     from hetsim.io.platform_file import load_platform
+    from hetsim.models.values.trust import parse_trust
     from hetsim.runtime.measure.profiler import Effort
     from hetsim.tuner.api.profile import profile as profile_model
     from hetsim.tuner.cli.sources import Bindings, read_model
@@ -31,7 +44,12 @@ def profile(
 
     found, devices = read_model(model, Bindings(shape, fix, custom_ops)), load_platform(platform)
     measured = profile_model(
-        found, platform=devices, out=out, effort=Effort(repeats=repeats), stages=OnScreen(screen())
+        found,
+        platform=devices,
+        out=out,
+        effort=Effort(repeats=repeats),
+        trust=parse_trust(assume, accept, ranges),
+        stages=OnScreen(screen()),
     )
     print_slowest_segments(measured)
     say(

@@ -9,14 +9,18 @@ import typer
 
 from hetsim.core.platform import DEFAULT_PLATFORM
 from hetsim.tuner.cli.arguments import (
+    AcceptOption,
+    AssumeOption,
     CustomOpsOption,
     EveryOption,
     FixOption,
     ForceOption,
     InFlightOption,
+    InputsOption,
     ModelArgument,
     PlanOption,
     PlatformOption,
+    RangeOption,
     RequestsOption,
     SeedOption,
     SetOption,
@@ -36,7 +40,7 @@ def run(
     requests: RequestsOption = 20,
     every: EveryOption = "",
     in_flight: InFlightOption = 1,
-    inputs: Annotated[Path | None, typer.Option("--inputs", help="An .npz file with the model's inputs.")] = None,
+    inputs: InputsOption = None,
     outputs: Annotated[Path | None, typer.Option("--outputs", help="Where to put the outputs, as .npz.")] = None,
     trace: Annotated[Path | None, typer.Option("--trace", help="Write a trace that opens in Perfetto.")] = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw the median run's timeline.")] = None,
@@ -46,12 +50,16 @@ def run(
         Path | None, typer.Option("--profile", help="With --set: what the devices that are changed take as they are.")
     ] = None,
     force: ForceOption = False,
+    assume: AssumeOption = "finite",
+    accept: AcceptOption = [],  # noqa: B006
+    ranges: RangeOption = [],  # noqa: B006
 ) -> None:
     """Execute a plan on the devices, one inference after the other or under a load; changed devices are emulated."""
     from hetsim.analysis.scenario import parse_scenario
     from hetsim.core.load import parse_load
     from hetsim.io.plan_file import load_plan
     from hetsim.io.platform_file import load_platform
+    from hetsim.models.values.trust import parse_trust
     from hetsim.tuner.api.run import run as run_plan
     from hetsim.tuner.cli.executing import print_run, read_inputs, write_run
     from hetsim.tuner.cli.sources import Bindings, read_model
@@ -73,6 +81,7 @@ def run(
         profile=measured,
         scenario=changes,
         inputs=None if inputs is None else read_inputs(inputs),
+        trust=parse_trust(assume, accept, ranges),
         seed=seed,
         load=load,
         on_fault=on_fault,

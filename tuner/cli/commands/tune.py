@@ -10,10 +10,14 @@ import typer
 
 from hetsim.core.platform import DEFAULT_PLATFORM
 from hetsim.tuner.cli.arguments import (
+    AcceptOption,
+    AssumeOption,
     CustomOpsOption,
     FixOption,
+    InputsOption,
     ModelArgument,
     PlatformOption,
+    RangeOption,
     SeedOption,
     SetOption,
     ShapeOption,
@@ -48,6 +52,10 @@ def tune(
         bool, typer.Option(help="Look for plans in which several devices work on one operator, too.")
     ] = True,
     scenario: SetOption = [],  # noqa: B006
+    inputs: InputsOption = None,
+    assume: AssumeOption = "finite",
+    accept: AcceptOption = [],  # noqa: B006
+    ranges: RangeOption = [],  # noqa: B006
 ) -> None:
     """Profile, plan with every scheduler, simulate, execute, and keep the plan that measured best.
 
@@ -55,8 +63,10 @@ def tune(
     """
     from hetsim.analysis.scenario import parse_scenario
     from hetsim.io.platform_file import load_platform
+    from hetsim.models.values.trust import parse_trust
     from hetsim.runtime.measure.profiler import Effort
     from hetsim.tuner.api.tune import tune as tune_model
+    from hetsim.tuner.cli.executing import read_inputs
     from hetsim.tuner.cli.sources import Bindings, read_model
     from hetsim.tuner.options import Options, Pace
     from hetsim.tuner.progress import OnScreen
@@ -79,7 +89,16 @@ def tune(
         load_platform(platform),
         OnScreen(screen()),
     )
-    outcome = tune_model(found, out, platform=devices, scenario=changes, options=options, stages=stages)
+    outcome = tune_model(
+        found,
+        out,
+        platform=devices,
+        scenario=changes,
+        inputs=None if inputs is None else read_inputs(inputs),
+        trust=parse_trust(assume, accept, ranges),
+        options=options,
+        stages=stages,
+    )
     warn(hypothesis(changes))
     print_outcome(outcome, screen())
     say(f"Look at {out / 'report.html'} and {out / 'timeline.png'}; open {out / 'measured.trace.json'} in Perfetto.")

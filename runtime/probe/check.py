@@ -1,0 +1,199 @@
+"""Whether the devices of a plan compute its operators as the reference does, by probes that are made where needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.platform import Device, Platform
+from hetsim.models.model import Model
+from hetsim.models.nodes import is_random
+from hetsim.models.reference import VERSION
+from hetsim.models.values.interval import is_float
+from hetsim.models.values.ranges import ValueRanges
+from hetsim.models.values.trust import Trust
+from hetsim.runtime.machine.fingerprint import machine_fingerprint
+from hetsim.runtime.probe.bench import ProbeBench
+from hetsim.runtime.probe.inputs import InputCheck
+from hetsim.runtime.probe.probes import Probe, make_probe
+from hetsim.runtime.probe.verdicts import Verdict, Verdicts, cache_folder
+from hetsim.runtime.worker_pool import RefusedError
+
+
+class _Probed:
+    """A model with what has been found out about it: ranges and the probes of its operators."""
+
+    def __init__(self, model: Model, trust: Trust) -> None:
+        self.model = model
+        self.ranges = ValueRanges(model, trust)
+        self._probes: dict[tuple[str, ...], Probe] = {}
+
+    def probe(self, ops: tuple[str, ...]) -> Probe:
+        """The probe of some operators."""
+        if ops not in self._probes:
+            self._probes[ops] = make_probe(self.model, self.ranges, ops)
+        return self._probes[ops]
+
+
+class PlanCheck:
+    """Checks plans for a platform's devices.
+
+    Args:
+        platform: The devices.
+        engines: By device, its engine with version and settings.
+        trust: What is assumed of inputs and accepted of devices.
+        folder: Where verdicts are kept; by default in the user's cache.
+
+    Attributes:
+        trust: What is assumed of inputs and accepted of devices.
+    """
+
+    def __init__(
+        self, platform: Platform, engines: Mapping[str, str], trust: Trust, *, folder: Path | None = None
+    ) -> None:
+        self.trust = trust
+        self._platform = platform
+        self._engines = engines
+        self._models: dict[str, _Probed] = {}
+        self._benches: dict[str, ProbeBench] = {}
+        folder = cache_folder() if folder is None else folder
+        self._verdicts = {
+            device.name: Verdicts(_what_decides(device, engines[device.name]), folder)
+            for device in platform.devices
+            if not is_exempt(device)
+        }
+
+    def close(self) -> None:
+        """End the processes that probes ran in."""
+        for bench in self._benches.values():
+            bench.close()
+        self._benches.clear()
+
+    def of_plan(self, model: Model, plan: Plan) -> InputCheck:
+        """Probe what has not been probed; returns the check of the plan's inputs.
+
+        Args:
+            model: The model whose operators the plan's segments name.
+            plan: The plan.
+
+        Raises:
+            RefusedError: If a device computes an operator, or a segment, differently from the reference for values that
+                can occur.
+            DeviceError: If a device's process does not start.
+        """
+        base = model.base or model
+        if base.hash not in self._models:
+            self._models[base.hash] = _Probed(base, self.trust)
+        probed = self._models[base.hash]
+        probing = [name for name in plan.queues if name in self._verdicts]
+        for device in probing:
+            singles: dict[tuple[str, ...], tuple[str, ...]] = {
+                (op,): (original,)
+                for segment in plan.queues[device]
+                for op in segment.ops
+                if (original := _original(model, op)) and not self._is_believed(base, device, original)
+            }
+            self._check(probed, device, singles)
+            self._check(probed, device, _fused(model, probed, plan.queues[device], set(singles)))
+        return InputCheck(base.graph, probed.ranges, self.trust, rests_on_finite=bool(probing))
+
+    def _is_believed(self, model: Model, device: str, op: str) -> bool:
+        """Whether an operator needs no probe: it is accepted, or nothing can be compared."""
+        graph, found = model.graph, model.graph.by_name[op]
+        return (
+            any(map(is_random, model.nodes_of(op)))
+            or self.trust.accepts(device, found.kind)
+            or all(self.trust.accepts(device, kind) for kind in found.kinds)
+            or any(graph.tensors[name].is_opaque for name in (*found.inputs, *found.outputs))
+        )
+
+    def _check(self, probed: _Probed, device: str, wanted: Mapping[tuple[str, ...], tuple[str, ...]]) -> None:
+        """Raise the refusal of the first operators whose probe deviates.
+
+        Args:
+            probed: The model.
+            device: The device.
+            wanted: By operators of the plan, those of the model that stand for them in a probe.
+        """
+        verdicts = self._verdicts[device]
+        probes = {ops: probed.probe(originals) for ops, originals in wanted.items()}
+        unknown = {probe.key: probe for probe in probes.values() if verdicts.get(probe.key) is None}
+        if unknown:
+            found = self._bench(device).verdicts(list(unknown.values()))
+            for probe, verdict in zip(unknown.values(), found, strict=True):
+                verdicts.add(probe.key, probe.kind, verdict)
+        for ops, probe in probes.items():
+            known = verdicts.get(probe.key)
+            if known is not None and known.deviates:
+                raise self._refusal(device, ops, probe, known)
+
+    def _refusal(self, device: str, ops: tuple[str, ...], probe: Probe, verdict: Verdict) -> RefusedError:
+        dtype = (probe.inputs[0] if probe.inputs else probe.outputs[0]).dtype
+        accept = f"--accept {device}:{probe.kind}"
+        what = f"{probe.kind} of {dtype}" if probe.num_ops == 1 else f"{probe.num_ops} operators together"
+        return RefusedError(
+            f"device {device!r} ({self._engines[device]}) refuses segment {ops[0]!r} of {len(ops)}: it computes {what} "
+            f"differently from the reference: {verdict.deviates}; accept it with {accept}",
+            device=device,
+            segment=ops,
+        )
+
+    def _bench(self, device: str) -> ProbeBench:
+        if device not in self._benches:
+            self._benches[device] = ProbeBench(self._platform.only(device))
+        return self._benches[device]
+
+
+def is_exempt(device: Device) -> bool:
+    """Whether a device needs no probes: the reference engine itself, and devices that compute nothing."""
+    if device.backend == "onnxruntime":
+        return device.target in ("", "CPUExecutionProvider") and device.precision == "f32"
+    return device.backend != "openvino"
+
+
+def _what_decides(device: Device, engine: str) -> str:
+    """An engine with what decides of what it computes: not its number of threads."""
+    engine = re.sub(r",? \d+ thread\(s\)", "", engine)
+    options = " ".join(f"{key}={value}" for key, value in sorted(device.options.items()))
+    return f"{engine} {device.precision} {options} on {machine_fingerprint()}, reference {VERSION}"
+
+
+def _original(model: Model, op: str) -> str | None:
+    """The operator of the base that decides whether an operator is believed; None for one that only moves data."""
+    if model.base is None:
+        return op if op in model.graph.by_name else None
+    return model.original_op.get(op)
+
+
+def _fused(
+    model: Model, probed: _Probed, segments: Sequence[Segment], singles: set[tuple[str, ...]]
+) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Segments of several operators that an engine may fuse wrongly: they compute exactly, or with special values."""
+    if model.base is not None:
+        return {}
+    return {
+        segment.ops: segment.ops
+        for segment in segments
+        if len(segment.ops) > 1
+        and all((op,) in singles for op in segment.ops)
+        and any(_is_delicate(probed, op) for op in segment.ops)
+    }
+
+
+def _is_delicate(probed: _Probed, op: str) -> bool:
+    """Whether an operator makes integers by arithmetic, or something of values that are not finite."""
+    probe = probed.probe((op,))
+    if any(given.interval.special for given in probe.inputs):
+        return True
+    integers = not all(is_float(one.dtype) or one.dtype == "bool" for one in probe.outputs)
+    return integers and probe.kind in _EXACT
+
+
+_EXACT = frozenset(
+    {"Abs", "Add", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Cast", "CumSum", "Div", "Max"}
+    | {"Min", "Mod", "Mul", "Neg", "Pow", "ReduceL1", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Sub", "Sum"}
+    | {"MatMul", "Gemm", "Clip", "ReduceMax", "ReduceMin", "Sign", "Where"}
+)
+"""Kinds whose integers an engine may compute in another type when it fuses them."""

@@ -1,0 +1,164 @@
+"""Values to probe operators with: typical ones, and those at which arithmetic and comparisons go wrong.
+
+Values come in batches. The floats of a batch have similar magnitudes, so that an error relative to the largest means
+something for each of them.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from hetsim.models.values.draw import integers
+from hetsim.models.values.interval import Interval, Special, is_float, is_integer
+from hetsim.runtime.probe.probes import Probe, ProbeInput
+from hetsim.runtime.probe.small_shapes import BY_ELEMENT
+
+Array = np.ndarray
+
+NUM_BATCHES = 9
+_MORE_BATCHES = 36
+"""For probes with few elements in each batch."""
+_ENOUGH = 600
+"""So many integers, or floats that may be special, are enough in all batches together."""
+
+_POWERS = (7, 8, 15, 16, 24, 31, 32, 53, 62, 63, 64)
+_INTEGER_EDGES = sorted(
+    {sign * (2**n + d) for n in _POWERS for d in (-1, 0, 1) for sign in (1, -1)} | set(range(-3, 4))
+)
+_ROUNDED = {"bf16": 16, "f16": 13, "i8": 18}
+"""By precision, the low bits of a float32 that it lacks; floats to compare or to round have them zero."""
+
+
+def num_batches(probe: Probe) -> int:
+    """How many batches of values a probe is run with."""
+    sizes = [math.prod(one.shape) for one in probe.inputs if is_integer(one.dtype) or one.interval.special]
+    if not sizes or not max(sizes):
+        return NUM_BATCHES
+    return min(_MORE_BATCHES, max(NUM_BATCHES, -(-_ENOUGH // max(sizes))))
+
+
+def batch(probe: Probe, number: int, precision: str) -> Mapping[str, Array]:
+    """The values of a probe's inputs in one batch; the same probe, number and precision give the same values."""
+    rng = np.random.default_rng([zlib.crc32(probe.key.encode()), number])
+    exact = probe.num_ops == 1 and (probe.kind in BY_ELEMENT or not all(is_float(one.dtype) for one in probe.outputs))
+    return {one.name: _values(rng, one, number, precision, exact=exact) for one in probe.inputs}
+
+
+def _values(rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool) -> Array:
+    if is_float(given.dtype):
+        return _floats(rng, given, number, precision, exact=exact)
+    if is_integer(given.dtype):
+        return _integers(rng, given, number)
+    return np.asarray(rng.integers(0, 2, given.shape)).astype(np.dtype(given.dtype))
+
+
+def _integers(rng: np.random.Generator, given: ProbeInput, number: int) -> Array:
+    low, high = int(given.interval.low), int(given.interval.high)
+    edges = [edge for edge in {low, low + 1, high - 1, high, *_INTEGER_EDGES} if low <= edge <= high]
+    match number % 4:
+        case 0:  # small numbers, many of them equal
+            values = integers(rng, max(low, min(-9, high)), min(high, max(9, low)), given.shape, given.dtype)
+        case 1:
+            edge = np.array(sorted(edges), dtype=given.dtype)
+            values = edge[rng.integers(0, len(edge), given.shape)]
+        case 2:
+            values = integers(rng, low, high, given.shape, given.dtype)
+        case _:  # all magnitudes alike
+            most = max(abs(low), abs(high), 1)
+            sizes = np.exp2(rng.uniform(0, math.log2(most), given.shape)) * rng.choice([-1.0, 1.0], given.shape)
+            values = np.array([min(max(int(one), low), high) for one in sizes.ravel()], given.dtype).reshape(
+                given.shape
+            )
+    if given.nonzero:
+        values = np.where(values == 0, np.array(1 if high >= 1 else low, given.dtype), values)
+    return np.asarray(values)
+
+
+_SMALL_EDGES = (0.0, -0.0, 2.0**-140, -(2.0**-140), 2.0**-126, 0.5, -0.5, 1.5, 2.5, -2.5, 255.5, 256.0, -129.0)
+
+
+def _halves(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.integers(-8, 9, shape) / 2
+
+
+def _few(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.choice([-1.0, 0.0, -0.0, 1.0, 2.0], shape)
+
+
+def _edges(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return np.array(_SMALL_EDGES)[rng.integers(0, len(_SMALL_EDGES), shape)]
+
+
+def _all_edges(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    edges = [*_SMALL_EDGES, *(sign * 2.0**n for n in (15, 16, 24, 31, 32, 40, 63, 64) for sign in (1, -1))]
+    return np.array(edges)[rng.integers(0, len(edges), shape)]
+
+
+_FLOATS: tuple[Callable[[np.random.Generator, tuple[int, ...]], Array], ...] = (
+    lambda rng, shape: rng.standard_normal(shape),
+    _halves,
+    _few,
+    lambda rng, shape: rng.standard_normal(shape) * 2.0**20,
+    lambda rng, shape: rng.standard_normal(shape) * 2.0**-12,
+    _edges,
+    lambda rng, shape: rng.standard_normal(shape),
+    lambda rng, shape: rng.standard_normal(shape) * 8,
+    lambda rng, shape: rng.standard_normal(shape) * 100,
+)
+_SPECIAL_BATCHES = (2, 6, 7)
+_SPECIAL_SHARES = (0.2, 0.05, 0.5)
+
+
+def _floats(rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool) -> Array:
+    draw = _FLOATS[number % len(_FLOATS)]
+    if exact and draw is _edges:  # where sums do not mix magnitudes
+        draw = _all_edges
+    values = np.asarray(draw(rng, given.shape), np.float64)
+    values = _inside(rng, values, given.interval)
+    if number % len(_FLOATS) in _SPECIAL_BATCHES:
+        values = _with_special(rng, values, given.interval.special, _SPECIAL_SHARES[number // len(_FLOATS) % 3])
+    dtype = np.dtype(given.dtype)
+    with np.errstate(over="ignore"):
+        array = np.asarray(values).astype(dtype)
+    if dtype == np.float16:
+        array = np.where(np.isinf(array) & np.isfinite(values), np.sign(array) * np.float16(60000), array).astype(dtype)
+    if dtype == np.float32 and precision in _ROUNDED:
+        mask = np.uint32(0xFFFFFFFF << _ROUNDED[precision] & 0xFFFFFFFF)
+        array = (array.view(np.uint32) & mask).view(np.float32) if array.ndim else array
+    return np.ascontiguousarray(array).reshape(given.shape)
+
+
+def _inside(rng: np.random.Generator, values: Array, held: Interval) -> Array:
+    """Values moved into an interval: mirrored at an end, or drawn anew between two ends."""
+    low, high = float(held.low), float(held.high)
+    outside = (values < low) | (values > high)
+    if not outside.any():
+        return values
+    if math.isfinite(low) and math.isfinite(high):
+        anew = low + (high - low) * np.round(rng.random(values.shape) * 1024) / 1024
+    elif math.isfinite(low):
+        anew = low + np.abs(values - low)
+    else:
+        anew = high - np.abs(values - high)
+    return np.where(outside, anew, values)
+
+
+def _with_special(rng: np.random.Generator, values: Array, special: Special, share: float) -> Array:
+    """Some of the values replaced by what is not finite."""
+    found = [
+        value
+        for flag, value in (
+            (Special.NAN, math.nan),
+            (Special.POSITIVE, math.inf),
+            (Special.NEGATIVE, -math.inf),
+        )
+        if flag in special
+    ]
+    if not found:
+        return values
+    chosen = np.array(found)[rng.integers(0, len(found), values.shape)]
+    return np.where(rng.random(values.shape) < share, chosen, values)
