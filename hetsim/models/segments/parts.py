@@ -104,18 +104,23 @@ def side_by_side(model: Model, parts: Sequence[tuple[str, ...]]) -> Parts:
             ),
             proto=proto,
             hash=hashlib.sha256(serialized(proto)).hexdigest(),
-            regions={
-                own_name(i, op): tuple(own_name(i, node) for node in model.regions[op])
-                for i, part in enumerate(parts)
-                for op in part
-                if op in model.regions
-            },
+            regions=_regions(model, parts),
             source=Source(load=None, custom_ops=model.custom_ops),
         ),
         ops=tuple(tuple(own_name(i, op) for op in part) for i, part in enumerate(parts)),
         inputs=inputs,
         outputs=outputs,
     )
+
+
+def _regions(model: Model, parts: Sequence[tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The nodes of the parts' operators that are regions, by the parts' own names."""
+    return {
+        own_name(i, op): tuple(own_name(i, node) for node in model.regions[op])
+        for i, part in enumerate(parts)
+        for op in part
+        if op in model.regions
+    }
 
 
 def _renamer(part: int, nodes: Sequence[onnx.NodeProto], read: Iterable[str]) -> Callable[[str], str]:
