@@ -85,6 +85,7 @@ def test_a_co_run_computes_what_its_parts_do() -> None:
     assert sum(op.weight_bytes for op in twice.graph.ops) == 2 * 256
 
 
+@pytest.mark.processes
 @pytest.mark.equation("traffic")
 def test_speeds_are_those_of_the_time_together() -> None:
     # Make-believe devices do not slow each other down, whatever runs beside them.
