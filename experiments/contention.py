@@ -1,10 +1,10 @@
-"""Question: do memory-bound segments slow each other down as the model says?
+"""Question: do memory-bound segments slow each other down as the simulation predicts?
 
-The operators with the most weights of each model run in pairs, one on each device: one after the other, and both at
-once in interleaved rounds. The pair is simulated from the serial runs, with the memory's bandwidth as a fluid that
-both share and without. How much a segment moves comes from the bytes that it touches, or from a co-run of the operator
-beside itself; never from the pair. ``contention.csv`` has a line for each device of each pair, and ``contention.png``
-is drawn from it alone.
+The operators with the most weights of each model run in pairs, one operator on each device. In interleaved rounds, they
+run one after the other and both at once. A pair is simulated with the durations of its serial runs, with a shared
+memory and with a memory of unlimited bandwidth. The bytes that a segment moves come from the bytes that it touches, or
+from a co-run of the operator beside itself, but not from the pair. ``contention.csv`` has a line for each device of
+each pair; ``contention.png`` is drawn from it alone.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ class ContentionLine:
         model: The network.
         platform: The devices.
         pair: Both operators, in the order of the devices.
-        device: Where this one runs.
-        op: The operator.
-        touched_bytes: Its weights, inputs and outputs.
-        moved_bytes: What it is taken to move.
-        alone_s: Median of it while the other device rests.
-        measured_s: Median of it while the other one runs too.
+        device: The device of this segment.
+        op: The operator of this segment.
+        touched_bytes: Size of its weights, inputs and outputs.
+        moved_bytes: Memory traffic that the simulation assumes.
+        alone_s: Median duration while the other device is idle.
+        measured_s: Median duration while the other device runs the other operator.
         measured_low_s: Lower end of the 95 % confidence interval of that median.
-        measured_high_s: Upper end of it.
-        simulated_s: By the model, with the memory shared.
-        without_s: By the model, as if the memory had bandwidth without end.
-        num_samples: Runs either way.
+        measured_high_s: Upper end of that interval.
+        simulated_s: Simulated duration with a shared memory.
+        without_s: Simulated duration with a memory of unlimited bandwidth.
+        num_samples: Runs of the pair at once.
     """
 
     model: str
@@ -87,11 +87,11 @@ class ContentionLine:
 @app.command()
 def contention(
     models: Annotated[str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; results in it are continued.")],
     platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
-    num_ops: Annotated[int, typer.Option("--ops", min=1, help="How many operators of each model pair up.")] = 2,
+    num_ops: Annotated[int, typer.Option("--ops", min=1, help="Operators of each model that form pairs.")] = 2,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
-    runs: Annotated[int, typer.Option(min=3, help="Runs of each pair, either way.")] = 40,
+    runs: Annotated[int, typer.Option(min=3, help="Runs of each pair, one after the other and at once.")] = 40,
 ) -> None:
     """Run memory-bound operators side by side, and simulate them with and without contention."""
     console = Console()
@@ -127,11 +127,11 @@ def contend(
     command: str,
     stages: Stages,
 ) -> list[ContentionLine]:
-    """All lines of ``out/contention.csv`` once every model has some, with the picture drawn.
+    """All lines of ``out/contention.csv``, after adding models that it lacks and drawing the picture.
 
     Raises:
-        HetsimError: If a model, the platform or a device cannot do what is asked, or the folder holds results under
-            other settings.
+        HetsimError: If a model or the platform does not fit, a device failed, or the folder holds results under other
+            settings.
         OSError: If the folder cannot be written.
     """
     settings: Settings = {"platform": platform.name, "ops": num_ops, "repeats": effort.repeats, "runs": num_runs}
@@ -149,7 +149,7 @@ def measure(
     """A line for each device of each pair of the operators with the most weights.
 
     Raises:
-        ProblemError: If the platform has not two devices.
+        ProblemError: If the number of devices is not two.
         DeviceError: If a device failed.
     """
     names = platform.device_names
@@ -173,20 +173,20 @@ def measure(
 
 
 def _lines(problem: Problem, profile: Profile, pair: tuple[str, ...], found: SideBySide) -> list[ContentionLine]:
-    """One pair: measured, and simulated from its serial runs."""
+    """The lines of one pair, measured and simulated."""
     names = problem.platform.device_names
     alone_s = dict(
-        zip(names, np.median([_by_device(one.durations_s, found) for one in found.alone], axis=0), strict=True)
+        zip(names, np.median([_by_device(run.durations_s, found) for run in found.alone], axis=0), strict=True)
     )
-    together_s = np.array([_by_device(one.durations_s, found) for one in found.together])
+    together_s = np.array([_by_device(run.durations_s, found) for run in found.together])
 
     def alone(device: str, _: tuple[str, ...]) -> Latency:
         return Latency(float(alone_s[device]), measured=True)
 
-    # By the times that the pair's own serial runs gave: a share of the memory is so much in that time.
+    # The durations of the pair's own serial runs turn a share of the bandwidth into bytes.
     traffic = traffic_function(profile, problem.graph, problem.platform, alone)
     moved = {device: traffic(device, (op,)) if traffic else 0 for device, op in zip(names, pair, strict=True)}
-    endless = replace(problem.platform, memory=replace(problem.platform.memory, shared_bytes_per_s=math.inf))
+    unlimited = replace(problem.platform, memory=replace(problem.platform.memory, shared_bytes_per_s=math.inf))
     pair_problem = Problem(
         graph=found.model.graph,
         platform=problem.platform,
@@ -198,7 +198,7 @@ def _lines(problem: Problem, profile: Profile, pair: tuple[str, ...], found: Sid
             span.device: span.duration_s
             for span in simulate(replace(pair_problem, platform=platform, _known={}), found.plan).compute
         }
-        for platform in (problem.platform, endless)
+        for platform in (problem.platform, unlimited)
     )
     lines = []
     for i, (device, op) in enumerate(zip(names, pair, strict=True)):

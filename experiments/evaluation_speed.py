@@ -1,9 +1,9 @@
-"""Question: how many plans a second can be evaluated, and by what?
+"""Question: how many plans per second do the SimPy simulator and the compiled simulator evaluate?
 
-Random layered graphs on two devices with contention, so that every event changes how the memory is shared. The same
-random plans of single operators, encoded beforehand, go through the SimPy model and through its compiled equal, in
-interleaved rounds on one core; ``evaluation_speed.csv`` has a line for each evaluator and size. Each makespan that both
-work out must be the same to the last bit.
+The problems are random layered graphs on two devices with contention, so every event changes the shares of the memory's
+bandwidth. Each segment is one operator. Both simulators evaluate the same random plans, encoded beforehand, in
+interleaved rounds on one core. Makespans of plans that both evaluate must agree to the last bit.
+``evaluation_speed.csv`` has a line for each simulator and size.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from hetsim.tuner.cli.exits import run_to_exit
 COMMAND = "python -m experiments.evaluation_speed"
 SIZES = "20,50,100,200,500,1000"
 CONTENTION = 1.5
-"""What the devices demand from the memory on average, over what it sustains."""
+"""Mean bandwidth that the devices at work demand, relative to the memory's bandwidth."""
 SIMPY_S = 0.5
-"""How long SimPy's part of a round should take at least."""
+"""Time that SimPy's part of a round should take."""
 NUM_PLANS = 2000
-"""Plans that the compiled simulator evaluates in a round; SimPy gets the first of them."""
+"""Plans that the compiled simulator evaluates in a round; SimPy evaluates the first few of them."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -50,12 +50,12 @@ class SpeedLine:
     """A line of evaluation_speed.csv.
 
     Attributes:
-        evaluator: ``simpy`` or ``compiled``.
+        evaluator: The simulator, ``simpy`` or ``compiled``.
         num_ops: Operators of the graph, each a segment of its own.
-        plans_per_s: Median over rounds.
-        plans_per_s_low: Lower end of its 95 % confidence interval.
-        plans_per_s_high: Upper end of it.
-        num_rounds: Rounds.
+        plans_per_s: Plans per second, median over rounds.
+        plans_per_s_low: Lower end of the median's 95 % confidence interval.
+        plans_per_s_high: Upper end of that interval.
+        num_rounds: Number of rounds.
     """
 
     evaluator: str
@@ -70,20 +70,20 @@ class SpeedLine:
 def evaluation_speed(
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
     sizes: Annotated[str, typer.Option(metavar="N,...", help="Operators of the graphs.")] = SIZES,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of both evaluators.")] = 7,
-    seed: Annotated[int, typer.Option(help="Of graphs and plans.")] = 0,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of both simulators.")] = 7,
+    seed: Annotated[int, typer.Option(help="Seed of graphs and plans.")] = 0,
 ) -> None:
-    """Time the SimPy model and its compiled equal on the same plans."""
+    """Time the SimPy simulator and the compiled simulator on the same plans."""
     console = Console()
-    counts = _counts(sizes)
+    all_num_ops = _parse_sizes(sizes)
     settings: Settings = {"sizes": sizes, "rounds": rounds, "seed": seed, "contention": CONTENTION, "devices": 2}
     lines: list[SpeedLine] = []
-    for num_ops in counts:
+    for num_ops in all_num_ops:
         lines += compare(num_ops, rounds=rounds, seed=seed)
-        slow, fast = lines[-2:]
+        simpy, compiled = lines[-2:]
         console.print(
-            f"{num_ops} operators: simpy {slow.plans_per_s:,.0f} plans/s, compiled {fast.plans_per_s:,.0f} plans/s, "
-            f"{fast.plans_per_s / slow.plans_per_s:.0f} times",
+            f"{num_ops} operators: simpy {simpy.plans_per_s:,.0f} plans/s, "
+            f"compiled {compiled.plans_per_s:,.0f} plans/s, {compiled.plans_per_s / simpy.plans_per_s:.0f} times",
             highlight=False,
         )
     path = out / "evaluation_speed.csv"
@@ -94,7 +94,7 @@ def evaluation_speed(
 
 
 def compare(num_ops: int, *, rounds: int, seed: int) -> list[SpeedLine]:
-    """The lines of SimPy and of the compiled simulator, in this order.
+    """The lines of the SimPy simulator and of the compiled simulator, in this order.
 
     Raises:
         HetsimError: If they do not agree to the last bit.
@@ -112,25 +112,25 @@ def compare(num_ops: int, *, rounds: int, seed: int) -> list[SpeedLine]:
     ]
     reference_s = _seconds(lambda: reference.run(queues[0]))  # also warms up
     few = queues[: max(2, min(NUM_PLANS, round(SIMPY_S / reference_s)))]
-    expected = [reference.run(each) for each in few]
+    expected = [reference.run(plan) for plan in few]
     if compiled.makespans_s(starts, rows)[: len(few)].tolist() != expected:
         raise HetsimError(f"the compiled simulator and SimPy differ on plans of {num_ops} operators; seed {seed}")
     slow: list[float] = []
     fast: list[float] = []
     for _ in range(rounds):
-        slow.append(len(few) / _seconds(lambda: [reference.run(each) for each in few]))
+        slow.append(len(few) / _seconds(lambda: [reference.run(plan) for plan in few]))
         fast.append(NUM_PLANS / _seconds(lambda: compiled.makespans_s(starts, rows)))
     return [_line(name, num_ops, speeds) for name, speeds in (("simpy", slow), ("compiled", fast))]
 
 
 def draw(lines: Sequence[SpeedLine], path: Path) -> None:
-    """Plans per second over the size, from the lines of the CSV alone."""
+    """Draw plans per second over the number of operators, from the lines of the CSV alone."""
     rows = [SpeedRow(label=line.evaluator, num_ops=line.num_ops, plans_per_s=line.plans_per_s) for line in lines]
     draw_speeds(rows, path, title="Evaluating plans on two devices with contention, one core")
 
 
 def _random_plans(num_ops: int, generator: random.Random) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Plans with a random device for each operator, in the graph's order, as the compiled simulator takes them."""
+    """Plans in the compiled simulator's encoding: a random device for each operator; queues have the graph's order."""
     starts = np.empty((NUM_PLANS, 3), np.uint32)
     rows = np.empty((NUM_PLANS, num_ops), np.uint32)
     for i in range(NUM_PLANS):
@@ -141,6 +141,7 @@ def _random_plans(num_ops: int, generator: random.Random) -> tuple[NDArray[np.ui
 
 
 def _seconds(do: Callable[[], object]) -> float:
+    """Time that a call takes."""
     start_s = time.perf_counter()
     do()
     return time.perf_counter() - start_s
@@ -158,14 +159,15 @@ def _line(evaluator: str, num_ops: int, speeds: Sequence[float]) -> SpeedLine:
     )
 
 
-def _counts(description: str) -> list[int]:
+def _parse_sizes(text: str) -> list[int]:
+    """The numbers of operators in a comma-separated list."""
     try:
-        counts = [int(word) for word in description.split(",")]
+        sizes = [int(word) for word in text.split(",")]
     except ValueError:
-        counts = []
-    if not counts or min(counts) < 1:
-        raise HetsimError(f"--sizes {description!r} is not a list of whole numbers above 0, such as {SIZES}")
-    return counts
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        raise HetsimError(f"--sizes {text!r} is not a list of whole numbers above 0, such as {SIZES}")
+    return sizes
 
 
 def main() -> None:

@@ -1,13 +1,14 @@
 """Question: what does PartitionTuner gain on the board of its paper, with one VTA unit and with four?
 
-The board is hypothetical: its devices take what their data sheets say (hetsim/io/platforms/paper-board.toml has
-the figures and their sources), so every time here is simulated and nothing is measured. Beside the gains stand those
-that the paper publishes, as far as its abstract names them (Yu et al., ETRI Journal 45(2), 2023, doi
-10.4218/etrij.2021-0446). docs/decisions/0030-the-board-of-the-partitiontuner-paper.md discusses why.
+The board is hypothetical: its devices are defined by data sheets (hetsim/io/platforms/paper-board.toml has the figures
+and their sources), so every time here is simulated. The gains are compared with those that the paper's abstract states
+(Yu et al., ETRI Journal 45(2), 2023, doi 10.4218/etrij.2021-0446).
+docs/decisions/0030-the-board-of-the-partitiontuner-paper.md discusses the differences.
 
-Many figures of the board are assumed. ``paper_board_assumptions.csv`` has the gains with each of these halved and
-doubled. ``paper_board.csv`` has the numbers, the .json files say where they come from, and ``paper_board_1.png`` and
-``paper_board_4.png`` are drawn from the CSVs alone: a whisker spans what a gain becomes.
+Many figures of the board are assumed. ``paper_board_assumptions.csv`` has the gains with each assumed figure halved and
+doubled. ``paper_board.csv`` has the gains as assumed, and the .json files say where they come from.
+``paper_board_1.png`` and ``paper_board_4.png`` are drawn from the CSVs alone; a whisker spans a gain over all changes
+of assumed figures.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ from hetsim.tuner.progress import OnScreen, Silent, Stages
 COMMAND = "python -m experiments.paper_board"
 NAME = "paper_board"
 MODELS = ("squeezenet", "resnet18", "resnet50", "inception_v1", "inception_v2", "shufflenet", "mobilenet_v2")
-"""The abstract names the first three; the authors' compiler comes with examples of the others or their like."""
+"""The abstract names the first three; the authors' compiler has examples of the others or of similar networks."""
 BOARDS: Mapping[str, int] = {"paper-board": 1, "paper-board-4": 4}
-"""By platform, its VTA units."""
+"""By platform, its number of VTA units."""
 TYPE_BASED, WITH_RELU, INDIVIDUAL, TUNER, OURS = (
     "type_based",
     "type_based+relu",
@@ -57,8 +58,9 @@ OVER = {
     WITH_RELU: "over type-based that fuses ReLU",
     INDIVIDUAL: "over individual profiles",
 }
-"""Baselines, in words."""
+"""By baseline, the label of a gain over it."""
 FACTORS = (0.5, 2.0)
+"""Factors by which assumed figures are changed."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -70,14 +72,14 @@ class BoardLine:
     Attributes:
         model: The network.
         platform: The board.
-        num_npus: VTA units that it has.
-        scheduler: Who planned.
-        simulated_s: What the plan takes by the model of the hypothetical board.
-        num_segments: Compiled units.
-        num_devices: Devices that it uses.
-        tuner_gain: The part of its time that PartitionTuner's plan saves; below 0 where that is slower.
-        published_gain: The same as the paper has it; None where its abstract says nothing.
-        search_gain: The part of its time that the plan of ``search`` saves.
+        num_npus: VTA units of the board.
+        scheduler: The scheduler that made the plan.
+        simulated_s: Simulated latency of the plan.
+        num_segments: Compiled units of the plan.
+        num_devices: Devices that the plan uses.
+        tuner_gain: The part of this latency that PartitionTuner's plan saves; negative if that plan is slower.
+        published_gain: The same according to the paper's abstract; None if the abstract does not state it.
+        search_gain: The part of this latency that the plan of ``search`` saves.
     """
 
     model: str
@@ -99,11 +101,11 @@ class AssumptionLine:
     Attributes:
         model: The network.
         platform: The board.
-        num_npus: VTA units that it has.
-        assumption: The figure that is changed.
-        factor: What it is multiplied by.
+        num_npus: VTA units of the board.
+        assumption: The assumed figure that is changed.
+        factor: The factor by which it is multiplied.
         scheduler: The baseline.
-        tuner_gain: The part of the baseline's time that PartitionTuner's plan saves.
+        tuner_gain: The part of the baseline's latency that PartitionTuner's plan saves.
     """
 
     model: str
@@ -117,7 +119,7 @@ class AssumptionLine:
 
 @app.command()
 def paper_board(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; results in it are continued.")],
     models: Annotated[
         str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")
     ] = ",".join(MODELS),
@@ -147,7 +149,7 @@ def compare(
     command: str = COMMAND,
     stages: Stages | None = None,
 ) -> list[BoardLine]:
-    """All lines of ``out/paper_board.csv`` once every model has some; the pictures are brought up to date as well.
+    """All lines of ``out/paper_board.csv``, after adding models that the CSVs lack and drawing the pictures.
 
     Raises:
         HetsimError: If a model cannot be planned, or the folder holds results under other settings.
@@ -228,7 +230,7 @@ def _varied(model: Model, board: str, assumption: str, factor: float) -> list[As
 
 
 def with_relu(problem: Problem) -> Plan:
-    """The plan of ``type_based``, but a ReLU stays with the convolution before it, as the paper's compiler fuses."""
+    """The plan of ``type_based``, but with a ReLU on the NPU if its convolution is; that compiler fuses them."""
     devices, graph = problem.platform.devices, problem.graph
     cpu = next(device.name for device in devices if device.kind == "cpu")
     npu = next(device.name for device in devices if device.kind == "npu")
@@ -242,7 +244,7 @@ def with_relu(problem: Problem) -> Plan:
 
 
 def draw(csv_path: Path, varied_path: Path, folder: Path) -> None:
-    """Draw what a paper_board.csv and a paper_board_assumptions.csv hold, a picture for each board.
+    """Draw the rows of a paper_board.csv and of a paper_board_assumptions.csv, a picture for each board.
 
     Raises:
         HetsimError: If a CSV is malformed.
@@ -286,7 +288,7 @@ def _bars(rows: Sequence[BoardLine], varied: Sequence[AssumptionLine]) -> Iterat
 
 
 def print_lines(lines: Sequence[BoardLine], screen: Console) -> None:
-    """Print a table of the boards: what each scheduler's plan takes, and what PartitionTuner gains over it."""
+    """Print a table with the latency of each plan, and with the gains of PartitionTuner and of the search over it."""
     table = Table("network", "VTA", "plan", "ms", "PartitionTuner", "published", "search", box=None)
     for column in table.columns[3:]:
         column.justify = "right"

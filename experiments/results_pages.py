@@ -1,9 +1,9 @@
 """The pages docs/accuracy.md and docs/performance.md, written from the CSV files in results/.
 
 ``python -m experiments.results_pages`` writes both; ``--check`` says whether they are up to date and writes nothing.
-A page's prose stands in ``results/pages/``. There ``{table NAME}`` becomes a table of :data:`TABLES` with a line that
-says when, where and by which command it was measured, and ``{figure NAME}`` becomes a number of :data:`FIGURES`.
-A CSV begins with ``# date``, ``# machine`` and ``# command``.
+The prose of a page is in ``results/pages/``. In it, ``{table NAME}`` stands for a table of :data:`TABLES`, with a line
+that says when, where and by which command it was measured, and ``{figure NAME}`` for a number of :data:`FIGURES`. A CSV
+begins with ``# date``, ``# machine`` and ``# command``.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Result:
     """A CSV of results.
 
     Attributes:
-        source: What its first lines say: ``date``, ``machine`` and ``command``.
-        rows: Its rows, each by column.
+        source: By key, the text of its first lines: ``date``, ``machine`` and ``command``.
+        rows: Its rows, each with cells by column.
     """
 
     source: Mapping[str, str]
@@ -44,8 +44,8 @@ class Table:
 
     Attributes:
         file: The CSV in results/, without its ending.
-        columns: What each column shows, by its heading.
-        where: Columns of the CSV and the values that rows must have.
+        columns: By heading, the function that formats a row's cell.
+        where: By column of the CSV, the value that rows must have.
     """
 
     file: str
@@ -232,7 +232,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
 
 
 def format_table(table: Table) -> str:
-    """A table in Markdown, below it where its figures come from."""
+    """A table in Markdown, with a line below that says where its figures come from."""
     result = read_result(table.file)
     rows = [row for row in result.rows if all(row[key] == value for key, value in table.where.items())]
     cells: list[Sequence[str]] = [list(table.columns), ["---"] * len(table.columns)]
@@ -243,17 +243,17 @@ def format_table(table: Table) -> str:
 
 
 def render(template: str) -> str:
-    """A page, from its prose with ``{table NAME}`` and ``{figure NAME}`` in it.
+    """A page, with tables and figures in place of ``{table NAME}`` and ``{figure NAME}``.
 
     Raises:
-        KeyError: If the prose names a table or figure that is not there.
+        KeyError: If there is no table or figure of such a name.
     """
     page = re.sub(r"\{table\s+(\w+)\}", lambda found: format_table(TABLES[found[1]]), template)
     return re.sub(r"\{figure\s+(\w+)\}", lambda found: FIGURES[found[1]](), page)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the pages, or check them; 1 where a check finds one out of date."""
+    """Write the pages, or check them; the exit code, 1 if a page is out of date."""
     parser = argparse.ArgumentParser(prog="python -m experiments.results_pages", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is out of date")
     options = parser.parse_args(arguments)

@@ -1,8 +1,8 @@
-"""Question: what does the runtime cost beside the engine itself?
+"""Question: how much time does the runtime add to that of the engine?
 
-Each model runs whole on each device, as a plan of one segment and by the engine called directly in a process of its
-own on the same core (:mod:`experiments.shared.direct_engine`) in interleaved rounds. The ratio is taken round by round,
-so that drift of the machine hits both sides alike. ``runtime_overhead.csv`` has a line for each model and device.
+Each model runs as a whole on each device, in interleaved rounds: as a plan of one segment, and by the engine called
+directly in a process of its own on the same core (:mod:`experiments.shared.direct_engine`). The ratio is taken in each
+round, so drift of the machine affects both sides alike. ``runtime_overhead.csv`` has a line for each model and device.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from hetsim.tuner.cli.exits import run_to_exit
 from hetsim.tuner.progress import OnScreen, Stages
 
 COMMAND = "python -m experiments.runtime_overhead"
-_RUNS_PER_ROUND = 3
+_RUNS_PER_ROUND = 3  # counted runs of each side
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -49,13 +49,13 @@ class OverheadLine:
     Attributes:
         model: The network.
         device: The device.
-        engine: What drives it.
-        direct_s: Median of the engine called directly.
+        engine: The engine of the device.
+        direct_s: Median time of the engine called directly.
         runtime_s: Median latency of the plan of one segment, from submission to the segment's end.
-        ratio: Median over rounds of the round's runtime median over its direct median.
+        ratio: Median over rounds of the ratio of the runtime's median to the direct median.
         ratio_low: Lower end of the ratio's 95 % confidence interval.
-        ratio_high: Upper end of it.
-        num_rounds: Rounds.
+        ratio_high: Upper end of that interval.
+        num_rounds: Number of rounds.
     """
 
     model: str
@@ -72,7 +72,7 @@ class OverheadLine:
 @app.command()
 def runtime_overhead(
     models: Annotated[str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; results in it are continued.")],
     platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
     rounds: Annotated[int, typer.Option(min=3, help="Rounds of three runs on each side.")] = 30,
 ) -> None:
@@ -99,7 +99,7 @@ def compare(model: Model, platform: Platform, rounds: int, stages: Stages) -> li
     """A line for each device of the platform.
 
     Raises:
-        PlatformError: If a device has no core of its own, or an engine that is not called directly here.
+        PlatformError: If a device is not pinned to one core, or its engine cannot be called directly here.
         DeviceError: If a device failed.
     """
     inputs = random_inputs(model)
@@ -107,7 +107,7 @@ def compare(model: Model, platform: Platform, rounds: int, stages: Stages) -> li
     with tempfile.TemporaryDirectory(prefix="hetsim-") as folder, Runtime(platform) as runtime:
         model_path, inputs_path = Path(folder) / "model.onnx", Path(folder) / "inputs.npz"
         onnx.save(model.proto, model_path)
-        np.savez(inputs_path, **inputs)  # type: ignore[arg-type]
+        np.savez(inputs_path, **inputs)
         for device in platform.devices:
             with (
                 stages.stage(f"{model.name} on {device.name}") as report,

@@ -1,14 +1,13 @@
-"""Question: how good are the schedulers, and how long do they plan?
+"""Question: how fast are the plans of the schedulers, and how long does planning take?
 
-Every scheduler plans networks of the zoo, and random layered graphs of growing size
-(:func:`experiments.shared.random_graphs.layered_problem`). A network's costs come from a profile where the folder of
-profiles has one (``MODEL/profile.jsonl`` beside ``platform.toml``, as other experiments leave them), else from
-:mod:`experiments.shared.synthetic_costs`; the column ``costs`` says which. Schedulers that take too long are left out
-beyond the sizes in ``LARGEST``, which is said, and seen in the CSV by their absence. ``--schedulers`` names others,
-among them the referees: ``cp_sat`` gets HEFT's plan as a hint. Numba compiles, or loads what it did, before anything is
-timed.
+Every scheduler plans networks of the zoo and random layered graphs of increasing size
+(:func:`experiments.shared.random_graphs.layered_problem`). A network's costs come from a profile if the folder of
+profiles has one (``MODEL/profile.jsonl`` beside ``platform.toml``, as other experiments write them), else from
+:mod:`experiments.shared.synthetic_costs`; the column ``costs`` says which. Slow schedulers plan graphs up to the size
+in ``LARGEST`` only; a message says which rows are missing. ``--schedulers`` selects schedulers, also referees:
+``cp_sat`` gets HEFT's plan as a hint. Numba compiles before anything is timed.
 
-``scheduler_comparison.csv`` has the numbers, ``scheduler_comparison.json`` says where they come from, and
+``scheduler_comparison.csv`` has the results, ``scheduler_comparison.json`` says where they come from, and
 ``scheduler_comparison.png`` is drawn from the CSV alone.
 """
 
@@ -18,6 +17,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -47,22 +47,22 @@ COMMAND = "python -m experiments.scheduler_comparison"
 NAME = "scheduler_comparison"
 SIZES = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 LARGEST = {"ios": 1000, "genetic": 1000}
-"""Operators up to which a scheduler takes part: about ten seconds on one core."""
+"""Largest number of operators for a scheduler, with which it plans for about ten seconds on one core."""
 
 WARM_UP_OPS = 8
-"""Of the graph that is planned before anything is timed."""
+"""Operators of the graph that is planned before anything is timed."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How hard schedulers may try.
+    """Limits of the schedulers' effort.
 
     Attributes:
-        max_evaluations: Candidates, for those that search; ignored where they have a time limit.
-        time_limit_s: Seconds, for those that search; None: as many as the candidates take.
-        referee_s: Seconds, for CP-SAT.
+        max_evaluations: Candidates that a search simulates; ignored if there is a time limit.
+        time_limit_s: Time limit of a search; None limits the candidates only.
+        referee_s: Time limit of CP-SAT.
         num_workers: Threads of CP-SAT.
     """
 
@@ -74,11 +74,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """A problem to compare schedulers on; made when its turn comes.
+    """A problem to compare schedulers on, which is made when it is needed.
 
     Attributes:
         name: Its name.
-        make: Makes the problem, and says where its costs come from.
+        make: Makes the problem; also returns where its costs come from.
     """
 
     name: str
@@ -87,11 +87,11 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What the record calls an instance.
+    """An instance as :class:`~experiments.shared.records.Record` takes it.
 
     Attributes:
         name: Its name.
-        hash: Of the network; empty for random graphs, whose names say all.
+        hash: Digest of the network; empty for random graphs, which their names determine.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Subject:
 
 @app.command()
 def scheduler_comparison(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; results in it are continued.")],
     models: Annotated[
         str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files; 'none' for none.")
     ] = ",".join(zoo_names()),
@@ -109,12 +109,12 @@ def scheduler_comparison(
     ] = ",".join(map(str, SIZES)),
     graphs: Annotated[int, typer.Option(min=1, help="Random graphs of each size.")] = 3,
     profiles: Annotated[
-        Path | None, typer.Option("--profiles", help="Folder of profiles that another experiment left.")
+        Path | None, typer.Option("--profiles", help="Folder of profiles from another experiment.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     schedulers: Annotated[
-        str | None, typer.Option("--schedulers", metavar="S,...", help="The schedulers; absent: all but referees.")
+        str | None, typer.Option("--schedulers", metavar="S,...", help="The schedulers; default: all but referees.")
     ] = None,
     time_limit_s: Annotated[
         float | None, typer.Option("--time-limit", metavar="S", help="Seconds for each search, instead of candidates.")
@@ -138,38 +138,38 @@ def scheduler_comparison(
         stages.say(line)
 
 
-def parse_schedulers(description: str) -> tuple[str, ...]:
+def parse_schedulers(text: str) -> tuple[str, ...]:
     """Schedulers in a comma-separated list.
 
     Raises:
         PlanError: If there is no such algorithm.
     """
-    names = tuple(dict.fromkeys(description.split(",")))
+    names = tuple(dict.fromkeys(text.split(",")))
     for name in names:
         if name not in algorithm_names():
             raise PlanError(f"--schedulers: no scheduler {name!r}; choose from {', '.join(algorithm_names())}")
     return names
 
 
-def parse_sizes(description: str) -> tuple[int, ...]:
+def parse_sizes(text: str) -> tuple[int, ...]:
     """Sizes in a comma-separated list.
 
     Raises:
         ProblemError: If it is not a list of numbers from 1.
     """
     try:
-        sizes = tuple(int(word) for word in description.split(","))
+        sizes = tuple(int(word) for word in text.split(","))
     except ValueError:
         sizes = ()
     if not sizes or min(sizes) < 1:
-        raise ProblemError(f"--sizes {description!r} must be numbers of operators from 1, such as 20,50,100, or 'none'")
+        raise ProblemError(f"--sizes {text!r} must be numbers of operators from 1, such as 20,50,100, or 'none'")
     return tuple(dict.fromkeys(sizes))
 
 
 def networks(names: Sequence[str], profiles: Path | None, *, seed: int) -> Iterator[Instance]:
-    """An instance for each network, its costs from a profile if the folder has one of it."""
+    """An instance for each network; its costs come from a profile if the folder has one for it."""
     for name in names:
-        yield Instance(name=model_label(name), make=lambda name=name: _network(name, profiles, seed))  # type: ignore[misc]
+        yield Instance(name=model_label(name), make=partial(_network, name, profiles, seed))
 
 
 def _network(name: str, profiles: Path | None, seed: int) -> tuple[Problem, str]:
@@ -184,13 +184,14 @@ def _network(name: str, profiles: Path | None, seed: int) -> tuple[Problem, str]
 
 
 def random_graphs(sizes: Sequence[int], count: int, *, seed: int) -> Iterator[Instance]:
-    """``count`` instances of each size."""
+    """``count`` instances of each size; their seeds begin with ``seed``."""
     for num_ops in sizes:
-        for own in range(seed, seed + count):
-            yield Instance(
-                name=f"layered-{num_ops}/{own}",
-                make=lambda num_ops=num_ops, own=own: (layered_problem(num_ops, seed=own), "random"),  # type: ignore[misc]
-            )
+        for graph_seed in range(seed, seed + count):
+            yield Instance(name=f"layered-{num_ops}/{graph_seed}", make=partial(_random_graph, num_ops, graph_seed))
+
+
+def _random_graph(num_ops: int, seed: int) -> tuple[Problem, str]:
+    return layered_problem(num_ops, seed=seed), "random"
 
 
 def compare(
@@ -203,24 +204,24 @@ def compare(
     command: str = COMMAND,
     stages: Stages | None = None,
 ) -> list[SchedulerLine]:
-    """All lines of ``out/scheduler_comparison.csv`` once every instance has some; the picture is brought up to date.
+    """All lines of ``out/scheduler_comparison.csv``, after adding instances that it lacks and drawing the picture.
 
     Args:
-        instances: What to plan; those that the file has are not planned anew.
-        out: The folder.
-        seed: Of every scheduler that chooses at random.
-        limits: How hard they may try.
-        schedulers: Who plans; empty: all that there are, but for referees.
-        command: The command line, for the record.
-        stages: Where progress is shown; None: nowhere.
+        instances: The problems to plan; those that the file has are not planned again.
+        out: Folder for the results.
+        seed: Seed of every scheduler that chooses at random.
+        limits: Limits of the schedulers' effort.
+        schedulers: The schedulers; empty stands for all but referees.
+        command: The command line, for the sidecar.
+        stages: Where progress is shown; None shows nothing.
 
     Raises:
         HetsimError: If a problem cannot be made, or the folder holds results under other settings.
         OSError: If the folder cannot be written.
     """
     stages = stages or Silent()
-    given = {name: value for name, value in asdict(limits).items() if value is not None}
-    settings: Settings = {"seed": seed, "schedulers": ",".join(schedulers), **given}
+    finite = {name: value for name, value in asdict(limits).items() if value is not None}
+    settings: Settings = {"seed": seed, "schedulers": ",".join(schedulers), **finite}
     path = out / f"{NAME}.csv"
     record = Record(path, SchedulerLine, settings=settings, command=command)
     if not all(record.has(instance.name) for instance in instances):
@@ -254,7 +255,7 @@ def _lines(
             if num_ops > LARGEST.get(scheduler, num_ops):
                 stages.say(f"{name}: {scheduler} left out, beyond {LARGEST[scheduler]} operators it takes too long")
                 continue
-            fresh = replace(problem, _known={})  # so that each scheduler asks for costs itself
+            fresh = replace(problem, _known={})  # without the costs that other schedulers looked up
             found = _solved(scheduler, fresh, seed, limits)
             lines.append(
                 SchedulerLine(

@@ -1,16 +1,15 @@
 """Question: how far is the simulation of a plan from what its execution measures?
 
-Each model is profiled, every scheduler plans it, random plans are added, and each distinct plan is simulated twice and
-executed, all plans in interleaved rounds. What is simulated never saw the plan's own parallel execution:
+Each model is profiled, every scheduler plans it, and random plans are added. Each distinct plan is simulated twice and
+executed, all plans in interleaved rounds. No simulation uses the parallel execution of the same plan:
 
-- ``predicted_s`` knows nothing that was measured on this plan, only profiling configurations (serial runs of the whole
-  model on one device) and the serial replays of the other plans, both interleaved with the executions; what is in
-  neither is predicted from its parts;
-- ``simulated_s`` also knows how long the plan's segments took in its own serial replay, one device active at a time.
+- ``predicted_s`` uses nothing that was measured on this plan, only profiling configurations (serial runs of the whole
+  model on one device) and the serial replays of the other plans, both interleaved with the executions. Segments that
+  are in neither are predicted from their parts.
+- ``simulated_s`` also uses the durations of the plan's segments in its own serial replay, one device active at a time.
 
-``plans.csv`` has a line for each scheduler and plan, ``errors.csv`` one for each model, ``plans.json`` says where they
-come from, and ``scatter.png`` is drawn from ``plans.csv`` alone. Called again, it skips the
-models that have their lines.
+``plans.csv`` has a line for each scheduler and plan, ``errors.csv`` has one for each model, ``plans.json`` says where
+they come from, and ``scatter.png`` is drawn from ``plans.csv`` alone. A second call skips models that have lines.
 """
 
 from __future__ import annotations
@@ -54,11 +53,11 @@ from hetsim.tuner.steps.proposals import SEARCH_ROUND
 COMMAND = "python -m experiments.simulated_vs_measured"
 
 NUM_RANDOM = 16
-"""Random plans of each model: with four schedulers' that differ, twenty are executed."""
+"""Random plans of each model; with four different plans of schedulers, twenty plans are executed."""
 
-_STALL_BUDGET_S = 45.0  # this long the executions wait for cores that nobody slows down
-_NUM_DRAWN = 41
-_KINDS = {SEARCH_ROUND: "search", RANDOM: "random"}  # what begins so is one scheduler in the CSV
+_STALL_BUDGET_S = 45.0  # longest time that executions wait for the end of interference
+_NUM_DRAWN = 41  # simulations with drawn interference, of which a prediction is the median
+_KINDS = {SEARCH_ROUND: "search", RANDOM: "random"}  # plans whose names begin so have one scheduler in the CSV
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -66,19 +65,19 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command()
 def simulated_vs_measured(
     models: Annotated[str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; results in it are continued.")],
     platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
-    rounds: Annotated[int, typer.Option(min=1, help="How often the search learns what its plan really takes.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search; its plan is measured after each.")] = 4,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
     num_random: Annotated[int, typer.Option("--random", min=0, metavar="N", help="Random plans.")] = NUM_RANDOM,
     splits: Annotated[
-        bool, typer.Option("--splits", help="Look for plans with splits as well; takes a quarter longer.")
+        bool, typer.Option("--splits", help="Also search plans with splits; takes a quarter longer.")
     ] = False,
 ) -> None:
-    """Simulate and execute every scheduler's plan of each model, and random ones, and compare."""
+    """Simulate and execute the plans of every scheduler and random plans, and compare."""
     options = Options(
         seed=seed,
         rounds=rounds,
@@ -100,7 +99,7 @@ def simulated_vs_measured(
     for line in summarize_errors(lines):
         console.print(
             f"{line.model}: {line.num_plans} plans; simulated {line.simulated_mean_percent:.1f} % off on average, "
-            f"{line.simulated_worst_percent:.1f} % at worst, {_tau_description(line)}; predicted "
+            f"{line.simulated_worst_percent:.1f} % at worst, {_format_tau(line)}; predicted "
             f"{line.predicted_mean_percent:.1f} % and {line.predicted_worst_percent:.1f} %",
             markup=False,
             highlight=False,
@@ -116,11 +115,11 @@ def compare(
     num_random: int = NUM_RANDOM,
     stages: Stages | None = None,
 ) -> list[PlanLine]:
-    """All lines of ``out/plans.csv`` once every model has some; the other files are brought up to date as well.
+    """All lines of ``out/plans.csv``, after adding models that it lacks and updating the other files.
 
     Raises:
-        HetsimError: If a model, the platform or a device cannot do what is asked, or the folder holds results under
-            other settings.
+        HetsimError: If a model or the platform does not fit, a device failed, or the folder holds results under other
+            settings.
         OSError: If the folder cannot be written.
     """
     options, stages = options or Options(), stages or Silent()
@@ -155,14 +154,14 @@ def conclude(csv_path: Path, out: Path) -> None:
 def _measure(
     model: Model, platform: Platform, folder: Path, options: Options, num_random: int, stages: Stages
 ) -> list[PlanLine]:
-    """One model's lines: profile, plan, simulate, execute."""
+    """The lines of one model, which is profiled, planned, simulated and executed."""
     with profiled(model, platform, folder, options=options, stages=stages) as context:
         plans = dict(propose_within_limits(context, proposers_for(context)).plans)
         problem = context.problem()
         plans |= draw_plans(context.runtime, model, problem, plans, num_random, seed=options.seed, stages=stages)
         profile = context.file.profile
-        everyone = {**plans, **configuration_plans(model, platform, profile)}
-        measured = measure_finalists(context, everyone, f"execute {model.name}")
+        all_plans = {**plans, **configuration_plans(model, platform, profile)}
+        measured = measure_finalists(context, all_plans, f"execute {model.name}")
     finalists = {name: measured[name] for name in plans}
     distinct = {finalist.plan.digest: finalist.plan for finalist in finalists.values()}
     predicted_s = {digest: predict_s(model, platform, profile, plan) for digest, plan in distinct.items()}
@@ -190,8 +189,7 @@ def _measure(
 
 
 def configuration_plans(model: Model, platform: Platform, profile: Profile) -> dict[str, Plan]:
-    """The profiling configurations of every device as plans, by name. Run serially between the executions, they meet
-    the same machine.
+    """By name, the profiling configurations of every device as plans, for serial runs between the executions.
 
     Raises:
         ProblemError: If an operator runs on no device.
@@ -204,10 +202,10 @@ def configuration_plans(model: Model, platform: Platform, profile: Profile) -> d
 
 
 def predict_s(model: Model, platform: Platform, profile: Profile, plan: Plan) -> float:
-    """What the plan takes by a profile without anything that was measured on it, in seconds.
+    """Latency of the plan, simulated from a profile without the measurements of this plan, in seconds.
 
-    Where serial runs between executions measured all operators, those alone count. It is the median over how
-    fast the cores were meanwhile, in serial runs of other plans.
+    If serial runs between executions measured all operators, only these runs count. The latency is the median over
+    simulations with interference as in serial runs of other plans.
 
     Raises:
         ProblemError: If some operator runs on no device.
@@ -218,11 +216,12 @@ def predict_s(model: Model, platform: Platform, profile: Profile, plan: Plan) ->
         known = beside
     problem = plan_problem(model, platform, known, plan)
     duration_s = interference_noise(problem, known, plan, seed=0)
-    drawn = (partial(_of_one, duration_s, request) for request in range(_NUM_DRAWN))
-    return median(simulate(problem, plan, duration_s=one).makespan_s for one in drawn)
+    drawn = (partial(_duration_in_request, duration_s, request) for request in range(_NUM_DRAWN))
+    return median(simulate(problem, plan, duration_s=function).makespan_s for function in drawn)
 
 
-def _of_one(duration_s: DurationFunction, request: int, _: int, segment: Segment) -> float:
+def _duration_in_request(duration_s: DurationFunction, request: int, _: int, segment: Segment) -> float:
+    """A segment's duration in the given request, whichever request is simulated."""
     return duration_s(request, segment)
 
 
@@ -236,10 +235,10 @@ def draw_plans(
     seed: int,
     stages: Stages,
 ) -> dict[str, Plan]:
-    """At most ``count`` random plans that the engines accept and that are not among ``others``, by name.
+    """By name, at most ``count`` random plans that the engines accept and that are not among ``others``.
 
-    One that an engine refuses is dropped, which is said, and the next one drawn takes its place. The profile does not
-    learn of it: the plans of the others were made without knowing it.
+    A plan that an engine refuses is dropped with a message, and another one is drawn. The refusal is not recorded in
+    the profile, because the other plans were made without it.
 
     Raises:
         DeviceError: If a device failed.
@@ -260,14 +259,14 @@ def draw_plans(
     return drawn
 
 
-def _tau_description(line: ErrorLine) -> str:
+def _format_tau(line: ErrorLine) -> str:
     if line.kendall_tau is None:
         return "nothing to rank"
     return f"tau {line.kendall_tau:.2f} ({line.tau_low:.2f} to {line.tau_high:.2f})"
 
 
 def draw(lines: Sequence[PlanLine], picture: Path) -> None:
-    """Draw measured over simulated time; a plan is drawn once, as the first scheduler's that made it.
+    """Draw measured over simulated latencies; a plan is drawn once, for the first scheduler that made it.
 
     Raises:
         OSError: If the file cannot be written.

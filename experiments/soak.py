@@ -1,12 +1,10 @@
 """Question: does the runtime keep working, with no wrong answer, no leak and no slowing down?
 
-A small network on two devices answers a million requests, several in flight, from a few inputs in random order. Every
-answer must equal the first one to the same input to the last bit, so that a buffer that holds another request's numbers
-shows. Some requests are given up at random moments: before they have a slot, under way, or when the answer is there.
-``soak.csv`` has a line for each interval, at whose end nobody waits for anything: latencies, memory, descriptors.
-``soak.png`` is drawn from it alone.
-
-What counts as level is stated in :func:`judge`.
+A small network on two devices answers a million requests, several in flight, with a few inputs in random order. Every
+answer must equal the first answer to the same input to the last bit, which exposes buffers that hold another request's
+numbers. Some requests are cancelled at random moments: before they have a slot, in flight, or when the answer exists.
+``soak.csv`` has latencies, memory and descriptors of each interval; no request is in flight when an interval ends.
+``soak.png`` is drawn from ``soak.csv`` alone. :func:`~experiments.shared.soak_rows.judge` says what counts as a fault.
 """
 
 from __future__ import annotations
@@ -42,21 +40,19 @@ from hetsim.tuner.progress import OnScreen, Stages
 COMMAND = "python -m experiments.soak"
 NUM_INPUTS = 8
 
-_MOST_PASSES = 40  # a request that is given up has at most so many rounds of the event loop
-_STALL_BUDGET_S = 10.0  # a slot that has not come back so long after the last answer is stuck
-_TOLERANCE = 1e-5  # of the first answers, relative to the largest number in them
+_MAX_PASSES = 40  # a request is cancelled after fewer passes of the event loop than this
+_STALL_BUDGET_S = 10.0  # a slot that is in use this long after the last answer is stuck
+_TOLERANCE = 1e-5  # error of the first answers, relative to the largest number in them
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()
 def run(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results; earlier ones are replaced.")],
-    inferences: Annotated[
-        int, typer.Option(min=200, help="Requests in all, also those that are given up.")
-    ] = 1_000_000,
-    in_flight: Annotated[int, typer.Option("--in-flight", min=1, metavar="N", help="Requests under way at once.")] = 4,
-    cancel: Annotated[float, typer.Option(min=0.0, max=1.0, help="Part of the requests that is given up.")] = 0.05,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; earlier results are replaced.")],
+    inferences: Annotated[int, typer.Option(min=200, help="All requests, including cancelled ones.")] = 1_000_000,
+    in_flight: Annotated[int, typer.Option("--in-flight", min=1, metavar="N", help="Requests in flight at once.")] = 4,
+    cancel: Annotated[float, typer.Option(min=0.0, max=1.0, help="Part of the requests that is cancelled.")] = 0.05,
     intervals: Annotated[int, typer.Option(min=4, help="Lines of the CSV.")] = 50,
     platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="Devices cpu and npu.")] = DEFAULT_PLATFORM,
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
@@ -76,7 +72,7 @@ def run(
     )
     findings = judge(lines)
     for finding in findings:
-        console.print(finding.description, markup=False, highlight=False, soft_wrap=True)
+        console.print(finding.text, markup=False, highlight=False, soft_wrap=True)
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)
 
@@ -93,21 +89,21 @@ def soak(
     command: str,
     stages: Stages,
 ) -> list[SoakLine]:
-    """All lines of ``out/soak.csv``, which grows interval by interval, with the picture drawn.
+    """All lines of ``out/soak.csv``, which is written after each interval; the picture is drawn at the end.
 
     Args:
         platform: Has devices ``cpu`` and ``npu``.
         out: Folder for the results.
-        num_requests: In all.
+        num_requests: All requests, including cancelled ones.
         num_slots: Requests that are in flight at once; one more always waits for a slot.
-        cancel: Part of the requests that is given up, from 0 to 1.
-        num_intervals: How many lines.
+        cancel: Part of the requests that is cancelled, from 0 to 1.
+        num_intervals: Number of lines.
         seed: Everything random comes from it.
         command: The command line, for the sidecar.
         stages: Where progress is shown.
 
     Raises:
-        HetsimError: If the platform or a device cannot do what is asked, or a first answer is wrong.
+        HetsimError: If the platform lacks a device, a device failed, or a first answer is wrong.
         OSError: If the folder cannot be written.
     """
     model = soak_network(seed)
@@ -136,27 +132,27 @@ def soak(
 
 
 def first_answers(session: Session, model: Model, seed: int) -> tuple[list[Mapping[str, Array]], list[bytes]]:
-    """A few inputs and the plan's first answer to each, all different from each other.
+    """A few inputs and the plan's first answer to each; all answers differ.
 
     Raises:
-        HetsimError: If one of them is not what the reference engine says.
+        HetsimError: If an answer differs from that of the reference engine by more than rounding, or two are equal.
     """
     inputs = [random_inputs(model, seed=seed + number) for number in range(NUM_INPUTS)]
     answers = []
-    for number, one in enumerate(inputs):
-        answer, truth = session.run(one).outputs["join"], evaluate(model.proto, one)["join"]
-        error = float(np.abs(answer - truth).max() / np.abs(truth).max())
+    for number, arrays in enumerate(inputs):
+        answer, expected = session.run(arrays).outputs["join"], evaluate(model.proto, arrays)["join"]
+        error = float(np.abs(answer - expected).max() / np.abs(expected).max())
         if not error <= _TOLERANCE:
             raise HetsimError(f"the first answer to input {number} is off by {error:.2g}; more than {_TOLERANCE:g}")
         answers.append(answer.tobytes())
     if len(set(answers)) < NUM_INPUTS:
-        raise HetsimError("two inputs have the same answer, so that a stale one would not show; take another seed")
+        raise HetsimError("two inputs have the same answer, so a stale answer would go unnoticed; take another seed")
     return list(inputs), answers
 
 
 @dataclass(slots=True)
 class Tally:
-    """What an interval's requests came to; latencies in nanoseconds."""
+    """Counts and latencies of the requests of an interval, in nanoseconds where the name says so."""
 
     num_requests: int
     took_s: float
@@ -166,13 +162,13 @@ class Tally:
 
 
 class Clients:
-    """Those who ask: one more than the session has slots, so that one always waits for its turn.
+    """Concurrent clients of a session: one more than it has slots, so that one always waits for a slot.
 
     Args:
-        session: Answers.
-        inputs: What is asked.
-        answers: The right outputs to each, as bytes.
-        rng: Draws who asks what, and who gives up when.
+        session: Answers the requests.
+        inputs: Inputs of requests.
+        answers: The right output for each of the inputs, as bytes.
+        rng: Draws the inputs of requests, and which requests are cancelled when.
     """
 
     def __init__(
@@ -189,11 +185,11 @@ class Clients:
         self._rng = rng
 
     async def ask(self, num_requests: int, cancel: float) -> Tally:
-        """Ask so often and check every answer; comes back when nobody waits for any."""
+        """Send ``num_requests`` requests, check every answer, and return when no client waits for an answer."""
         numbers = self._rng.integers(len(self._inputs), size=num_requests).tolist()
-        passes = self._rng.integers(_MOST_PASSES, size=num_requests)
-        passes[self._rng.random(num_requests) >= cancel] = -1  # waits for the answer
-        requests = zip(numbers, passes.tolist(), strict=True)  # one iterator that all clients take from
+        passes = self._rng.integers(_MAX_PASSES, size=num_requests)
+        passes[self._rng.random(num_requests) >= cancel] = -1  # is not cancelled
+        requests = zip(numbers, passes.tolist(), strict=True)  # one iterator, from which all clients take requests
         tally, start_s = Tally(num_requests, 0.0, []), time.monotonic()
         await asyncio.gather(*(self._client(requests, tally) for _ in range(self._session.num_slots + 1)))
         tally.took_s = time.monotonic() - start_s
@@ -206,15 +202,15 @@ class Clients:
                 inference = await self._session.infer(self._inputs[number])
                 tally.latencies_ns.append(time.monotonic_ns() - start_ns)
             else:
-                given_up = await self._given_up(number, passes)
-                if given_up is None:
+                finished = await self._cancel(number, passes)
+                if finished is None:
                     tally.num_cancelled += 1
                     continue
-                inference = given_up
+                inference = finished
             tally.num_wrong += inference.outputs["join"].tobytes() != self._answers[number]
 
-    async def _given_up(self, number: int, passes: int) -> Inference | None:
-        """The answer, if it was there after so many rounds of the event loop."""
+    async def _cancel(self, number: int, passes: int) -> Inference | None:
+        """Request an answer and cancel the request after some passes of the event loop; the answer if it came first."""
         task = asyncio.ensure_future(self._session.infer(self._inputs[number]))
         for _ in range(passes):
             await asyncio.sleep(0)
@@ -224,7 +220,7 @@ class Clients:
 
 
 def _line(interval: int, start_s: float, tally: Tally, runtime: Runtime, session: Session) -> SoakLine:
-    """An interval's line, once the requests that were given up have been finished, too."""
+    """An interval's line, made once the devices have also finished the cancelled requests."""
     deadline_s = time.monotonic() + _STALL_BUDGET_S
     while session.num_in_flight and time.monotonic() < deadline_s:
         session.poll(0.05)
@@ -265,8 +261,8 @@ def draw(lines: Sequence[SoakLine], picture: Path) -> None:
             ends_s=[line.end_s for line in lines],
             latencies_s={name: [getattr(line, f"{name}_s") for line in lines] for name in PERCENTILES},
             memory_bytes={
-                who: [getattr(line, f"{name}_bytes") for line in lines]
-                for name, who in (("caller", "caller"), ("cpu", "worker of cpu"), ("npu", "worker of npu (stand-in)"))
+                label: [getattr(line, f"{name}_bytes") for line in lines]
+                for name, label in (("caller", "caller"), ("cpu", "worker of cpu"), ("npu", "worker of npu (stand-in)"))
             },
         ),
         picture,

@@ -1,15 +1,14 @@
-"""Question: how much faster than one device, and than others' plans, do networks really run?
+"""Question: how much faster do networks run with hetsim's plans than on one device, and than with other plans?
 
-Each network goes through the whole of ``hetsim tune``: profile, closed loop, and a final measurement that interleaves
-the executions of all plans. ``ours`` is the plan that it returns, ``ours_without_splits`` the best of those that leave
-every operator whole. For reference, each engine runs the network alone with a thread on each of the cores that the
-platform uses, which is what anybody could do as well; these runs come after the final measurement and are not
-interleaved with it.
+``hetsim tune`` runs for each network: profile, closed loop, and a final measurement that interleaves the executions of
+all plans. ``ours`` is the plan that it returns, ``ours_without_splits`` the best of those without splits. For
+reference, each engine runs the network alone with a thread on each of the cores that the platform uses, as is possible
+without hetsim. These runs follow the final measurement and are not interleaved with it.
 
-``speedup.csv`` has a line for each contender, ``gains.csv`` one for each network with what follows from them, beside
-the gains that PartitionTuner's authors published, ``speedup.json`` says where they come from, and ``speedup.png`` is
-drawn from ``speedup.csv`` alone. Each network leaves its report in a folder of its own. Called again, the experiment
-skips those that have their lines.
+``speedup.csv`` has a line for each contender. ``gains.csv`` has a line for each network with the gains that follow, and
+with those that PartitionTuner's authors published. ``speedup.json`` says where they come from, and ``speedup.png`` is
+drawn from ``speedup.csv`` alone. The report of each network is in a folder of its own. A second call skips networks
+that have lines.
 """
 
 from __future__ import annotations
@@ -57,12 +56,12 @@ class SpeedupLine:
         contender: ``single:DEVICE``, a baseline's name, ``ours_without_splits``, ``ours``, or
             ``reference:ENGINE_N_threads``.
         measured_s: Median latency of its executions.
-        measured_iqr_s: Their interquartile range.
+        measured_iqr_s: Interquartile range of these latencies.
         measured_low_s: Lower end of the 95 % confidence interval of the median.
-        measured_high_s: Upper end of it.
+        measured_high_s: Upper end of that interval.
         num_segments: Compiled units of its plan; 1 for a reference.
-        num_devices: Devices that have any.
-        devices: What the platform consists of, stand-ins and hypothetical devices called so.
+        num_devices: Devices that the plan uses.
+        devices: Labels of the platform's devices, which mark stand-ins and hypothetical devices.
     """
 
     model: str
@@ -79,7 +78,7 @@ class SpeedupLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GainLine:
-    """A line of gains.csv, from the medians of one network. A gain is the other's latency over ours, less 1.
+    """A line of gains.csv, from the medians of one network. A gain is the other latency divided by ours, less 1.
 
     Attributes:
         model: The network.
@@ -89,12 +88,12 @@ class GainLine:
         over_partition_tuner_percent: Gain of ours over PartitionTuner's plan.
         over_best_reference_percent: Gain of ours over the best engine alone on all cores, or None.
         splits_percent: Gain of ours over ours without splits.
-        ideal_s: The ideal sharing: 1 / (sum over devices of 1 / latency alone), or None.
-        efficiency_percent: Co-execution efficiency, that over ours, or None.
+        ideal_s: Latency of ideal sharing: 1 / (sum over devices of 1 / latency alone), or None.
+        efficiency_percent: Co-execution efficiency: ``ideal_s`` divided by ``ours_s``, or None.
         partition_tuner_over_type_based_percent: Gain of PartitionTuner's plan over the type-based one.
-        partition_tuner_over_individual_percent: The same over the one from individual profiles.
-        published_over_type_based_percent: What its authors report on their board, or None.
-        published_over_individual_percent: The same.
+        partition_tuner_over_individual_percent: Gain of PartitionTuner's plan over the one from individual profiles.
+        published_over_type_based_percent: The first of these gains as the authors report it for their board, or None.
+        published_over_individual_percent: The second, or None.
     """
 
     model: str
@@ -114,16 +113,16 @@ class GainLine:
 
 @app.command()
 def speedup(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; results in it are continued.")],
     models: Annotated[str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")] = "",
     platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
-    rounds: Annotated[int, typer.Option(min=1, help="How often the search learns what its plans really take.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search; its plans are measured after each.")] = 4,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
 ) -> None:
-    """Tune each network, or the whole zoo, and measure ours beside single devices, baselines and whole engines."""
+    """Tune each network, or the whole zoo, and compare with single devices, baselines and engines alone."""
     options = Options(
         seed=seed,
         rounds=rounds,
@@ -135,8 +134,8 @@ def speedup(
     console = Console()
     names = model_names(models or ",".join(zoo_names()))
     lines = measure(names, load_platform(platform), out, options=options, stages=OnScreen(console))
-    for description in in_description(gains(lines)):
-        console.print(description, markup=False, highlight=False)
+    for text in format_gains(gains(lines)):
+        console.print(text, markup=False, highlight=False)
 
 
 def measure(
@@ -147,11 +146,11 @@ def measure(
     options: Options | None = None,
     stages: Stages | None = None,
 ) -> list[SpeedupLine]:
-    """All lines of ``out/speedup.csv`` once every model has some; the other files are brought up to date as well.
+    """All lines of ``out/speedup.csv``, after adding models that it lacks and updating the other files.
 
     Raises:
-        HetsimError: If a model, the platform or a device cannot do what is asked, or the folder holds results under
-            other settings.
+        HetsimError: If a model or the platform does not fit, a device failed, or the folder holds results under other
+            settings.
         OSError: If the folder cannot be written.
     """
     options, stages = options or Options(), stages or Silent()
@@ -232,7 +231,7 @@ def conclude(csv_path: Path, out: Path) -> None:
 
 
 def gains(lines: Sequence[SpeedupLine]) -> list[GainLine]:
-    """A line for each network, in the order in which they come first."""
+    """A line for each network, in the order of first appearance."""
     found = []
     for model, platform in dict.fromkeys((line.model, line.platform) for line in lines):
         took_s = {line.contender: line.measured_s for line in lines if (line.model, line.platform) == (model, platform)}
@@ -265,9 +264,9 @@ def _published_percent(model: str, baseline: str) -> float | None:
     return None if published is None else round(100 * published, 2)
 
 
-def in_description(lines: Sequence[GainLine]) -> list[str]:
-    """What the gains say: a line for each network, then the geometric means of the ratios."""
-    description = [
+def format_gains(lines: Sequence[GainLine]) -> list[str]:
+    """The gains as text: a line for each network, then the geometric means of the ratios."""
+    texts = [
         f"{line.model}: ours {line.ours_s * 1e3:.2f} ms; {_signed(line.over_best_single_percent)} over the best single "
         f"device, {_signed(line.over_partition_tuner_percent)} over PartitionTuner's plan, "
         f"{_signed(line.over_best_reference_percent)} over the best engine alone on all cores; co-execution efficiency "
@@ -282,14 +281,14 @@ def in_description(lines: Sequence[GainLine]) -> list[str]:
         known = [math.log1p(percent / 100) for percent in percents if percent is not None]
         if known:
             mean = math.exp(sum(known) / len(known))
-            description.append(f"over {what}: {mean:.3f} times as fast, geometric mean of {len(known)}")
-    return description
+            texts.append(f"over {what}: {mean:.3f} times as fast, geometric mean of {len(known)}")
+    return texts
 
 
 def draw(lines: Sequence[SpeedupLine], picture: Path) -> None:
-    """Draw what each contender takes, relative to the network's best single device, with 95 % confidence intervals.
+    """Draw the latency of each contender, relative to the network's best single device, with 95 % confidence intervals.
 
-    Networks that no single device runs are drawn relative to ours.
+    If no single device runs a network, latencies are relative to ours.
 
     Raises:
         OSError: If the file cannot be written.

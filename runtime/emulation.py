@@ -107,7 +107,8 @@ class Emulation:
         wanted = {i: self._real_outputs(flow, step) for i, step in steps.items()}
         missing = [name for i in steps for name in wanted[i] if name not in self._tensors]
         if missing:
-            self._tensors.update(evaluate(self.model.standalone_proto(), self.inputs, list(dict.fromkeys(missing))))
+            proto, names = self.model.standalone_proto(), list(dict.fromkeys(missing))
+            self._tensors.update(evaluate(proto, self.inputs, names, custom_ops=self.model.custom_ops))
         return {i: self._write(flow, step, wanted[i], folder) for i, step in steps.items()}
 
     def _is_emulated(self, source: str, target: str) -> bool:

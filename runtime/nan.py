@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from hetsim.core.errors import DeviceError
 from hetsim.core.plan import Plan
 from hetsim.models.model import Model
-from hetsim.models.reference import evaluate
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation
 from hetsim.runtime.inference import Inference
@@ -34,7 +33,7 @@ def check_numbers(
             all devices if the second run made none.
     """
     bad = [number for number, one in enumerate(inferences) if first_nan(one.outputs)]
-    if not bad or first_nan(evaluate(model.proto, inputs)):
+    if not bad or first_nan(model.reference_outputs(inputs)):
         return
     with runtime.load(model, plan, check_numbers=True, emulation=emulation) as session:
         session.run(inputs)

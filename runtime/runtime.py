@@ -13,7 +13,7 @@ from hetsim.core.errors import PlatformError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Device, Platform
 from hetsim.models.model import Model
-from hetsim.models.segment_files import SegmentStore
+from hetsim.models.segments.files import SegmentStore
 from hetsim.models.split.planned import planned_model
 from hetsim.runtime.backends.emulated import EMULATED
 from hetsim.runtime.emulation import Emulation
@@ -158,7 +158,11 @@ class Runtime:
         store = self._store(model)
         hand_overs = () if emulation is None else emulation.hand_overs(flow)
         layout = plan_layout(
-            flow, num_devices=len(self.platform.devices), num_slots=num_slots, num_hand_overs=len(hand_overs)
+            flow,
+            num_devices=len(self.platform.devices),
+            num_slots=num_slots,
+            num_hand_overs=len(hand_overs),
+            boxes=self._boxes(flow),
         )
         programs = build_programs(
             flow,
@@ -172,6 +176,14 @@ class Runtime:
             check_numbers=check_numbers,
         )
         return programs, layout
+
+    def _boxes(self, flow: Dataflow) -> str:
+        """A folder for the next session's opaque values; empty if it has none."""
+        if not any(tensor.is_opaque for tensor in flow.graph.tensors.values()):
+            return ""
+        folder = Path(self._folder.name) / f"boxes-{self._num_sessions + 1}"
+        folder.mkdir(exist_ok=True)
+        return str(folder)
 
     def _check_emulated(self, emulation: Emulation | None) -> None:
         emulated = tuple(device.name for device in self.platform.devices if device.backend == EMULATED)

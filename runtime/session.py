@@ -14,6 +14,7 @@ from hetsim.core.dataflow import Dataflow
 from hetsim.core.errors import DeviceError, ModelError
 from hetsim.core.graph import Tensor
 from hetsim.runtime.async_requests import AsyncRequests
+from hetsim.runtime.backends.box import Box
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation
 from hetsim.runtime.hang_detector import CHECK_INTERVAL_S, HangDetector
@@ -67,10 +68,10 @@ class Session:
         self._closed = False
         graph = flow.graph
         self._inputs = [
-            {name: arena.array(slot, graph.tensors[name]) for name in graph.inputs} for slot in range(self.num_slots)
+            {name: arena.place(slot, graph.tensors[name]) for name in graph.inputs} for slot in range(self.num_slots)
         ]
         self._outputs = [
-            {name: arena.array(slot, graph.tensors[name]) for name in graph.outputs} for slot in range(self.num_slots)
+            {name: arena.place(slot, graph.tensors[name]) for name in graph.outputs} for slot in range(self.num_slots)
         ]
 
     def __enter__(self) -> Self:
@@ -158,8 +159,11 @@ class Session:
         if self._emulation is not None:
             self._emulation.check_inputs(inputs)
         self._pool.serve(self)
-        for name, array in slots.items():
-            array[...] = inputs[name]
+        for name, place in slots.items():
+            if isinstance(place, Box):
+                place.put(inputs[name])
+            else:
+                place[...] = inputs[name]
         self._num_submitted += 1
         request = self._num_submitted
         submitted_ns = time.monotonic_ns()
@@ -265,7 +269,9 @@ class Session:
         stamps = self._arena.cells[layout.stamp(slot, 0) : layout.stamp(slot + 1, 0)]
         stamps_ns = np.array(stamps, dtype=np.int64).reshape(layout.num_steps, 2)
         self._hang_detector.learn(stamps_ns)
-        outputs = {name: array.copy() for name, array in self._outputs[slot].items()}
+        outputs = {
+            name: place.get() if isinstance(place, Box) else place.copy() for name, place in self._outputs[slot].items()
+        }
         inference = Inference(
             outputs=outputs,
             taken_up_ns=pending.taken_up_ns,
@@ -306,7 +312,10 @@ def _check_inputs(tensors: Mapping[str, Tensor], expected: tuple[str, ...], inpu
         if name not in inputs or name not in expected:
             raise ModelError(f"the model's inputs are {', '.join(expected)}; got {', '.join(inputs) or 'none'}")
     for name in expected:
-        tensor, array = tensors[name], np.asarray(inputs[name])
+        tensor = tensors[name]
+        if tensor.is_opaque:
+            continue  # the engine checks it
+        array = np.asarray(inputs[name])
         if array.shape != tensor.shape or array.dtype != np.dtype(tensor.dtype):
             raise ModelError(
                 f"input {name!r} must be {tensor.dtype} of shape {list(tensor.shape)}, "

@@ -1,17 +1,17 @@
-"""Question: how does the best latency change with the speed of an NPU that nobody has yet?
+"""Question: how does the best latency change with the speed of a hypothetical NPU?
 
-At each speed the model is planned anew, since the best plan changes with the hardware, with the optimum proven where
-exact planning can. Beside it stand the plan that is best at speed 1, unchanged, each device alone, and the limit:
-what no plan beats by critical path and load. The same is done over how many such NPUs there are and over what the
-memory sustains, and over speed and memory together as a map of what the best plan gains on the best single device.
-Nothing but a profile is needed; it is measured first where the folder has none.
+The best plan changes with the hardware, so the model is planned anew at each speed; exact planning proves the optimum
+if it can. The results are compared with the plan that is best at speed 1, with each device alone, and with the limit, a
+lower bound by critical path and load. The experiment also varies the number of NPUs and the memory's bandwidth. A map
+over speed and bandwidth shows the gain of the best plan over the best single device. All of it needs a profile only,
+which is measured first if the folder has none.
 
-With ``--execute`` the plans are also executed at each speed from 0.5 to 8, the real devices beside an emulated NPU.
+With ``--execute`` the plans are also executed at each speed from 0.5 to 8, on the real devices beside an emulated NPU.
 
-``npu_speed.csv``, ``npu_count.csv``, ``memory_bandwidth.csv`` and ``speed_bandwidth.csv`` have the numbers,
-``turning_points.csv`` the speeds at which the best plan changes and from which on a faster NPU no longer helps,
-``emulated_errors.csv`` how far simulations were from executions. A ``.json`` beside each says where it comes from, and
-pictures of the same names are drawn from the CSVs alone, in a folder for each model where there are several.
+``npu_speed.csv``, ``npu_count.csv``, ``memory_bandwidth.csv`` and ``speed_bandwidth.csv`` have the latencies.
+``turning_points.csv`` has the speeds at which the best plan changes and from which on a faster NPU no longer helps,
+``emulated_errors.csv`` the errors of simulations relative to executions. A ``.json`` beside a CSV says where its rows
+come from. Pictures of the same names are drawn from the CSVs alone; several models have a folder each.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command()
 def npu_speed(
     models: Annotated[str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results; one that is there is gone on with.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; results in it are continued.")],
     platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
-    device: Annotated[str, typer.Option(help="The device that is varied.")] = "npu",
+    device: Annotated[str, typer.Option(help="The device to vary.")] = "npu",
     slowest: Annotated[float, typer.Option(help="Lowest speed, relative to the device as measured.")] = 0.25,
     fastest: Annotated[float, typer.Option(help="Highest speed.")] = 16.0,
-    points: Annotated[int, typer.Option(min=2, help="Speeds in all, equal ratios apart.")] = 13,
+    points: Annotated[int, typer.Option(min=2, help="Number of speeds, equal ratios apart.")] = 13,
     counts: Annotated[
-        int, typer.Option(min=0, help="Up to how many of the device are planned for; 0: none.")
+        int, typer.Option(min=0, help="Largest number of such devices to plan for; 0: do not vary it.")
     ] = MAX_COUNT,
     memory: Annotated[bool, typer.Option(help="Vary the memory's bandwidth as well.")] = True,
     execute: Annotated[
@@ -70,12 +70,12 @@ def npu_speed(
     ] = False,
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
-    repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment, where they are measured.")] = 12,
+    repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment, if they are measured.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 36,
     workers: WorkersOption = None,
     dask: DaskOption = None,
 ) -> None:
-    """Plan each model anew for hypothetical NPUs: of every speed, several of them, with other memories."""
+    """Plan each model anew for NPUs of other speeds, for several NPUs, and for memories of other bandwidths."""
     options = Options(
         seed=seed,
         max_evaluations=max_evaluations,
@@ -93,8 +93,8 @@ def npu_speed(
     )
     console = Console()
     names, machine = model_names(models), load_platform(platform)
-    with workers_for(workers, dask) as those:
-        vary(names, machine, out, varied, options=options, workers=those, stages=OnScreen(console))
+    with workers_for(workers, dask) as pool:
+        vary(names, machine, out, varied, options=options, workers=pool, stages=OnScreen(console))
     for line in read_rows(out / "turning_points.csv", TurningLine):
         console.print(
             f"{line.model}: {line.what} at {line.speed:.3g}x, {line.description}", markup=False, highlight=False
@@ -136,15 +136,15 @@ def vary(
     workers: Workers | None = None,
     stages: Stages | None = None,
 ) -> list[SpeedLine]:
-    """All lines of ``out/npu_speed.csv`` once every model has some; all else is brought up to date as well.
+    """All lines of ``out/npu_speed.csv``, after adding models that it lacks and updating all other files.
 
     Raises:
-        HetsimError: If a model, the platform or a device cannot do what is asked, or the folder holds results under
-            other settings.
+        HetsimError: If a model or the platform does not fit, a device failed, or the folder holds results under other
+            settings.
         OSError: If the folder cannot be written.
     """
     options, stages = options or Options(), stages or Silent()
-    platform.device(varied.device)  # before any time is spent
+    platform.device(varied.device)  # raises now if there is no such device
     records = Records(out, _settings(platform, varied, options), shlex.join(options.command))
     missing = [name for name in models if not records.speed.has(model_label(name))]
     if missing:
@@ -169,9 +169,9 @@ def vary(
             stages=stages,
         )
         records.add(model, study.lines(platform, profile))
-        del model  # before the next one comes
+        del model  # before the next one is loaded
         conclude(out)
-    if not missing:  # an earlier run may have been killed before it drew
+    if not missing:  # an earlier run may have been killed before it drew pictures
         conclude(out)
     return records.speed.rows
 
@@ -204,7 +204,7 @@ def _settings(platform: Platform, varied: Variations, options: Options) -> Setti
 
 
 class Records:
-    """The CSVs, each with its sidecar; a model comes into npu_speed.csv last, so where it is there, it is in all."""
+    """The CSVs with their sidecars. A model is added to npu_speed.csv last, so a model in that file is in all files."""
 
     def __init__(self, out: Path, settings: Settings, command: str) -> None:
         self.speed = Record(out / "npu_speed.csv", SpeedLine, settings=settings, command=command)
@@ -214,7 +214,7 @@ class Records:
         self._turning = Record(out / "turning_points.csv", TurningLine, settings=settings, command=command)
 
     def add(self, model: Model, lines: Lines) -> None:
-        """Add all lines of a model; those that a killed run left behind stay.
+        """Add all lines of a model, except to files in which a killed run has already put them.
 
         Raises:
             OSError: If the folder cannot be written.
@@ -231,7 +231,7 @@ class Records:
 
 
 def summarize_errors(lines: Iterable[SpeedLine]) -> list[ErrorLine]:
-    """Simulated against executed, by model and then for all; a plan counts once at each speed."""
+    """Errors of simulations relative to executions, by model, then over all; a plan counts once at each speed."""
     distinct = {
         (line.model, line.platform, line.speed, line.plan_id): line for line in lines if line.measured_s is not None
     }
@@ -241,24 +241,23 @@ def summarize_errors(lines: Iterable[SpeedLine]) -> list[ErrorLine]:
     groups: list[tuple[str, str, tuple[str, ...]]] = [(name, platform, (name,)) for name, platform in models]
     groups += [("all", platform, tuple(name for name, _ in models)) for platform in platforms if len(models) > 1]
     for label, platform, names in groups:
-        own = [line for (model, on, _, _), line in distinct.items() if model in names and on == platform]
-        both = [line for line in own if line.num_devices > 1]
-        found += [
-            _errors(label, platform, description, some)
-            for description, some in (("all", own), ("on both", both))
-            if some
-        ]
+        own = [line for line in distinct.values() if line.model in names and line.platform == platform]
+        on_both = [line for line in own if line.num_devices > 1]
+        if own:
+            found.append(_errors(label, platform, "all", own))
+        if on_both:
+            found.append(_errors(label, platform, "on both", on_both))
     return found
 
 
-def _errors(label: str, platform: str, description: str, lines: Sequence[SpeedLine]) -> ErrorLine:
+def _errors(label: str, platform: str, plans: str, lines: Sequence[SpeedLine]) -> ErrorLine:
     pairs = [(line, line.measured_s) for line in lines if line.measured_s is not None]
     simulated = [(line.simulated_s / measured_s - 1) * 100 for line, measured_s in pairs]
     predicted = [(line.predicted_s / measured_s - 1) * 100 for line, measured_s in pairs]
     return ErrorLine(
         model=label,
         platform=platform,
-        plans=description,
+        plans=plans,
         num_plans=len(pairs),
         mean_percent=sum(map(abs, simulated)) / len(pairs),
         worst_percent=max(map(abs, simulated)),

@@ -9,15 +9,13 @@ from typing import Protocol, TypeVar
 
 from experiments.npu_speed.rows import BandwidthLine, CountLine, MapLine, SpeedLine, TurningLine
 from experiments.shared.records import read_rows
+from experiments.sweeps.hypothetical_curves import BEST, LIMIT
 from hetsim.analysis.plots.curves import Curve, Mark, Measurement, draw_curves, times
 from hetsim.analysis.plots.heat import draw_heat_map
 
-LIMIT = "limit"
-BEST = "planned anew"
 
-
-class Line(Protocol):
-    """What lines of all curves have."""
+class CurveLine(Protocol):
+    """A line that is a point of a curve."""
 
     @property
     def model(self) -> str:
@@ -26,28 +24,28 @@ class Line(Protocol):
 
     @property
     def curve(self) -> str:
-        """What the plan stands for."""
+        """The curve that it belongs to."""
         ...
 
     @property
     def simulated_s(self) -> float:
-        """What it takes."""
+        """Simulated latency."""
         ...
 
 
-LineT = TypeVar("LineT", bound=Line)
+LineT = TypeVar("LineT", bound=CurveLine)
 
 
 def draw_all(out: Path) -> None:
-    """Draw what the CSVs of a folder hold: one model's pictures, or a comparison and each model's in its own folder.
+    """Draw the pictures of a folder's CSVs; several models have a folder each, beside a comparison.
 
     Raises:
         HetsimError: If a CSV is malformed.
         OSError: If a file cannot be read or written.
     """
     speeds = read_rows(out / "npu_speed.csv", SpeedLine)
-    planned = [replace(line, simulated_s=line.predicted_s) for line in speeds]  # all alike, also those executed
-    rounds = read_rows(out / "turning_points.csv", TurningLine)
+    planned = [replace(line, simulated_s=line.predicted_s) for line in speeds]  # executed plans like the others
+    turning_points = read_rows(out / "turning_points.csv", TurningLine)
     counts = read_rows(out / "npu_count.csv", CountLine)
     bandwidths = read_rows(out / "memory_bandwidth.csv", BandwidthLine)
     cells = read_rows(out / "speed_bandwidth.csv", MapLine)
@@ -62,7 +60,9 @@ def draw_all(out: Path) -> None:
         folder = out if len(models) == 1 else out / model
         own = [line for line in planned if line.model == model]
         marks = [
-            _mark(round) for round in rounds if round.model == model and own[0].speed <= round.speed <= own[-1].speed
+            _mark(point)
+            for point in turning_points
+            if point.model == model and own[0].speed <= point.speed <= own[-1].speed
         ]
         _draw_speeds(_curves(own, _speed), own, folder / "npu_speed.png", model, marks)
         _draw_executed([line for line in speeds if line.model == model], folder / "npu_speed_executed.png")
@@ -76,13 +76,13 @@ def _speed(line: SpeedLine) -> float:
 
 
 def _curves(lines: Sequence[LineT], value: Callable[[LineT], float]) -> list[Curve]:
-    """A curve for each thing that plans stand for, the limit last."""
+    """The curves that the lines belong to, the limit last."""
     names = sorted(dict.fromkeys(line.curve for line in lines), key=LIMIT.__eq__)
     return [_curve([line for line in lines if line.curve == name], name, value) for name in names]
 
 
 def _curve(lines: Sequence[LineT], label: str, value: Callable[[LineT], float]) -> Curve:
-    shown = [line for line in lines if line.simulated_s > 0]  # a limit of nothing has no place on a logarithmic scale
+    shown = [line for line in lines if line.simulated_s > 0]  # a logarithmic scale has no place for a limit of 0
     return Curve(
         label=f"{label}: critical path, load" if label == LIMIT else label,
         values=tuple(value(line) for line in shown),
@@ -91,11 +91,13 @@ def _curve(lines: Sequence[LineT], label: str, value: Callable[[LineT], float]) 
     )
 
 
-def _mark(round: TurningLine) -> Mark:
-    speed = times(float(f"{round.speed:.3g}"))
-    if round.what == "no longer helps":
-        return Mark(value=round.speed, label=f"{speed}: within 2 % of infinitely fast")
-    return Mark(value=round.speed, label=f"{speed}: {round.description.partition(' of ')[0]}")
+def _mark(point: TurningLine) -> Mark:
+    """The mark of a turning point on the axis of speeds."""
+    speed = times(float(f"{point.speed:.3g}"))
+    if point.what == "no longer helps":
+        return Mark(value=point.speed, label=f"{speed}: within 2 % of infinitely fast")
+    ops_by_device = point.description.partition(" of ")[0]
+    return Mark(value=point.speed, label=f"{speed}: {ops_by_device}")
 
 
 def _draw_speeds(
@@ -113,7 +115,7 @@ def _draw_speeds(
 
 
 def _draw_executed(lines: Sequence[SpeedLine], path: Path) -> None:
-    """Simulated as lines, measured as rings with their intervals; nothing where nothing was executed."""
+    """Draw simulated latencies as lines and measured ones as rings with intervals, if plans were executed."""
     executed = [line for line in lines if line.measured_s is not None]
     if not executed:
         return

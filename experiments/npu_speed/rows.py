@@ -1,4 +1,7 @@
-"""What the experiment ``npu_speed`` writes: the lines of its CSVs."""
+"""Rows of the CSVs that the experiment ``npu_speed`` writes.
+
+Columns have the order of the fields, which is why the rows do not inherit the fields that they share.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +10,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedLine:
-    """A line of npu_speed.csv: a plan at one speed of the device.
+    """A line of npu_speed.csv: a plan at one speed of the varied device.
 
     Attributes:
         model: The network.
         platform: The devices.
-        speed: How many times faster than as measured the device's arithmetic is taken to be.
-        scheduler: Who made the plan; ``bounds`` for the limit.
-        simulated_s: Simulated latency. Of an executed plan from its own serial replay beside the emulated device, else
-            from the profile alone.
-        num_segments: Compiled units; 0 for the limit.
+        speed: Assumed speed of the device's arithmetic, relative to the device as measured.
+        scheduler: The scheduler that made the plan; ``bounds`` for the limit.
+        simulated_s: Simulated latency. For an executed plan it comes from the plan's own serial replay beside the
+            emulated device, else from the profile alone.
+        num_segments: Compiled units of the plan; 0 for the limit.
         measured_s: Median latency of executions beside the emulated device, or None.
-        curve: What the plan stands for: ``planned anew``, the best of all; ``best of several devices``;
-            ``best at 1x, unchanged``; ``DEVICE alone``; or ``limit``: no plan takes less, by critical path and load.
-        device: The device whose speed is varied, as people should see it.
-        plan_id: The plan's digest: where it changes from one speed to the next, so does the plan. None for the limit.
-        predicted_s: Simulated from the profile alone.
-        bound_s: No plan takes less, of those that exact planning searched and of the plan's own segments; None but for
-            the plan that is best.
-        num_devices: Devices that have work in the plan.
-        measured_low_s: Lower end of the 95 % confidence interval of the median.
-        measured_high_s: Upper end of it.
-        largest_error: How far outputs were from the right ones, relative to the largest.
+        curve: The curve that the line belongs to: ``planned anew``, the best plan; ``best of several devices``;
+            ``best at 1x, unchanged``; ``DEVICE alone``; or ``limit``, a lower bound by critical path and load.
+        device: Label of the varied device.
+        plan_id: The plan's digest; None for the limit.
+        predicted_s: Latency simulated from the profile alone.
+        bound_s: Lower bound over plans of exact planning's space and of the segments of this plan; None on curves other
+            than ``planned anew``.
+        num_devices: Devices that the plan uses.
+        measured_low_s: Lower end of the 95 % confidence interval of the median, or None.
+        measured_high_s: Upper end of that interval, or None.
+        largest_error: Largest deviation of the outputs from the expected ones, relative to the largest output, or None.
     """
 
     model: str
@@ -51,7 +54,11 @@ class SpeedLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountLine:
-    """A line of npu_count.csv: a plan for so many of the device; other fields as in :class:`SpeedLine`."""
+    """A line of npu_count.csv: a plan for several of the device. :class:`SpeedLine` explains the other fields.
+
+    Attributes:
+        num_npus: Number of devices like the varied one.
+    """
 
     model: str
     platform: str
@@ -67,11 +74,11 @@ class CountLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BandwidthLine:
-    """A line of memory_bandwidth.csv: a plan on a memory that sustains so much; other fields as in :class:`SpeedLine`.
+    """A line of memory_bandwidth.csv: a plan for another memory. :class:`SpeedLine` explains the other fields.
 
     Attributes:
-        relative_bandwidth: How many times what the memory sustains as measured.
-        bandwidth_bytes_per_s: What it sustains.
+        relative_bandwidth: Assumed bandwidth of the memory, relative to the memory as measured.
+        bandwidth_bytes_per_s: The same in bytes per second.
     """
 
     model: str
@@ -89,21 +96,21 @@ class BandwidthLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapLine:
-    """A line of speed_bandwidth.csv: the best plan at a speed on a memory.
+    """A line of speed_bandwidth.csv: the best plan for one speed of the device and one bandwidth of the memory.
 
     Attributes:
         model: The network.
         platform: The devices.
-        speed: How many times faster than as measured the device is taken to be.
-        relative_bandwidth: How many times what the memory sustains as measured.
-        bandwidth_bytes_per_s: What it sustains.
-        scheduler: Who made the best plan.
-        simulated_s: What it takes.
-        single: The best single device; None where none runs all.
-        single_s: What that takes, or None.
-        gain_percent: By how much more of its time the best single device takes than the best plan, or None.
-        device: The device whose speed is varied, as people should see it.
-        plan_id: The plan's digest.
+        speed: Assumed speed of the device, relative to the device as measured.
+        relative_bandwidth: Assumed bandwidth of the memory, relative to the memory as measured.
+        bandwidth_bytes_per_s: The same in bytes per second.
+        scheduler: The scheduler that made the best plan.
+        simulated_s: Simulated latency of the best plan.
+        single: The best single device; None if no device runs the whole network.
+        single_s: Simulated latency of that device alone, or None.
+        gain_percent: Latency of the best single device over that of the best plan, less 1, in percent; or None.
+        device: Label of the varied device.
+        plan_id: Digest of the best plan.
     """
 
     model: str
@@ -122,17 +129,17 @@ class MapLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurningLine:
-    """A line of turning_points.csv: a speed at which something changes.
+    """A line of turning_points.csv: a speed at which the best plan changes, or from which on more speed does not help.
 
     Attributes:
         model: The network.
         platform: The devices.
-        what: ``best plan changes``: at this speed the plan that was best and the one that is best next take equally
-            long; or ``no longer helps``: the best latency is within 2 % of that of an infinitely fast device.
-        speed: Relative to the device as measured.
-        latency_s: The best latency there, simulated.
-        plan_id: The plan that is best from there on.
-        scheduler: The algorithm that made it.
+        what: ``best plan changes``: the plans that are best below and above this speed take equally long at it; or ``no
+            longer helps``: from this speed on, the best latency is within 2 % of that with an infinitely fast device.
+        speed: The speed, relative to the device as measured.
+        latency_s: Simulated latency of the best plan at this speed.
+        plan_id: Digest of the plan that is best from this speed on.
+        scheduler: The scheduler that made it.
         description: The plan in a few words: operators by device.
     """
 
@@ -148,16 +155,16 @@ class TurningLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorLine:
-    """A line of emulated_errors.csv: simulated against executed, in percent of what was measured.
+    """A line of emulated_errors.csv: errors of simulated latencies, in percent of the measured ones.
 
     Attributes:
         model: The network, or ``all``.
         platform: The devices.
-        plans: Which: ``all``, or those ``on both`` a real and the emulated device.
-        num_plans: How many, each at its speed.
+        plans: The plans that count: ``all``, or those ``on both`` a real and the emulated device.
+        num_plans: Number of plans; a plan counts at each speed.
         mean_percent: Mean absolute error of ``simulated_s``.
-        worst_percent: Largest absolute error of it.
-        bias_percent: Mean error with its sign; above 0 where simulations are too slow.
+        worst_percent: Largest absolute error of ``simulated_s``.
+        bias_percent: Mean signed error of ``simulated_s``; positive if simulations are too slow.
         predicted_mean_percent: Mean absolute error of ``predicted_s``.
     """
 

@@ -1,4 +1,4 @@
-"""One model on machines that nobody has: all lines of the experiment ``npu_speed``."""
+"""One model on hypothetical machines: all lines of the experiment ``npu_speed``."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
-from experiments.npu_speed.execution import Executed, execute_speeds
+from experiments.npu_speed.execution import Executed, SpeedPlans, execute_speeds
 from experiments.npu_speed.rows import BandwidthLine, CountLine, MapLine, SpeedLine, TurningLine
 from experiments.sweeps.hypothetical_curves import (
     UNLIMITED,
     Choice,
     Settings,
-    Turn,
+    TurningPoint,
     bandwidth_settings,
-    over,
-    over_counts,
+    curves_over,
+    curves_over_counts,
     speed_settings,
     turning_points,
 )
-from experiments.sweeps.hypothetical_points import Base, Candidates, Found, Point, base_problem, plan_point, problem_at
+from experiments.sweeps.hypothetical_points import (
+    Base,
+    Candidates,
+    Point,
+    PointPlans,
+    base_problem,
+    plan_point,
+    problem_at,
+)
 from experiments.sweeps.sweep import sweep
 from experiments.sweeps.workers import Workers
 from hetsim.core.plan import Plan
@@ -35,20 +43,20 @@ from hetsim.tuner.steps.expected_outputs import find_expected_outputs
 
 UNCHANGED, UNCHANGED_ONE = "best at 1x, unchanged", "best with one, unchanged"
 EXECUTED_SPEEDS = (0.5, 8.0)
-"""Plans are executed at speeds from the one to the other."""
+"""Lowest and highest speed at which plans are executed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variations:
-    """Which device is varied, and how.
+    """The varied device, and the values of what is varied.
 
     Attributes:
-        device: Its name on the platform.
-        speeds: Relative to the device as measured; positive, ascending.
-        counts: How many there are of it, ascending from 1; none leaves that sweep out.
-        bandwidths: Of the memory, relative to what it sustains as measured; none leaves out what varies it.
+        device: Name of the varied device.
+        speeds: Speeds relative to the device as measured; positive, ascending.
+        counts: Numbers of devices like it, ascending from 1; empty leaves this sweep out.
+        bandwidths: Bandwidths relative to the memory as measured; empty leaves out this sweep and the map.
         map_speeds: Speeds of the map.
-        execute: Whether plans are executed at the speeds that can be.
+        execute: Whether plans are executed at :data:`EXECUTED_SPEEDS` and between them.
     """
 
     device: str
@@ -70,8 +78,8 @@ class Lines:
     turning: list[TurningLine]
 
 
-class _Common(TypedDict):
-    """What lines of several CSVs have in common."""
+class _SharedFields(TypedDict):
+    """The fields that lines of npu_speed.csv, npu_count.csv and memory_bandwidth.csv share."""
 
     model: str
     platform: str
@@ -89,12 +97,12 @@ class Study:
 
     Args:
         model: The model.
-        base: What is changed.
-        varied: How.
-        folder: Keeps what was found at points, and replays.
+        base: The model and machine that are changed.
+        varied: The varied device, and the values.
+        folder: Gets the plans of all points, and the serial replays of executed plans.
         max_evaluations: Candidates that each search simulates.
         pace: How often plans are executed.
-        workers: Who plans; None stands for this process.
+        workers: Make the plans; None stands for this process.
         stages: Where progress is shown.
     """
 
@@ -118,84 +126,97 @@ class Study:
         self._pace = pace
         self._workers = workers
         self._stages = stages
-        platform = base_problem(base).platform
-        self._platform = platform.name
-        self._traffic = base_problem(base).traffic_function is not None
-        self._label = replace(platform.device(varied.device), nature="hypothetical").label
-        self._shared = platform.memory.shared_bytes_per_s
+        problem = base_problem(base)
+        self._platform = problem.platform.name
+        self._has_traffic = problem.traffic_function is not None
+        self._label = replace(problem.platform.device(varied.device), nature="hypothetical").label
+        self._memory_bytes_per_s = problem.platform.memory.shared_bytes_per_s
 
     def lines(self, platform: Platform, profile: Profile) -> Lines:
-        """All lines; the plans of the speeds are executed if that is asked.
+        """All lines of the model; plans at the executed speeds are executed if the variations ask for it.
 
         Raises:
-            HetsimError: If a device cannot do what is asked.
+            HetsimError: If no plan runs on a changed machine, or a device failed.
         """
-        device, tries = self._varied.device, self._max_evaluations
-        of_speed = partial(speed_settings, device)
-        pool, speeds = over(
-            self._base,
-            self._varied.speeds,
-            of_speed,
-            partial(self._compute, "speeds"),
-            unchanged=UNCHANGED,
-            max_evaluations=tries,
-            beyond=(UNLIMITED,),
-        )
+        pool, speeds = self._over_speeds()
         executed = self._execute(speeds, platform, profile) if self._varied.execute else {}
-        count: list[Choice] = []
-        if self._varied.counts:
-            compute = partial(self._compute, "counts")
-            count = over_counts(
-                self._base, device, self._varied.counts, compute, unchanged=UNCHANGED_ONE, max_evaluations=tries
-            )
-        bandwidth: list[Choice] = []
-        if self._varied.bandwidths and not self._traffic:
-            self._stages.say(
-                f"{self._model.name}: the platform does not say what its memory sustains; it is not varied"
-            )
-        elif self._varied.bandwidths:
-            compute = partial(self._compute, "bandwidths")
-            _, bandwidth = over(
-                self._base,
-                self._varied.bandwidths,
-                bandwidth_settings,
-                compute,
-                unchanged=UNCHANGED,
-                max_evaluations=tries,
-            )
+        counts = self._over_counts()
+        bandwidths = self._over_bandwidths()
+        points = turning_points(pool, self._varied.device, self._varied.speeds)
         return Lines(
             speed=[self._speed_line(choice, executed) for choice in speeds],
-            count=[CountLine(num_npus=int(choice.value), **self._common(choice)) for choice in count],
+            count=[CountLine(num_npus=int(choice.value), **self._shared_fields(choice)) for choice in counts],
             bandwidth=[
                 BandwidthLine(
                     relative_bandwidth=choice.value,
-                    bandwidth_bytes_per_s=choice.value * self._shared,
-                    **self._common(choice),
+                    bandwidth_bytes_per_s=choice.value * self._memory_bytes_per_s,
+                    **self._shared_fields(choice),
                 )
-                for choice in bandwidth
+                for choice in bandwidths
             ],
-            map=self._map_lines(pool) if bandwidth else [],
-            turning=[self._turning_line(round) for round in turning_points(pool, device, self._varied.speeds)],
+            map=self._map_lines(pool) if bandwidths else [],
+            turning=[self._turning_line(point) for point in points],
         )
 
-    def _compute(self, name: str, points: Sequence[Point]) -> list[Found]:
-        """What is found at points; the folder keeps it, so that a killed sweep goes on."""
-        rests_on = hashlib.sha256(self._base.platform.encode() + Path(self._base.profile).read_bytes())
+    def _over_speeds(self) -> tuple[Candidates, list[Choice]]:
+        return curves_over(
+            self._base,
+            self._varied.speeds,
+            partial(speed_settings, self._varied.device),
+            partial(self._compute, "speeds"),
+            unchanged=UNCHANGED,
+            max_evaluations=self._max_evaluations,
+            beyond=(UNLIMITED,),
+        )
+
+    def _over_counts(self) -> list[Choice]:
+        if not self._varied.counts:
+            return []
+        return curves_over_counts(
+            self._base,
+            self._varied.device,
+            self._varied.counts,
+            partial(self._compute, "counts"),
+            unchanged=UNCHANGED_ONE,
+            max_evaluations=self._max_evaluations,
+        )
+
+    def _over_bandwidths(self) -> list[Choice]:
+        if not self._varied.bandwidths:
+            return []
+        if not self._has_traffic:
+            self._stages.say(
+                f"{self._model.name}: the platform does not state its memory's bandwidth; it is not varied"
+            )
+            return []
+        _, choices = curves_over(
+            self._base,
+            self._varied.bandwidths,
+            bandwidth_settings,
+            partial(self._compute, "bandwidths"),
+            unchanged=UNCHANGED,
+            max_evaluations=self._max_evaluations,
+        )
+        return choices
+
+    def _compute(self, name: str, points: Sequence[Point]) -> list[PointPlans]:
+        """The plans of points; they are stored in ``NAME.jsonl``, so that a killed sweep can be resumed."""
+        digest = hashlib.sha256(self._base.platform.encode() + Path(self._base.profile).read_bytes())
         with self._stages.stage(f"plan {self._model.name}, {name}") as report:
             return sweep(
                 partial(plan_point, self._base),
                 points,
-                Found,
+                PointPlans,
                 workers=self._workers,
                 path=self._folder / f"{name}.jsonl",
-                settings={"seed": self._base.seed, "platform_and_profile": rests_on.hexdigest()},
+                settings={"seed": self._base.seed, "platform_and_profile": digest.hexdigest()},
                 report=report,
             )
 
     def _execute(
         self, choices: Sequence[Choice], platform: Platform, profile: Profile
     ) -> dict[tuple[float, str], Executed]:
-        """What the plans take at the speeds that are executed."""
+        """The executions of the plans at speeds that are executed, by speed and plan."""
         slowest, fastest = EXECUTED_SPEEDS
         plans: dict[float, dict[str, Plan]] = {}
         for choice in choices:
@@ -208,10 +229,14 @@ class Study:
             self._model,
             platform,
             device,
-            {
-                speed: (problem_at(self._base, speed_settings(device, speed)), list(own.values()))
-                for speed, own in plans.items()
-            },
+            [
+                SpeedPlans(
+                    speed=speed,
+                    problem=problem_at(self._base, speed_settings(device, speed)),
+                    plans=list(by_digest.values()),
+                )
+                for speed, by_digest in plans.items()
+            ],
             self._folder / "executed",
             expected=find_expected_outputs(self._model, seed=self._base.seed),
             profile=profile,
@@ -225,23 +250,23 @@ class Study:
             measured_s=None,
             predicted_s=choice.seconds,
             num_devices=0 if choice.plan is None else len(choice.plan.queues),
-            **self._common(choice),
+            **self._shared_fields(choice),
         )
-        run = None if choice.plan is None else executed.get((choice.value, choice.plan.digest))
-        if run is None:
+        found = None if choice.plan is None else executed.get((choice.value, choice.plan.digest))
+        if found is None:
             return line
         return replace(
             line,
-            simulated_s=run.simulated_s,
-            measured_s=run.execution.latency.median_s,
-            measured_low_s=run.execution.latency.low_s,
-            measured_high_s=run.execution.latency.high_s,
-            largest_error=run.execution.largest_error,
+            simulated_s=found.simulated_s,
+            measured_s=found.execution.latency.median_s,
+            measured_low_s=found.execution.latency.low_s,
+            measured_high_s=found.execution.latency.high_s,
+            largest_error=found.execution.largest_error,
         )
 
-    def _common(self, choice: Choice) -> _Common:
+    def _shared_fields(self, choice: Choice) -> _SharedFields:
         plan = choice.plan
-        return _Common(
+        return _SharedFields(
             model=self._model.name,
             platform=self._platform,
             scheduler="bounds" if plan is None else plan.scheduler,
@@ -254,7 +279,7 @@ class Study:
         )
 
     def _map_lines(self, pool: Candidates) -> list[MapLine]:
-        """Speed and memory together: exact planning at each point, and all plans made for any speed."""
+        """Lines for all pairs of speed and bandwidth; plans come from exact planning at each pair and from ``pool``."""
         device = self._varied.device
 
         def settings(speed: float, bandwidth: float) -> Settings:
@@ -262,17 +287,17 @@ class Study:
 
         pairs = [(speed, bandwidth) for bandwidth in self._varied.bandwidths for speed in self._varied.map_speeds]
         found = self._compute("map", [Point(settings=settings(*pair), schedulers=()) for pair in pairs])
-        everyone = pool.joined(found)
+        all_plans = pool.joined(found)
         lines = []
         for speed, bandwidth in pairs:
-            here = settings(speed, bandwidth)
-            best = everyone.fastest(here)
+            changes = settings(speed, bandwidth)
+            best = all_plans.fastest(changes)
             assert best is not None
-            best_s = everyone.latency_s(here, best)
+            best_s = all_plans.latency_s(changes, best)
             names = base_problem(self._base).platform.device_names
-            alone = [(name, everyone.fastest(here, name)) for name in names]
+            alone = [(name, all_plans.fastest(changes, name)) for name in names]
             times: list[tuple[float | None, str | None]] = [
-                (everyone.latency_s(here, plan), name) for name, plan in alone if plan is not None
+                (all_plans.latency_s(changes, plan), name) for name, plan in alone if plan is not None
             ]
             single_s, single = min(times, default=(None, None))
             lines.append(
@@ -281,7 +306,7 @@ class Study:
                     platform=self._platform,
                     speed=speed,
                     relative_bandwidth=bandwidth,
-                    bandwidth_bytes_per_s=bandwidth * self._shared,
+                    bandwidth_bytes_per_s=bandwidth * self._memory_bytes_per_s,
                     scheduler=best.scheduler,
                     simulated_s=best_s,
                     single=single,
@@ -293,16 +318,17 @@ class Study:
             )
         return lines
 
-    def _turning_line(self, round: Turn) -> TurningLine:
-        ops = {device: sum(len(s.ops) for s in queue) for device, queue in round.plan.queues.items()}
-        description = ", ".join(f"{count} on {device}" for device, count in ops.items())
+    def _turning_line(self, point: TurningPoint) -> TurningLine:
+        plan = point.plan
+        num_ops = {device: sum(len(segment.ops) for segment in queue) for device, queue in plan.queues.items()}
+        by_device = ", ".join(f"{count} on {device}" for device, count in num_ops.items())
         return TurningLine(
             model=self._model.name,
             platform=self._platform,
-            what=round.what,
-            speed=round.speed,
-            latency_s=round.seconds,
-            plan_id=round.plan.digest,
-            scheduler=round.plan.scheduler,
-            description=f"{description} of {sum(ops.values())} operators in {round.plan.num_segments} segments",
+            what=point.what,
+            speed=point.speed,
+            latency_s=point.seconds,
+            plan_id=plan.digest,
+            scheduler=plan.scheduler,
+            description=f"{by_device} of {sum(num_ops.values())} operators in {plan.num_segments} segments",
         )

@@ -1,4 +1,4 @@
-"""The assumed figures of the PartitionTuner paper's board, and how to change each by a factor."""
+"""The assumed figures of the PartitionTuner paper's board, and functions that multiply each by a factor."""
 
 from __future__ import annotations
 
@@ -56,4 +56,4 @@ ASSUMPTIONS: Mapping[str, Callable[[Platform, float], Platform]] = {
     "bandwidth of a VTA unit": _vta_bandwidth,
     "hand-overs": _hand_overs,
 }
-"""Figures that are assumed, and how to change them by a factor."""
+"""By assumed figure, the function that multiplies it by a factor."""

@@ -1,8 +1,8 @@
 """An engine called directly, without anything of hetsim: the baseline of :mod:`experiments.runtime_overhead`.
 
-A process of its own: ``python -m experiments.shared.direct_engine ENGINE MODEL.onnx INPUTS.npz CORE``. It reads numbers
-from its standard input and, for each, runs the model that many times and prints the seconds of each run as a JSON list.
-Each engine is called as its own tutorial does it, on one thread and one core.
+It runs in a process of its own: ``python -m experiments.shared.direct_engine ENGINE MODEL.onnx INPUTS.npz CORE``. For
+each number on its standard input, it runs the model that many times and prints the seconds of each run as a JSON list.
+Each engine is called as in its own tutorial, with one thread on one core.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 
 def onnxruntime_call(model_path: str, inputs: dict[str, np.ndarray]) -> Callable[[], object]:
-    """One inference by ONNX Runtime's ``InferenceSession.run``."""
+    """A function that does one inference by ONNX Runtime's ``InferenceSession.run``."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -27,7 +27,7 @@ def onnxruntime_call(model_path: str, inputs: dict[str, np.ndarray]) -> Callable
 
 
 def openvino_call(model_path: str, inputs: dict[str, np.ndarray]) -> Callable[[], object]:
-    """One inference by OpenVINO's ``InferRequest.infer``, with the inputs set beforehand."""
+    """A function that does one inference by OpenVINO's ``InferRequest.infer``, with the inputs set beforehand."""
     import openvino
 
     settings = {
@@ -46,7 +46,7 @@ CALLS = {"onnxruntime": onnxruntime_call, "openvino": openvino_call}
 
 
 def main() -> None:
-    """Serve runs until the standard input ends."""
+    """Run the model on demand until the standard input ends."""
     engine, model_path, inputs_path, core = sys.argv[1:]
     os.sched_setaffinity(0, {int(core)})
     with np.load(inputs_path) as arrays:

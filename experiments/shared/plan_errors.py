@@ -1,4 +1,4 @@
-"""Rows of simulated_vs_measured: a plan's simulated beside its measured latency, and the errors of a model's plans."""
+"""Rows of simulated_vs_measured: simulated and measured latencies of plans, and errors over a model's plans."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class PlanLine:
         model: The network.
         platform: The devices.
         plan_id: The plan's digest; two schedulers may have made the same plan.
-        scheduler: Who made it; ``search`` may have made several, one each round, and ``random`` makes many.
+        scheduler: The scheduler that made it; ``search`` may make one plan in each round, and ``random`` makes many.
         num_segments: Compiled units.
         predicted_s: Simulated from a profile that holds nothing measured on this plan.
         simulated_s: Simulated from the plan's own serial replay.
         measured_s: Median latency of the executions.
-        measured_iqr_s: Their interquartile range.
+        measured_iqr_s: Interquartile range of these latencies.
         measured_low_s: Lower end of the 95 % confidence interval of the median.
-        measured_high_s: Upper end of it.
+        measured_high_s: Upper end of that interval.
         num_samples: Counted executions.
     """
 
@@ -52,18 +52,19 @@ class ErrorLine:
         platform: The devices.
         num_plans: Distinct plans.
         simulated_mean_percent: Mean absolute error of ``simulated_s``.
-        simulated_worst_percent: Largest absolute error of it.
-        simulated_bias_percent: Mean error with its sign; above 0 where simulations are too slow.
-        predicted_mean_percent: The same of ``predicted_s``.
-        predicted_worst_percent: The same of it.
-        predicted_bias_percent: The same of it.
-        kendall_tau: Rank correlation (tau-b) of ``simulated_s`` and ``measured_s``; None, an empty cell, where there is
+        simulated_worst_percent: Largest absolute error of ``simulated_s``.
+        simulated_bias_percent: Mean signed error of ``simulated_s``; positive if simulations are too slow.
+        predicted_mean_percent: Mean absolute error of ``predicted_s``.
+        predicted_worst_percent: Largest absolute error of ``predicted_s``.
+        predicted_bias_percent: Mean signed error of ``predicted_s``.
+        kendall_tau: Rank correlation (tau-b) of ``simulated_s`` and ``measured_s``; None, an empty cell, if there is
             nothing to rank, as with a single plan.
         tau_low: Lower end of its 95 % bootstrap interval over plans, or None.
-        tau_high: Upper end of it, or None.
-        predicted_kendall_tau: The same correlation of ``predicted_s``, or None.
-        spread_over_iqr: From the fastest plan to the slowest, as a multiple of the median ``measured_iqr_s``: how far
-            the plans are apart beside how far the runs of one are. None if all runs took equally long.
+        tau_high: Upper end of that interval, or None.
+        predicted_kendall_tau: Rank correlation of ``predicted_s`` and ``measured_s``, or None.
+        spread_over_iqr: Measured time from the fastest plan to the slowest, as a multiple of the median
+            ``measured_iqr_s``: how much plans differ, relative to how much executions of one plan differ. None if all
+            executions took equally long.
     """
 
     model: str
@@ -83,7 +84,7 @@ class ErrorLine:
 
 
 def summarize_errors(lines: Sequence[PlanLine]) -> list[ErrorLine]:
-    """A line for each model, in the order in which models come first; a plan counts once, whoever made it."""
+    """A line for each model, in the order of first appearance; a plan counts once, however many schedulers made it."""
     found = []
     for model, platform in dict.fromkeys((line.model, line.platform) for line in lines):
         own = distinct_plans(line for line in lines if (line.model, line.platform) == (model, platform))
@@ -119,4 +120,5 @@ def _number_or_none(number: float) -> float | None:
 
 
 def distinct_plans(lines: Iterable[PlanLine]) -> list[PlanLine]:
+    """The first line of each plan."""
     return list({(line.model, line.platform, line.plan_id): line for line in reversed(list(lines))}.values())[::-1]

@@ -1,4 +1,4 @@
-"""Devices awake and models measured, for experiments: what a folder holds already is not measured again."""
+"""Calibrated platforms, running devices and profiles for experiments; what a folder holds is not measured again."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from hetsim.tuner.target import Target
 
 
 def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
-    """The platform with measured numbers: its own, those in ``out/platform.toml``, or new ones, which are put there.
+    """The platform with its own calibration, with the one in ``out/platform.toml``, or with a new one, written there.
 
     Raises:
-        PlatformError: If the file was made of another platform, or an engine or core is not here.
+        PlatformError: If the file was calibrated for another platform, or this machine lacks an engine or a core.
         DeviceError: If a device failed.
     """
     if platform.calibration is not None:
@@ -42,8 +42,7 @@ def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
         if _uncalibrated(calibrated_before) != _uncalibrated(platform):
             raise PlatformError(
                 f"{path} was calibrated for another platform ({calibrated_before.name!r}) than {platform.name!r} as "
-                f"it is now; "
-                "choose another folder"
+                "it is now; choose another folder"
             )
         return calibrated_before
     check_machine(platform, stages)
@@ -57,10 +56,10 @@ def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
 def profiled(
     model: Model, platform: Platform, folder: Path, *, options: Options, stages: Stages
 ) -> Iterator[TuningContext]:
-    """The platform's devices, running, and the model's complete profile in ``folder/profile.jsonl``.
+    """A context with the platform's running devices and the model's complete profile in ``folder/profile.jsonl``.
 
     Raises:
-        HetsimError: If the profile was taken of something else, or a device cannot do what is asked.
+        HetsimError: If the profile belongs to another model, machine or engine, or a device failed.
     """
     check_machine(platform, stages)
     target = Target(model=model, platform=platform)
@@ -72,12 +71,12 @@ def profiled(
 
 
 def profile_of(model: Model, platform: Platform, folder: Path, *, effort: Effort, stages: Stages) -> Profile:
-    """The profile in ``folder/profile.jsonl``; where it is not complete, the devices are woken and it is measured.
+    """The profile in ``folder/profile.jsonl``; if it is incomplete, the devices are started and it is completed.
 
-    A complete one may come from another machine: nothing but the model has to be the same.
+    A complete profile may come from another machine; only the model has to be the same.
 
     Raises:
-        HetsimError: If the profile was taken of something else, or a device cannot do what is asked.
+        HetsimError: If an incomplete profile belongs to another model, machine or engine, or a device failed.
     """
     path = folder / "profile.jsonl"
     if path.exists():
@@ -89,7 +88,7 @@ def profile_of(model: Model, platform: Platform, folder: Path, *, effort: Effort
 
 
 def tuning_settings(platform: Platform, options: Options) -> Settings:
-    """What results rest on that come of tuning networks: they are not mixed with others."""
+    """The settings that results of tuning depend on; results under other settings are refused."""
     return {
         "platform": platform.name,
         "seed": options.seed,
@@ -101,6 +100,6 @@ def tuning_settings(platform: Platform, options: Options) -> Settings:
 
 
 def _uncalibrated(platform: Platform) -> Platform:
-    """The platform without the numbers that a calibration replaces."""
+    """The platform without the values that a calibration replaces."""
     devices = tuple(replace(device, launch_s=0.0) for device in platform.devices)
     return replace(platform, devices=devices, links={}, memory=Memory(), host=Host(), calibration=None)

@@ -10,5 +10,5 @@ PUBLISHED: Mapping[tuple[str, str], float] = {
     ("resnet18", "individual"): 0.0536,
     ("resnet50", "individual"): 0.0718,
 }
-"""By network and baseline, how much better PartitionTuner's plans are on a Cortex-A53 with VTA units, as a fraction;
-networks and baselines of which the abstract says nothing are absent."""
+"""By network and baseline, the gain of PartitionTuner's plans on a Cortex-A53 with VTA units, as a fraction. The
+abstract names no other networks and baselines."""

@@ -1,4 +1,4 @@
-"""Random task graphs of any size, for comparing schedulers and timing evaluators where no network is wanted.
+"""Random task graphs of any size, for comparing schedulers and timing simulators.
 
 Layered graphs with unrelated costs are the customary test bed of list scheduling; H. Topcuoglu, S. Hariri, M.-Y. Wu,
 "Performance-effective and low-complexity task scheduling for heterogeneous computing", IEEE Transactions on Parallel
@@ -17,28 +17,30 @@ from hetsim.core.problem import Latency, Problem
 
 MIN_COST_S, MAX_COST_S = 1e-3, 10e-3
 SETUP_S = (MIN_COST_S + MAX_COST_S) / 2 / 10
-"""Of a hand-over: a tenth of the mean cost."""
+"""Set-up time of a hand-over: a tenth of the mean cost."""
 MIN_TRAFFIC_BYTES, MAX_TRAFFIC_BYTES = 1_000_000, 7_000_000
 TENSOR_BYTES = 1 << 20
 MAX_READS = 3
 REACH = 3
-"""From how many layers up an operator may read."""
+"""An operator reads from at most this many layers above its own."""
 
 
 def layered_problem(num_ops: int, *, seed: int, num_devices: int = 2, contention: float = 0.0) -> Problem:
     """A layered graph on devices whose costs have nothing to do with each other.
 
-    About ``sqrt(num_ops)`` layers, none empty, operators dealt out to them at random. An operator below the first
-    layer reads one of the layer above it, and up to two more of the three layers above; so its layer is its depth.
+    There are about ``sqrt(num_ops)`` layers, none empty, over which operators are distributed at random. An operator
+    below the first layer reads one of the layer above it, and up to two more of the three layers above; so its layer
+    is its depth.
     Each operator costs 1 to 10 ms on each device, uniform; a segment costs the sum of its operators. Hand-overs are
     zero-copy and take 0.55 ms.
 
     Args:
         num_ops: How many operators, at least 1.
-        seed: The same arguments give the same problem; other ``contention`` changes neither graph nor costs.
-        num_devices: At least 1. The first is ``cpu``, the others ``npu0``, ``npu1`` and so on; ``npu`` if it is one.
-        contention: What all devices at work demand from the memory on average, over what it sustains; 0 where nothing
-            is moved. Operators then move 1 to 7 MB each, uniform.
+        seed: The same arguments give the same problem; ``contention`` changes neither graph nor costs.
+        num_devices: At least 1. The first is ``cpu``, the others ``npu0``, ``npu1`` and so on; ``npu`` if there is one
+            other device only.
+        contention: The mean bandwidth that all devices at work demand, relative to the bandwidth that the memory
+            sustains. Operators move 1 to 7 MB each, uniform; 0 stands for a problem without memory traffic.
 
     Raises:
         ValueError: If an argument is out of range.

@@ -1,4 +1,4 @@
-"""What an experiment keeps: rows in a CSV that grows model by model, and a sidecar that says where they come from."""
+"""Results of an experiment: rows in a CSV that grows model by model, and a sidecar that says where they come from."""
 
 from __future__ import annotations
 
@@ -26,44 +26,44 @@ Settings = Mapping[str, str | int | float | list[float]]
 
 
 class Row(Protocol):
-    """A dataclass, one line of a CSV; its fields are the columns."""
+    """A dataclass that is a line of a CSV; its fields are the columns."""
 
     @property
     def model(self) -> str:
-        """The network, or other problem, that the line is about."""
+        """The network or other problem that the line describes."""
         ...
 
 
 class Subject(Protocol):
-    """What rows are about: a :class:`~hetsim.models.model.Model`, or any problem with a name."""
+    """What rows describe: a :class:`~hetsim.models.model.Model`, or any problem with a name."""
 
     @property
     def name(self) -> str:
-        """What rows call it."""
+        """Its name in rows."""
         ...
 
     @property
     def hash(self) -> str:
-        """A digest of its content; empty where the name says all."""
+        """A digest of its content; empty if the name determines the content."""
         ...
 
 
 RowT = TypeVar("RowT", bound=Row)
 LineT = TypeVar("LineT")
-"""A dataclass, whatever it is about."""
+"""Any dataclass whose fields are the columns of a CSV."""
 
 
 class Sidecar(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Where a CSV's rows come from.
 
     Attributes:
-        command: The command line that added rows last.
-        commit: The commit it ran from, with ``" (changed)"`` where files differed from it; empty outside a checkout.
+        command: The last command line that added rows.
+        commit: The commit that it ran from, with ``" (changed)"`` if files differed from it; empty outside a checkout.
         machine: The machine's fingerprint.
-        versions: Of the libraries, by name.
-        date: When rows were added last, ISO 8601, UTC.
-        settings: What all rows have in common: the seed, the platform, how hard was tried.
-        model_hashes: Of the models that have rows, by name.
+        versions: By library, its version.
+        date: The time at which rows were last added, ISO 8601, UTC.
+        settings: The settings that all rows have in common, such as seed, platform and effort.
+        model_hashes: By model that has rows, its digest.
     """
 
     command: str
@@ -76,22 +76,22 @@ class Sidecar(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Record(Generic[RowT]):
-    """A CSV and its sidecar in one folder. A model's rows are added all at once, so what is there is complete.
+    """A CSV and its sidecar. A model's rows are added all at once, so a model that has rows has all of them.
 
     Args:
-        path: The CSV; the sidecar has the same name with ``.json``. What is there already is gone on with.
+        path: The CSV; the sidecar has the same name with ``.json``. Rows are added to existing ones.
         row_type: The rows' dataclass.
-        settings: What rows of one file must have in common; the sidecar keeps it.
+        settings: The settings that all rows must have in common; they are stored in the sidecar.
         command: The command line, for the sidecar.
 
     Raises:
-        HetsimError: If the files are malformed or hold results under other settings, or another process fills the
-            folder; it is held as long as the record lives.
+        HetsimError: If the files are malformed or hold results under other settings, or if another process adds results
+            to the folder, which is locked as long as the record exists.
         OSError: If the folder cannot be made.
     """
 
     def __init__(self, path: Path, row_type: type[RowT], *, settings: Settings, command: str) -> None:
-        self._held = lock_folder(path.parent)
+        self._lock = lock_folder(path.parent)
         self._path = path
         self._sidecar_path = path.with_suffix(".json")
         self._row_type = row_type
@@ -100,20 +100,20 @@ class Record(Generic[RowT]):
         self._model_hashes: dict[str, str] = {}
         self.rows: list[RowT] = []
         if self._sidecar_path.exists():
-            self._model_hashes = self._matching(_read_sidecar(self._sidecar_path)).model_hashes
+            self._model_hashes = self._checked(_read_sidecar(self._sidecar_path)).model_hashes
             self.rows = read_rows(path, row_type) if path.exists() else []
         elif path.exists():
             raise HetsimError(
-                f"{path} lies there without {self._sidecar_path.name}, which says where it comes from; "
+                f"{path} exists without {self._sidecar_path.name}, which says where its rows come from; "
                 "choose another folder"
             )
 
     def has(self, model: str) -> bool:
-        """Whether the model's rows are there."""
+        """Whether the model has rows."""
         return any(row.model == model for row in self.rows)
 
     def add(self, model: Subject, rows: Sequence[RowT]) -> None:
-        """Append a model's rows to the CSV; the sidecar, which names the model, is written first.
+        """Append a model's rows to the CSV; the sidecar, which also names the model, is written first.
 
         Raises:
             OSError: If the folder cannot be written.
@@ -125,7 +125,8 @@ class Record(Generic[RowT]):
         self.rows.extend(rows)
         write_rows(self._path, self._row_type, self.rows)
 
-    def _matching(self, sidecar: Sidecar) -> Sidecar:
+    def _checked(self, sidecar: Sidecar) -> Sidecar:
+        """The sidecar, if its rows have the same settings and come from this machine."""
         wanted, found = {**self._settings, "machine": machine_fingerprint()}, dict(sidecar.settings)
         found["machine"] = sidecar.machine
         for name in dict.fromkeys((*wanted, *found)):
@@ -138,12 +139,12 @@ class Record(Generic[RowT]):
 
 
 def fill(record: Record[RowT], models: Sequence[str], rows_of: Callable[[Model], Sequence[RowT]], *, seed: int) -> None:
-    """Add the rows of each model that has none yet; one model at a time is in memory.
+    """Add the rows of each model that has none yet; only one model at a time is in memory.
 
     Args:
-        record: What is recorded.
+        record: Gets the rows.
         models: Names of the zoo, or .onnx files.
-        rows_of: A model's rows.
+        rows_of: Makes a model's rows.
         seed: Draws the weights of networks of the zoo.
 
     Raises:
@@ -153,13 +154,13 @@ def fill(record: Record[RowT], models: Sequence[str], rows_of: Callable[[Model],
         if not record.has(model_label(name)):
             model = load_model(name, seed=seed)
             record.add(model, rows_of(model))
-            del model  # before the next one comes
+            del model  # before the next one is loaded
 
 
 def write_sidecar(
     path: Path, *, settings: Settings, command: str, model_hashes: Mapping[str, str] | None = None
 ) -> None:
-    """Write where a CSV's rows come from, as of now and of this commit, whole or not at all.
+    """Write a sidecar with the present date, commit, machine and versions, whole or not at all.
 
     Raises:
         OSError: If the folder cannot be written.
@@ -220,7 +221,7 @@ def columns(row_type: type[LineT]) -> tuple[str, ...]:
 
 
 def commit() -> str:
-    """The commit that this package runs from; empty where it is not run from a git checkout."""
+    """The commit that this package runs from; empty outside a git checkout."""
     folder = Path(__file__).resolve().parent
     try:
         found = _git(folder, "rev-parse", "HEAD")
@@ -235,18 +236,16 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def model_names(description: str) -> tuple[str, ...]:
+def model_names(text: str) -> tuple[str, ...]:
     """The models in a comma-separated list: names of the zoo or paths of .onnx files.
 
     Raises:
-        ModelError: If the list is empty, holds a model twice, or holds one that is not there; found out before any
-            time is spent on the others.
+        ModelError: If the list is empty, names a model twice, or names one that does not exist. The whole list is
+            checked before any model is used.
     """
-    names = tuple(filter(None, (word.strip() for word in description.split(","))))
+    names = tuple(filter(None, (word.strip() for word in text.split(","))))
     if not names:
-        raise ModelError(
-            f"--models {description!r} names no model; name some of {', '.join(zoo_names())}, or .onnx files"
-        )
+        raise ModelError(f"--models {text!r} names no model; name some of {', '.join(zoo_names())}, or .onnx files")
     seen: dict[str, str] = {}
     for name in names:
         label = model_label(name)
@@ -254,12 +253,12 @@ def model_names(description: str) -> tuple[str, ...]:
             raise ModelError(f"--models holds {label!r} twice, as {seen[label]!r} and as {name!r}; name each once")
         seen[label] = name
         if name not in zoo_names() and not Path(name).is_file():
-            load_model(name)  # says what is wrong
+            load_model(name)  # raises an error that says what is wrong
     return names
 
 
 def model_label(name_or_path: str) -> str:
-    """What rows call a model: its name in the zoo, or its file's without the ending, as :func:`load_model` does."""
+    """A model's name in rows: the one in the zoo, or the file's name without its ending, as in :func:`load_model`."""
     return name_or_path if name_or_path in zoo_names() else Path(name_or_path).stem
 
 

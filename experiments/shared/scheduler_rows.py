@@ -1,4 +1,4 @@
-"""Rows of the scheduler comparison, and what they say in words."""
+"""Rows of the scheduler comparison, and their summary as text."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class SchedulerLine:
 
     Attributes:
         problem: The network, or the random graph's name with its seed.
-        num_ops: Operators that it has.
-        scheduler: Who planned.
-        simulated_s: What the plan takes by the model.
-        bound_s: No plan in the space that the scheduler speaks of is faster.
-        planning_s: What planning took, costs looked up for the first time.
-        num_segments: Compiled units.
-        num_devices: Of the platform.
-        costs: ``profile``, ``synthetic``, or ``random``.
+        num_ops: Operators of the problem.
+        scheduler: The scheduler.
+        simulated_s: Simulated makespan of the plan.
+        bound_s: Lower bound of the makespan, over the space of plans that the scheduler states.
+        planning_s: Planning time; the scheduler looks up every cost itself.
+        num_segments: Compiled units of the plan.
+        num_devices: Devices of the platform.
+        costs: Where costs come from: ``profile``, ``synthetic``, or ``random``.
     """
 
     problem: str
@@ -36,23 +36,23 @@ class SchedulerLine:
 
     @property
     def model(self) -> str:
-        """What rows are grouped by."""
+        """The problem, by which rows are grouped."""
         return self.problem
 
 
 def summary(rows: Sequence[SchedulerLine]) -> list[str]:
-    """For each scheduler and size of random graphs, and for the networks together, a line on how it did."""
+    """A line of text for each scheduler, over the random graphs of each size and over all networks together."""
     groups: dict[tuple[str, str], list[SchedulerLine]] = {}
     for row in rows:
         kind = f"{row.num_ops} operators" if row.costs == "random" else "networks"
         groups.setdefault((kind, row.scheduler), []).append(row)
     lines = []
-    for (kind, scheduler), some in groups.items():
-        proven = sum(row.simulated_s - row.bound_s <= ROUNDING * row.simulated_s for row in some)
-        gap = max((row.simulated_s - row.bound_s) / row.simulated_s for row in some if row.simulated_s > 0)
-        mean_s = sum(row.simulated_s for row in some) / len(some)
+    for (kind, scheduler), group in groups.items():
+        proven = sum(row.simulated_s - row.bound_s <= ROUNDING * row.simulated_s for row in group)
+        gap = max((row.simulated_s - row.bound_s) / row.simulated_s for row in group if row.simulated_s > 0)
+        mean_s = sum(row.simulated_s for row in group) / len(group)
         lines.append(
-            f"{kind}, {scheduler}: {len(some)} plans of {mean_s * 1e3:.3f} ms on average, {proven} proven optimal, "
-            f"gap at most {gap:.1%}, planned in at most {max(row.planning_s for row in some):.2f} s"
+            f"{kind}, {scheduler}: {len(group)} plans of {mean_s * 1e3:.3f} ms on average, {proven} proven optimal, "
+            f"gap at most {gap:.1%}, planned in at most {max(row.planning_s for row in group):.2f} s"
         )
     return lines

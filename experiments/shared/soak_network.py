@@ -1,4 +1,4 @@
-"""The network of the soak: two branches of convolutions, so small that the runtime itself is most of the work."""
+"""The network of the soak: two branches of convolutions, so small that most of the work is the runtime's own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHANNELS, SIZE = 8, 8
 
 
 def soak_network(seed: int = 0) -> Model:
-    """``stem`` feeds ``left`` and ``right``, each a convolution and a rectifier, which ``join`` adds up.
+    """The network: ``stem`` feeds ``left`` and ``right``, each a convolution and a ReLU; ``join`` adds the two up.
 
     Args:
         seed: Draws the weights.
@@ -36,11 +36,11 @@ def soak_network(seed: int = 0) -> Model:
     return import_model(proto, name="soak")
 
 
-_CONVOLUTIONS = {"stem": "image", "left": "stem", "right": "stem"}  # by operator, what it reads
+_CONVOLUTIONS = {"stem": "image", "left": "stem", "right": "stem"}  # by operator, the tensor that it reads
 
 
 def soak_plan(model: Model) -> Plan:
-    """The left branch on ``cpu``, the right one on ``npu`` meanwhile, stem and join on ``cpu``."""
+    """A plan with the left branch on ``cpu`` and the right one on ``npu`` at once; stem and join are on ``cpu``."""
     queues = {"cpu": (("stem",), ("left", "left.relu"), ("join",)), "npu": (("right", "right.relu"),)}
     return Plan(
         model=model.name,

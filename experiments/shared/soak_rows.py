@@ -1,4 +1,4 @@
-"""Rows of the soak experiment, and what they show: answers, memory, descriptors and latencies that stay as they are."""
+"""Rows of the soak experiment, and the verdict on them: wrong answers, stuck slots, leaks and drifting latencies."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ import numpy as np
 
 from hetsim.core.statistics import theil_sen
 
+PROCESSES = ("caller", "cpu", "npu")
+"""The caller and the workers of the two devices, as the columns name them."""
 PERCENTILES = {"p50": 50.0, "p99": 99.0, "p999": 99.9}
-
-
 LEAK_BYTES = 1.0
-"""Less than this for each request is no leak: the smallest object that could be left is of 16 bytes."""
-
-
+"""A growth of memory by less than this for each request is no leak; the smallest object takes 16 bytes."""
 GROWTH_BYTES = 2**20
-"""Nor is less than this in all: the lines of the CSV take memory, too."""
-
-
+"""A growth of memory by less than this in all is no leak either; the lines of the CSV take memory, too."""
 DRIFT = 0.1
-"""How far a latency may drift over a soak, relative to its median, and still be called level."""
-
-
-WARM_UP = 0.1  # of the intervals, not judged: allocators fill their pools
+"""The largest drift of a latency over a soak, relative to its median, at which it counts as level."""
+WARM_UP = 0.1  # part of the intervals, in which allocators fill their pools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,21 +27,21 @@ class SoakLine:
 
     Attributes:
         interval: Its number, from 1.
-        end_s: When it ended, since the soak began.
-        num_requests: Requests of this interval, those that were given up among them.
-        num_cancelled: Those that were given up before the answer was taken.
-        num_wrong: Answers that differ from the first one to the same input.
-        num_stuck: Slots that did not come back at its end.
-        throughput_per_s: Requests a second.
-        p50_s: Median of latencies, from asking until the answer is there, waiting for a slot included.
-        p99_s: Their 99th percentile.
-        p999_s: Their 99.9th percentile.
-        caller_bytes: Resident memory of the caller's process at its end.
-        cpu_bytes: The same of the worker of ``cpu``, the shared tensors included.
-        npu_bytes: The same of the worker of ``npu``.
+        end_s: Time from the start of the soak to the end of the interval.
+        num_requests: Requests of this interval, cancelled ones included.
+        num_cancelled: Requests that were cancelled before they had an answer.
+        num_wrong: Answers that differ from the first answer to the same input.
+        num_stuck: Slots that were still in use after all requests had ended.
+        throughput_per_s: Requests per second.
+        p50_s: Median latency, from the request to its answer, including the wait for a slot.
+        p99_s: 99th percentile of these latencies.
+        p999_s: 99.9th percentile of them.
+        caller_bytes: Resident memory of the caller's process at the end of the interval.
+        cpu_bytes: Resident memory of the worker of ``cpu``, including the shared tensors.
+        npu_bytes: Resident memory of the worker of ``npu``, including the shared tensors.
         caller_descriptors: Open descriptors of the caller's process.
-        cpu_descriptors: The same of the worker of ``cpu``.
-        npu_descriptors: The same of the worker of ``npu``.
+        cpu_descriptors: Open descriptors of the worker of ``cpu``.
+        npu_descriptors: Open descriptors of the worker of ``npu``.
     """
 
     interval: int
@@ -70,71 +64,87 @@ class SoakLine:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the verdict; ``good`` is False where something leaked, stuck or was wrong."""
+    """A line of the verdict on a soak.
+
+    Attributes:
+        good: Whether it reports no fault.
+        text: The line.
+    """
 
     good: bool
-    description: str
+    text: str
 
 
 def judge(lines: Sequence[SoakLine]) -> list[Finding]:
-    """What a soak showed. The first tenth of its intervals warms up and is not judged, but for answers and slots.
+    """The findings about answers, memory, descriptors and latencies, in this order.
 
-    - An answer is wrong if one bit of it is.
-    - Memory leaks if the whole 95 % interval of its slope is above ``LEAK_BYTES`` for each request and, over all that
-      is judged, above ``GROWTH_BYTES``; it is level if the whole interval is below, and unclear otherwise.
+    - One wrong bit makes an answer wrong.
+    - Memory is judged by the 95 % interval of its growth per request. The bound is ``LEAK_BYTES``, or ``GROWTH_BYTES``
+      over all judged requests if that is more. Memory leaks if the whole interval is above the bound; it is level if
+      the whole interval is below, else unclear.
     - Descriptors are level if there are as many at the end of every interval.
-    - A latency is level if the whole 95 % interval of its drift from begin to end is within ``DRIFT`` of its median; it
-      rises or falls if not, and the interval is on one side of zero; it is unclear otherwise. That is said, but is no
-      fault: the machine may be to blame.
+    - A latency is level if the whole 95 % interval of its drift from beginning to end is within ``DRIFT`` of its
+      median. If not, it rises or falls if that interval is on one side of zero, else it is unclear. A latency that is
+      not level counts as no fault, because something else on the machine may cause it.
 
-    Slopes are Theil and Sen's, which a few disturbed intervals do not move.
+    The first tenth of the intervals, the warm-up, counts for answers and stuck slots only. Slopes are those of Theil
+    and Sen, which few disturbed intervals do not change.
     """
-    num_requests, wrong, stuck = (
-        sum(values) for values in zip(*((e.num_requests, e.num_wrong, e.num_stuck) for e in lines), strict=True)
-    )
-    cancelled = sum(line.num_cancelled for line in lines)
-    findings = [
-        Finding(
-            not wrong and not stuck,
-            f"{num_requests:,} requests in {lines[-1].end_s / 60:.1f} min: {num_requests - cancelled:,} answered, "
-            f"{cancelled:,} given up; wrong answers: {wrong}; slots that did not come back: {stuck}",
-        )
-    ]
     judged = lines[max(round(WARM_UP * len(lines)), 1) :]
+    return [
+        _judge_answers(lines),
+        *(_judge_memory(process, judged) for process in PROCESSES),
+        *(_judge_descriptors(process, judged) for process in PROCESSES),
+        *(_judge_latency(percentile, judged) for percentile in PERCENTILES),
+    ]
+
+
+def _judge_answers(lines: Sequence[SoakLine]) -> Finding:
+    num_requests = sum(line.num_requests for line in lines)
+    cancelled = sum(line.num_cancelled for line in lines)
+    wrong = sum(line.num_wrong for line in lines)
+    stuck = sum(line.num_stuck for line in lines)
+    return Finding(
+        not wrong and not stuck,
+        f"{num_requests:,} requests in {lines[-1].end_s / 60:.1f} min: {num_requests - cancelled:,} answered, "
+        f"{cancelled:,} given up; wrong answers: {wrong}; slots that did not come back: {stuck}",
+    )
+
+
+def _judge_memory(process: str, judged: Sequence[SoakLine]) -> Finding:
     requests = np.cumsum([line.num_requests for line in judged]).tolist()
     bound = max(LEAK_BYTES, GROWTH_BYTES / requests[-1])
-    for who in ("caller", "cpu", "npu"):
-        sizes = [getattr(line, f"{who}_bytes") for line in judged]
-        slope = theil_sen(requests, sizes)
-        word = "level" if slope.high <= bound else "leaks" if slope.low > bound else "unclear"
-        findings.append(
-            Finding(
-                word != "leaks",
-                f"memory of {who}: {slope.median:+.3f} bytes a request (95 % interval {slope.low:+.3f} to "
-                f"{slope.high:+.3f}), {sizes[0] / 2**20:.1f} MiB at first and {sizes[-1] / 2**20:.1f} at last: {word}",
-            )
-        )
-    for who in ("caller", "cpu", "npu"):
-        counts = [getattr(line, f"{who}_descriptors") for line in judged]
-        level = min(counts) == max(counts)
-        findings.append(
-            Finding(level, f"descriptors of {who}: {min(counts)} to {max(counts)}: {'level' if level else 'not level'}")
-        )
-    return [*findings, *(_latency(name, judged) for name in PERCENTILES)]
+    sizes = [getattr(line, f"{process}_bytes") for line in judged]
+    slope = theil_sen(requests, sizes)
+    verdict = "level" if slope.high <= bound else "leaks" if slope.low > bound else "unclear"
+    return Finding(
+        verdict != "leaks",
+        f"memory of {process}: {slope.median:+.3f} bytes a request (95 % interval {slope.low:+.3f} to "
+        f"{slope.high:+.3f}), {sizes[0] / 2**20:.1f} MiB at first and {sizes[-1] / 2**20:.1f} at last: {verdict}",
+    )
 
 
-def _latency(name: str, judged: Sequence[SoakLine]) -> Finding:
+def _judge_descriptors(process: str, judged: Sequence[SoakLine]) -> Finding:
+    counts = [getattr(line, f"{process}_descriptors") for line in judged]
+    level = min(counts) == max(counts)
+    return Finding(
+        level, f"descriptors of {process}: {min(counts)} to {max(counts)}: {'level' if level else 'not level'}"
+    )
+
+
+def _judge_latency(percentile: str, judged: Sequence[SoakLine]) -> Finding:
     ends_s = [line.end_s for line in judged]
-    seconds = [getattr(line, f"{name}_s") for line in judged]
-    slope = theil_sen(ends_s, seconds)
-    scale = (ends_s[-1] - ends_s[0]) / float(np.median(seconds))
+    latencies_s = [getattr(line, f"{percentile}_s") for line in judged]
+    slope = theil_sen(ends_s, latencies_s)
+    scale = (ends_s[-1] - ends_s[0]) / float(np.median(latencies_s))
     low, drift, high = slope.low * scale, slope.median * scale, slope.high * scale
-    word = "level" if max(-low, high) <= DRIFT else "rises" if low > 0 else "falls" if high < 0 else "unclear"
-    minute = min(60.0, (ends_s[-1] - ends_s[0]) / 2)
-    first = np.median([each for end_s, each in zip(ends_s, seconds, strict=True) if end_s <= ends_s[0] + minute])
-    last = np.median([each for end_s, each in zip(ends_s, seconds, strict=True) if end_s >= ends_s[-1] - minute])
+    verdict = "level" if max(-low, high) <= DRIFT else "rises" if low > 0 else "falls" if high < 0 else "unclear"
+    minute_s = min(60.0, (ends_s[-1] - ends_s[0]) / 2)
+    pairs = list(zip(ends_s, latencies_s, strict=True))
+    first_s = np.median([latency_s for end_s, latency_s in pairs if end_s <= ends_s[0] + minute_s])
+    last_s = np.median([latency_s for end_s, latency_s in pairs if end_s >= ends_s[-1] - minute_s])
     return Finding(
         True,
-        f"latency {name}: {first * 1e3:.3f} ms in the first {minute:.0f} s and {last * 1e3:.3f} ms in the last, drift "
-        f"{drift:+.1%} (95 % interval {low:+.1%} to {high:+.1%}): {word}".replace("%", " %").replace("95  %", "95 %"),
+        f"latency {percentile}: {first_s * 1e3:.3f} ms in the first {minute_s:.0f} s and {last_s * 1e3:.3f} ms in the "
+        f"last, drift {100 * drift:+.1f} % (95 % interval {100 * low:+.1f} % to {100 * high:+.1f} %): {verdict}",
     )

@@ -1,10 +1,10 @@
-"""What a network's operators might cost on a hypothetical CPU and NPU, where nothing was measured.
+"""Synthetic costs of a network's operators on a hypothetical CPU and NPU.
 
-A roofline: an operator takes a launch and the longer of its arithmetic and its memory traffic (inputs, outputs and
-weights, each once). The CPU is an ordinary core. The NPU is four times as fast at convolutions and matrix products,
-three times as slow at anything else, and dear to launch: round numbers, which nobody measured. A segment saves the
-launches of all but one of its operators and nothing else. Good for comparing schedulers on the structure of real
-networks, and for nothing else.
+The costs are a roofline: an operator takes a launch and the longer of its arithmetic and its memory traffic (inputs,
+outputs and weights, each once). The CPU is an ordinary core. The NPU is four times as fast at convolutions and matrix
+products, three times as slow at anything else, and has a longer launch. These round numbers are assumed. A segment
+saves the launches of all but one of its operators. Such costs serve to compare schedulers on the structure of real
+networks, and nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hetsim.models.model import Model
 
 HEAVY_KINDS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 SETUP_S = 5e-6
-"""Of a hand-over, which copies nothing."""
+"""Set-up time of a hand-over; nothing is copied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +26,10 @@ class Speed:
     """A device's figures.
 
     Attributes:
-        launch_s: Part of every segment's time.
-        macs_per_s: Of convolutions and matrix products.
-        heavy_bytes_per_s: Memory traffic of the same.
-        other_bytes_per_s: Memory traffic of all other operators, whose arithmetic is taken to hide behind it.
+        launch_s: Time of a launch, which every segment has.
+        macs_per_s: Rate of multiply-accumulates in convolutions and matrix products.
+        heavy_bytes_per_s: Rate of memory traffic in convolutions and matrix products.
+        other_bytes_per_s: Rate of memory traffic in all other operators, whose arithmetic is neglected.
     """
 
     launch_s: float
@@ -45,7 +45,7 @@ SPEEDS = {
 
 
 def synthetic_problem(model: Model) -> Problem:
-    """The model on a hypothetical CPU and NPU; every cost of a single operator counts as measured."""
+    """The model on a hypothetical CPU and NPU; the cost of a single operator counts as measured."""
     graph = model.graph
     alone_s = {
         name: {op.name: speed.launch_s + _work_s(graph, op.name, speed) for op in graph.ops}

@@ -1,4 +1,7 @@
-"""What is best over something about a machine that nobody has: plans made at every point, each point's best of all."""
+"""Curves of the best plan over a varied property of a hypothetical machine, and the turning points of such a curve.
+
+Plans are made at every point of a curve; each point takes its best plan from all of them.
+"""
 
 from __future__ import annotations
 
@@ -8,36 +11,37 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
-from experiments.sweeps.hypothetical_points import Base, Candidates, Found, Point, base_problem, candidates
+from experiments.sweeps.hypothetical_points import Base, Candidates, Point, PointPlans, base_problem, candidates
 from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan
 
-BEST, BOTH, LIMIT = "planned anew", "best of several devices", "limit"
+BEST, BEST_OF_SEVERAL, LIMIT = "planned anew", "best of several devices", "limit"
+"""Names of curves."""
 UNLIMITED = 1e6
-"""A speed at which nothing is left of a device's arithmetic."""
-HELPS = 0.02
-"""A faster device no longer helps where the best latency is within this part of that of an infinitely fast one."""
-NOTICED = 0.01
-"""The best plan counts as another one where the one before is slower than it by more than this part."""
-_STEPS = 24
-"""Halvings of an interval of speeds."""
+"""A speed at which a device's arithmetic takes no time worth mentioning."""
+SATURATION = 0.02
+"""A faster device no longer helps if the best latency exceeds that with an infinitely fast device by less than this
+part."""
+MIN_GAIN = 0.01
+"""The best plan counts as changed if the one before is slower by more than this part."""
+_NUM_HALVINGS = 24
 
 Settings = tuple[str, ...]
-Compute = Callable[[Sequence[Point]], Sequence[Found]]
-"""Plans points, wherever that is done."""
+Compute = Callable[[Sequence[Point]], Sequence[PointPlans]]
+"""Makes the plans of points, in this process or in others."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A plan at one value of what is varied.
+    """A plan at one value of what is varied: a point of a curve.
 
     Attributes:
-        value: Of what is varied.
-        curve: What the plan stands for there.
+        value: The value.
+        curve: The curve that the point belongs to.
         plan: The plan; None for the limit.
-        seconds: What it takes, or what no plan beats.
-        bound_s: No plan takes less, of those that exact planning searched and of the plan's own segments; None where
-            that was not asked.
+        seconds: Simulated latency of the plan; for the limit, a lower bound of all latencies.
+        bound_s: Lower bound over plans of exact planning's space and of the segments of ``plan``; None on curves other
+            than that of the best plan.
     """
 
     value: float
@@ -48,14 +52,14 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
-    """A speed at which something changes.
+class TurningPoint:
+    """A speed at which the best plan changes, or from which on a faster device no longer helps.
 
     Attributes:
         what: ``best plan changes`` or ``no longer helps``.
-        speed: Where.
-        seconds: The best latency there.
-        plan: What is best from there on.
+        speed: The speed.
+        seconds: The best latency at this speed.
+        plan: The best plan from this speed on.
     """
 
     what: str
@@ -65,21 +69,21 @@ class Turn:
 
 
 def speed_settings(device: str, speed: float) -> Settings:
-    """What makes a device so much faster than it is."""
+    """The changes that make a device ``speed`` times as fast."""
     return () if speed == 1.0 else (f"{device}.speed={speed!r}",)
 
 
 def bandwidth_settings(relative: float) -> Settings:
-    """What makes the memory sustain so many times what it does."""
+    """The changes that make the memory's bandwidth ``relative`` times as high."""
     return () if relative == 1.0 else (f"memory.bandwidth={relative!r}x",)
 
 
 def count_settings(device: str, count: int) -> Settings:
-    """What makes so many of a device."""
+    """The changes that replace a device by ``count`` devices like it."""
     return () if count == 1 else (f"{device}.count={count}",)
 
 
-def over(
+def curves_over(
     base: Base,
     values: Sequence[float],
     settings_of: Callable[[float], Settings],
@@ -89,60 +93,70 @@ def over(
     max_evaluations: int,
     beyond: Sequence[float] = (),
 ) -> tuple[Candidates, list[Choice]]:
-    """Curves over something that changes neither devices' names nor what they run, and all plans made for them.
+    """All plans that were made, and the curves over a property that changes neither names nor abilities of devices.
 
     Args:
-        base: What is changed.
-        values: Of what is varied.
+        base: The model and machine that are changed.
+        values: Values of the property.
         settings_of: The changes that make a value.
-        compute: Plans points.
-        unchanged: What to call the plan that is best where nothing is changed.
+        compute: Makes the plans of points.
+        unchanged: The name of the curve of the plan that is best on the unchanged machine.
         max_evaluations: Candidates that each search simulates.
-        beyond: More values to plan for that have no place on the curves.
+        beyond: More values to plan for, which are not on the curves.
     """
     points = [
         Point(settings=settings_of(value), max_evaluations=max_evaluations) for value in sorted({*values, *beyond, 1.0})
     ]
     pool = candidates(base, compute(points))
     first = pool.fastest(())
-    lines: list[Choice] = []
+    curves: list[Choice] = []
     for value in values:
-        settings = settings_of(value)
-        lines += choices(pool, settings, value, {unchanged: first})
-    return pool, lines
+        curves += choices_at(pool, settings_of(value), value, {unchanged: first})
+    return pool, curves
 
 
-def over_counts(
+def curves_over_counts(
     base: Base, device: str, counts: Sequence[int], compute: Compute, *, unchanged: str, max_evaluations: int
 ) -> list[Choice]:
-    """Curves over how many there are of a device. What was planned for fewer is a candidate for more."""
+    """Curves over the number of devices like ``device``; plans for fewer devices are candidates for more devices."""
     points = [Point(settings=count_settings(device, count), max_evaluations=max_evaluations) for count in counts]
     found = compute(points)
     first = candidates(base, found[:1]).fastest(())
-    lines: list[Choice] = []
+    curves: list[Choice] = []
     for number, (count, point) in enumerate(zip(counts, points, strict=True), 1):
         renamed = {device: f"{device}0"} if count > 1 else {}
         pool = candidates(base, found[:number], renamed)
-        old = None if first is None else first.renamed(renamed)
-        lines += choices(pool, point.settings, float(count), {unchanged: old}, renamed)
-    return lines
+        best_with_one = None if first is None else first.renamed(renamed)
+        curves += choices_at(pool, point.settings, float(count), {unchanged: best_with_one}, renamed)
+    return curves
 
 
-def choices(
+def choices_at(
     pool: Candidates,
     settings: Settings,
     value: float,
     others: dict[str, Plan | None],
     renamed: dict[str, str] | None = None,
 ) -> list[Choice]:
-    """At a value: the best plan, the best that needs several devices, other plans, devices alone, and the limit."""
+    """The points of all curves at a value: best plan, best on several devices, ``others``, single devices, limit.
+
+    Args:
+        pool: The plans to choose from.
+        settings: The changes that make the value.
+        value: The value.
+        others: By curve, another plan; None leaves the curve out.
+        renamed: By device, its name on the changed machine if that differs.
+
+    Raises:
+        PlanError: If the changed machine runs none of the plans.
+    """
     best = pool.fastest(settings)
-    if best is None:  # nobody's plans run here, which no caller brings about
+    if best is None:
         raise PlanError(f"no plan runs where {', '.join(settings)}")
-    plans = {BEST: best, BOTH: pool.fastest(settings, min_devices=2), **others}
+    plans = {BEST: best, BEST_OF_SEVERAL: pool.fastest(settings, min_devices=2), **others}
     for device in base_problem(pool.base).platform.device_names:
         plans[f"{device} alone"] = pool.fastest(settings, (renamed or {}).get(device, device))
-    lines = [
+    choices = [
         Choice(
             value=value,
             curve=curve,
@@ -153,46 +167,47 @@ def choices(
         for curve, plan in plans.items()
         if plan is not None
     ]
-    return [*lines, Choice(value=value, curve=LIMIT, plan=None, seconds=pool.limit_s(settings))]
+    return [*choices, Choice(value=value, curve=LIMIT, plan=None, seconds=pool.limit_s(settings))]
 
 
-def turning_points(pool: Candidates, device: str, speeds: Sequence[float]) -> list[Turn]:
-    """Where the best plan changes, from the slowest speed on, and where a faster device no longer helps.
+def turning_points(pool: Candidates, device: str, speeds: Sequence[float]) -> list[TurningPoint]:
+    """The speeds at which the best plan changes, ascending, then the speed from which on a faster device does not help.
 
-    The best plan changes where another one, which is faster by more than :data:`NOTICED` at a later speed, begins to be
-    faster. A faster device no longer helps from the least speed on at which the best latency is within :data:`HELPS`
-    of that at :data:`UNLIMITED` speed.
+    The best plan changes where another plan begins to be faster, if that one is faster by more than :data:`MIN_GAIN` at
+    the next of ``speeds``. A faster device no longer helps from the lowest speed on at which the best latency is within
+    :data:`SATURATION` of that at :data:`UNLIMITED` speed.
     """
 
-    def at(speed: float, plan: Plan) -> float:
+    def latency_s(speed: float, plan: Plan) -> float:
         return pool.latency_s(speed_settings(device, speed), plan)
 
-    def best(speed: float) -> Plan:
+    def best_at(speed: float) -> Plan:
         plan = pool.fastest(speed_settings(device, speed))
         assert plan is not None
         return plan
 
     def overtakes(new: Plan, old: Plan, speed: float) -> bool:
-        return at(speed, new) <= at(speed, old)
+        return latency_s(speed, new) <= latency_s(speed, old)
 
-    rounds: list[Turn] = []
-    now = best(speeds[0])
-    for before, speed in pairwise(speeds):
-        new = best(speed)
-        if at(speed, now) > at(speed, new) * (1 + NOTICED):
-            where = _first(partial(overtakes, new, now), before, speed)
-            rounds.append(Turn(what="best plan changes", speed=where, seconds=at(where, new), plan=new))
-            now = new
-    enough_s = at(UNLIMITED, best(UNLIMITED)) * (1 + HELPS)
-    where = _first(lambda s: at(s, best(s)) <= enough_s, speeds[0], UNLIMITED)
-    return [*rounds, Turn(what="no longer helps", speed=where, seconds=at(where, best(where)), plan=best(where))]
+    found: list[TurningPoint] = []
+    best = best_at(speeds[0])
+    for lower, upper in pairwise(speeds):
+        new = best_at(upper)
+        if latency_s(upper, best) > latency_s(upper, new) * (1 + MIN_GAIN):
+            speed = _lowest(partial(overtakes, new, best), lower, upper)
+            found.append(TurningPoint(what="best plan changes", speed=speed, seconds=latency_s(speed, new), plan=new))
+            best = new
+    enough_s = latency_s(UNLIMITED, best_at(UNLIMITED)) * (1 + SATURATION)
+    speed = _lowest(lambda s: latency_s(s, best_at(s)) <= enough_s, speeds[0], UNLIMITED)
+    last = best_at(speed)
+    return [*found, TurningPoint(what="no longer helps", speed=speed, seconds=latency_s(speed, last), plan=last)]
 
 
-def _first(holds: Callable[[float], bool], low: float, high: float) -> float:
-    """The least speed from ``low`` to ``high`` at which something holds that holds at ``high``, and from then on."""
+def _lowest(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """The lowest speed from ``low`` to ``high`` at which a condition holds that also holds at all higher speeds."""
     if holds(low):
         return low
-    for _ in range(_STEPS):
+    for _ in range(_NUM_HALVINGS):
         middle = math.sqrt(low * high)
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high

@@ -1,7 +1,7 @@
-"""Points of a sweep over hardware that nobody has: what is changed at each, and which plans are made for it.
+"""Points of a sweep over hypothetical hardware: the changes at each point, and the plans that are made for it.
 
-A point and what is found there are plain values that travel between processes; :func:`plan_point` makes one the
-other wherever it runs.
+A point and its plans are plain values that can be sent between processes; :func:`plan_point` makes the plans of a point
+in any process.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from hetsim.tuner.steps.scheduler_plans import executed_names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """A model on a machine as measured: what all points of a sweep change.
+    """A model on a machine as measured, which the points of a sweep change.
 
     Attributes:
         model: Name of the zoo, or path of an .onnx file.
         platform: The machine as TOML.
-        profile: Path of the profile, which whoever plans must be able to read.
+        profile: Path of the profile, which all workers must be able to read.
         seed: Draws the weights of networks of the zoo.
     """
 
@@ -51,7 +51,8 @@ class Point:
 
     Attributes:
         settings: The changes, as for ``--set``.
-        schedulers: Whose plans are made besides exact planning's; None stands for all that are worth executing.
+        schedulers: Schedulers that plan, besides exact planning; None stands for those whose plans ``hetsim tune``
+            executes.
         max_evaluations: Candidates that a search simulates.
     """
 
@@ -61,17 +62,17 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What was found at a point.
+class PointPlans:
+    """The plans of a point.
 
     Attributes:
-        queues: By scheduler, the plan that it made: by device, the operators of each segment.
+        queues: By scheduler, its plan: by device, the operators of each segment.
     """
 
     queues: dict[str, dict[str, tuple[tuple[str, ...], ...]]]
 
 
-def plan_point(base: Base, point: Point) -> Found:
+def plan_point(base: Base, point: Point) -> PointPlans:
     """The plans that schedulers make for a point."""
     problem = problem_at(base, point.settings)
     proof = proof_at(base, point.settings)
@@ -79,7 +80,7 @@ def plan_point(base: Base, point: Point) -> Found:
     plans = {"exact": proof.plan}
     for name in names:
         plans[name] = make_plan(name, problem, seed=base.seed, max_evaluations=point.max_evaluations)
-    return Found(
+    return PointPlans(
         queues={
             name: {device: tuple(segment.ops for segment in queue) for device, queue in plan.queues.items()}
             for name, plan in plans.items()
@@ -102,18 +103,18 @@ def problem_at(base: Base, settings: tuple[str, ...]) -> Problem:
 
 @lru_cache(maxsize=256)
 def proof_at(base: Base, settings: tuple[str, ...]) -> Solution:
-    """What exact planning proves of the problem as changed."""
+    """The plan and the bound of exact planning for the problem as changed."""
     return solve("exact", problem_at(base, settings))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """All plans that were made for any point of a sweep: each point takes its best from them.
+    """All plans that were made for any point of a sweep; each point takes its best plan from them.
 
-    So a better machine never loses because a search was unlucky at it.
+    So a better machine never has a slower best plan merely because a search found less there.
 
     Attributes:
-        base: What is changed.
+        base: The model and machine that points change.
         plans: Distinct plans, in the order in which they were made.
     """
 
@@ -122,8 +123,8 @@ class Candidates:
     _known_s: dict[tuple[tuple[str, ...], str], float] = field(default_factory=dict, repr=False, compare=False)
     _simulators: dict[tuple[str, ...], CompiledSimulator] = field(default_factory=dict, repr=False, compare=False)
 
-    def joined(self, found: Iterable[Found]) -> Candidates:
-        """These and what else was found."""
+    def joined(self, found: Iterable[PointPlans]) -> Candidates:
+        """These plans and those of more points."""
         plans = {plan.digest: plan for plan in self.plans}
         for plan in candidates(self.base, found).plans:
             plans.setdefault(plan.digest, plan)
@@ -132,7 +133,7 @@ class Candidates:
         )
 
     def latency_s(self, settings: tuple[str, ...], plan: Plan) -> float:
-        """What a plan takes on the machine as changed, in seconds.
+        """Simulated latency of a plan on the machine as changed, in seconds.
 
         Raises:
             PlanError: If that machine cannot run it.
@@ -145,12 +146,15 @@ class Candidates:
         return self._known_s[key]
 
     def fastest(self, settings: tuple[str, ...], device: str | None = None, *, min_devices: int = 1) -> Plan | None:
-        """The fastest plan, or None if there is none; of equal ones the simplest, then the one made first.
+        """The fastest plan, or None if no plan qualifies.
+
+        Among equally fast plans, the one with the fewest devices wins, then the one with the fewest segments, then the
+        first.
 
         Args:
-            settings: The machine.
-            device: The one device that plans may use; None stands for all.
-            min_devices: How many devices must have work in them.
+            settings: The changes of the machine.
+            device: The only device that the plan may use; None allows all.
+            min_devices: How many devices the plan must use at least.
         """
         problem = problem_at(self.base, settings)
         runnable = []
@@ -162,10 +166,13 @@ class Candidates:
                 runnable.append((self.latency_s(settings, plan), len(plan.queues), plan.num_segments, plan))
             except PlanError:  # a segment that this machine refuses
                 continue
-        return min(runnable, key=lambda one: one[:3])[3] if runnable else None
+        return min(runnable, key=lambda entry: entry[:3])[3] if runnable else None
 
     def limit_s(self, settings: tuple[str, ...]) -> float:
-        """No plan takes less by critical path and load: of exact planning's space, and of the segments of all these."""
+        """Lower bound by critical path and load, in seconds, over all plans that these segments can form.
+
+        The segments are those of exact planning's space and those of all plans of this sweep.
+        """
         problem = problem_at(self.base, settings)
         family = Decomposition(problem, fused=not problem.additive).segments()
         names = problem.platform.device_names
@@ -173,18 +180,18 @@ class Candidates:
         return lower_bound(problem, dict.fromkeys([*family, *others]))
 
     def bound_s(self, settings: tuple[str, ...], plan: Plan) -> float:
-        """No plan takes less, of the space that exact planning searches and of the plan's own segments."""
+        """Lower bound over plans of exact planning's space and of the segments of ``plan``, in seconds."""
         problem = problem_at(self.base, settings)
         bound_s, _ = bound_beside(problem, plan, proof_at(self.base, settings))
         return min(bound_s, self.latency_s(settings, plan))
 
 
-def candidates(base: Base, found: Iterable[Found], renamed: Mapping[str, str] | None = None) -> Candidates:
-    """The distinct plans that were found, with devices renamed where a machine calls them otherwise."""
+def candidates(base: Base, found: Iterable[PointPlans], renamed: Mapping[str, str] | None = None) -> Candidates:
+    """The distinct plans of points, with devices renamed if the machine has other names for them."""
     problem = base_problem(base)
     plans: dict[str, Plan] = {}
-    for one in found:
-        for scheduler, queues in one.queues.items():
+    for plans_of_point in found:
+        for scheduler, queues in plans_of_point.queues.items():
             plan = Plan(
                 model=problem.graph.name,
                 model_hash=problem.model_hash,

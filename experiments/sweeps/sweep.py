@@ -1,9 +1,9 @@
-"""Sweeps: one function at many points, on one processor or on many machines, saved as it goes.
+"""Sweeps: one function evaluated at many points, in one process or on many machines, with results saved as they arrive.
 
-Points are handed out in batches that take about half a second, so that cheap points are not outweighed by the handing
-out and dear ones go singly; how long points take is learned on the way. Each batch's results are in the file before the
-next are waited for. A worker that dies costs its batches' time and nothing else: their points are handed out again, one
-at a time with nothing beside them, so that a point that kills workers is told from those that were there by chance.
+Points are submitted in batches that take about half a second. So submission costs little beside short points, and long
+points go one by one; the sweep estimates the time of a point from the last batch. The results of each batch are written
+to the file before the sweep waits for the next. If a worker dies, the points of its batches are submitted again, each
+alone and with no other batch in flight: this singles out a point that kills workers.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from hetsim.core.errors import HetsimError, SweepError
 from hetsim.tuner.progress import Report
 
 _BATCH_S = 0.5
+"""Time that a batch should take."""
 _TICK_S = 1.0
-"""How often the workers are counted while no result comes."""
-_ALONE_S = 30.0
-"""How long a sweep waits without a single worker."""
+"""Interval at which the workers are counted while no result arrives."""
+_MAX_WAIT_S = 30.0
+"""The longest time that a sweep waits for a worker if there is none."""
 
 PointT = TypeVar("PointT")
 ResultT = TypeVar("ResultT")
@@ -46,25 +47,27 @@ def sweep(
     retries: int = 3,
     report: Report = lambda _done, _text: None,
 ) -> list[ResultT]:
-    """What ``function`` gives at each point, in the points' order; equal points are computed once.
+    """The result of ``function`` at each point, in the order of the points; equal points are computed once.
 
-    Results pass through JSON whether they come from a worker or from the file, so they are the same either way. An
-    infinite number does not survive that; None does.
+    All results pass through JSON, so results from a worker and from the file are the same. JSON can hold None but no
+    infinite number.
 
     Args:
-        function: Of an importable module (not of ``__main__``), or one bound with ``functools.partial``: workers get it
-            once, with all that is bound to it, so a profile or a table belongs there and not into the points.
-        points: Frozen dataclasses, or anything else that pickle and msgspec can encode.
-        result_type: What it gives, for msgspec.
-        workers: Who computes; None stands for this process.
-        path: The file that results are written to; one that is there is gone on with. None writes nothing.
-        settings: What results rest on beside the point: seeds, digests of what is bound. Stored in the file's header.
-        retries: How often a point is tried again after its worker died.
-        report: Told the part that is done of what was missing, and how many points are there.
+        function: A function of an importable module (not of ``__main__``), which ``functools.partial`` may bind to
+            arguments. Workers get it once, so large arguments such as profiles should be bound rather than be part of
+            the points.
+        points: Frozen dataclasses, or other values that pickle and msgspec can encode.
+        result_type: The type of results, for msgspec.
+        workers: Compute the results; None stands for this process.
+        path: The file that results are written to; an existing one is resumed. None writes no file.
+        settings: All that results depend on beside the point, such as seeds and digests of bound arguments. They are
+            stored in the file's header.
+        retries: How often a point is submitted again after its worker died.
+        report: Receives the done part of the points that were missing, and the number of points that have results.
 
     Raises:
         SweepError: If the file holds another sweep, a point's worker died too often, or no worker is left.
-        HetsimError: If the function raised one; the point is named, and what came before it is saved.
+        HetsimError: If the function raised one; the error names the point, and results before it are saved.
         ValueError: If workers could not import the function.
     """
     header = Header(sweep=_name(function), settings=dict(settings or {}))
@@ -95,7 +98,7 @@ def _decoded(result: bytes, result_type: type[ResultT], path: Path | None) -> Re
 
 
 def _name(function: Callable[..., Any]) -> str:
-    """The function as results name it, under any number of ``functools.partial``."""
+    """The name of the function in files of results; any ``functools.partial`` around it is ignored."""
     while hasattr(function, "func"):
         function = function.func
     if function.__module__ == "__main__" or "<" in function.__qualname__:
@@ -108,24 +111,25 @@ def _name(function: Callable[..., Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What a batch of points gave.
+    """Results of a batch of points.
 
     Attributes:
-        results: In JSON, of the points before the first failure.
-        seconds: What they took.
-        description: What the next point failed with, if one did; a traceback unless it was a mistake of the user's.
-        is_mistake: Whether it was.
+        results: Results in JSON, of the points before the first failure.
+        seconds: Time that the batch took.
+        failure: Error text of the point after these, or ``""`` if no point failed. It is the message of a
+            :class:`HetsimError`, else a traceback.
+        is_hetsim_error: Whether the failure is a :class:`HetsimError`.
     """
 
     results: tuple[bytes, ...]
     seconds: float
-    description: str = ""
-    is_mistake: bool = False
+    failure: str = ""
+    is_hetsim_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Job(Generic[PointT, ResultT]):
-    """What a worker does with a batch of points."""
+    """What a worker does with a batch of points: it evaluates the function and encodes the results."""
 
     function: Callable[[PointT], ResultT]
     result_type: type[ResultT]
@@ -133,21 +137,23 @@ class _Job(Generic[PointT, ResultT]):
     def __call__(self, points: Sequence[PointT]) -> _Batch:
         start_s = time.monotonic()
         results: list[bytes] = []
-        description, is_mistake = "", False
+        failure, is_hetsim_error = "", False
         try:
             for point in points:
                 encoded = msgspec.json.encode(self.function(point))
-                msgspec.json.decode(encoded, type=self.result_type)  # here, where the point is known, if it must fail
+                msgspec.json.decode(
+                    encoded, type=self.result_type
+                )  # a result that JSON cannot hold fails here, where the point is known
                 results.append(encoded)
         except HetsimError as error:
-            description, is_mistake = str(error), True
+            failure, is_hetsim_error = str(error), True
         except Exception:
-            description = traceback.format_exc()
-        return _Batch(tuple(results), time.monotonic() - start_s, description, is_mistake)
+            failure = traceback.format_exc()
+        return _Batch(tuple(results), time.monotonic() - start_s, failure, is_hetsim_error)
 
 
 class _Work(Generic[PointT]):
-    """Points on their way through the workers."""
+    """Points that have no result yet: those to submit, and those in flight at the workers."""
 
     def __init__(self, job: _Job[PointT, Any], points: Mapping[bytes, PointT], workers: Workers, retries: int) -> None:
         self._job = job
@@ -157,69 +163,71 @@ class _Work(Generic[PointT]):
         self._fresh = deque(points)
         self._suspects: deque[bytes] = deque()
         self._deaths: Counter[bytes] = Counter()
-        self._under_way: dict[Future[Any], list[bytes]] = {}
-        self._point_s = _BATCH_S  # what a point takes, as far as is known
-        self._alone_since_s = time.monotonic()
+        self._in_flight: dict[Future[Any], list[bytes]] = {}
+        self._point_s = _BATCH_S  # estimated time of a point
+        self._last_seen_s = time.monotonic()  # when there was a worker last
 
     def results(self) -> Iterator[list[tuple[bytes, bytes]]]:
-        """Points and results as they arrive, in JSON, a batch at a time."""
+        """Pairs of a point and its result in JSON, as they arrive, a batch at a time."""
         while self._fresh or self._suspects:
             with self._workers.start(self._job) as submit:
                 yield from self._until_broken(submit)
 
     def _until_broken(self, submit: Submit) -> Iterator[list[tuple[bytes, bytes]]]:
+        """The same, until all points are done or the workers have to be started again."""
         broken = False
-        while self._under_way or (not broken and (self._fresh or self._suspects)):
-            broken = broken or not self._hand_out(submit)
-            if not self._under_way:  # there is no worker
+        while self._in_flight or (not broken and (self._fresh or self._suspects)):
+            broken = broken or not self._submit(submit)
+            if not self._in_flight:  # there is no worker
                 time.sleep(_TICK_S)
-            done, _ = wait(self._under_way, timeout=_TICK_S, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._in_flight, timeout=_TICK_S, return_when=FIRST_COMPLETED)
             for future in done:
-                keys = self._under_way.pop(future)
+                keys = self._in_flight.pop(future)
                 try:
                     batch = future.result()
                 except self._workers.lost as error:
                     broken = broken or isinstance(error, BrokenExecutor)
                     self._suspect(keys)
                     continue
-                except (ImportError, AttributeError) as error:  # the function's own are in the batch
+                except (ImportError, AttributeError) as error:  # errors of the function itself are in the batch
                     raise SweepError(
-                        f"{self._workers.label} cannot import what it is to do: {error}; it needs this hetsim, too"
+                        f"{self._workers.label} cannot import the function: {error}; install the same hetsim there"
                     ) from None
                 yield list(zip(keys, batch.results, strict=False))
                 self._learn(keys, batch)
 
-    def _hand_out(self, submit: Submit) -> bool:
-        """Fill the workers' room; False if they have to be started again."""
+    def _submit(self, submit: Submit) -> bool:
+        """Submit as many batches as the workers have room for; False if the workers have to be started again."""
         room = self._workers.room()
-        self._notice_absence(room)
+        self._check_absence(room)
         while self._fresh or self._suspects:
-            if len(self._under_way) >= (1 if self._suspects else room):
+            if len(self._in_flight) >= (1 if self._suspects else room):
                 break
             if self._suspects:
                 keys = [self._suspects.popleft()]
             else:
-                fair = -(-len(self._fresh) // max(room, 1))
-                size = min(fair, max(1, int(_BATCH_S / max(self._point_s, 1e-9))))
+                equal_share = -(-len(self._fresh) // max(room, 1))
+                size = min(equal_share, max(1, int(_BATCH_S / max(self._point_s, 1e-9))))
                 keys = [self._fresh.popleft() for _ in range(size)]
             try:
                 future = submit([self._points[key] for key in keys])
             except BrokenExecutor:
                 self._fresh.extendleft(reversed(keys))
                 return False
-            self._under_way[future] = keys
+            self._in_flight[future] = keys
         return True
 
     def _learn(self, keys: Sequence[bytes], batch: _Batch) -> None:
-        """Take a batch's pace, or raise what one of its points raised."""
-        if batch.description:
+        """Estimate the time of a point from a batch, or raise the error of its failed point."""
+        if batch.failure:
             failed = self._points[keys[len(batch.results)]]
-            if batch.is_mistake:
-                raise HetsimError(f"{failed}: {batch.description}")
-            raise RuntimeError(f"{failed} failed on {self._workers.label}:\n{batch.description}")
+            if batch.is_hetsim_error:
+                raise HetsimError(f"{failed}: {batch.failure}")
+            raise RuntimeError(f"{failed} failed on {self._workers.label}:\n{batch.failure}")
         self._point_s = batch.seconds / len(keys)
 
     def _suspect(self, keys: Sequence[bytes]) -> None:
+        """Submit the points of a dead worker's batch again, each alone; raise if a point lost too many workers."""
         self._suspects.extend(keys)
         self._deaths.update(keys)
         for key in keys:
@@ -229,13 +237,13 @@ class _Work(Generic[PointT]):
                     "way; what was computed is saved. Does the point need more memory than there is?"
                 )
 
-    def _notice_absence(self, room: int) -> None:
-        """Raise if there has been no worker for long."""
+    def _check_absence(self, room: int) -> None:
+        """Raise if there has been no worker for too long."""
         now_s = time.monotonic()
         if room:
-            self._alone_since_s = now_s
-        elif now_s - self._alone_since_s > _ALONE_S:
+            self._last_seen_s = now_s
+        elif now_s - self._last_seen_s > _MAX_WAIT_S:
             raise SweepError(
-                f"{self._workers.label} has had no worker for {_ALONE_S:g} s; what was computed is saved. Start some "
-                "with: dask worker ADDRESS, then give the same command again"
+                f"{self._workers.label} has had no worker for {_MAX_WAIT_S:g} s; what was computed is saved. Start "
+                "some with: dask worker ADDRESS, then give the same command again"
             )

@@ -1,34 +1,33 @@
-"""A sweep's results in a file that grows as they arrive, so that a sweep that was killed goes on where it was.
+"""A sweep's results in a file that grows as they arrive, so that a killed sweep can be resumed.
 
-JSON lines: a header that says what the sweep was, then a point and its result a line.
+The file has JSON lines: a header that identifies the sweep, then a line for each point with its result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
 from hetsim.core.errors import SweepError
-from hetsim.io.json_lines import LinesFile
+from hetsim.io.json_lines import LinesFile, LinesFileOwner
 
 FORMAT = 1
 _SYNC_S = 1.0
-"""What a loss of power may cost; a killed process loses nothing that was added."""
+"""Results of the last second may be lost if power fails; a killed process loses no added result."""
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 class Header(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What all lines of a file have in common.
+    """The header of a file of results.
 
     Attributes:
-        sweep: What is computed at each point.
-        settings: What results rest on beside the point.
-        format: Of the file.
+        sweep: The name of the function that computes the points.
+        settings: All that results depend on beside the point.
+        format: The format of the file.
     """
 
     sweep: str
@@ -42,7 +41,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def key_of(value: object) -> bytes:
-    """A point as the file has it, in JSON: equal points, and no others, have equal keys.
+    """A point in JSON, as in the file. Two points have the same key if and only if they are equal.
 
     Raises:
         TypeError: If msgspec cannot encode it.
@@ -50,15 +49,15 @@ def key_of(value: object) -> bytes:
     return _encoder.encode(value)
 
 
-class SweepFile:
-    """The file; a context manager that holds its lock.
+class SweepFile(LinesFileOwner):
+    """The file of results, open and locked; a context manager that closes it.
 
     Args:
-        path: The file; it is created with its folder if it is not there, and gone on with if it is.
-        header: What is being computed.
+        path: The file; it is created with its folder if it does not exist, and resumed if it does.
+        header: The header that the file has or gets.
 
     Attributes:
-        results: By point, both in JSON; as the file has them.
+        results: By point, its result, both in JSON as in the file.
 
     Raises:
         SweepError: If the file cannot be opened, is malformed, holds another sweep, or is in use by another process.
@@ -79,16 +78,8 @@ class SweepFile:
             self._file.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-
     def add(self, results: Iterable[tuple[bytes, bytes]]) -> None:
-        """Append points and their results, both in JSON; they are in the file when this returns."""
+        """Append pairs of a point and its result, both in JSON; they are in the file when this returns."""
         pairs = dict(results)
         self._file.append(b"".join(b'{"point":%b,"result":%b}\n' % pair for pair in pairs.items()))
         self.results.update(pairs)
@@ -112,7 +103,7 @@ class SweepFile:
 def _check(found: Header, wanted: Header, path: Path) -> None:
     """Refuse results of another sweep, naming the first difference."""
     pairs = [("format", found.format, wanted.format), ("sweep", found.sweep, wanted.sweep)]
-    settings: Mapping[str, Any] = msgspec.json.decode(key_of(wanted.settings))  # as it would be read back
+    settings: Mapping[str, Any] = msgspec.json.decode(key_of(wanted.settings))  # as the file would give them back
     names = dict.fromkeys((*found.settings, *settings))
     pairs += [(name, found.settings.get(name), settings.get(name)) for name in names]
     for name, has, asked in pairs:

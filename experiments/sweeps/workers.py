@@ -1,7 +1,7 @@
-"""Where the points of a sweep are computed: here, in processes of this machine, or on a Dask cluster.
+"""Workers that compute the points of a sweep: this process, processes of this machine, or a Dask cluster.
 
-Whatever computes is an executor of ``concurrent.futures``. What is to be done with every point, the job, reaches a
-worker once; after that, points alone travel.
+All are executors of ``concurrent.futures``. The job, which is the same for all points, is sent to a worker once; later
+messages hold points only.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ from typing import Any
 from hetsim.core.errors import SweepError
 
 ANSWER_S = 8.0
-"""How long a scheduler has to answer."""
-_MAX_OPEN = 2
-"""Batches under way for each worker: one at work, one that waits, so that no worker waits for the caller."""
+"""Time within which a Dask scheduler must answer."""
+_BATCHES_PER_WORKER = 2
+"""Batches in flight for each worker: one is computed and one waits, so that no worker waits for the caller."""
 
 Job = Callable[[Sequence[Any]], Any]
-"""What is done with a batch of points. It is pickled, and sent to each worker once."""
+"""Computes a batch of points. It is pickled and sent to each worker once."""
 
 Submit = Callable[[Sequence[Any]], "Future[Any]"]
-"""Hands a batch of points to the workers."""
+"""Submits a batch of points to the workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workers:
-    """Whoever computes points.
+    """The workers of a sweep.
 
     Attributes:
-        label: For people.
-        room: How many batches should be under way now; 0 while there is no worker.
-        start: Readies the workers for a job, until the context ends. Work that is still under way then is given up.
-        lost: What a batch's future raises if its worker died. After a ``BrokenExecutor`` they are started again.
+        label: Their name in messages.
+        room: How many batches should be in flight now; 0 while there is no worker.
+        start: A context in which the workers do a job. Batches that have not started are cancelled at its end.
+        lost: Errors that a batch's future raises if its worker died. After a ``BrokenExecutor``, ``start`` has to be
+            called again.
     """
 
     label: str
@@ -54,25 +55,25 @@ class Workers:
 def on_executor(executor: Executor, num_workers: int, *, label: str = "an executor") -> Workers:
     """The workers of any executor of ``concurrent.futures``, which the caller starts and ends.
 
-    The job travels with each batch, since nothing else can be done with every executor.
+    The job is sent with each batch, because executors in general have no means to send it once.
 
     Args:
         executor: The executor.
         num_workers: How many batches it runs at once.
-        label: For people.
+        label: Its name in messages.
     """
 
     @contextmanager
     def start(job: Job) -> Iterator[Submit]:
-        with _given_up() as track:
+        with _cancelled_at_end() as track:
             yield lambda points: track(executor.submit(job, points))
 
-    return Workers(label=label, room=lambda: _MAX_OPEN * num_workers, start=start)
+    return Workers(label=label, room=lambda: _BATCHES_PER_WORKER * num_workers, start=start)
 
 
 @contextmanager
-def _given_up() -> Iterator[Callable[[Future[Any]], Future[Any]]]:
-    """A function to pass futures through; what has not ended with the context is cancelled."""
+def _cancelled_at_end() -> Iterator[Callable[[Future[Any]], Future[Any]]]:
+    """A function to pass futures through; those that are not done when the context ends are cancelled."""
     waiting: set[Future[Any]] = set()
 
     def track(future: Future[Any]) -> Future[Any]:
@@ -88,7 +89,7 @@ def _given_up() -> Iterator[Callable[[Future[Any]], Future[Any]]]:
 
 
 def in_process() -> Workers:
-    """This very process, which computes one batch at a time."""
+    """This process, which computes one batch at a time."""
 
     @contextmanager
     def start(job: Job) -> Iterator[Submit]:
@@ -104,46 +105,49 @@ def _done(job: Job, points: Sequence[Any]) -> Future[Any]:
 
 
 def in_processes(count: int) -> Workers:
-    """So many processes of this machine; they end with the caller, however that ends.
+    """``count`` processes of this machine; they end when the caller ends, even if it is killed.
 
     Raises:
-        SweepError: If there are to be none.
+        SweepError: If ``count`` is less than 1.
     """
     if count < 1:
         raise SweepError(f"--workers {count} leaves nobody to work; give 1 or more")
 
     @contextmanager
     def start(job: Job) -> Iterator[Submit]:
-        # Not forked: the caller may have threads, and engines that do not survive it.
+        # Not forked: the caller may have threads and engines that do not survive a fork.
         context = multiprocessing.get_context("spawn")
-        held, leash = context.Pipe(duplex=False)
-        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(held, pickle.dumps(job)))
+        worker_end, caller_end = context.Pipe(duplex=False)
+        pool = ProcessPoolExecutor(
+            count, mp_context=context, initializer=_begin, initargs=(worker_end, pickle.dumps(job))
+        )
         try:
             yield lambda points: pool.submit(_work, points)
             pool.shutdown()
         finally:
-            leash.close()
+            caller_end.close()
             pool.shutdown(cancel_futures=True)
-            held.close()
+            worker_end.close()
 
-    return Workers(label=f"{count} processes", room=lambda: _MAX_OPEN * count, start=start)
+    return Workers(label=f"{count} processes", room=lambda: _BATCHES_PER_WORKER * count, start=start)
 
 
 _job: Job | None = None
-"""In a worker process, what it does with points."""
+"""The job of a worker process."""
 
 
-def _begin(leash: Connection, job: bytes) -> None:
+def _begin(pipe: Connection, job: bytes) -> None:
+    """Set up a worker process."""
     global _job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle; it lets the leash go
-    threading.Thread(target=_end_with, args=(leash,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller handles Ctrl-C and closes the pipe
+    threading.Thread(target=_exit_when_closed, args=(pipe,), daemon=True).start()
     _job = pickle.loads(job)
 
 
-def _end_with(leash: Connection) -> None:
-    """End this process as soon as the other end of the leash is closed: by the caller, or by its death."""
+def _exit_when_closed(pipe: Connection) -> None:
+    """End this process as soon as the caller closes its end of the pipe or dies."""
     try:
-        leash.recv_bytes()
+        pipe.recv_bytes()
     except (EOFError, OSError):
         os._exit(1)
 
@@ -157,15 +161,15 @@ def _work(points: Sequence[Any]) -> Any:
 def on_dask(address: str) -> Iterator[Workers]:
     """The workers of a Dask cluster, for as long as the context lasts.
 
-    They need the same hetsim. Whether a worker runs several batches at once is its own affair (``--nthreads``). When
-    one dies the scheduler gives its batches to others, three times at most.
+    They need the same version of hetsim. The option ``--nthreads`` of a worker sets how many batches it runs at once.
+    If a worker dies, the scheduler gives its batches to other workers, at most three times.
 
     Args:
-        address: Of the scheduler, such as ``tcp://host:8786``.
+        address: Address of the scheduler, such as ``tcp://host:8786``.
 
     Raises:
-        SweepError: If dask.distributed is not installed, the scheduler does not answer within 10 seconds, or it goes
-            away in between.
+        SweepError: If dask.distributed is not installed, the scheduler does not answer in time, or its connection is
+            lost.
     """
     try:
         from distributed import Client, KilledWorker
@@ -173,35 +177,35 @@ def on_dask(address: str) -> Iterator[Workers]:
         raise SweepError(
             "--dask needs dask.distributed, which comes with the extra: pip install 'hetsim[dask]'"
         ) from None
-    _ask(address)
+    _check_scheduler(address)
     with _quiet("distributed.client"), Client(address, timeout=ANSWER_S, set_as_default=False) as client:
         executor = client.get_executor(pure=False)
 
         @contextmanager
         def start(job: Job) -> Iterator[Submit]:
-            # A task and not scattered data: the scheduler can have it done again where every worker that held it died.
-            held = client.submit(pickle.loads, pickle.dumps(job), pure=False)
-            with _given_up() as track:
-                yield lambda points: track(executor.submit(_run, held, points))
+            # A task rather than scattered data: the scheduler can repeat it if every worker that has the job died.
+            sent = client.submit(pickle.loads, pickle.dumps(job), pure=False)
+            with _cancelled_at_end() as track:
+                yield lambda points: track(executor.submit(_run, sent, points))
 
         try:
             yield Workers(
                 label=f"the Dask cluster at {address}",
-                room=lambda: _MAX_OPEN * sum(client.nthreads().values()),
+                room=lambda: _BATCHES_PER_WORKER * sum(client.nthreads().values()),
                 start=start,
                 lost=(KilledWorker,),
             )
         except (CancelledError, OSError) as error:
-            if isinstance(error, OSError) and error.filename is not None:  # a file, and not the network
+            if isinstance(error, OSError) and error.filename is not None:  # an error of a file, not of the network
                 raise
             raise SweepError(
-                f"the Dask scheduler at {address} went away; what was computed is saved, the same command goes on"
+                f"the Dask scheduler at {address} went away; what was computed is saved, the same command resumes"
             ) from None
 
 
 @contextmanager
 def _quiet(logger: str) -> Iterator[None]:
-    """Keep a library from printing tracebacks of what is about to be said in one line."""
+    """Silence a logger of a library, whose tracebacks repeat an error that hetsim reports in one line."""
     found = logging.getLogger(logger)
     before = found.level
     found.setLevel(logging.CRITICAL)
@@ -215,8 +219,8 @@ def _run(job: Job, points: Sequence[Any]) -> Any:
     return job(points)
 
 
-def _ask(address: str) -> None:
-    """Find out whether a Dask scheduler answers; the client itself would wait for ever where something else listens."""
+def _check_scheduler(address: str) -> None:
+    """Raise unless a Dask scheduler answers in time; a Dask client would wait for ever if another program listens."""
     from distributed import Security
     from distributed.core import rpc
 
@@ -231,23 +235,23 @@ def _ask(address: str) -> None:
 
     try:
         found = asyncio.run(within_time())
-    except OSError:  # among them whatever ran out of time, here or on the way
+    except OSError:  # timeouts included
         raise SweepError(
             f"no Dask scheduler answers at {address!r} within {ANSWER_S:g} s; start one with: dask scheduler"
         ) from None
-    except Exception as error:  # whatever else listens there may answer anything, and an address may be anything
-        description = str(error).partition("\n")[0]
-        raise SweepError(f"no Dask scheduler at {address!r}: {description}; start one with: dask scheduler") from None
+    except Exception as error:  # other programs may answer anything, and addresses may be malformed
+        reason = str(error).partition("\n")[0]
+        raise SweepError(f"no Dask scheduler at {address!r}: {reason}; start one with: dask scheduler") from None
     if found.get("type") != "Scheduler":
         raise SweepError(f"{address!r} is a Dask {found.get('type')}, not a scheduler; give the scheduler's address")
 
 
 @contextmanager
 def workers_for(num_workers: int | None, dask: str | None) -> Iterator[Workers]:
-    """What ``--workers`` and ``--dask`` stand for: this process, if neither is given.
+    """The workers that ``--workers`` and ``--dask`` ask for; this process if neither is given.
 
     Raises:
-        SweepError: If both are given, or what is given cannot be had.
+        SweepError: If both are given, the number of workers is less than 1, or the cluster cannot be used.
     """
     if num_workers is not None and dask is not None:
         raise SweepError("give either --workers or --dask, not both")

@@ -6,11 +6,13 @@ _MAX_CHARS = 2000
 
 
 class HetsimError(Exception):
-    """Base of all errors that a user can mend. The command line prints the message and exits with 2.
+    """Base of all errors that a user can mend. The command line prints the message and exits with :attr:`exit_code`.
 
     The message is always a single line: white space and control characters become blanks, and a very long message is
     cut and ends in dots.
     """
+
+    exit_code = 2
 
     def __str__(self) -> str:
         line = " ".join("".join(c if c.isprintable() else " " for c in super().__str__()).split())
@@ -53,3 +55,9 @@ class DeviceError(HetsimError):
         super().__init__(message)
         self.device = device
         self.segment = segment
+
+
+class OutputsError(HetsimError):
+    """No plan computes what the reference engine computes, so nothing can be recommended."""
+
+    exit_code = 1

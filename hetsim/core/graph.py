@@ -25,11 +25,15 @@ class Tensor:
         name: Unique within the graph.
         shape: Static shape; every dimension is at least 0.
         dtype: NumPy's name of the element type, such as ``"float32"``.
+        is_opaque: Whether shared memory cannot hold it: its size depends on data, or it is text, a sequence or an
+            optional value. Only the caller hands in such a value or gets one; it never flows between operators. Shape
+            and type are then those of an example, ``"object"`` where it is no array of numbers.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
+    is_opaque: bool = False
 
     @property
     def num_bytes(self) -> int:
@@ -43,7 +47,8 @@ class Op:
 
     Attributes:
         name: Unique within the graph.
-        kind: Operator type, such as ``"Conv"``.
+        kind: Operator type, such as ``"Conv"``; of a region of several ONNX nodes that must stay together their types,
+            joined by ``+``.
         inputs: Names of the tensors that it reads, each once, in the operator's own order, without weights.
         outputs: Names of the tensors that it makes.
         weight_bytes: Size of the constants that it reads, in bytes.
@@ -59,6 +64,11 @@ class Op:
     weight_bytes: int = 0
     num_macs: int = 0
     role: Role = "compute"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The operator types in it: one, or several if it is a region."""
+        return tuple(self.kind.split("+"))
 
     @property
     def moves_data(self) -> bool:
@@ -160,6 +170,16 @@ class Graph:
             for before in self.predecessors[op.name]:
                 following[before].append(op.name)
         return MappingProxyType({name: tuple(ops) for name, ops in following.items()})
+
+    @cached_property
+    def tensors_between(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
+        """By producer and reader, the tensors that pass between the two, in the order of the reader's inputs."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for op in self.ops:
+            for tensor in op.inputs:
+                if tensor in self.producer:
+                    found.setdefault((self.producer[tensor], op.name), []).append(tensor)
+        return MappingProxyType({edge: tuple(tensors) for edge, tensors in found.items()})
 
     def ordered(self, ops: Iterable[str]) -> tuple[str, ...]:
         """``ops`` in topological order, each once."""

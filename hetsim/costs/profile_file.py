@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
 from hetsim.core.errors import ProfileError
 from hetsim.costs.profile import FORMAT, Header, Measured, Profile, Record
 from hetsim.io.files import read_bounded
-from hetsim.io.json_lines import LinesFile
+from hetsim.io.json_lines import LinesFile, LinesFileOwner
 
 _MAX_BYTES = 1 << 30
 
 
-class ProfileFile:
+class ProfileFile(LinesFileOwner):
     """A profile together with the file that it grows in; a context manager that holds the file's lock.
 
     Every :meth:`add` is on disk, whole, when it returns. Opening an existing file resumes it.
@@ -47,14 +45,6 @@ class ProfileFile:
         except BaseException:
             self._file.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
 
     def add(self, record: Measured) -> None:
         """Append one record to the file, then to the profile."""

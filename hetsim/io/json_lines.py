@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Self
 
 from hetsim.core.errors import HetsimError
 from hetsim.io.file_locks import file_locks
@@ -68,3 +69,15 @@ class LinesFile:
     def _sync(self) -> None:
         os.fsync(self._file.fileno())
         self._synced_s = time.monotonic()
+
+
+class LinesFileOwner:
+    """Base of a class with a :class:`LinesFile` in ``_file``: a context manager that closes the file at its end."""
+
+    _file: LinesFile
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()

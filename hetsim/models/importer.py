@@ -1,35 +1,53 @@
 """The importer: from an ONNX model of any opset to a :class:`~hetsim.models.model.Model`.
 
-Constants are folded, shapes made static, operators named and the model checked. A model that cannot keep the promises
-of :class:`~hetsim.models.model.Model` is refused.
+Constants are folded, shapes made static, operators named. The model keeps its opset. What ONNX Runtime can run is
+taken: operators of other domains, control flow, text and sequences stay together where nothing else is possible
+(:mod:`hetsim.models.importing.regions`). At last the result is compared with the user's own file.
 """
 
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import helper, inliner, version_converter
+from onnx import helper
 
 from hetsim.core.errors import ModelError
-from hetsim.models.checks import check_folded, check_inline, check_kinds, check_size, check_tensors, check_valid
+from hetsim.models.importing.bindings import bind_values, fix_input_shapes
+from hetsim.models.importing.branches import inline_decided
+from hetsim.models.importing.checks import check_inline, check_tensors, explained
+from hetsim.models.importing.comparison import check_same
+from hetsim.models.importing.constants import fold_constants
+from hetsim.models.importing.file import read_model
+from hetsim.models.importing.normal import drop_dead, name_nodes, normalize, opset_of, replace
+from hetsim.models.importing.onnx_graph import crosses, graph_of, region_name
+from hetsim.models.importing.regions import find_regions
+from hetsim.models.importing.shapes import infer_shapes
 from hetsim.models.model import Model
-from hetsim.models.networks import IR_VERSION, OPSET
-from hetsim.models.onnx_graph import graph_of
-from hetsim.models.reference import MAX_PROTO_BYTES, fold, one_line, serialized
-from hetsim.models.shapes import fix_input_shapes, infer_shapes
+from hetsim.models.networks import IR_VERSION
+from hetsim.models.nodes import inner_graphs, rename_tensors
+from hetsim.models.reference import fold, serialized
+from hetsim.models.source import Source
+from hetsim.models.values.samples import examples_of, observe
 from hetsim.models.zoo import build, zoo_names
 
+_Message = TypeVar("_Message", onnx.NodeProto, onnx.TypeProto)
 _NEWEST_IR_VERSION = 10  # what ONNX Runtime 1.20 and OpenVINO 2025 read
 
 
 def load_model(
-    name_or_path: str | Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None, seed: int = 0
+    name_or_path: str | Path,
+    *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    fixed: Mapping[str, np.ndarray] | None = None,
+    custom_ops: Sequence[str | Path] = (),
+    seed: int = 0,
 ) -> Model:
     """A network of the zoo by its name, or a model from an ONNX file.
 
@@ -37,111 +55,129 @@ def load_model(
         name_or_path: One of :func:`~hetsim.models.zoo.zoo_names`, or the path of an .onnx file. If the weights are in
             other files, these must be in the same folder.
         shapes: By input, the shape of an input with open sizes.
+        fixed: By input, the value that it always has; it is no input any more.
+        custom_ops: Libraries of operators for ONNX Runtime.
         seed: Seed of the weights of a zoo network; a file ignores it.
 
     Raises:
         ModelError: If there is no such network or file, or :func:`import_model` refuses the model.
     """
     if name_or_path in zoo_names():
-        return _imported(build(str(name_or_path), seed=seed), str(name_or_path), shapes or {})
+        proto = build(str(name_or_path), seed=seed)
+        return _imported(proto, str(name_or_path), shapes or {}, source=Source(None, fixed or {}))
     path = Path(name_or_path)
-    return _imported(_read(path), path.stem, shapes or {})
-
-
-def import_model(proto: onnx.ModelProto, *, name: str, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
-    """Import a model; ``proto`` is not changed.
-
-    Args:
-        proto: A model with standard operators, its weights loaded.
-        name: Name for the model.
-        shapes: By input, the shape of an input with open sizes; it must repeat the sizes that the model fixes.
-
-    Raises:
-        ModelError: If the model is invalid, has open sizes, uses a feature that hetsim does not support, or if
-            ``shapes`` does not fit its inputs.
-    """
-    work = onnx.ModelProto()
-    work.CopyFrom(proto)
-    return _imported(work, name, shapes or {})
-
-
-def _imported(proto: onnx.ModelProto, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Model:
-    """As :func:`import_model`, but changes ``proto``, since copying weights is slow."""
-    try:
-        check_inline(proto)
-        if proto.functions:
-            proto = _inlined(proto)
-        _name_nodes(proto.graph)
-        check_kinds(proto.graph)
-        check_valid(proto)
-        stated = fix_input_shapes(proto.graph, shapes)
-        check_tensors(proto)
-        proto = fold(proto)
-        if _opset(proto) < OPSET:
-            proto = fold(_converted(proto))
-        check_folded(proto.graph)
-        _make_outputs(proto.graph)
-        _tidy(proto)
-        _name_nodes(proto.graph)
-        infer_shapes(proto, stated)
-        graph = graph_of(proto.graph, name)
-    except ModelError as error:
-        raise ModelError(f"model {name!r}: {error}") from None
-    return Model(graph=graph, proto=proto, hash=hashlib.sha256(serialized(proto)).hexdigest())
-
-
-def _inlined(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its functions inlined."""
-    try:
-        return inliner.inline_local_functions(proto)
-    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
-        raise ModelError(f"invalid ONNX: {one_line(error)}") from None
-
-
-def _read(path: Path) -> onnx.ModelProto:
-    """The model in a file, with the weights that are in other files of its folder."""
-    if path.is_dir():
-        raise ModelError(f"{path} is a directory; name the .onnx file in it")
-    if path.exists() and not path.is_file():
-        raise ModelError(f"{path} is not a regular file; name an .onnx file")
     if not path.exists():
         raise ModelError(
             f"no model {str(path)!r}: no such file, and the zoo has {', '.join(zoo_names())}; "
             "give one of these names or the path of an .onnx file"
         )
+    libraries = tuple(str(Path(library).resolve()) for library in custom_ops)
+    source = Source(partial(read_model, path), fixed or {}, libraries)
+    return _imported(read_model(path), path.stem, shapes or {}, source)
+
+
+def import_model(
+    proto: onnx.ModelProto,
+    *,
+    name: str,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    fixed: Mapping[str, np.ndarray] | None = None,
+    custom_ops: Sequence[str | Path] = (),
+) -> Model:
+    """Import a model; ``proto`` is not changed.
+
+    Args:
+        proto: A model, its weights loaded. It is the reference for the result, so it must not change later.
+        name: Name for the model.
+        shapes: By input, the shape of an input with open sizes; it must repeat the sizes that the model fixes.
+        fixed: By input, the value that it always has; it is no input any more.
+        custom_ops: Libraries of operators for ONNX Runtime.
+
+    Raises:
+        ModelError: If ONNX Runtime cannot load the model, it has open sizes, ``shapes`` or ``fixed`` do not fit its
+            inputs, or the import would change what it computes.
+    """
+    work = onnx.ModelProto()
+    work.CopyFrom(proto)
+    libraries = tuple(str(Path(library).resolve()) for library in custom_ops)
+    return _imported(work, name, shapes or {}, Source(lambda: proto, fixed or {}, libraries))
+
+
+def _imported(proto: onnx.ModelProto, name: str, shapes: Mapping[str, tuple[int, ...]], source: Source) -> Model:
+    """As :func:`import_model`, but changes ``proto``, since copying weights is slow."""
     try:
-        if path.stat().st_size > MAX_PROTO_BYTES:
-            raise ModelError(
-                f"{path} has {path.stat().st_size / 1e9:.1f} GB, more than the {MAX_PROTO_BYTES / 1e9:.1f} GB that a "
-                "protobuf message can hold; store its weights in a file beside it"
-            )
-        proto = onnx.load(path, load_external_data=False)
-        check_size(proto.graph, str(path))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about keys that it ignores
-            onnx.load_external_data_for_model(proto, str(path.parent))
-    except OSError as error:
-        raise ModelError(f"cannot read {error.filename or path}: {error.strerror or error}") from None
-    except DecodeError:
-        raise ModelError(f"{path} is not an ONNX model; export one, or check that it was copied whole") from None
-    except (onnx.checker.ValidationError, ValueError, TypeError) as error:
-        raise ModelError(f"{path} keeps weights in a place that cannot be read: {one_line(error)}") from None
-    if not proto.HasField("graph"):
-        raise ModelError(f"{path} is not an ONNX model: it has no graph; export one, or check that it was copied whole")
-    return proto
+        check_inline(proto)
+        normalize(proto)
+        bind_values(proto.graph, source.fixed)
+        inline_decided(proto)
+        stated = fix_input_shapes(proto.graph, shapes)
+        inline_decided(proto)
+        check_tensors(proto)
+        inputs = {value.name: _copied(value.type) for value in proto.graph.input}
+        proto = _folded(proto, source.custom_ops)
+        fold_constants(proto)
+        _make_outputs(proto.graph)
+        _tidy(proto)
+        infer_shapes(proto, stated, lambda tensors: observe(proto, inputs, tensors, source.custom_ops))
+        model = _model(proto, inputs, name, source)
+        if source.load is not None:
+            check_same(model, source)
+    except ModelError as error:
+        raise ModelError(f"model {name!r}: {error}") from None
+    return model
 
 
-def _opset(proto: onnx.ModelProto) -> int:
-    return max((int(entry.version) for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+def _folded(proto: onnx.ModelProto, custom_ops: Sequence[str]) -> onnx.ModelProto:
+    """The model with its constants folded by ONNX Runtime.
 
+    An engine that knows the inputs' shapes infers those of branches that are never taken, too, and may refuse them.
+    Then the sizes of inputs stay open.
 
-def _converted(proto: onnx.ModelProto) -> onnx.ModelProto:
+    Raises:
+        ModelError: If ONNX Runtime cannot load the model; says why.
+    """
     try:
-        return version_converter.convert_version(proto, OPSET)
-    except Exception as error:  # the converter raises RuntimeError and classes of its own
-        raise ModelError(
-            f"cannot convert it from opset {_opset(proto)} to {OPSET}: {one_line(error)}; export it with opset {OPSET}"
-        ) from None
+        return fold(proto, custom_ops)
+    except ModelError as error:
+        refusal = explained(proto, error)
+    if any(True for node in proto.graph.node for _ in inner_graphs(node)):
+        for value in proto.graph.input:
+            if value.type.HasField("tensor_type"):
+                value.type.tensor_type.ClearField("shape")
+        with suppress(ModelError):
+            return fold(proto, custom_ops)
+    raise refusal
+
+
+def _model(proto: onnx.ModelProto, inputs: Mapping[str, onnx.TypeProto], name: str, source: Source) -> Model:
+    """The model of a tidied ONNX model with types, its nodes grouped."""
+    graph = proto.graph
+    types = {value.name: value.type for value in (*graph.value_info, *graph.output)} | dict(inputs)
+    found = find_regions(graph.node, lambda tensor: crosses(types.get(tensor)))
+    groups = [[graph.node[i] for i in group] for group in found]
+    if len(groups) < len(graph.node):
+        copies = [[_copied(node) for node in nodes] for nodes in groups]
+        replace(graph.node, [node for nodes in copies for node in nodes])
+        groups = copies
+    opaque = [name for name in (*inputs, *(value.name for value in graph.output)) if not crosses(types[name])]
+    regions = {
+        region_name([node.name for node in nodes]): tuple(node.name for node in nodes)
+        for nodes in groups
+        if len(nodes) > 1
+    }
+    return Model(
+        graph=graph_of(graph, name, groups, types, examples_of(proto, inputs, opaque, source.custom_ops)),
+        proto=proto,
+        hash=hashlib.sha256(serialized(proto)).hexdigest(),
+        regions=regions,
+        source=source,
+    )
+
+
+def _copied(message: _Message) -> _Message:
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
 
 
 def _make_outputs(graph: onnx.GraphProto) -> None:
@@ -156,51 +192,37 @@ def _make_outputs(graph: onnx.GraphProto) -> None:
             weight.name += "_"
         taken.add(weight.name)
         for node in graph.node:
-            for i, tensor in enumerate(node.input):
-                if tensor == output:
-                    node.input[i] = weight.name
+            rename_tensors(node, lambda name, old=output, new=weight.name: new if name == old else name)  # type: ignore[misc]
         graph.node.append(helper.make_node("Identity", [weight.name], [output]))
 
 
 def _tidy(proto: onnx.ModelProto) -> None:
-    """Remove nodes and weights without effect and all metadata, and sort attributes and weights."""
+    """Remove nodes and weights without effect and all metadata, sort attributes and weights, and name the nodes."""
     graph = proto.graph
-    needed = {value.name for value in graph.output}
-    nodes: list[onnx.NodeProto] = []
-    for node in reversed(graph.node):
-        if not needed.isdisjoint(node.output):
-            needed.update(tensor for tensor in node.input if tensor)
-            node.attribute.sort(key=lambda attribute: attribute.name)
-            nodes.append(node)
-    nodes.reverse()
-    for i in reversed(range(len(graph.initializer))):
-        if graph.initializer[i].name not in needed:
-            del graph.initializer[i]
+    drop_dead(graph)
+    for node in graph.node:
+        node.attribute.sort(key=lambda attribute: attribute.name)
     graph.initializer.sort(key=lambda tensor: tensor.name)
-    for message in (graph, *graph.input, *graph.output, *nodes, *graph.initializer):
+    for message in (graph, *graph.input, *graph.output, *graph.node, *graph.initializer):
         message.ClearField("doc_string")
         message.ClearField("metadata_props")
-    del graph.node[:], graph.value_info[:], graph.quantization_annotation[:]
-    graph.node.extend(nodes)
+    del graph.value_info[:], graph.quantization_annotation[:]
     graph.name = "graph"
     version = min(max(proto.ir_version, IR_VERSION), _NEWEST_IR_VERSION)
-    ml = {node.domain for node in nodes} & {"ai.onnx.ml"}
-    opsets = [helper.make_opsetid("", _opset(proto))]
-    opsets += [helper.make_opsetid(e.domain, e.version) for e in proto.opset_import if e.domain in ml]
+    used = {node.domain for node in graph.node}
+    opsets = [helper.make_opsetid("", opset_of(proto))]
+    opsets += [
+        helper.make_opsetid(e.domain, e.version)
+        for e in proto.opset_import
+        if e.domain and (e.domain in used or _has_inner_graphs(graph))
+    ]
     for known, _ in proto.ListFields():
         if known.name != "graph":
             proto.ClearField(known.name)
     proto.ir_version = version
     proto.opset_import.extend(opsets)
+    name_nodes(graph)
 
 
-def _name_nodes(graph: onnx.GraphProto) -> None:
-    """Keep unique names of nodes; name other nodes after their kind and first output."""
-    count = Counter(node.name for node in graph.node)
-    taken = {name for name in count if count[name] == 1} - {""}
-    for node in graph.node:
-        if node.name not in taken:
-            node.name = f"{node.op_type}_{next(filter(None, node.output), '')}"
-            while node.name in taken:
-                node.name += "_"
-            taken.add(node.name)
+def _has_inner_graphs(graph: onnx.GraphProto) -> bool:
+    return any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute)

@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import onnx
 
 from hetsim.core.graph import Graph
+from hetsim.models.nodes import is_random, names_read
+from hetsim.models.reference import evaluate
+from hetsim.models.source import Source
+from hetsim.models.values.samples import compared_values, sample_value
 from hetsim.models.weights import WeightSlice
 
 
@@ -20,15 +25,16 @@ class Model:
 
     Attributes:
         graph: The network as a graph.
-        proto: The network in ONNX: constants folded, at least opset 17 and IR version 8, all shapes static, weights
-            inline and never inputs, every output made by an operator, nodes with the order and names of ``graph.ops``,
-            no node without effect. Do not change it.
+        proto: The network in ONNX: constants folded, at least IR version 8, weights inline and never inputs, every
+            output made by an operator, nodes in the order of ``graph.ops``, no node without effect. Do not change it.
         hash: SHA-256 in hex of structure and weights; it does not depend on names of files and tools.
         base: The model that this one was rewritten from; None if it was imported. A rewritten model computes the same
             outputs and has the same hash. Its ``proto`` has no weights; they stay with its base.
         weight_slices: By name, weights of a rewritten model that are parts of its base's weights.
         origins: By operator of a rewritten model that computes a part of an operator of the base, that operator and
             the share of it, from 0 to 1.
+        regions: By operator that stands for several nodes, which must stay together, the names of these nodes.
+        source: The user's own model, with which this one was compared; None for models made from another one.
         rewrites: Cache of the models that were rewritten from this one, by their splits.
     """
 
@@ -38,6 +44,8 @@ class Model:
     base: Model | None = None
     weight_slices: Mapping[str, WeightSlice] = field(default_factory=dict)
     origins: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    source: Source | None = field(default=None, repr=False)
     rewrites: dict[object, object] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -50,8 +58,12 @@ class Model:
 
     @cached_property
     def nodes(self) -> Mapping[str, onnx.NodeProto]:
-        """By operator, its ONNX node."""
+        """The ONNX nodes by name; a node has the name of its operator, unless the operator is a region."""
         return MappingProxyType({node.name: node for node in self.proto.graph.node})
+
+    def nodes_of(self, op: str) -> tuple[onnx.NodeProto, ...]:
+        """The ONNX nodes of an operator, in topological order: one, or all of a region."""
+        return tuple(self.nodes[name] for name in self.regions.get(op, (op,)))
 
     @cached_property
     def original_op(self) -> Mapping[str, str]:
@@ -63,6 +75,43 @@ class Model:
                 if not op.moves_data
             }
         )
+
+    @cached_property
+    def declared(self) -> Mapping[str, onnx.ValueInfoProto]:
+        """By input and output, its type as the ONNX model declares it."""
+        return MappingProxyType({value.name: value for value in (*self.proto.graph.input, *self.proto.graph.output)})
+
+    @cached_property
+    def opset(self) -> int:
+        """The version of the standard operators that it uses."""
+        return max((entry.version for entry in self.proto.opset_import if not entry.domain), default=1)
+
+    @property
+    def custom_ops(self) -> tuple[str, ...]:
+        """Libraries of its custom operators."""
+        owner = self.base or self
+        return owner.source.custom_ops if owner.source is not None else ()
+
+    @cached_property
+    def comparable_outputs(self) -> tuple[str, ...]:
+        """The outputs that random numbers do not go into."""
+        tainted: set[str] = set()
+        for node in self.proto.graph.node:
+            if is_random(node) or not tainted.isdisjoint(names_read(node)):
+                tainted.update(node.output)
+        return tuple(name for name in self.graph.outputs if name not in tainted)
+
+    def reference_outputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """By output, what the user's own model makes of inputs on the reference engine.
+
+        Raises:
+            ModelError: If the reference engine cannot run it.
+        """
+        if self.base is not None:
+            return self.base.reference_outputs(inputs)
+        if self.source is None or self.source.load is None:
+            return evaluate(self.proto, inputs)
+        return self.source.outputs(inputs, list(self.graph.outputs))
 
     @cached_property
     def weights(self) -> Mapping[str, onnx.TensorProto]:
@@ -87,17 +136,24 @@ class Model:
         return proto
 
 
-def random_inputs(model: Model, *, seed: int = 0) -> dict[str, np.ndarray]:
+def random_inputs(model: Model, *, seed: int = 0) -> dict[str, Any]:
     """A random value for each input of the model; the same seed gives the same values.
 
     Floats are drawn from the standard normal distribution. Integers and booleans are 0 or 1, which are valid indices
-    into any table with two rows.
+    into any table with two rows; integers that the model compares with constants are some of these.
     """
-    rng = np.random.default_rng(seed)
-    values: dict[str, np.ndarray] = {}
+    rng, meant = np.random.default_rng(seed), compared_values(model.proto)
+    values: dict[str, Any] = {}
+    types = {value.name: value.type for value in model.proto.graph.input}
     for name in model.graph.inputs:
         tensor = model.graph.tensors[name]
+        if tensor.is_opaque:
+            values[name] = sample_value(types[name], rng)
+            continue
         dtype = np.dtype(tensor.dtype)
-        numbers = rng.standard_normal(tensor.shape) if dtype.kind == "f" else rng.integers(0, 2, tensor.shape)
+        if name in meant:
+            numbers = rng.choice(meant[name], tensor.shape)
+        else:
+            numbers = rng.standard_normal(tensor.shape) if dtype.kind == "f" else rng.integers(0, 2, tensor.shape)
         values[name] = np.asarray(numbers).astype(dtype)
     return values

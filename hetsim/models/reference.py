@@ -1,4 +1,4 @@
-"""The reference engine: ONNX Runtime on one thread. It computes reference outputs and folds constants."""
+"""The reference engine: ONNX Runtime on one thread, without optimisations. It also folds constants."""
 
 from __future__ import annotations
 
@@ -6,52 +6,63 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime as ort
 
 from hetsim.core.errors import ModelError
 
 MAX_PROTO_BYTES = 2**31 - 1  # protobuf serialises no larger message
+_READABLE = (
+    (r"/onnxruntime_src/\S+:\d+ [^(]*\(.*?\)( const)? (?=\S)", ""),  # file, line and signature of a C++ function
+    (r"\[ONNXRuntimeError\] : \d+ : \w+ : ", ""),
+    (r"Non-zero status code returned while running (\S+) node. Name:'(.*?)' Status Message: ", r"operator '\2' (\1): "),
+)
+"""Patterns in ONNX Runtime's messages, and what to say instead."""
+
 _SILENT = 4  # ONNX Runtime's severity "fatal"; all errors are raised as exceptions
 
 
-def fold(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model with constants computed and batch normalisations folded into convolutions.
+def fold(proto: onnx.ModelProto, custom_ops: Sequence[str] = ()) -> onnx.ModelProto:
+    """The same model with constants computed and batch normalisations folded into convolutions, functions inlined.
 
-    The result of ONNX Runtime's optimisation level BASIC: standard operators only, same inputs and outputs.
+    The result of ONNX Runtime's optimisation level BASIC: no operators of its own are added, inputs and outputs stay.
+
+    Args:
+        proto: The model.
+        custom_ops: Libraries of its custom operators.
 
     Raises:
         ModelError: If the model is too large, or ONNX Runtime cannot load it.
     """
     with tempfile.TemporaryDirectory(prefix="hetsim-") as folder:
         path = Path(folder) / "folded.onnx"
-        options = _options()
+        options = _options(custom_ops)
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(path)
         options.add_session_config_entry("session.disable_prepacking", "1")  # the session never runs
         # That fusion would put each matrix product of more than two dimensions between two Reshapes.
         _session(serialized(proto), options, disabled_optimizers=["MatMulAddFusion"])
-        folded = onnx.load(path)
-    used = {node.domain for node in folded.graph.node} | {""}
-    imports = [entry for entry in folded.opset_import if entry.domain in used]
-    del folded.opset_import[:]
-    folded.opset_import.extend(imports)
-    return folded
+        return onnx.load(path)
 
 
 def evaluate(
     proto: onnx.ModelProto,
-    inputs: Mapping[str, np.ndarray],
+    inputs: Mapping[str, Any],
     outputs: Sequence[str] | None = None,
-) -> dict[str, np.ndarray]:
+    *,
+    custom_ops: Sequence[str] = (),
+) -> dict[str, Any]:
     """By name, the tensors ``outputs`` of the model: the reference for other engines.
+
+    A tensor is an array, of objects if it is text; a sequence is a list; an optional value may be None.
 
     Args:
         proto: The model, in the precision of the computation.
         inputs: A value for each of the model's inputs.
         outputs: Names of tensors that operators make; None means the model's outputs.
+        custom_ops: Libraries of its custom operators.
 
     Raises:
         ModelError: If the model cannot be loaded or run, an input is missing, or no operator makes an output.
@@ -64,7 +75,9 @@ def evaluate(
         # Concatenated protobuf messages merge, so that outputs are added without a copy of the weights.
         values = [onnx.ValueInfoProto(name=name) for name in inner]
         content += onnx.ModelProto(graph=onnx.GraphProto(output=values)).SerializeToString()
-    session = _session(content, _options())
+    options = _options(custom_ops)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = _session(content, options)
     try:
         return dict(zip(wanted, session.run(wanted, dict(inputs)), strict=True))
     except Exception as error:  # ONNX Runtime has no common base class for what it raises
@@ -92,15 +105,22 @@ def serialized(proto: onnx.ModelProto) -> bytes:
 
 def one_line(error: Exception, *, max_chars: int = 300) -> str:
     """An engine's error message on one line, without the position in the engine's source code."""
-    text = re.sub(r"/onnxruntime_src/.*\) (?=[A-Z])", "", " ".join(str(error).split()))
+    text = " ".join(str(error).split())
+    for pattern, replacement in _READABLE:
+        text = re.sub(pattern, replacement, text)
     return text if len(text) <= max_chars else f"{text[: max_chars - 3]}..."
 
 
-def _options() -> ort.SessionOptions:
+def _options(custom_ops: Sequence[str]) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = _SILENT
+    for library in custom_ops:
+        try:
+            options.register_custom_ops_library(library)
+        except Exception as error:  # ONNX Runtime has no common base class for what it raises
+            raise ModelError(f"cannot load the custom operators in {library}: {one_line(error)}") from None
     return options
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hetsim.core.platform import Device
-from hetsim.runtime.backends.protocol import Array, DeviceLocal
+from hetsim.runtime.backends.protocol import Array, DeviceLocal, Place, arrays_only
 
 _SECONDS = "seconds"
 _LAST_NS = 30_000
@@ -52,13 +52,14 @@ class EmulatedSegment:
         self._values = dict(values)
         self._clock_ns = clock_ns
 
-    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[..., object]:  # noqa: ARG002
+    def bind(self, inputs: Mapping[str, Place], outputs: Mapping[str, Place]) -> Callable[..., object]:  # noqa: ARG002
         """As :class:`~hetsim.runtime.backends.protocol.Compiled`; the function also takes the segment's start.
 
         Outputs that the segment's file lacks are not written: only emulated devices consume them, and those read
         nothing.
         """
-        writes = [(outputs[name], value) for name, value in self._values.items()]
+        arrays = arrays_only(outputs)
+        writes = [(arrays[name], value) for name, value in self._values.items()]
         clock_ns, duration_ns = self._clock_ns, self._duration_ns
 
         def run(start_ns: int | None = None) -> None:

@@ -10,7 +10,9 @@ import onnxruntime
 
 from hetsim.core.errors import PlatformError
 from hetsim.core.platform import Device
-from hetsim.runtime.backends.protocol import Array, DeviceLocal, Refused
+from hetsim.models.segments.custom_ops import custom_ops_of
+from hetsim.runtime.backends.box import Box
+from hetsim.runtime.backends.protocol import DeviceLocal, Place, Refused, arrays_only
 
 _CPU = "CPUExecutionProvider"
 
@@ -51,6 +53,8 @@ class OnnxRuntimeBackend:
         options.intra_op_num_threads = self._device.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # errors are raised
+        for library in custom_ops_of(path):
+            options.register_custom_ops_library(library)
         if self._provider != _CPU:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
@@ -70,7 +74,10 @@ class OnnxRuntimeSegment:
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
 
-    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
+    def bind(self, inputs: Mapping[str, Place], outputs: Mapping[str, Place]) -> Callable[[], object]:
+        if any(isinstance(place, Box) for place in (*inputs.values(), *outputs.values())):
+            return partial(self._run, inputs, outputs)
+        inputs, outputs = arrays_only(inputs), arrays_only(outputs)
         binding = self._session.io_binding()
         for name, array in inputs.items():
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
@@ -78,6 +85,17 @@ class OnnxRuntimeSegment:
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         # Without run options: passing any takes about 30 microseconds a call.
         return partial(self._session.run_with_iobinding, binding)
+
+    def _run(self, inputs: Mapping[str, Place], outputs: Mapping[str, Place]) -> None:
+        """Run with values that cannot be bound."""
+        feed = {name: place.get() if isinstance(place, Box) else place for name, place in inputs.items()}
+        for place, value in zip(outputs.values(), self._session.run(list(outputs), feed), strict=True):
+            if isinstance(place, Box):
+                place.put(value)
+            elif place.shape == value.shape:
+                place[...] = value
+            else:
+                raise ValueError(f"an output has shape {list(value.shape)} instead of {list(place.shape)}")
 
 
 def targets() -> tuple[str, ...]:

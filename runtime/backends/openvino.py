@@ -14,7 +14,7 @@ from openvino.preprocess import PrePostProcessor
 from hetsim.core.errors import PlatformError
 from hetsim.core.platform import Device
 from hetsim.runtime.backends.openvino_limits import deviation
-from hetsim.runtime.backends.protocol import Array, DeviceLocal, Refused
+from hetsim.runtime.backends.protocol import Array, DeviceLocal, Place, Refused, arrays_only
 
 _STRICT = "strict"
 _PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
@@ -100,7 +100,8 @@ class OpenVinoSegment:
     def __init__(self, compiled: openvino.CompiledModel) -> None:
         self._compiled = compiled
 
-    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
+    def bind(self, inputs: Mapping[str, Place], outputs: Mapping[str, Place]) -> Callable[[], object]:
+        inputs, outputs = arrays_only(inputs), arrays_only(outputs)
         request = self._compiled.create_infer_request()
         try:
             # By name, not by position: the engine may have removed an input that has no effect.

@@ -13,7 +13,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hetsim.runtime.backends.box import Box
+
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+Place = Array | Box
+"""Where a segment finds an input or leaves an output: an array in shared memory, or the box of an opaque value."""
 
 
 class Refused(Exception):  # noqa: N818  (not an error: the answer to a question)
@@ -23,11 +29,12 @@ class Refused(Exception):  # noqa: N818  (not an error: the answer to a question
 class Compiled(Protocol):
     """A segment that an engine has compiled."""
 
-    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], object]:
+    def bind(self, inputs: Mapping[str, Place], outputs: Mapping[str, Place]) -> Callable[[], object]:
         """Bind the segment to its buffers; the binding cannot be changed.
 
         Args:
-            inputs: C-contiguous arrays to read from, by tensor, in the order of the segment's inputs.
+            inputs: C-contiguous arrays to read from, by tensor, in the order of the segment's inputs; boxes of values
+                that are no arrays of known size.
             outputs: C-contiguous arrays to write to, likewise; the engine writes them directly.
 
         Returns:
@@ -74,3 +81,15 @@ class DeviceLocal:
     tensor: str
     device: str
     is_image: bool
+
+
+def arrays_only(places: Mapping[str, Place]) -> Mapping[str, Array]:
+    """The places, if all of them are arrays.
+
+    Raises:
+        Refused: If one is a box.
+    """
+    for name, place in places.items():
+        if isinstance(place, Box):
+            raise Refused(f"tensor {name!r} is no array of numbers of known size, which this engine does not take")
+    return {name: place for name, place in places.items() if not isinstance(place, Box)}

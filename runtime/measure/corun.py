@@ -2,65 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
-from onnx import helper
 
 from hetsim.core.plan import Plan, Segment
 from hetsim.costs.profile import CoRun
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.costs.traffic import memory_bound_ops
-from hetsim.models.importer import import_model
 from hetsim.models.model import Model, random_inputs
+from hetsim.models.segments.parts import side_by_side
 from hetsim.runtime.inference import Inference
 from hetsim.runtime.measure.profiler import Progress, warm_up
 from hetsim.runtime.runtime import Runtime
 from hetsim.runtime.worker_pool import RefusedError
-
-
-def side_by_side(model: Model, parts: Sequence[tuple[str, ...]]) -> tuple[Model, tuple[tuple[str, ...], ...]]:
-    """A model made of segments of another one, each with its own inputs and weights.
-
-    Args:
-        model: The model that the segments come from.
-        parts: Their operators in topological order; a segment may occur several times.
-
-    Returns:
-        The new model, and for each part the names of its operators there.
-    """
-    nodes: list[onnx.NodeProto] = []
-    inputs: list[onnx.ValueInfoProto] = []
-    outputs: list[onnx.ValueInfoProto] = []
-    weights: list[onnx.TensorProto] = []
-    by_name = {node.name: node for node in model.proto.graph.node}
-    constants = {tensor.name: tensor for tensor in model.proto.graph.initializer}
-    names: list[tuple[str, ...]] = []
-    for i, part in enumerate(parts):
-        for op in part:
-            node = onnx.NodeProto()
-            node.CopyFrom(by_name[op])
-            node.name = f"{i}/{op}"
-            node.input[:] = [f"{i}/{tensor}" if tensor else "" for tensor in node.input]
-            node.output[:] = [f"{i}/{tensor}" if tensor else "" for tensor in node.output]
-            nodes.append(node)
-        for name in dict.fromkeys(name for op in part for name in by_name[op].input if name in constants):
-            weight = onnx.TensorProto()
-            weight.CopyFrom(constants[name])
-            weight.name = f"{i}/{name}"
-            weights.append(weight)
-        for tensors, values in ((model.graph.inputs_of(part), inputs), (model.graph.outputs_of(part), outputs)):
-            for tensor in tensors:
-                spec = model.graph.tensors[tensor]
-                kind = helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
-                values.append(helper.make_tensor_value_info(f"{i}/{tensor}", kind, spec.shape))
-        names.append(tuple(f"{i}/{op}" for op in part))
-    graph = helper.make_graph(nodes, f"parts of {model.name}", inputs, outputs, weights)
-    source = model.proto
-    proto = helper.make_model(graph, opset_imports=source.opset_import, ir_version=source.ir_version)
-    return import_model(proto, name=f"parts of {model.name}"), tuple(names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,19 +51,19 @@ def run_side_by_side(
         RefusedError: If an engine does not support its segment.
         DeviceError: If a device failed.
     """
-    pair, names = side_by_side(model, list(parts.values()))
+    pair = side_by_side(model, list(parts.values()))
     plan = Plan(
-        model=pair.graph.name,
-        queues={device: (Segment(device, ops),) for device, ops in zip(parts, names, strict=True)},
+        model=pair.model.name,
+        queues={device: (Segment(device, ops),) for device, ops in zip(parts, pair.ops, strict=True)},
     )
-    inputs = random_inputs(pair)
+    inputs = random_inputs(pair.model)
     alone, together = [], []
-    with runtime.load(pair, plan) as session:
+    with runtime.load(pair.model, plan) as session:
         warm_up(session, inputs)
         for _ in range(num_runs):
             alone.append(session.run(inputs, serial=True))
             together.append(session.run(inputs))
-    return SideBySide(model=pair, plan=plan, alone=tuple(alone), together=tuple(together))
+    return SideBySide(model=pair.model, plan=plan, alone=tuple(alone), together=tuple(together))
 
 
 def profile_traffic(runtime: Runtime, model: Model, file: ProfileFile, *, num_runs: int, progress: Progress) -> None:

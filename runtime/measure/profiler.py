@@ -184,7 +184,7 @@ def _note_unsupported(runtime: Runtime, model: Model, file: ProfileFile) -> None
     for device in runtime.platform.devices:
         known = file.profile.unsupported(device.name)
         for op in model.graph.ops:
-            if device.supported_ops and op.kind not in device.supported_ops and (op.name,) not in known:
+            if device.supported_ops and not set(op.kinds) <= set(device.supported_ops) and (op.name,) not in known:
                 reason = (
                     f"on the platform {device.name!r} supports only {', '.join(device.supported_ops)}, not {op.kind}"
                 )

@@ -10,12 +10,12 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from hetsim.runtime.backends.emulated import EMULATED
-from hetsim.runtime.backends.protocol import Array, Compiled
+from hetsim.runtime.backends.protocol import Compiled
 from hetsim.runtime.worker.arena import ABORTED, SUBMITTED, Arena
 from hetsim.runtime.worker.pacing import Pace
 from hetsim.runtime.worker.program import Program, Task
@@ -23,9 +23,6 @@ from hetsim.runtime.worker.settings import Settings
 from hetsim.runtime.worker.speed_probe import make_speed_probe
 from hetsim.runtime.worker.transfer_probe import TransferProbe
 from hetsim.runtime.worker.waiter import Waiter
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(kw_only=True)
@@ -150,8 +147,8 @@ class LoadedProgram:
 
 
 def _bind(segment: Compiled, arena: Arena, slot: int, task: Task, *, check_numbers: bool) -> Callable[..., object]:
-    inputs = {tensor.name: arena.array(slot, tensor) for tensor in task.inputs}
-    outputs = {tensor.name: arena.array(slot, tensor) for tensor in task.outputs}
+    inputs = {tensor.name: arena.place(slot, tensor) for tensor in task.inputs}
+    outputs = {tensor.name: arena.place(slot, tensor) for tensor in task.outputs}
     run = segment.bind(inputs, outputs)
     if not check_numbers:
         return run
@@ -184,7 +181,10 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def first_nan(tensors: Mapping[str, Array]) -> str:
+def first_nan(tensors: Mapping[str, Any]) -> str:
     """The name of the first tensor that has NaN in it; empty if none has."""
-    found = (name for name, array in tensors.items() if array.dtype.kind in "fc" and np.isnan(array).any())
+    floats = {
+        name: value for name, value in tensors.items() if isinstance(value, np.ndarray) and value.dtype.kind in "fc"
+    }
+    found = (name for name, array in floats.items() if np.isnan(array).any())
     return next(found, "")

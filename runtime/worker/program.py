@@ -15,7 +15,7 @@ from hetsim.runtime.worker.device_local import device_local_tensors
 if TYPE_CHECKING:  # a worker starts without what they import
     from hetsim.core.dataflow import Dataflow
     from hetsim.models.model import Model
-    from hetsim.models.segment_files import SegmentStore
+    from hetsim.models.segments.files import SegmentStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,9 +79,9 @@ def test_more_npus_and_a_better_memory_never_make_the_best_plan_slower(results: 
     (axes,) = pictures.axes(results / "out/speed_bandwidth.png")
     assert axes.num_cells == len(cells)
     assert axes.y_label == "Hypothetical memory (GB/s)"
-    rounds = table(results / "out/turning_points.csv")
-    assert rounds[-1]["what"] == "no longer helps"
-    assert {round["what"] for round in rounds[:-1]} <= {"best plan changes"}
+    turning_points = table(results / "out/turning_points.csv")
+    assert turning_points[-1]["what"] == "no longer helps"
+    assert {point["what"] for point in turning_points[:-1]} <= {"best plan changes"}
 
 
 def test_plans_are_executed_beside_an_emulated_device(results: Path, pictures: Pictures) -> None:

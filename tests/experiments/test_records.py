@@ -47,7 +47,7 @@ def test_a_malformed_csv_is_refused(results: Path, tmp_path: Path) -> None:
     with pytest.raises(HetsimError, match=r"plans.csv has columns a, b; this version writes model, platform"):
         compare(models, platform_in(results), tmp_path, options=OPTIONS, num_random=NUM_RANDOM)
     (tmp_path / "plans.json").unlink()
-    with pytest.raises(HetsimError, match=r"lies there without plans.json"):
+    with pytest.raises(HetsimError, match=r"exists without plans.json"):
         compare(models, platform_in(results), tmp_path, options=OPTIONS, num_random=NUM_RANDOM)
 
 

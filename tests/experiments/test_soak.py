@@ -1,10 +1,11 @@
-"""A short soak: every answer right, descriptors level, all slots back; and what would show if it were otherwise."""
+"""A short soak: every answer is right, descriptors are level, all slots come back; faults are found."""
 
 from __future__ import annotations
 
 import asyncio
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,10 +41,10 @@ def test_three_thousand_requests_on_two_engines(tmp_path: Path, pictures: Pictur
         stages=Silent(),
     )
     assert sum(line.num_requests for line in lines) == 3000
-    assert 0 < sum(line.num_cancelled for line in lines) < 600  # each is given up with a probability of one in ten
+    assert 0 < sum(line.num_cancelled for line in lines) < 600  # each is cancelled with a probability of one in ten
     assert [(line.num_wrong, line.num_stuck) for line in lines] == [(0, 0)] * 6
-    for who in ("caller", "cpu", "npu"):
-        assert len({getattr(line, f"{who}_descriptors") for line in lines[1:]}) == 1
+    for process in ("caller", "cpu", "npu"):
+        assert len({getattr(line, f"{process}_descriptors") for line in lines[1:]}) == 1
     assert all(line.p50_s <= line.p99_s <= line.p999_s for line in lines)
     with open(tmp_path / "soak.csv", newline="") as file:
         assert [int(row["interval"]) for row in csv.DictReader(file)] == [1, 2, 3, 4, 5, 6]
@@ -63,7 +64,7 @@ def runtime():
 
 
 def asked(session: Session, num_requests: int, *, cancel: float = 0.0, wrong: int | None = None) -> Tally:
-    """What the clients counted; they take one input's answer for wrong if told to."""
+    """The tally of requests; with ``wrong``, the expected answer to that input is a wrong one."""
     inputs, answers = first_answers(session, MODEL, seed=0)
     if wrong is not None:
         answers[wrong] = answers[wrong][::-1]
@@ -86,7 +87,7 @@ def test_a_stale_buffer_shows(runtime: Runtime) -> None:
         assert asyncio.run(clients.ask(40, 0.0)).num_wrong > 10
 
 
-def test_nobody_has_stall_budget(runtime: Runtime) -> None:
+def test_requests_that_are_all_cancelled_give_no_wrong_answer(runtime: Runtime) -> None:
     with runtime.load(MODEL, PLAN, num_slots=2) as session:
         tally = asked(session, 60, cancel=1.0)
         assert len(tally.latencies_ns) == tally.num_wrong == 0
@@ -128,14 +129,12 @@ def lines(**steps: float) -> list[SoakLine]:
 def test_a_soak_without_fault_is_level() -> None:
     findings = judge(lines())
     assert all(finding.good for finding in findings)
-    assert findings[0].description.startswith(
-        "20,000 requests in 3.3 min: 19,600 answered, 400 given up; wrong answers: 0;"
-    )
-    assert [finding.description.rpartition(": ")[2] for finding in findings[1:]] == ["level"] * 9
+    assert findings[0].text.startswith("20,000 requests in 3.3 min: 19,600 answered, 400 given up; wrong answers: 0;")
+    assert [finding.text.rpartition(": ")[2] for finding in findings[1:]] == ["level"] * 9
 
 
 @pytest.mark.parametrize(
-    ("steps", "number", "description"),
+    ("steps", "number", "message"),
     [
         ({"num_wrong": 1}, 0, "wrong answers: 190"),
         ({"num_stuck": 1}, 0, "slots that did not come back: 190"),
@@ -144,20 +143,18 @@ def test_a_soak_without_fault_is_level() -> None:
         ({"caller_descriptors": 1}, 4, "descriptors of caller: 11 to 28: not level"),
     ],
 )
-def test_what_leaks_or_is_wrong_is_a_fault(steps: dict[str, float], number: int, description: str) -> None:
-    import re
-
+def test_leaks_and_wrong_answers_are_faults(steps: dict[str, float], number: int, message: str) -> None:
     findings = judge(lines(**steps))
     assert [finding.good for finding in findings] == [i != number for i in range(10)]
-    assert re.search(description, findings[number].description)
+    assert re.search(message, findings[number].text)
 
 
-def test_a_latency_that_rises_is_said_and_is_no_fault() -> None:
+def test_a_rising_latency_is_reported_and_is_no_fault() -> None:
     # From 1.1 ms (the third of 20, which is the first that counts) by 50 microseconds each to 1.95 ms; the median of
     # these 18 is 1.525 ms, so the drift is 0.85 / 1.525.
     findings = judge(lines(p50_s=5e-5))
     assert all(finding.good for finding in findings)
-    assert "drift +55.7 % (95 % interval +55.7 % to +55.7 %): rises" in findings[7].description
+    assert "drift +55.7 % (95 % interval +55.7 % to +55.7 %): rises" in findings[7].text
 
 
 @pytest.mark.parametrize("num_intervals", [1, 2, 60])

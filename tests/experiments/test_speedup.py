@@ -64,7 +64,7 @@ def test_gains_by_hand() -> None:
     assert gain.partition_tuner_over_type_based_percent == pytest.approx(25.0)
     assert gain.partition_tuner_over_individual_percent == pytest.approx(0.0)
     assert (gain.published_over_type_based_percent, gain.published_over_individual_percent) == (5.03, 2.73)
-    description = speedup.in_description([gain])
-    assert "ours 2500.00 ms; +20.0 % over the best single device" in description[0]
-    assert description[0].endswith("co-execution efficiency 80.0 %")
-    assert description[1] == "over the best single device: 1.200 times as fast, geometric mean of 1"
+    texts = speedup.format_gains([gain])
+    assert "ours 2500.00 ms; +20.0 % over the best single device" in texts[0]
+    assert texts[0].endswith("co-execution efficiency 80.0 %")
+    assert texts[1] == "over the best single device: 1.200 times as fast, geometric mean of 1"

@@ -1,4 +1,4 @@
-"""Sweeps: complete, resumed, in order, whatever dies on the way."""
+"""Sweeps give all results in order, whatever dies, and can be resumed."""
 
 from __future__ import annotations
 
@@ -42,11 +42,9 @@ def test_a_resumed_sweep_computes_what_is_missing_alone(tmp_path: Path) -> None:
     function, path = partial(product, tmp_path / "calls"), tmp_path / "results.jsonl"
     said: list[tuple[float, str]] = []
     first = sweep(function, POINTS[:100], Value, path=path, settings={"seed": 1})
-    again = sweep(
-        function, POINTS, Value, path=path, settings={"seed": 1}, report=lambda *description: said.append(description)
-    )
+    again = sweep(function, POINTS, Value, path=path, settings={"seed": 1}, report=lambda *report: said.append(report))
     check(again)
-    assert again[:100] == first  # the process too: read, not computed
+    assert again[:100] == first  # the process number too, because results were read, not computed
     assert said[-1] == (1.0, "400 of 400 points")
     assert sweep(function, POINTS, Value, path=path, settings={"seed": 1}) == again
     assert called(tmp_path / "calls") == dict.fromkeys(POINTS, 1)
@@ -65,7 +63,7 @@ def test_a_file_cut_anywhere_in_its_last_line_is_gone_on_with(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("content", "settings", "description"),
+    ("content", "settings", "message"),
     [
         (None, {"seed": 2}, "holds results for seed 1, this run asks for 2; choose another file"),
         (None, {"seed": 1, "device": "npu"}, "holds results for device None, this run asks for 'npu'"),
@@ -76,7 +74,7 @@ def test_a_file_cut_anywhere_in_its_last_line_is_gone_on_with(tmp_path: Path) ->
     ],
 )
 def test_a_file_of_something_else_is_refused_and_left_alone(
-    tmp_path: Path, content: bytes | None, settings: dict[str, object], description: str
+    tmp_path: Path, content: bytes | None, settings: dict[str, object], message: str
 ) -> None:
     function, path = partial(product, tmp_path / "calls"), tmp_path / "results.jsonl"
     if content is None:
@@ -84,7 +82,7 @@ def test_a_file_of_something_else_is_refused_and_left_alone(
     else:
         path.write_bytes(content)
     before = path.read_bytes()
-    with pytest.raises(SweepError, match=description):
+    with pytest.raises(SweepError, match=message):
         sweep(function, POINTS, Value, path=path, settings=settings)
     assert path.read_bytes() == before
 
@@ -132,7 +130,7 @@ def test_a_point_that_kills_its_worker_is_tried_again_and_then_named(tmp_path: P
     with pytest.raises(SweepError, match=r"died 2 times with Point\(row=3, column=3\) under way"):
         sweep(function, POINTS, Value, workers=in_processes(2), path=path, retries=1)
     assert called(tmp_path / "calls")[Point(3, 3)] == 2
-    check(sweep(function, POINTS, Value, path=path))  # it has done its worst
+    check(sweep(function, POINTS, Value, path=path))  # the point kills no more
 
 
 def test_a_pool_that_breaks_is_started_again_with_nothing_lost(tmp_path: Path) -> None:
@@ -195,17 +193,17 @@ def test_a_sweep_that_is_killed_leaves_a_file_to_go_on_with_and_no_process(tmp_p
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(number)
-    _, description = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert description.count("Traceback") == (number == signal.SIGINT)  # the caller's own, and none of a worker's
-    kept = path.read_text().count('"result"')
-    assert 0 < kept < len(POINTS)
+    assert errors.count("Traceback") == (number == signal.SIGINT)  # the caller's own, and none of a worker's
+    num_saved = path.read_text().count('"result"')
+    assert 0 < num_saved < len(POINTS)
     before = called(calls)
     time.sleep(0.1)
-    assert called(calls) == before  # nobody works on
+    assert called(calls) == before  # no worker continues
     calls.unlink()
     check(sweep(partial(product, calls), POINTS, Value, path=path))
-    assert sum(called(calls).values()) == len(POINTS) - kept
+    assert sum(called(calls).values()) == len(POINTS) - num_saved
 
 
 def test_a_sweep_on_a_dask_cluster_survives_a_dead_worker_and_its_own_end(tmp_path: Path) -> None:
@@ -240,12 +238,12 @@ def test_a_scheduler_that_does_not_answer_is_said_within_ten_seconds(monkeypatch
     monkeypatch.setattr(workers, "ANSWER_S", 0.3)
     with something_else() as mute:
         for address in ("127.0.0.1:1", mute):
-            description = rf"no Dask scheduler answers at '{address}' within 0.3 s"
-            with pytest.raises(SweepError, match=description), on_dask(address):
+            message = rf"no Dask scheduler answers at '{address}' within 0.3 s"
+            with pytest.raises(SweepError, match=message), on_dask(address):
                 pass
     for address in ("nonsense", "http://localhost:1"):
-        description = rf"no Dask scheduler at '{address}': .*start one with: dask scheduler"
-        with pytest.raises(SweepError, match=description), on_dask(address):
+        message = rf"no Dask scheduler at '{address}': .*start one with: dask scheduler"
+        with pytest.raises(SweepError, match=message), on_dask(address):
             pass
 
 

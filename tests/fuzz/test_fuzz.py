@@ -101,7 +101,7 @@ def test_weights_outside_the_models_folder_are_not_read(location: str, tmp_path:
     proto = with_weight_at(location.format(root=tmp_path))
     path = tmp_path / "model" / "net.onnx"
     path.write_bytes(proto.SerializeToString())
-    with pytest.raises(ModelError, match="keeps weights in a place that cannot be read"):
+    with pytest.raises(ModelError, match="leads out of its folder; put the weights beside it"):
         load_model(path)
     with pytest.raises(ModelError, match="'w' is in another file"):  # nor by an engine that is handed the model
         import_model(proto, name="m")
@@ -114,7 +114,7 @@ def test_hostile_graphs_are_one_line() -> None:
     function = proto.functions.add(name="F", domain="local", input=["a"], output=["b"])
     function.opset_import.add(domain="local", version=1)
     function.node.add(op_type="F", domain="local", input=["a"], output=["b"])
-    with pytest.raises(ModelError, match=r"invalid ONNX: .*[Cc]ycl"):
+    with pytest.raises(ModelError, match=r"cannot load the model: .*[Cc]ycl"):
         import_model(proto, name="m")
     content = recursive.SerializeToString().replace(b"MatMul", b"\xcdatMul")
     with pytest.raises(ModelError, match="is not Unicode"):

@@ -13,10 +13,11 @@ import pytest
 
 from hetsim.analysis.scenario import parse_scenario
 from hetsim.core.dataflow import check_plan
+from hetsim.core.errors import OutputsError
 from hetsim.costs.profile_file import load_profile
 from hetsim.io.plan_file import load_plan
 from hetsim.io.platform_file import load_platform
-from hetsim.models.reference import evaluate
+from hetsim.models.model import Model
 from hetsim.tuner.options import Pace
 from hetsim.tuner.pipeline import tune
 from hetsim.tuner.report.outcome import Outcome
@@ -101,14 +102,13 @@ def test_the_calibrated_platform_can_be_used_again(folder: Path) -> None:
     assert load_platform(folder / "platform.toml").calibration == CALIBRATION
 
 
-def test_wrong_outputs_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def other(*args: Any, **kwargs: Any) -> dict[str, np.ndarray]:
-        return {name: array + 1e-3 for name, array in evaluate(*args, **kwargs).items()}
-
-    monkeypatch.setattr("hetsim.tuner.steps.expected_outputs.evaluate", other)
-    outcome = tune(MODEL, calibrated_platform(), tmp_path, options=ONE_ROUND)
-    assert not outcome.outputs_match
-    assert json.loads((tmp_path / "summary.json").read_text())["outputs_match"] is False
+def test_if_all_outputs_are_wrong_nothing_is_recommended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Model.reference_outputs
+    monkeypatch.setattr(Model, "reference_outputs", lambda *args: {"y": right(*args)["y"] + 1e-3})
+    with pytest.raises(OutputsError, match="no plan computes what the reference engine computes, so none") as caught:
+        tune(MODEL, calibrated_platform(), tmp_path, options=ONE_ROUND)
+    assert caught.value.exit_code == 1
+    assert not (tmp_path / "plan.json").exists()
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,20 @@ PlatformOption = Annotated[
 ShapeOption = Annotated[
     list[str], typer.Option("--shape", metavar="NAME=1,3,224,224", help="Shape of an input whose dimensions are open.")
 ]
+FixOption = Annotated[
+    list[str],
+    typer.Option("--fix", metavar="NAME=16000", help="A value that an input always has; it is no input any more."),
+]
+CustomOpsOption = Annotated[
+    list[Path], typer.Option("--custom-ops", metavar="LIBRARY", help="A library of custom operators of ONNX Runtime's.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Everything random comes from it.")]
+PlanningLimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-evaluations", metavar="N", help="Candidates that each planning may evaluate; absent: its own limit."
+    ),
+]
 PlanOption = Annotated[Path, typer.Option("--plan", help="A plan file.")]
 ProfileOption = Annotated[Path, typer.Option("--profile", help="A profile made by `hetsim profile` or `hetsim tune`.")]
 

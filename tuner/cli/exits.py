@@ -1,4 +1,4 @@
-"""How a command ends: a mistake of the user's is one line and exit code 2, never a traceback."""
+"""How a command ends: an error that a user can mend is one line and an exit code, never a traceback."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def run_to_exit(app: Callable[[], object], *, command: str) -> None:
         command: How it was called, without its arguments: begins each message.
 
     Raises:
-        SystemExit: With 2 after a mistake of the user's or a file that cannot be used, with 130 after Ctrl-C, and with
-            whatever the application exits with itself.
+        SystemExit: With 2 after a mistake of the user's or a file that cannot be used, with 1 if no outputs are right,
+            with 130 after Ctrl-C, and with whatever the application exits with itself.
     """
     try:
         app()
     except HetsimError as error:
-        _exit(2, f"{command}: {error}")
+        _exit(error.exit_code, f"{command}: {error}")
     except KeyboardInterrupt:
         _exit_interrupted(command)
     except SystemExit as leaving:

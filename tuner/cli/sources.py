@@ -14,6 +14,8 @@ from hetsim.core.platform import DEFAULT_PLATFORM
 from hetsim.tuner.cli.screen import hypothesis
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from hetsim.analysis.scenario import Scenario
     from hetsim.core.plan import Plan
     from hetsim.core.problem import Problem
@@ -39,12 +41,27 @@ class Source:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Bindings:
+    """What options of the command line say of a model.
+
+    Attributes:
+        shapes: Texts such as ``x=1,3,224,224``.
+        fixed: Texts such as ``sr=16000``.
+        custom_ops: Libraries of operators.
+    """
+
+    shapes: list[str]
+    fixed: list[str]
+    custom_ops: list[Path]
+
+
 def read_source(
     model: str | None,
     problem: Path | None,
     profile: Path | None,
     platform: str | None,
-    shape: list[str],
+    bindings: Bindings,
     *,
     plan: Plan | None = None,
     force: bool,
@@ -60,12 +77,13 @@ def read_source(
     if problem is not None:
         from hetsim.io.problem_file import load_problem
 
-        for name, value in (("--profile", profile), ("--platform", platform), ("--shape", shape)):
+        of_model = {"--shape": bindings.shapes, "--fix": bindings.fixed, "--custom-ops": bindings.custom_ops}
+        for name, value in {"--profile": profile, "--platform": platform, **of_model}.items():
             if value:
                 raise ProblemError(f"{name} belongs to a MODEL; a problem file says itself what it costs and where")
         return Source(problem=scenario.problem(load_problem(problem)), warnings=hypothesis(scenario))
     assert model is not None
-    return _model_source(model, profile, platform, shape, plan=plan, force=force, scenario=scenario)
+    return _model_source(model, profile, platform, bindings, plan=plan, force=force, scenario=scenario)
 
 
 def draw_simulation(timeline: Timeline, picture: Path, source: Source, *, critical: Sequence[Span] = ()) -> None:
@@ -88,7 +106,7 @@ def _model_source(
     model: str,
     profile: Path | None,
     platform: str | None,
-    shape: list[str],
+    bindings: Bindings,
     *,
     plan: Plan | None,
     force: bool,
@@ -108,7 +126,7 @@ def _model_source(
         )
     if any(device.architecture is not None for device in described.devices):
         typer.echo("asking ZigZag, which takes seconds for each shape of operator that is new to it", err=True)
-    found = read_model(model, shape)
+    found = read_model(model, bindings)
     measured, warnings = (None, ()) if profile is None else profile_for(found, described, profile, force=force)
     if plan is None:
         made = make_problem(found, described, measured)
@@ -123,15 +141,20 @@ def _model_source(
     )
 
 
-def read_model(name: str, shapes: list[str]) -> Model:
-    """The model that MODEL and ``--shape`` stand for.
+def read_model(name: str, bindings: Bindings) -> Model:
+    """The model that MODEL and its options stand for.
 
     Raises:
-        ModelError: If there is no such model, or a shape is none.
+        ModelError: If there is no such model, or an option is malformed.
     """
     from hetsim.models.importer import load_model
 
-    return load_model(name, shapes=dict(map(_shape, shapes)))
+    return load_model(
+        name,
+        shapes=dict(map(_shape, bindings.shapes)),
+        fixed=dict(map(_value, bindings.fixed)),
+        custom_ops=bindings.custom_ops,
+    )
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -142,3 +165,26 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
         return name, tuple(int(size) for size in sizes.split(","))
     except ValueError:
         raise ModelError(f"--shape {text!r} must look like NAME=1,3,224,224") from None
+
+
+def _value(text: str) -> tuple[str, np.ndarray]:
+    """A name and a number, a truth value, or several separated by commas."""
+    import numpy as np
+
+    name, equals, numbers = text.rpartition("=")
+    try:
+        if not equals:
+            raise ValueError
+        values = [_number(number.strip().lower()) for number in numbers.split(",")]
+    except ValueError:
+        raise ModelError(f"--fix {text!r} must look like NAME=16000, NAME=true or NAME=0.5,0.5") from None
+    return name, np.array(values[0] if len(values) == 1 else values)
+
+
+def _number(text: str) -> float | bool:
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)

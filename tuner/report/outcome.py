@@ -56,9 +56,11 @@ class Outcome:
         best_single_device_s: Median of the best single device, in seconds; None if none runs the whole model.
         winner: Name of the plan that measured best; among those that tie with it within the noise, the simplest.
         outputs_match: Whether every plan's outputs agree with the reference engine's within the tolerance.
+        num_compared: Number of outputs that were compared.
+        not_compared: Outputs that random numbers go into, so that there is nothing to compare them with.
         largest_error: The largest difference from the reference engine.
         tolerance: What the platform's precision allows.
-        rejected: Plans whose outputs are off by more, with their errors; the winner is none of them unless all are.
+        rejected: Plans whose outputs are off by more, with their errors; the winner is none of them.
         hand_over_s: Median time between devices, from the end of a segment to the start of one that sat waiting for
             its output, over all executions; None where nothing was handed over.
         assignments: Who runs what in the winner.
@@ -90,6 +92,8 @@ class Outcome:
     largest_error: float
     tolerance: float
     rejected: Mapping[str, float] = field(default_factory=dict)
+    num_compared: int = 1
+    not_compared: tuple[str, ...] = ()
     hand_over_s: float | None = None
     assignments: tuple[Assignment, ...] = ()
     shared: tuple[SharedRun, ...] = ()

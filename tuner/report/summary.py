@@ -22,6 +22,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "largest_error": outcome.largest_error,
         "tolerance": outcome.tolerance,
         "rejected": dict(outcome.rejected),
+        "not_compared": list(outcome.not_compared),
         "median_hand_over_s": outcome.hand_over_s,
         "plans": {plan.name: _measured(plan) for plan in outcome.plans},
         "devices": {

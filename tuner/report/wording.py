@@ -27,13 +27,19 @@ def verdict(outcome: Outcome) -> str:
 
 
 def exactness(outcome: Outcome) -> str:
-    """Whether the outputs are right, in a sentence."""
+    """Whether the outputs are right, in a sentence or two."""
+    random = ", ".join(outcome.not_compared)
+    random = f" Random numbers go into {random}: not compared." if random else ""
+    if not outcome.num_compared:
+        return random.strip()
     sentence = (
         "Outputs match the reference engine" if outcome.outputs_match else "OUTPUTS DIFFER from the reference engine"
     )
     rejected = ", ".join(f"{name} ({error:.1e})" for name, error in outcome.rejected.items())
-    return f"{sentence}: largest error {outcome.largest_error:.1e}, tolerance {outcome.tolerance:.0e}." + (
-        f" Rejected: {rejected}." if rejected else ""
+    return (
+        f"{sentence}: largest error {outcome.largest_error:.1e}, tolerance {outcome.tolerance:.0e}."
+        + (f" Rejected: {rejected}." if rejected else "")
+        + random
     )
 
 

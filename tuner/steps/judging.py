@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from hetsim.analysis.breakdown import breakdown, device_assignments
+from hetsim.core.errors import OutputsError
 from hetsim.core.platform import Platform
 from hetsim.core.statistics import Summary, signed_rank_p, summarize
 from hetsim.models.model import Model
@@ -37,7 +38,7 @@ def judge(
     """The outcome of a run; its winner is the plan that measured best, and among ties the simplest.
 
     Simpler means on fewer devices; then with fewer shared operators; then in fewer segments; then faster. Plans whose
-    outputs are off by more than the tolerance are rejected, unless all are.
+    outputs are off by more than the tolerance are rejected.
 
     Args:
         model: The model.
@@ -47,6 +48,9 @@ def judge(
         alone: Latency of each engine alone on all cores, by the device's label.
         options: The options of the run.
         warnings: What may have disturbed the measurements.
+
+    Raises:
+        OutputsError: If all plans are rejected.
     """
     found = by_scheduler(finalists)
     rows = {name: _row(name, finalist) for name, finalist in found.items()}
@@ -65,6 +69,8 @@ def judge(
         largest_error=verdict.largest_error,
         tolerance=verdict.tolerance,
         rejected=verdict.rejected,
+        num_compared=len(model.comparable_outputs),
+        not_compared=tuple(name for name in model.graph.outputs if name not in model.comparable_outputs),
         hand_over_s=summarize(hand_over_s).median_s if hand_over_s else None,
         assignments=device_assignments(
             planned.graph, won.plan, won.execution.median_run, platform, planned.original_op
@@ -146,11 +152,21 @@ def _choose(
     found: Mapping[str, Finalist],
     rows: Mapping[str, PlanOutcome],
 ) -> _Verdict:
-    """The winner among each scheduler's finalist, by the rules of :func:`judge`."""
+    """The winner among each scheduler's finalist, by the rules of :func:`judge`.
+
+    Raises:
+        OutputsError: If all plans are rejected.
+    """
     allowed = allowed_error(platform, finalists.values())
     errors = {name: finalist.execution.largest_error for name, finalist in found.items()}
     rejected = {name: error for name, error in errors.items() if error > allowed}
-    sound = [row for row in rows.values() if row.name not in rejected] or list(rows.values())
+    sound = [row for row in rows.values() if row.name not in rejected]
+    if not sound:
+        worst = ", ".join(f"{name} {error:.1e}" for name, error in rejected.items())
+        raise OutputsError(
+            f"no plan computes what the reference engine computes, so none is recommended: errors {worst}, tolerance "
+            f"{allowed:.0e}; `hetsim verify` names the operator at which a device begins to deviate"
+        )
     fastest = found[min(sound, key=lambda row: row.measured_s).name].execution
     tied = [row for row in sound if ties_with(found[row.name].execution, fastest)]
     winner = min(tied, key=lambda row: (row.num_devices, row.num_splits, row.num_segments, row.measured_s))

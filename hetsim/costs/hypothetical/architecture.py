@@ -39,7 +39,7 @@ class ArchitectureCosts:
     def latency(self, ops: tuple[str, ...]) -> Latency | None:
         """The latency of the operators as one segment; None where the device does not run one of them."""
         supported = self._device.supported_ops
-        if supported and any(self._graph.by_name[op].kind not in supported for op in ops):
+        if supported and not all(set(supported).issuperset(self._graph.by_name[op].kinds) for op in ops):
             return None
         total_s = self._device.launch_s
         for kernel in kernels(self._graph, ops, self._architecture.folded_ops):

@@ -45,7 +45,7 @@ def layers(model: Model) -> Mapping[str, Layer]:
     """The layers of a model by operator, without operators that do not multiply and add."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.proto.graph.initializer}
     shapes |= {tensor.name: tensor.shape for tensor in model.graph.tensors.values()}
-    found = ((node.name, _layer(node, shapes)) for node in model.proto.graph.node)
+    found = ((op.name, _layer(model.nodes[op.name], shapes)) for op in model.graph.ops if op.name in model.nodes)
     return {name: layer for name, layer in found if layer is not None}
 
 

@@ -27,8 +27,8 @@ from hetsim.core.errors import PlatformError
 from hetsim.core.sources import Architecture
 from hetsim.io.file_locks import file_locks
 from hetsim.io.files import write_atomically
+from hetsim.models.importing.onnx_graph import label
 from hetsim.models.model import Model
-from hetsim.models.onnx_graph import label
 
 
 class Cycles:
@@ -58,7 +58,9 @@ class Cycles:
 
     def has_model(self, op: str) -> bool:
         """Whether ZigZag models the operator: convolutions of images, and products of matrices."""
-        node = self._nodes[op]
+        node = self._nodes.get(op)
+        if node is None:  # a region
+            return False
         if node.op_type == "Conv":
             return len(self._shapes[node.input[1]]) == 4
         return node.op_type in ("Gemm", "MatMul") and len(self._shapes[node.input[1]]) > 1

@@ -16,9 +16,11 @@ import onnx
 from onnx import helper, numpy_helper
 
 from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.models.importing.onnx_graph import item_bytes
 from hetsim.models.model import Model
-from hetsim.models.onnx_graph import item_bytes
 from hetsim.models.weights import WeightSlice
+
+_SLICE_BY_INPUTS_OPSET = 10  # before, Slice has its bounds as attributes
 
 Owner = tuple[int, int]
 """The number of a split, and of the part of it that an operator belongs to."""
@@ -96,8 +98,11 @@ class GraphBuilder:
         spec = self.tensors[tensor]
         name = self.fresh(f"slice {description}")
         made = self.fresh_tensor(description, resized(spec.shape, axis, high - low), spec.dtype)
-        bounds = [self.constant((number,)) for number in (low, high, axis)]
-        node = helper.make_node("Slice", [tensor, *bounds], [made], name=name)
+        if self._model.opset < _SLICE_BY_INPUTS_OPSET:
+            node = helper.make_node("Slice", [tensor], [made], name=name, axes=[axis], ends=[high], starts=[low])
+        else:
+            bounds = [self.constant((number,)) for number in (low, high, axis)]
+            node = helper.make_node("Slice", [tensor, *bounds], [made], name=name)
         self.emit(node, Op(name=name, kind="Slice", inputs=(tensor,), outputs=(made,), role="slice"), owner)
         return made
 

@@ -26,6 +26,8 @@ _ELEMENTWISE = frozenset((
     "Selu", "Sigmoid", "Sign", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Tanh", "ThresholdedRelu", "Where", "Xor",
 ))
 # fmt: on
+_MIN_OPSET = 7  # before, operators broadcast by attributes
+_SOFTMAX_BY_AXIS_OPSET = 13  # before, Softmax joins all axes from its own on
 _SPATIAL_RANK = 4  # batch, channels, rows and columns
 
 
@@ -99,6 +101,11 @@ def rule_for(model: Model, name: str, axis: Axis) -> Rule:
         PlanError: If the operator cannot be split along the axis, with the reason.
     """
     op = model.graph.by_name[name]
+    if name in model.regions or model.nodes[name].domain or model.opset < _MIN_OPSET:
+        raise PlanError(
+            f"{op.kind} operator {name!r} cannot be split: only standard operators of opset {_MIN_OPSET} or later can; "
+            "end the run"
+        )
     if len(op.outputs) != 1:
         raise PlanError(f"{op.kind} operator {name!r} has {len(op.outputs)} outputs and cannot be split; end the run")
     found = _Case(model, op).rule(axis)
@@ -128,6 +135,7 @@ class _Case:
 
     def __init__(self, model: Model, op: Op) -> None:
         self.op = op
+        self.opset = model.opset
         self.node = model.nodes[op.name]
         self.attributes = {a.name: helper.get_attribute_value(a) for a in self.node.attribute}
         self.constant = tuple(name in model.weights for name in self.node.input)
@@ -148,12 +156,12 @@ class _Case:
             readings = (Reading(1),)
         elif kind in ("Gemm", "MatMul"):
             readings = self._product(axis, place)
-        elif kind == "BatchNormalization" and len(self.shape) >= 2:
+        elif kind == "BatchNormalization" and len(self.shape) >= 2 and self.attributes.get("spatial", 1):
             readings = (Reading(place), *(Reading(0) if place == 1 else Reading() for _ in self.shapes[1:]))
         elif kind == "LRN" and place != 1:
             readings = (Reading(place),)
         elif (kind == "Concat" and self._axis(0) != place) or (
-            kind in ("Softmax", "LogSoftmax") and self._axis(-1) != place
+            kind in ("Softmax", "LogSoftmax") and self._is_outside_softmax(place)
         ):
             readings = tuple(Reading(place) for _ in self.shapes)
         elif kind == "LayerNormalization" and place < self._axis(-1):
@@ -164,6 +172,10 @@ class _Case:
             reading = Reading(len(self.shapes[0]) - 2)
             return Rule(axis=place, size=size, readings=(reading, Reading()), shape=self.shape)
         return None if readings is None else Rule(axis=place, size=size, readings=readings)
+
+    def _is_outside_softmax(self, place: int) -> bool:
+        """Whether a Softmax computes each index along an axis by itself."""
+        return self._axis(-1) != place if self.opset >= _SOFTMAX_BY_AXIS_OPSET else place < self._axis(1)
 
     def _axis(self, default: int) -> int:
         return int(self.attributes.get("axis", default)) % len(self.shape)

@@ -9,6 +9,8 @@ import typer
 
 from hetsim.core.platform import DEFAULT_PLATFORM
 from hetsim.tuner.cli.arguments import (
+    CustomOpsOption,
+    FixOption,
     ForceOption,
     ModelArgument,
     PlanOption,
@@ -26,6 +28,8 @@ def compare(
     profile: ProfileOption,
     platform: PlatformOption = DEFAULT_PLATFORM,
     shape: ShapeOption = [],  # noqa: B006
+    fix: FixOption = [],  # noqa: B006
+    custom_ops: CustomOpsOption = [],  # noqa: B006
     requests: Annotated[int, typer.Option(min=1, help="Inferences to run; the median one is compared.")] = 20,
     force: ForceOption = False,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw where the difference comes from.")] = None,
@@ -37,12 +41,16 @@ def compare(
     from hetsim.io.plan_file import load_plan
     from hetsim.io.platform_file import load_platform
     from hetsim.tuner.api.compare import compare as compare_plan
-    from hetsim.tuner.cli.sources import read_model
+    from hetsim.tuner.cli.sources import Bindings, read_model
     from hetsim.tuner.cli.tables import print_comparison
     from hetsim.tuner.progress import OnScreen
     from hetsim.tuner.steps.readiness import profile_for
 
-    base, devices, changes = read_model(model, shape), load_platform(platform), parse_scenario(scenario)
+    base, devices, changes = (
+        read_model(model, Bindings(shape, fix, custom_ops)),
+        load_platform(platform),
+        parse_scenario(scenario),
+    )
     measured, warnings = profile_for(base, devices, profile, force=force)
     warnings = (*warnings, *hypothesis(changes))
     comparison = compare_plan(

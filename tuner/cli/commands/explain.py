@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,13 @@ import typer
 
 from hetsim.core.errors import ProblemError
 from hetsim.tuner.cli.arguments import (
+    CustomOpsOption,
+    FixOption,
     ForceOption,
     MaybeModel,
     MaybePlatform,
     MaybeProfile,
+    PlanningLimitOption,
     PlanOption,
     ProblemOption,
     SeedOption,
@@ -30,15 +34,15 @@ def explain(
     profile: MaybeProfile = None,
     platform: MaybePlatform = None,
     shape: ShapeOption = [],  # noqa: B006
+    fix: FixOption = [],  # noqa: B006
+    custom_ops: CustomOpsOption = [],  # noqa: B006
     faster: Annotated[float, typer.Option("--faster", metavar="PERCENT", help="How much faster each thing is.")] = 10,
     replan: Annotated[
         int, typer.Option("--replan", min=0, metavar="N", help="Plan anew for the N changes that save most.")
     ] = 3,
     scheduler: Annotated[str, typer.Option("--scheduler", help="The scheduler that plans anew.")] = "search",
     seed: SeedOption = 0,
-    max_evaluations: Annotated[
-        int | None, typer.Option(metavar="N", help="Candidates that each planning may evaluate; absent: its own limit.")
-    ] = None,
+    max_evaluations: PlanningLimitOption = None,
     force: ForceOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     picture: Annotated[
@@ -52,16 +56,17 @@ def explain(
     from hetsim.io.plan_file import load_plan
     from hetsim.tuner.api.explain import explain as explain_plan
     from hetsim.tuner.cli.explain import draw_sensitivity, explanation_json, print_explanation
-    from hetsim.tuner.cli.sources import draw_simulation, read_source
+    from hetsim.tuner.cli.sources import Bindings, draw_simulation, read_source
     from hetsim.tuner.progress import OnScreen, Silent
 
     if not 0 < faster < math.inf:
         raise ProblemError(f"--faster {faster:g} makes nothing faster; give a percentage above 0")
-    loaded, changes = load_plan(plan), parse_scenario(scenario)
-    source = read_source(model, problem, profile, platform, shape, plan=loaded, force=force, scenario=changes)
-    anew = source  # another plan does not have this one's replays
-    if replan and model is not None:
-        anew = read_source(model, problem, profile, platform, shape, force=force, scenario=changes)
+    loaded, bindings = load_plan(plan), Bindings(shape, fix, custom_ops)
+    sourced = partial(
+        read_source, model, problem, profile, platform, bindings, force=force, scenario=parse_scenario(scenario)
+    )
+    source = sourced(plan=loaded)
+    anew = sourced() if replan and model is not None else source  # another plan does not have this one's replays
     explained = explain_plan(
         source.problem,
         loaded,

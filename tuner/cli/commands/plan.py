@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 
 from hetsim.tuner.cli.arguments import (
+    CustomOpsOption,
+    FixOption,
     ForceOption,
     MaybeModel,
     MaybePlatform,
     MaybeProfile,
+    PlanningLimitOption,
     ProblemOption,
     SeedOption,
     SetOption,
@@ -28,10 +31,10 @@ def plan(
     scheduler: Annotated[str, typer.Option("--scheduler", help="The scheduler, by name.")] = "search",
     platform: MaybePlatform = None,
     shape: ShapeOption = [],  # noqa: B006  (typer reads it)
+    fix: FixOption = [],  # noqa: B006
+    custom_ops: CustomOpsOption = [],  # noqa: B006
     seed: SeedOption = 0,
-    max_evaluations: Annotated[
-        int | None, typer.Option(metavar="N", help="Candidates that the scheduler may evaluate; absent: its own limit.")
-    ] = None,
+    max_evaluations: PlanningLimitOption = None,
     time_limit: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="When to be content with the best so far, as on Ctrl-C.")
     ] = None,
@@ -44,10 +47,18 @@ def plan(
     from hetsim.io.plan_file import save_plan
     from hetsim.tuner.api.plan import plan as plan_problem
     from hetsim.tuner.api.simulate import simulate as simulate_plan
-    from hetsim.tuner.cli.sources import read_source
+    from hetsim.tuner.cli.sources import Bindings, read_source
     from hetsim.tuner.progress import OnScreen
 
-    source = read_source(model, problem, profile, platform, shape, force=force, scenario=parse_scenario(scenario))
+    source = read_source(
+        model,
+        problem,
+        profile,
+        platform,
+        Bindings(shape, fix, custom_ops),
+        force=force,
+        scenario=parse_scenario(scenario),
+    )
     solution = plan_problem(
         source.problem,
         scheduler=scheduler,

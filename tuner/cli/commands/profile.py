@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hetsim.core.platform import DEFAULT_PLATFORM
-from hetsim.tuner.cli.arguments import ModelArgument, PlatformOption, ShapeOption
+from hetsim.tuner.cli.arguments import CustomOpsOption, FixOption, ModelArgument, PlatformOption, ShapeOption
 from hetsim.tuner.cli.screen import say, screen
 
 
@@ -17,17 +17,19 @@ def profile(
     out: Annotated[Path, typer.Option("--out", help="The profile; an existing one is resumed.")],
     platform: PlatformOption = DEFAULT_PLATFORM,
     shape: ShapeOption = [],  # noqa: B006
+    fix: FixOption = [],  # noqa: B006
+    custom_ops: CustomOpsOption = [],  # noqa: B006
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
 ) -> None:
     """Measure operators and groups of operators on every device that is here."""
     from hetsim.io.platform_file import load_platform
     from hetsim.runtime.measure.profiler import Effort
     from hetsim.tuner.api.profile import profile as profile_model
-    from hetsim.tuner.cli.sources import read_model
+    from hetsim.tuner.cli.sources import Bindings, read_model
     from hetsim.tuner.cli.tables import print_slowest_segments, say_prediction_errors
     from hetsim.tuner.progress import OnScreen
 
-    found, devices = read_model(model, shape), load_platform(platform)
+    found, devices = read_model(model, Bindings(shape, fix, custom_ops)), load_platform(platform)
     measured = profile_model(
         found, platform=devices, out=out, effort=Effort(repeats=repeats), stages=OnScreen(screen())
     )

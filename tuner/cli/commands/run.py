@@ -9,7 +9,9 @@ import typer
 
 from hetsim.core.platform import DEFAULT_PLATFORM
 from hetsim.tuner.cli.arguments import (
+    CustomOpsOption,
     EveryOption,
+    FixOption,
     ForceOption,
     InFlightOption,
     ModelArgument,
@@ -28,6 +30,8 @@ def run(
     plan: PlanOption,
     platform: PlatformOption = DEFAULT_PLATFORM,
     shape: ShapeOption = [],  # noqa: B006
+    fix: FixOption = [],  # noqa: B006
+    custom_ops: CustomOpsOption = [],  # noqa: B006
     seed: SeedOption = 0,
     requests: RequestsOption = 20,
     every: EveryOption = "",
@@ -50,12 +54,16 @@ def run(
     from hetsim.io.platform_file import load_platform
     from hetsim.tuner.api.run import run as run_plan
     from hetsim.tuner.cli.executing import print_run, read_inputs, write_run
-    from hetsim.tuner.cli.sources import read_model
+    from hetsim.tuner.cli.sources import Bindings, read_model
     from hetsim.tuner.progress import OnScreen
     from hetsim.tuner.steps.readiness import profile_for
 
     load = parse_load(requests, every, in_flight)
-    base, devices, changes = read_model(model, shape), load_platform(platform), parse_scenario(scenario)
+    base, devices, changes = (
+        read_model(model, Bindings(shape, fix, custom_ops)),
+        load_platform(platform),
+        parse_scenario(scenario),
+    )
     measured, warnings = (None, ()) if profile is None else profile_for(base, devices, profile, force=force)
     warn((*warnings, *hypothesis(changes)))
     result = run_plan(

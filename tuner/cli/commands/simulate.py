@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hetsim.tuner.cli.arguments import (
+    CustomOpsOption,
     EveryOption,
+    FixOption,
     ForceOption,
     InFlightOption,
     MaybeModel,
@@ -36,6 +38,8 @@ def simulate(
     profile: MaybeProfile = None,
     platform: MaybePlatform = None,
     shape: ShapeOption = [],  # noqa: B006
+    fix: FixOption = [],  # noqa: B006
+    custom_ops: CustomOpsOption = [],  # noqa: B006
     requests: RequestsOption = 1,
     every: EveryOption = "",
     in_flight: InFlightOption = 1,
@@ -55,12 +59,13 @@ def simulate(
     from hetsim.io.plan_file import load_plan
     from hetsim.io.timeline_json import timeline_json
     from hetsim.tuner.api.simulate import simulate as simulate_plan
-    from hetsim.tuner.cli.sources import draw_simulation, read_source
+    from hetsim.tuner.cli.sources import Bindings, draw_simulation, read_source
 
     load = parse_load(requests, every, in_flight) if requests > 1 else None
     loaded = load_plan(plan)
     changes = parse_scenario(scenario)
-    source = read_source(model, problem, profile, platform, shape, plan=loaded, force=force, scenario=changes)
+    bindings = Bindings(shape, fix, custom_ops)
+    source = read_source(model, problem, profile, platform, bindings, plan=loaded, force=force, scenario=changes)
     found = source.problem
     loaded = loaded.in_order(found.graph)
     timeline = simulate_plan(found, loaded, load=load, duration_s=_noise(source, loaded, seed) if noise else None)

@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from hetsim.core.platform import DEFAULT_PLATFORM
-from hetsim.tuner.cli.arguments import ModelArgument, PlatformOption, SeedOption, SetOption, ShapeOption
+from hetsim.tuner.cli.arguments import (
+    CustomOpsOption,
+    FixOption,
+    ModelArgument,
+    PlatformOption,
+    SeedOption,
+    SetOption,
+    ShapeOption,
+)
 from hetsim.tuner.cli.screen import hypothesis, say, screen, warn
 
 
@@ -18,6 +26,8 @@ def tune(
     out: Annotated[Path, typer.Option("--out", help="Folder for everything that is found.")],
     platform: PlatformOption = DEFAULT_PLATFORM,
     shape: ShapeOption = [],  # noqa: B006  (typer reads it)
+    fix: FixOption = [],  # noqa: B006
+    custom_ops: CustomOpsOption = [],  # noqa: B006
     seed: SeedOption = 0,
     also: Annotated[
         list[str], typer.Option("--also", metavar="SCHEDULER", help="Execute this scheduler's plan as well.")
@@ -47,7 +57,7 @@ def tune(
     from hetsim.io.platform_file import load_platform
     from hetsim.runtime.measure.profiler import Effort
     from hetsim.tuner.api.tune import tune as tune_model
-    from hetsim.tuner.cli.sources import read_model
+    from hetsim.tuner.cli.sources import Bindings, read_model
     from hetsim.tuner.options import Options, Pace
     from hetsim.tuner.progress import OnScreen
     from hetsim.tuner.report.screen import print_outcome
@@ -64,7 +74,11 @@ def tune(
         splits=splits,
         command=("hetsim", *sys.argv[1:]),
     )
-    found, devices, stages = read_model(model, shape), load_platform(platform), OnScreen(screen())
+    found, devices, stages = (
+        read_model(model, Bindings(shape, fix, custom_ops)),
+        load_platform(platform),
+        OnScreen(screen()),
+    )
     outcome = tune_model(found, out, platform=devices, scenario=changes, options=options, stages=stages)
     warn(hypothesis(changes))
     print_outcome(outcome, screen())

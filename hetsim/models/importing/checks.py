@@ -10,14 +10,9 @@ from google.protobuf.message import Message  # type: ignore[import-untyped]
 from onnx import shape_inference
 
 from hetsim.core.errors import ModelError
-from hetsim.models.onnx_graph import item_bytes, label
+from hetsim.models.importing.onnx_graph import item_bytes, label
+from hetsim.models.importing.shapes import is_static, without_weights
 from hetsim.models.reference import MAX_PROTO_BYTES, one_line
-from hetsim.models.shapes import is_static, without_weights
-
-_SEPARATE_WEIGHTS_IR_VERSION = 4  # the first in which a weight need not be an input
-
-
-_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 
 def check_inline(proto: onnx.ModelProto) -> None:
@@ -58,23 +53,20 @@ def check_size(graph: onnx.GraphProto, name: str) -> None:
         )
 
 
-def check_kinds(graph: onnx.GraphProto) -> None:
-    """Refuse operators that are not in the ONNX standard."""
-    for node in graph.node:
-        if node.domain not in _DOMAINS:
-            raise ModelError(
-                f"operator {label(node)} is of domain {node.domain!r}; hetsim knows only the operators of the ONNX "
-                "standard, export the model without that domain"
-            )
-        if not onnx.defs.has(node.op_type, node.domain.removesuffix("ai.onnx")):
-            raise ModelError(
-                f"operator {label(node)} is of a kind that ONNX {onnx.__version__} does not have; replace it by "
-                "standard operators"
-            )
+def explained(proto: onnx.ModelProto, refusal: ModelError) -> ModelError:
+    """What to say of a model that ONNX Runtime refuses to load.
 
-
-def check_valid(proto: onnx.ModelProto) -> None:
-    """Check the model with onnx, and remove initializers from its inputs, where they are before IR version 4."""
+    An operator that neither ONNX nor ONNX Runtime knows is named. Otherwise ONNX's checker explains the refusal if it
+    does not like the model, either; it also dislikes some models that ONNX Runtime runs, so it is asked only now.
+    """
+    for node in proto.graph.node:
+        named = any(text in str(refusal) for text in (f"{node.op_type}(-1)", f"No Op registered for {node.op_type} "))
+        if named and not onnx.defs.has(node.op_type, node.domain.removesuffix("ai.onnx")):
+            domain = f" of domain {node.domain!r}" if node.domain else ""
+            return ModelError(
+                f"neither ONNX {onnx.__version__} nor ONNX Runtime knows operator {label(node)}{domain}; name the "
+                "library that has it with --custom-ops, or replace it by standard operators"
+            )
     light = without_weights(proto)
     for value in (*light.graph.input, *light.graph.output):
         if value.type.WhichOneof("value") == "tensor_type":
@@ -82,12 +74,8 @@ def check_valid(proto: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(light)
     except (onnx.checker.ValidationError, ValueError) as error:
-        raise ModelError(f"invalid ONNX: {one_line(error)}") from None
-    constants = {tensor.name for tensor in proto.graph.initializer}
-    inputs = [value for value in proto.graph.input if value.name not in constants]
-    del proto.graph.input[:]
-    proto.graph.input.extend(inputs)
-    proto.ir_version = max(proto.ir_version, _SEPARATE_WEIGHTS_IR_VERSION)
+        return ModelError(f"invalid ONNX: {one_line(error)}")
+    return refusal
 
 
 def check_tensors(proto: onnx.ModelProto) -> None:
@@ -104,15 +92,3 @@ def check_tensors(proto: onnx.ModelProto) -> None:
                 f"tensor {value.name!r} has {min(num_bytes, 10**18) / 1e9:.1f} GB, more than the "
                 f"{MAX_PROTO_BYTES / 1e9:.1f} GB that are supported; use smaller shapes"
             )
-
-
-def check_folded(graph: onnx.GraphProto) -> None:
-    """Refuse control flow and sparse weights that are left after folding."""
-    for node in graph.node:
-        if any(attribute.type in (attribute.GRAPH, attribute.GRAPHS) for attribute in node.attribute):
-            raise ModelError(
-                f"operator {label(node)} is control flow, whose course depends on the data; export the model with "
-                "its branches decided and its loops unrolled"
-            )
-    if graph.sparse_initializer:
-        raise ModelError(f"weight {graph.sparse_initializer[0].values.name!r} is sparse; store it as a dense tensor")

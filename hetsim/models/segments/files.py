@@ -16,8 +16,10 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from hetsim.core.graph import Tensor
+from hetsim.models.importing.shapes import is_static
 from hetsim.models.model import Model
+from hetsim.models.nodes import names_read
+from hetsim.models.segments.custom_ops import write_custom_ops
 from hetsim.models.weights import WeightSlice
 
 _INLINE_BYTES = 1024  # shapes, axes and scalars stay in the segment's file: engines read them while they compile
@@ -37,6 +39,8 @@ class SegmentStore:
         self.folder = folder
         self._weights: dict[str, onnx.TensorProto] = {}
         self._large: dict[str, tuple[int, int]] = {}  # by weight, its offset in the file and its size in bytes
+        if model.custom_ops:
+            write_custom_ops(folder, model.custom_ops)
         with open(folder / _WEIGHTS_FILE, "wb") as file:
             for name, tensor in model.weights.items():
                 raw = _raw(tensor)
@@ -61,13 +65,15 @@ class SegmentStore:
 
     def _cut(self, model: Model, ops: tuple[str, ...]) -> onnx.ModelProto:
         graph = model.graph
-        nodes = [model.nodes[op] for op in ops]
-        weights = dict.fromkeys(name for node in nodes for name in node.input if name and name not in graph.tensors)
+        nodes = [node for op in ops for node in model.nodes_of(op)]
+        made = {name for node in nodes for name in node.output}
+        read = dict.fromkeys(name for node in nodes for name in names_read(node))
+        weights = [name for name in read if name not in graph.tensors and name not in made]
         proto = helper.make_graph(
             nodes,
             f"segment of {graph.name}",
-            [_value(graph.tensors[tensor]) for tensor in graph.inputs_of(ops)],
-            [_value(graph.tensors[tensor]) for tensor in graph.outputs_of(ops)],
+            [_value(model, tensor) for tensor in graph.inputs_of(ops)],
+            [_value(model, tensor) for tensor in graph.outputs_of(ops)],
             [self._weight(model, name) for name in weights],
         )
         return helper.make_model(
@@ -120,7 +126,10 @@ def _reference(name: str, dims: Sequence[int], data_type: int, offset: int, num_
     return reference
 
 
-def _value(tensor: Tensor) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(
-        tensor.name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), tensor.shape
-    )
+def _value(model: Model, name: str) -> onnx.ValueInfoProto:
+    """A tensor as a segment declares it: by its type in the model where that has open sizes, or is no array."""
+    tensor = model.graph.tensors[name]
+    declared = model.declared.get(name)
+    if declared is not None and not is_static(declared.type):
+        return declared
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), tensor.shape)

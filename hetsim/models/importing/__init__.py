@@ -1,0 +1,1 @@
+"""The steps of an import: checks, bindings, shapes, and the graph that comes out."""
