@@ -88,6 +88,7 @@ class Probe:
         opsets: The versions of the operator sets.
         ir_version: The version of the format.
         key: Equal for probes of the same signature.
+        examples: Values of the inputs in real runs, for operators some of whose integers may decide shapes.
     """
 
     kind: str
@@ -99,15 +100,19 @@ class Probe:
     opsets: tuple[tuple[str, int], ...]
     ir_version: int
     key: str
+    examples: tuple[Mapping[str, np.ndarray], ...] = ()
 
 
-def make_probe(model: Model, ranges: ValueRanges, ops: Sequence[str]) -> Probe:
+def make_probe(
+    model: Model, ranges: ValueRanges, ops: Sequence[str], examples: Sequence[Mapping[str, np.ndarray]] = ()
+) -> Probe:
     """The probe of some operators of a model.
 
     Args:
         model: The model, not a rewritten one.
         ranges: The values of its tensors.
         ops: A convex set of operators in topological order; one in most cases.
+        examples: Values of the model's tensors in real runs, of operators some of whose integers decide shapes.
     """
     graph = model.graph
     nodes = [node for op in ops for node in model.nodes_of(op)]
@@ -116,7 +121,7 @@ def make_probe(model: Model, ranges: ValueRanges, ops: Sequence[str]) -> Probe:
     copies = [onnx.NodeProto() for _ in nodes]
     for copy, node in zip(copies, nodes, strict=True):
         copy.CopyFrom(node)
-    if len(nodes) == 1:
+    if len(nodes) == 1 and not examples:
         small, of_inputs = small_shapes(ranges.facts(nodes[0]))
         copies[0].CopyFrom(small)
         shapes = {name: shape for name, shape in zip(nodes[0].input, of_inputs, strict=True) if name}
@@ -138,6 +143,7 @@ def make_probe(model: Model, ranges: ValueRanges, ops: Sequence[str]) -> Probe:
         )
         for name in graph.outputs_of(ops)
     )
+    real = tuple({renamed[name]: run[name] for name in graph.inputs_of(ops)} for run in examples)
     domains = {node.domain for node in copies}
     opsets = tuple((one.domain, one.version) for one in model.proto.opset_import if one.domain in domains | {""})
     return Probe(
@@ -149,7 +155,8 @@ def make_probe(model: Model, ranges: ValueRanges, ops: Sequence[str]) -> Probe:
         outputs=outputs,
         opsets=opsets,
         ir_version=model.proto.ir_version,
-        key=_key(copies, weights, inputs, outputs, opsets),
+        key=_key(copies, weights, inputs, outputs, opsets, real),
+        examples=real,
     )
 
 
@@ -253,6 +260,7 @@ def _key(
     inputs: Sequence[ProbeInput],
     outputs: Sequence[ProbeOutput],
     opsets: Sequence[tuple[str, int]],
+    examples: Sequence[Mapping[str, np.ndarray]],
 ) -> str:
     content = hashlib.sha256()
     for node in nodes:
@@ -266,5 +274,8 @@ def _key(
         content.update(f"{name} {tensor.data_type} {list(tensor.dims)}".encode())
         array = numpy_helper.to_array(tensor)
         content.update(_signature_of(array).encode())
+    for run in examples:
+        for name, array in run.items():
+            content.update(f"{name} {_signature_of(np.asarray(array))}".encode())
     content.update(repr((tuple(inputs), tuple(outputs), tuple(opsets))).encode())
     return content.hexdigest()[:32]
