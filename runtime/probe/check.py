@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +13,19 @@ from hetsim.core.platform import Device, Platform
 from hetsim.models.model import Model, random_inputs
 from hetsim.models.nodes import is_random
 from hetsim.models.reference import VERSION, evaluate
-from hetsim.models.values.facts import kinds
-from hetsim.models.values.interval import is_float, is_integer
+from hetsim.models.values.interval import is_float
 from hetsim.models.values.ranges import ValueRanges
+from hetsim.models.values.sizes import undrawn
 from hetsim.models.values.trust import Trust
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.runtime.probe.bench import ProbeBench
 from hetsim.runtime.probe.inputs import InputCheck
-from hetsim.runtime.probe.probes import Probe, make_probe
+from hetsim.runtime.probe.probes import Probe, is_dynamic_integer, make_probe
 from hetsim.runtime.probe.verdicts import Verdict, Verdicts, cache_folder
 from hetsim.runtime.worker_pool import RefusedError
 
 _NUM_RUNS = 2
 """Real runs that show the values of tensors."""
-
-
-_SHAPED = frozenset(
-    kinds(
-        "CenterCropPad ConstantOfShape CumSum EyeLike Expand OneHot Pad Range ReduceL1 ReduceL2 ReduceLogSum "
-        "ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Reshape Resize Slice Split "
-        "Squeeze Tile TopK Trilu Unsqueeze Upsample"
-    )
-)
-"""Operators with inputs that decide shapes or axes."""
 
 
 class _Probed:
@@ -53,7 +44,7 @@ class _Probed:
 
     def probes(self, wanted: Sequence[tuple[str, ...]]) -> list[Probe]:
         """Probes, each of some operators."""
-        shaped = [ops for ops in wanted if ops not in self._probes and self._may_decide_shapes(ops)]
+        shaped = [ops for ops in wanted if ops not in self._probes and self._needs_runs(ops)]
         self._run({name for ops in shaped for name in self.model.graph.inputs_of(ops)})
         for ops in wanted:
             if ops not in self._probes:
@@ -61,14 +52,10 @@ class _Probed:
                 self._probes[ops] = make_probe(self.model, self.ranges, ops, runs)
         return [self._probes[ops] for ops in wanted]
 
-    def _may_decide_shapes(self, ops: tuple[str, ...]) -> bool:
-        """Whether integers among the inputs may decide shapes, so that arbitrary ones mean nothing."""
+    def _needs_runs(self, ops: tuple[str, ...]) -> bool:
+        """Whether some of the inputs mean nothing unless they come from a real run."""
         nodes = [node for op in ops for node in self.model.nodes_of(op)]
-        tensors = self.model.graph.tensors
-        integers = [name for name in self.model.graph.inputs_of(ops) if is_integer(tensors[name].dtype)]
-        if len(nodes) > 1:
-            return bool(integers)
-        return nodes[0].op_type in _SHAPED and any(name in integers for name in list(nodes[0].input)[1:])
+        return bool(undrawn(nodes, self.model.graph.inputs_of(ops), partial(is_dynamic_integer, self.model)))
 
     def _run(self, tensors: set[str]) -> None:
         """Find what tensors are in real runs on random inputs, on the reference engine."""

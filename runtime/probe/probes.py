@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -21,8 +22,17 @@ from hetsim.models.model import Model
 from hetsim.models.nodes import names_read, rename_tensors
 from hetsim.models.values.demands import Demand, demands
 from hetsim.models.values.facts import Facts, kinds
-from hetsim.models.values.interval import ANYTHING, Interval, Special, array_interval, is_float, type_interval
+from hetsim.models.values.interval import (
+    ANYTHING,
+    Interval,
+    Special,
+    array_interval,
+    is_float,
+    is_integer,
+    type_interval,
+)
 from hetsim.models.values.ranges import ValueRanges
+from hetsim.models.values.sizes import undrawn
 from hetsim.runtime.probe.small_shapes import Shape, fit, small_shapes
 
 _DECIDING = {"i": 64, "u": 64, "b": 64, "f": 8}
@@ -50,6 +60,7 @@ class ProbeInput:
         shape: Its shape in the probe.
         interval: The values that it can have.
         nonzero: Whether no element may be 0.
+        is_drawn: Whether its values may be drawn; otherwise they come from real runs.
     """
 
     name: str
@@ -57,6 +68,7 @@ class ProbeInput:
     shape: Shape
     interval: Interval
     nonzero: bool = False
+    is_drawn: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +142,13 @@ def make_probe(
         rename_tensors(copy, lambda name: renamed.get(name, name))
     weights = _weights(model, nodes, shapes, renamed)
     asked = _demands(ranges, nodes, shapes)
+    real_only = undrawn(nodes, graph.inputs_of(ops), partial(is_dynamic_integer, model))
     wide = len(nodes) == 1 and nodes[0].op_type not in _BY_RANGE
     inputs = tuple(
-        _input(graph, ranges, name, shapes.get(name), asked.get(name), renamed[name], wide=wide)
+        replace(
+            _input(graph, ranges, name, shapes.get(name), asked.get(name), renamed[name], wide=wide),
+            is_drawn=name not in real_only,
+        )
         for name in graph.inputs_of(ops)
     )
     outputs = tuple(
@@ -158,6 +174,13 @@ def make_probe(
         key=_key(copies, weights, inputs, outputs, opsets, real),
         examples=real,
     )
+
+
+def is_dynamic_integer(model: Model, name: str) -> bool:
+    """Whether a tensor may be one of integers and is no constant; inner tensors of an operator may be anything."""
+    if name in model.weights:
+        return False
+    return name not in model.graph.tensors or is_integer(model.graph.tensors[name].dtype)
 
 
 def _canonical(nodes: Sequence[onnx.NodeProto]) -> dict[str, str]:

@@ -14,8 +14,8 @@ import numpy as np
 
 from hetsim.models.values.draw import integers
 from hetsim.models.values.interval import Interval, Special, is_float, is_integer
+from hetsim.models.values.sizes import BY_ELEMENT
 from hetsim.runtime.probe.probes import Probe, ProbeInput
-from hetsim.runtime.probe.small_shapes import BY_ELEMENT
 
 Array = np.ndarray
 
@@ -24,9 +24,6 @@ _MORE_BATCHES = 36
 """For probes with few elements in each batch."""
 _ENOUGH = 600
 """So many integers, or floats that may be special, are enough in all batches together."""
-
-_ALL_DRAWN = 4
-"""In one batch of so many, the integers of a probe with examples are drawn, too."""
 
 _POWERS = (7, 8, 15, 16, 24, 31, 32, 53, 62, 63, 64)
 _INTEGER_EDGES = sorted(
@@ -50,11 +47,11 @@ def batch(probe: Probe, number: int, precision: str) -> Mapping[str, Array]:
         return probe.examples[number]
     rng = np.random.default_rng([zlib.crc32(probe.key.encode()), number])
     exact = probe.num_ops == 1 and (probe.kind in BY_ELEMENT or not all(is_float(one.dtype) for one in probe.outputs))
-    drawn = {one.name: _values(rng, one, number, precision, exact=exact) for one in probe.inputs}
-    if not probe.examples or number % _ALL_DRAWN == 0:
-        return drawn
-    real = probe.examples[number % len(probe.examples)]
-    return {one.name: (drawn if is_float(one.dtype) else real)[one.name] for one in probe.inputs}
+    real = probe.examples[number % len(probe.examples)] if probe.examples else {}
+    return {
+        one.name: _values(rng, one, number, precision, exact=exact) if one.is_drawn else real[one.name]
+        for one in probe.inputs
+    }
 
 
 def _values(rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool) -> Array:
