@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,11 @@ from hetsim.models.nodes import is_random
 from hetsim.models.reference import VERSION, evaluate
 from hetsim.models.values.interval import is_float
 from hetsim.models.values.ranges import ValueRanges
-from hetsim.models.values.sizes import undrawn
 from hetsim.models.values.trust import Trust
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.runtime.probe.bench import ProbeBench
 from hetsim.runtime.probe.inputs import InputCheck
-from hetsim.runtime.probe.probes import Probe, is_dynamic_integer, make_probe
+from hetsim.runtime.probe.probes import Probe, make_probe, undrawn
 from hetsim.runtime.probe.verdicts import Verdict, Verdicts, cache_folder
 from hetsim.runtime.worker_pool import RefusedError
 
@@ -44,18 +42,13 @@ class _Probed:
 
     def probes(self, wanted: Sequence[tuple[str, ...]]) -> list[Probe]:
         """Probes, each of some operators."""
-        shaped = [ops for ops in wanted if ops not in self._probes and self._needs_runs(ops)]
+        shaped = [ops for ops in wanted if ops not in self._probes and undrawn(self.model, ops)]
         self._run({name for ops in shaped for name in self.model.graph.inputs_of(ops)})
         for ops in wanted:
             if ops not in self._probes:
                 runs = self._runs if ops in shaped else ()
                 self._probes[ops] = make_probe(self.model, self.ranges, ops, runs)
         return [self._probes[ops] for ops in wanted]
-
-    def _needs_runs(self, ops: tuple[str, ...]) -> bool:
-        """Whether some of the inputs mean nothing unless they come from a real run."""
-        nodes = [node for op in ops for node in self.model.nodes_of(op)]
-        return bool(undrawn(nodes, self.model.graph.inputs_of(ops), partial(is_dynamic_integer, self.model)))
 
     def _run(self, tensors: set[str]) -> None:
         """Find what tensors are in real runs on random inputs, on the reference engine."""

@@ -10,7 +10,6 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import count
 
 import numpy as np
@@ -28,11 +27,10 @@ from hetsim.models.values.interval import (
     Special,
     array_interval,
     is_float,
-    is_integer,
     type_interval,
 )
 from hetsim.models.values.ranges import ValueRanges
-from hetsim.models.values.sizes import undrawn
+from hetsim.models.values.sizes import deciding
 from hetsim.runtime.probe.small_shapes import Shape, fit, small_shapes
 
 _DECIDING = {"i": 64, "u": 64, "b": 64, "f": 8}
@@ -142,7 +140,7 @@ def make_probe(
         rename_tensors(copy, lambda name: renamed.get(name, name))
     weights = _weights(model, nodes, shapes, renamed)
     asked = _demands(ranges, nodes, shapes)
-    real_only = undrawn(nodes, graph.inputs_of(ops), partial(is_dynamic_integer, model))
+    real_only = undrawn(model, ops)
     wide = len(nodes) == 1 and nodes[0].op_type not in _BY_RANGE
     inputs = tuple(
         replace(
@@ -176,11 +174,14 @@ def make_probe(
     )
 
 
-def is_dynamic_integer(model: Model, name: str) -> bool:
-    """Whether a tensor may be one of integers and is no constant; inner tensors of an operator may be anything."""
-    if name in model.weights:
-        return False
-    return name not in model.graph.tensors or is_integer(model.graph.tensors[name].dtype)
+def undrawn(model: Model, ops: Sequence[str]) -> frozenset[str]:
+    """The inputs of operators whose values mean nothing unless they come from a real run: they may decide shapes."""
+    tensors = model.graph.tensors
+    found = deciding(
+        [node for op in ops for node in model.nodes_of(op)],
+        lambda name: None if name in model.weights else tensors[name].dtype if name in tensors else "",
+    )
+    return found.intersection(model.graph.inputs_of(ops))
 
 
 def _canonical(nodes: Sequence[onnx.NodeProto]) -> dict[str, str]:
