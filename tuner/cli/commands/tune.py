@@ -84,20 +84,15 @@ def tune(
         splits=splits,
         command=("hetsim", *sys.argv[1:]),
     )
-    found, devices, stages = (
-        read_model(model, Bindings(shape, fix, custom_ops)),
-        load_platform(platform),
-        OnScreen(screen()),
-    )
     outcome = tune_model(
-        found,
+        read_model(model, Bindings(shape, fix, custom_ops)),
         out,
-        platform=devices,
+        platform=load_platform(platform),
         scenario=changes,
-        inputs=None if inputs is None else read_inputs(inputs),
+        inputs=read_inputs(inputs),
         trust=parse_trust(assume, accept, ranges),
         options=options,
-        stages=stages,
+        stages=OnScreen(screen()),
     )
     warn(hypothesis(changes))
     print_outcome(outcome, screen())
