@@ -48,14 +48,12 @@ def print_run(result: RunResult, load: Load) -> None:
         say(f"  in parts: {shared}")
 
 
-def read_inputs(path: Path | None) -> Mapping[str, np.ndarray] | None:
-    """Inputs by tensor from an .npz file; None if there is none.
+def read_inputs(path: Path) -> Mapping[str, np.ndarray]:
+    """Inputs by tensor from an .npz file.
 
     Raises:
         ModelError: If the file cannot be read.
     """
-    if path is None:
-        return None
     try:
         with np.load(path) as arrays:
             return dict(arrays)
