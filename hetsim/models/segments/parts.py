@@ -104,7 +104,6 @@ def side_by_side(model: Model, parts: Sequence[tuple[str, ...]]) -> Parts:
             ),
             proto=proto,
             hash=hashlib.sha256(serialized(proto)).hexdigest(),
-            source=Source(None, custom_ops=model.custom_ops),
             source=Source(load=None, custom_ops=model.custom_ops),
         ),
         ops=tuple(tuple(own_name(i, op) for op in part) for i, part in enumerate(parts)),
