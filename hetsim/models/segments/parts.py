@@ -104,6 +104,12 @@ def side_by_side(model: Model, parts: Sequence[tuple[str, ...]]) -> Parts:
             ),
             proto=proto,
             hash=hashlib.sha256(serialized(proto)).hexdigest(),
+            regions={
+                own_name(i, op): tuple(own_name(i, node) for node in model.regions[op])
+                for i, part in enumerate(parts)
+                for op in part
+                if op in model.regions
+            },
             source=Source(load=None, custom_ops=model.custom_ops),
         ),
         ops=tuple(tuple(own_name(i, op) for op in part) for i, part in enumerate(parts)),
