@@ -26,6 +26,7 @@ from hetsim.runtime.probe.values import batch, num_batches
 from hetsim.runtime.probe.verdicts import Verdict
 from hetsim.runtime.worker_pool import RefusedError
 
+_INCOMPARABLE = "nothing to compare, since the reference refuses all values that were tried"
 Array = np.ndarray
 Values = Mapping[str, Array]
 
@@ -81,7 +82,7 @@ class ProbeBench:
         ]
         expected = [_references(probes, values) for values in batches]
         shaped = [next((one[i] for one in expected if one[i] is not None), None) for i in range(len(probes))]
-        verdicts: dict[int, Verdict] = {i: Verdict() for i, one in enumerate(shaped) if one is None}
+        verdicts = {i: Verdict(deviates=_INCOMPARABLE) for i, one in enumerate(shaped) if one is None}
         while len(verdicts) < len(probes):
             left = [i for i in range(len(probes)) if i not in verdicts]
             try:
@@ -135,7 +136,7 @@ class ProbeBench:
 
 
 def first_deviation(
-    probe: Probe, inputs: Values, ours: Values, right: Values, typical: Values, *, precision: str
+    probe: Probe, inputs: Values, ours: Values, right: Values, ordinary: Values, *, precision: str
 ) -> str:
     """How the first output that deviates does so, with the values that it was made of; empty if none deviates.
 
@@ -144,7 +145,7 @@ def first_deviation(
         inputs: Its inputs.
         ours: The device's outputs.
         right: The reference's outputs.
-        typical: The reference's outputs for typical inputs. Errors that are beyond single precision beside these are
+        ordinary: The reference's outputs for ordinary inputs. Errors that are beyond single precision beside these are
             no deviation, however small the outputs are.
         precision: The device's precision.
     """
@@ -162,15 +163,15 @@ def first_deviation(
         if probe.num_ops > 1:
             tolerance *= _SEVERAL
         wrong = deviation(found, expected)
-        if wrong.exceeds(tolerance) and (wrong.is_exact or not wrong.max_abs <= _floor(typical[output.name])):
+        if wrong.exceeds(tolerance) and (wrong.is_exact or not wrong.max_abs <= _floor(ordinary[output.name])):
             return _said(probe, inputs, str(wrong), wrong.index, expected.shape)
     return ""
 
 
-def _floor(typical: Array) -> float:
-    if typical.dtype == np.float64:
+def _floor(ordinary: Array) -> float:
+    if ordinary.dtype == np.float64:
         return 0.0
-    values = np.abs(typical.astype(np.float64))
+    values = np.abs(ordinary.astype(np.float64))
     return _NEGLIGIBLE * float(values.max(initial=0.0, where=np.isfinite(values)))
 
 

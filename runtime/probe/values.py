@@ -1,4 +1,4 @@
-"""Values to probe operators with: typical ones, and those at which arithmetic and comparisons go wrong.
+"""Values to probe operators with: ordinary ones, and those at which arithmetic and comparisons go wrong.
 
 Values come in batches. The floats of a batch have similar magnitudes, so that an error relative to the largest means
 something for each of them.
@@ -14,8 +14,8 @@ import numpy as np
 
 from hetsim.models.values.draw import integers
 from hetsim.models.values.interval import Interval, Special, is_float, is_integer
+from hetsim.models.values.sizes import BY_ELEMENT
 from hetsim.runtime.probe.probes import Probe, ProbeInput
-from hetsim.runtime.probe.small_shapes import BY_ELEMENT
 
 Array = np.ndarray
 
@@ -43,9 +43,15 @@ def num_batches(probe: Probe) -> int:
 
 def batch(probe: Probe, number: int, precision: str) -> Mapping[str, Array]:
     """The values of a probe's inputs in one batch; the same probe, number and precision give the same values."""
+    if number < len(probe.examples):
+        return probe.examples[number]
     rng = np.random.default_rng([zlib.crc32(probe.key.encode()), number])
     exact = probe.num_ops == 1 and (probe.kind in BY_ELEMENT or not all(is_float(one.dtype) for one in probe.outputs))
-    return {one.name: _values(rng, one, number, precision, exact=exact) for one in probe.inputs}
+    real = probe.examples[number % len(probe.examples)] if probe.examples else {}
+    return {
+        one.name: _values(rng, one, number, precision, exact=exact) if one.is_drawn else real[one.name]
+        for one in probe.inputs
+    }
 
 
 def _values(rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool) -> Array:
@@ -109,8 +115,8 @@ _FLOATS: tuple[Callable[[np.random.Generator, tuple[int, ...]], Array], ...] = (
     lambda rng, shape: rng.standard_normal(shape) * 8,
     lambda rng, shape: rng.standard_normal(shape) * 100,
 )
-_SPECIAL_BATCHES = (2, 6, 7)
-_SPECIAL_SHARES = (0.2, 0.05, 0.5)
+_SPECIAL_SHARES = {2: 0.2, 5: 0.5, 6: 1.0, 7: 0.05}
+"""By batch, the share of floats that are not finite, where these can occur; 1 stands for whole rows."""
 
 
 def _floats(rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool) -> Array:
@@ -119,8 +125,8 @@ def _floats(rng: np.random.Generator, given: ProbeInput, number: int, precision:
         draw = _all_edges
     values = np.asarray(draw(rng, given.shape), np.float64)
     values = _inside(rng, values, given.interval)
-    if number % len(_FLOATS) in _SPECIAL_BATCHES:
-        values = _with_special(rng, values, given.interval.special, _SPECIAL_SHARES[number // len(_FLOATS) % 3])
+    if number % len(_FLOATS) in _SPECIAL_SHARES:
+        values = _with_special(rng, values, given.interval.special, _SPECIAL_SHARES[number % len(_FLOATS)])
     dtype = np.dtype(given.dtype)
     with np.errstate(over="ignore"):
         array = np.asarray(values).astype(dtype)
@@ -148,7 +154,7 @@ def _inside(rng: np.random.Generator, values: Array, held: Interval) -> Array:
 
 
 def _with_special(rng: np.random.Generator, values: Array, special: Special, share: float) -> Array:
-    """Some of the values replaced by what is not finite."""
+    """Some of the values replaced by what is not finite; with a share of 1, half of the rows as a whole."""
     found = [
         value
         for flag, value in (
@@ -160,5 +166,6 @@ def _with_special(rng: np.random.Generator, values: Array, special: Special, sha
     ]
     if not found:
         return values
-    chosen = np.array(found)[rng.integers(0, len(found), values.shape)]
-    return np.where(rng.random(values.shape) < share, chosen, values)
+    shape = values.shape if share < 1 else (*values.shape[:-1], 1)[-values.ndim :] if values.ndim else ()
+    chosen = np.array(found)[rng.integers(0, len(found), shape)]
+    return np.where(rng.random(shape) < min(share, 0.5), chosen, values)
