@@ -43,7 +43,10 @@ class SpreadModel(BackendRep):
             ModelError: If the inputs do not fit the model.
             DeviceError: If a device failed.
         """
-        arrays = {name: np.asarray(value) for name, value in zip(self._inputs, inputs, strict=True)}
+        given = zip(self._inputs, inputs, strict=True)
+        arrays: dict[str, Any] = {
+            name: value if isinstance(value, list | None) else np.asarray(value) for name, value in given
+        }
         with self._runtime.load(self.model, self.plan) as session:
             outputs = session.run(arrays).outputs
         return tuple(outputs[name] for name in self.model.graph.outputs)

@@ -11,10 +11,11 @@ import zlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from onnx import numpy_helper
 
+from hetsim.models.ranges.interval import Interval, Special, is_float, is_integer
+from hetsim.models.ranges.sizes import BY_ELEMENT
 from hetsim.models.values.draw import integers
-from hetsim.models.values.interval import Interval, Special, is_float, is_integer
-from hetsim.models.values.sizes import BY_ELEMENT
 from hetsim.runtime.probe.probes import Probe, ProbeInput
 
 Array = np.ndarray
@@ -33,8 +34,13 @@ _ROUNDED = {"bf16": 16, "f16": 13, "i8": 18}
 """By precision, the low bits of a float32 that it lacks; floats to compare or to round have them zero."""
 
 
+_QUANTIZING = ("QuantizeLinear", "DynamicQuantizeLinear")
+
+
 def num_batches(probe: Probe) -> int:
     """How many batches of values a probe is run with."""
+    if probe.kind in _QUANTIZING:
+        return _MORE_BATCHES
     sizes = [math.prod(one.shape) for one in probe.inputs if is_integer(one.dtype) or one.interval.special]
     if not sizes or not max(sizes):
         return NUM_BATCHES
@@ -48,10 +54,35 @@ def batch(probe: Probe, number: int, precision: str) -> Mapping[str, Array]:
     rng = np.random.default_rng([zlib.crc32(probe.key.encode()), number])
     exact = probe.num_ops == 1 and (probe.kind in BY_ELEMENT or not all(is_float(one.dtype) for one in probe.outputs))
     real = probe.examples[number % len(probe.examples)] if probe.examples else {}
-    return {
+    values = {
         one.name: _values(rng, one, number, precision, exact=exact) if one.is_drawn else real[one.name]
         for one in probe.inputs
     }
+    if probe.num_ops == 1 and probe.kind in _QUANTIZING and number % 2:
+        _move_to_ties(rng, probe, values)
+    return values
+
+
+def _move_to_ties(rng: np.random.Generator, probe: Probe, values: dict[str, Array]) -> None:
+    """Make the floats to quantise lie halfway between two steps, where the least error changes the result."""
+    node = probe.nodes[0]
+    given = values.get(node.input[0])
+    if given is None or given.dtype != np.float32 or not given.size:
+        return
+    halves = rng.integers(0, 255, given.shape) + 0.5
+    if probe.kind == "DynamicQuantizeLinear":
+        most = np.float32(rng.uniform(0.5, 8))
+        ties = (halves * np.float32(most / np.float32(255))).astype(np.float32)
+        ties.flat[0] = most
+        values[node.input[0]] = ties
+        return
+    scale = values.get(node.input[1])
+    if scale is not None and scale.dtype == np.float32:
+        scale = values[node.input[1]] = np.asarray(rng.uniform(0.001, 0.1, scale.shape), np.float32)
+    elif node.input[1] in probe.weights:
+        scale = numpy_helper.to_array(probe.weights[node.input[1]])
+    if scale is not None and scale.size == 1:
+        values[node.input[0]] = np.asarray((halves - 128) * scale.reshape(()), np.float32)
 
 
 def _values(rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool) -> Array:
