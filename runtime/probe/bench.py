@@ -18,15 +18,16 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Platform
 from hetsim.models.model import Model
 from hetsim.models.nodes import rename_tensors
+from hetsim.models.ranges.interval import is_float
+from hetsim.models.ranges.sizes import BY_ELEMENT
 from hetsim.models.reference import evaluate
-from hetsim.models.values.interval import is_float
 from hetsim.runtime.devices import Devices
 from hetsim.runtime.probe.probes import Probe
-from hetsim.runtime.probe.small_shapes import BY_ELEMENT
 from hetsim.runtime.probe.values import batch, num_batches
-from hetsim.runtime.probe.verdicts import NOT_COMPARED, Verdict
+from hetsim.runtime.probe.verdicts import Verdict
 from hetsim.runtime.worker_pool import RefusedError
 
+_INCOMPARABLE = "nothing to compare, since the reference refuses all values that were tried"
 Array = np.ndarray
 Values = Mapping[str, Array]
 
@@ -83,7 +84,7 @@ class ProbeBench:
         ]
         expected = [_references(probes, values) for values in batches]
         shaped = [next((one[i] for one in expected if one[i] is not None), None) for i in range(len(probes))]
-        verdicts = {i: Verdict(deviates=NOT_COMPARED) for i, one in enumerate(shaped) if one is None}
+        verdicts = {i: Verdict(deviates=_INCOMPARABLE) for i, one in enumerate(shaped) if one is None}
         while len(verdicts) < len(probes):
             left = [i for i in range(len(probes)) if i not in verdicts]
             try:
@@ -136,7 +137,9 @@ class ProbeBench:
         verdicts.update({i: found.get(i, Verdict()) for i in outputs})
 
 
-def first_deviation(probe: Probe, inputs: Values, ours: Values, right: Values, usual: Values, *, precision: str) -> str:
+def first_deviation(
+    probe: Probe, inputs: Values, ours: Values, right: Values, ordinary: Values, *, precision: str
+) -> str:
     """How the first output that deviates does so, with the values that it was made of; empty if none deviates.
 
     Args:
@@ -144,7 +147,7 @@ def first_deviation(probe: Probe, inputs: Values, ours: Values, right: Values, u
         inputs: Its inputs.
         ours: The device's outputs.
         right: The reference's outputs.
-        usual: The reference's outputs for ordinary inputs. Errors that are beyond single precision beside these are
+        ordinary: The reference's outputs for ordinary inputs. Errors that are beyond single precision beside these are
             no deviation, however small the outputs are.
         precision: The device's precision.
     """
@@ -162,31 +165,30 @@ def first_deviation(probe: Probe, inputs: Values, ours: Values, right: Values, u
         if probe.num_ops > 1:
             tolerance *= _SEVERAL
         wrong = deviation(found, expected)
-        if wrong.exceeds(tolerance) and (wrong.is_exact or not wrong.max_abs <= _floor(usual[output.name])):
+        if wrong.exceeds(tolerance) and (wrong.is_exact or not wrong.max_abs <= _floor(ordinary[output.name])):
             return _said(probe, inputs, str(wrong), wrong.index, expected.shape)
         if output.dtype == "float32" and precision == "f32" and probe.num_ops == 1 and probe.kind in BY_ELEMENT:
-            off = _by_element(found, expected, usual[output.name])
+            off = _by_element(found, expected, ordinary[output.name])
             if off is not None:
-                return _said(
-                    probe, inputs, f"{found[off]} at {list(off)} instead of {expected[off]}", off, expected.shape
-                )
+                said = f"{found[off]} at {list(off)} instead of {expected[off]}"
+                return _said(probe, inputs, said, off, expected.shape)
     return ""
 
 
-def _by_element(found: Array, expected: Array, usual: Array) -> tuple[int, ...] | None:
+def _by_element(found: Array, expected: Array, ordinary: Array) -> tuple[int, ...] | None:
     """The element that is furthest beyond the tolerance of ONNX's suite, which is relative to each; None if none is."""
     finite = np.isfinite(found) & np.isfinite(expected)
-    allowed = _ELEMENT_TOLERANCE * np.abs(expected.astype(np.float64)) + _floor(usual) / 2
+    allowed = _ELEMENT_TOLERANCE * np.abs(expected.astype(np.float64)) + _floor(ordinary) / 2
     excess = np.where(finite, np.abs(found.astype(np.float64) - expected), 0.0) - np.where(finite, allowed, 0.0)
     if not excess.size or not excess.max() > 0:
         return None
     return tuple(int(i) for i in np.unravel_index(int(excess.argmax()), excess.shape))
 
 
-def _floor(usual: Array) -> float:
-    if usual.dtype == np.float64:
+def _floor(ordinary: Array) -> float:
+    if ordinary.dtype == np.float64:
         return 0.0
-    values = np.abs(usual.astype(np.float64))
+    values = np.abs(ordinary.astype(np.float64))
     return _NEGLIGIBLE * float(values.max(initial=0.0, where=np.isfinite(values)))
 
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Platform
-from hetsim.models.model import Model
+from hetsim.models.model import Model, random_inputs
 from hetsim.models.nodes import is_random
-from hetsim.models.reference import VERSION
-from hetsim.models.values.interval import is_float
-from hetsim.models.values.ranges import ValueRanges
+from hetsim.models.ranges.interval import is_float
+from hetsim.models.ranges.propagation import ValueRanges
+from hetsim.models.reference import VERSION, evaluate
 from hetsim.models.values.trust import Trust
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.runtime.probe.bench import ProbeBench
 from hetsim.runtime.probe.inputs import InputCheck
-from hetsim.runtime.probe.probes import Probe, make_probe
-from hetsim.runtime.probe.verdicts import NOT_COMPARED, Verdict, Verdicts, cache_folder
+from hetsim.runtime.probe.probes import Probe, make_probe, undrawn
+from hetsim.runtime.probe.verdicts import Verdict, Verdicts, cache_folder
 from hetsim.runtime.worker_pool import RefusedError
+
+_NUM_RUNS = 2
+"""Real runs that show the values of tensors."""
 
 
 class _Probed:
@@ -28,13 +32,37 @@ class _Probed:
     def __init__(self, model: Model, trust: Trust) -> None:
         self.model = model
         self.ranges = ValueRanges(model, trust)
+        self._trust = trust
         self._probes: dict[tuple[str, ...], Probe] = {}
+        self._runs: list[dict[str, Any]] = []
 
     def probe(self, ops: tuple[str, ...]) -> Probe:
         """The probe of some operators."""
-        if ops not in self._probes:
-            self._probes[ops] = make_probe(self.model, self.ranges, ops)
-        return self._probes[ops]
+        return self.probes((ops,))[0]
+
+    def probes(self, wanted: Sequence[tuple[str, ...]]) -> list[Probe]:
+        """Probes, each of some operators."""
+        shaped = [ops for ops in wanted if ops not in self._probes and undrawn(self.model, ops)]
+        self._run({name for ops in shaped for name in self.model.graph.inputs_of(ops)})
+        for ops in wanted:
+            if ops not in self._probes:
+                runs = self._runs if ops in shaped else ()
+                self._probes[ops] = make_probe(self.model, self.ranges, ops, runs)
+        return [self._probes[ops] for ops in wanted]
+
+    def _run(self, tensors: set[str]) -> None:
+        """Find what tensors are in real runs on random inputs, on the reference engine."""
+        missing = sorted(name for name in tensors if not self._runs or name not in self._runs[0])
+        if not missing:
+            return
+        if not self._runs:
+            self._runs = [random_inputs(self.model, seed=seed, trust=self._trust) for seed in range(_NUM_RUNS)]
+        inputs = self.model.graph.inputs
+        made = [name for name in missing if name not in inputs]
+        for run in self._runs:
+            run.update(
+                evaluate(self.model.proto, {name: run[name] for name in inputs}, made, custom_ops=self.model.custom_ops)
+            )
 
 
 class PlanCheck:
@@ -44,7 +72,7 @@ class PlanCheck:
         platform: The devices.
         engines: By device, its engine with version and settings.
         trust: What is assumed of inputs and accepted of devices.
-        folder: Where verdicts are kept; by default in the user's cache.
+        folder: Where verdicts are stored; by default in the user's cache.
 
     Attributes:
         trust: What is assumed of inputs and accepted of devices.
@@ -118,7 +146,7 @@ class PlanCheck:
             wanted: By operators of the plan, those of the model that stand for them in a probe.
         """
         verdicts = self._verdicts[device]
-        probes = {ops: probed.probe(originals) for ops, originals in wanted.items()}
+        probes = dict(zip(wanted, probed.probes(list(wanted.values())), strict=True))
         unknown = {probe.key: probe for probe in probes.values() if verdicts.get(probe.key) is None}
         if unknown:
             found = self._bench(device).verdicts(list(unknown.values()))
@@ -133,12 +161,9 @@ class PlanCheck:
         dtype = (probe.inputs[0] if probe.inputs else probe.outputs[0]).dtype
         accept = f"--accept {device}:{probe.kind}"
         what = f"{probe.kind} of {dtype}" if probe.num_ops == 1 else f"{probe.num_ops} operators together"
-        why = f"it computes {what} differently from the reference: {verdict.deviates}"
-        if verdict.deviates == NOT_COMPARED:
-            why = f"it could not be compared, as the reference computes {what} for none of the values that were tried"
         return RefusedError(
-            f"device {device!r} ({self._engines[device]}) refuses segment {ops[0]!r} of {len(ops)}: {why}; accept it "
-            f"with {accept}",
+            f"device {device!r} ({self._engines[device]}) refuses segment {ops[0]!r} of {len(ops)}: it computes {what} "
+            f"differently from the reference: {verdict.deviates}; accept it with {accept}",
             device=device,
             segment=ops,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
@@ -19,18 +19,18 @@ from onnx import numpy_helper
 from hetsim.core.graph import Graph
 from hetsim.models.model import Model
 from hetsim.models.nodes import names_read, rename_tensors
-from hetsim.models.values.demands import SIZES, Demand, demands, sizes_among
-from hetsim.models.values.facts import Facts, kinds
-from hetsim.models.values.interval import (
+from hetsim.models.ranges.demands import Demand, demands
+from hetsim.models.ranges.facts import Facts, kinds
+from hetsim.models.ranges.interval import (
     ANYTHING,
     Interval,
     Special,
     array_interval,
     is_float,
-    is_integer,
     type_interval,
 )
-from hetsim.models.values.ranges import ValueRanges
+from hetsim.models.ranges.propagation import ValueRanges
+from hetsim.models.ranges.sizes import deciding
 from hetsim.runtime.probe.small_shapes import Shape, fit, small_shapes
 
 _DECIDING = {"i": 64, "u": 64, "b": 64, "f": 8}
@@ -58,6 +58,7 @@ class ProbeInput:
         shape: Its shape in the probe.
         interval: The values that it can have.
         nonzero: Whether no element may be 0.
+        is_drawn: Whether its values may be drawn; otherwise they come from real runs.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ProbeInput:
     shape: Shape
     interval: Interval
     nonzero: bool = False
+    is_drawn: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,7 @@ class Probe:
         opsets: The versions of the operator sets.
         ir_version: The version of the format.
         key: Equal for probes of the same signature.
+        examples: Values of the inputs in real runs, for operators some of whose integers may decide shapes.
     """
 
     kind: str
@@ -107,15 +110,19 @@ class Probe:
     opsets: tuple[tuple[str, int], ...]
     ir_version: int
     key: str
+    examples: tuple[Mapping[str, np.ndarray], ...] = ()
 
 
-def make_probe(model: Model, ranges: ValueRanges, ops: Sequence[str]) -> Probe:
+def make_probe(
+    model: Model, ranges: ValueRanges, ops: Sequence[str], examples: Sequence[Mapping[str, np.ndarray]] = ()
+) -> Probe:
     """The probe of some operators of a model.
 
     Args:
         model: The model, not a rewritten one.
         ranges: The values of its tensors.
         ops: A convex set of operators in topological order; one in most cases.
+        examples: Values of the model's tensors in real runs, of operators some of whose integers decide shapes.
     """
     graph = model.graph
     nodes = [node for op in ops for node in model.nodes_of(op)]
@@ -124,7 +131,7 @@ def make_probe(model: Model, ranges: ValueRanges, ops: Sequence[str]) -> Probe:
     copies = [onnx.NodeProto() for _ in nodes]
     for copy, node in zip(copies, nodes, strict=True):
         copy.CopyFrom(node)
-    if len(nodes) == 1:
+    if len(nodes) == 1 and not examples:
         small, of_inputs = small_shapes(ranges.facts(nodes[0]))
         copies[0].CopyFrom(small)
         shapes = {name: shape for name, shape in zip(nodes[0].input, of_inputs, strict=True) if name}
@@ -133,11 +140,13 @@ def make_probe(model: Model, ranges: ValueRanges, ops: Sequence[str]) -> Probe:
         rename_tensors(copy, lambda name: renamed.get(name, name))
     weights = _weights(model, nodes, shapes, renamed)
     asked = _demands(ranges, nodes, shapes)
-    if len(nodes) > 1:
-        asked |= _sizes(graph, nodes, asked)
+    real_only = undrawn(model, ops)
     wide = len(nodes) == 1 and nodes[0].op_type not in _BY_RANGE
     inputs = tuple(
-        _input(graph, ranges, name, shapes.get(name), asked.get(name), renamed[name], wide=wide)
+        replace(
+            _input(graph, ranges, name, shapes.get(name), asked.get(name), renamed[name], wide=wide),
+            is_drawn=name not in real_only,
+        )
         for name in graph.inputs_of(ops)
     )
     outputs = tuple(
@@ -148,6 +157,7 @@ def make_probe(model: Model, ranges: ValueRanges, ops: Sequence[str]) -> Probe:
         )
         for name in graph.outputs_of(ops)
     )
+    real = tuple({renamed[name]: run[name] for name in graph.inputs_of(ops)} for run in examples)
     domains = {node.domain for node in copies}
     opsets = tuple((one.domain, one.version) for one in model.proto.opset_import if one.domain in domains | {""})
     return Probe(
@@ -159,8 +169,19 @@ def make_probe(model: Model, ranges: ValueRanges, ops: Sequence[str]) -> Probe:
         outputs=outputs,
         opsets=opsets,
         ir_version=model.proto.ir_version,
-        key=_key(copies, weights, inputs, outputs, opsets),
+        key=_key(copies, weights, inputs, outputs, opsets, real),
+        examples=real,
     )
+
+
+def undrawn(model: Model, ops: Sequence[str]) -> frozenset[str]:
+    """The inputs of operators whose values mean nothing unless they come from a real run: they may decide shapes."""
+    tensors = model.graph.tensors
+    found = deciding(
+        [node for op in ops for node in model.nodes_of(op)],
+        lambda name: None if name in model.weights else tensors[name].dtype if name in tensors else "",
+    )
+    return found.intersection(model.graph.inputs_of(ops))
 
 
 def _canonical(nodes: Sequence[onnx.NodeProto]) -> dict[str, str]:
@@ -211,16 +232,6 @@ def _demands(
     return found
 
 
-def _sizes(graph: Graph, nodes: Sequence[onnx.NodeProto], asked: Mapping[str, Demand]) -> dict[str, Demand]:
-    """What is demanded of integers that the nodes compute sizes from, where nothing else is."""
-    found = {}
-    for name in sizes_among(reversed(nodes)):
-        whole = type_interval(graph.tensors[name].dtype) if name in graph.tensors and name not in asked else None
-        if whole is not None and is_integer(graph.tensors[name].dtype):
-            found[name] = Demand(interval=whole, useful=whole.common(SIZES), is_size=True)
-    return found
-
-
 def _input(
     graph: Graph,
     ranges: ValueRanges,
@@ -237,7 +248,7 @@ def _input(
     if wide and is_float(tensor.dtype):
         interval = Interval(-math.inf, math.inf, held.special)
     if demand is not None:
-        interval = interval.common(demand.useful if demand.is_size else demand.interval)
+        interval = interval.common(demand.interval)
     return ProbeInput(
         name=renamed,
         dtype=tensor.dtype,
@@ -273,6 +284,7 @@ def _key(
     inputs: Sequence[ProbeInput],
     outputs: Sequence[ProbeOutput],
     opsets: Sequence[tuple[str, int]],
+    examples: Sequence[Mapping[str, np.ndarray]],
 ) -> str:
     content = hashlib.sha256()
     for node in nodes:
@@ -286,5 +298,8 @@ def _key(
         content.update(f"{name} {tensor.data_type} {list(tensor.dims)}".encode())
         array = numpy_helper.to_array(tensor)
         content.update(_signature_of(array).encode())
+    for run in examples:
+        for name, array in run.items():
+            content.update(f"{name} {_signature_of(np.asarray(array))}".encode())
     content.update(repr((tuple(inputs), tuple(outputs), tuple(opsets))).encode())
     return content.hexdigest()[:32]

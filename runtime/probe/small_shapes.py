@@ -11,21 +11,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx
 
-from hetsim.models.values.facts import Facts, kinds
-from hetsim.models.values.interval import is_float
+from hetsim.models.ranges.facts import Facts, kinds
+from hetsim.models.ranges.interval import is_float
+from hetsim.models.ranges.sizes import BY_ELEMENT
 
 Shape = tuple[int, ...]
 
-BY_ELEMENT = frozenset(
-    kinds(
-        "Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast Ceil "
-        "Celu Clip Cos Cosh Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity "
-        "IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu "
-        "Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where "
-        "Xor"
-    )
-)
-"""Operators that compute each element of their output from one element of each input."""
 _BY_AXES = frozenset(
     kinds(
         "ArgMax ArgMin BatchNormalization Concat Flatten Gather Gemm GlobalAveragePool GlobalMaxPool Hardmax "

@@ -1,4 +1,4 @@
-"""Values to probe operators with: typical ones, and those at which arithmetic and comparisons go wrong.
+"""Values to probe operators with: ordinary ones, and those at which arithmetic and comparisons go wrong.
 
 Values come in batches. The floats of a batch have similar magnitudes, so that an error relative to the largest means
 something for each of them.
@@ -11,11 +11,12 @@ import zlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from onnx import numpy_helper
 
+from hetsim.models.ranges.interval import Interval, Special, is_float, is_integer
+from hetsim.models.ranges.sizes import BY_ELEMENT
 from hetsim.models.values.draw import integers
-from hetsim.models.values.interval import Interval, Special, is_float, is_integer
 from hetsim.runtime.probe.probes import Probe, ProbeInput
-from hetsim.runtime.probe.small_shapes import BY_ELEMENT
 
 Array = np.ndarray
 
@@ -33,8 +34,13 @@ _ROUNDED = {"bf16": 16, "f16": 13, "i8": 18}
 """By precision, the low bits of a float32 that it lacks; floats to compare or to round have them zero."""
 
 
+_QUANTIZING = ("QuantizeLinear", "DynamicQuantizeLinear")
+
+
 def num_batches(probe: Probe) -> int:
     """How many batches of values a probe is run with."""
+    if probe.kind in _QUANTIZING:
+        return _MORE_BATCHES
     sizes = [math.prod(one.shape) for one in probe.inputs if is_integer(one.dtype) or one.interval.special]
     if not sizes or not max(sizes):
         return NUM_BATCHES
@@ -43,9 +49,40 @@ def num_batches(probe: Probe) -> int:
 
 def batch(probe: Probe, number: int, precision: str) -> Mapping[str, Array]:
     """The values of a probe's inputs in one batch; the same probe, number and precision give the same values."""
+    if number < len(probe.examples):
+        return probe.examples[number]
     rng = np.random.default_rng([zlib.crc32(probe.key.encode()), number])
     exact = probe.num_ops == 1 and (probe.kind in BY_ELEMENT or not all(is_float(one.dtype) for one in probe.outputs))
-    return {one.name: _values(rng, one, number, precision, exact=exact) for one in probe.inputs}
+    real = probe.examples[number % len(probe.examples)] if probe.examples else {}
+    values = {
+        one.name: _values(rng, one, number, precision, exact=exact) if one.is_drawn else real[one.name]
+        for one in probe.inputs
+    }
+    if probe.num_ops == 1 and probe.kind in _QUANTIZING and number % 2:
+        _move_to_ties(rng, probe, values)
+    return values
+
+
+def _move_to_ties(rng: np.random.Generator, probe: Probe, values: dict[str, Array]) -> None:
+    """Make the floats to quantise lie halfway between two steps, where the least error changes the result."""
+    node = probe.nodes[0]
+    given = values.get(node.input[0])
+    if given is None or given.dtype != np.float32 or not given.size:
+        return
+    halves = rng.integers(0, 255, given.shape) + 0.5
+    if probe.kind == "DynamicQuantizeLinear":
+        most = np.float32(rng.uniform(0.5, 8))
+        ties = (halves * np.float32(most / np.float32(255))).astype(np.float32)
+        ties.flat[0] = most
+        values[node.input[0]] = ties
+        return
+    scale = values.get(node.input[1])
+    if scale is not None and scale.dtype == np.float32:
+        scale = values[node.input[1]] = np.asarray(rng.uniform(0.001, 0.1, scale.shape), np.float32)
+    elif node.input[1] in probe.weights:
+        scale = numpy_helper.to_array(probe.weights[node.input[1]])
+    if scale is not None and scale.size == 1:
+        values[node.input[0]] = np.asarray((halves - 128) * scale.reshape(()), np.float32)
 
 
 def _values(rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool) -> Array:
@@ -53,23 +90,7 @@ def _values(rng: np.random.Generator, given: ProbeInput, number: int, precision:
         return _floats(rng, given, number, precision, exact=exact)
     if is_integer(given.dtype):
         return _integers(rng, given, number)
-    values = np.asarray(rng.integers(0, 2, given.shape))
-    if number % 3 == 2:
-        values = np.where(_rows(rng, given.shape, number), values.ravel()[:1], values) if values.size else values
-    return np.asarray(values).astype(np.dtype(given.dtype))
-
-
-def _axis(rank: int, number: int) -> int:
-    """The axis of a batch's rows: mostly the last one."""
-    return rank - 1 if number % 2 else number % rank
-
-
-def _rows(rng: np.random.Generator, shape: tuple[int, ...], number: int) -> Array:
-    """Some rows, whole, since masks hide all elements of a row, too."""
-    if not shape:
-        return np.zeros(shape, bool)
-    axis = _axis(len(shape), number)
-    return np.broadcast_to(rng.random((*shape[:axis], 1, *shape[axis + 1 :])) < _ROW_SHARE, shape)
+    return np.asarray(rng.integers(0, 2, given.shape)).astype(np.dtype(given.dtype))
 
 
 def _integers(rng: np.random.Generator, given: ProbeInput, number: int) -> Array:
@@ -125,10 +146,8 @@ _FLOATS: tuple[Callable[[np.random.Generator, tuple[int, ...]], Array], ...] = (
     lambda rng, shape: rng.standard_normal(shape) * 8,
     lambda rng, shape: rng.standard_normal(shape) * 100,
 )
-_SPECIAL_BATCHES = (2, 6, 7)
-_SPECIAL_SHARES = (0.2, 0.05, 0.5)
-_ROWS_BATCHES = (6, 7)  # in which rows are not finite as a whole
-_ROW_SHARE = 0.3
+_SPECIAL_SHARES = {2: 0.2, 5: 0.5, 6: 1.0, 7: 0.05}
+"""By batch, the share of floats that are not finite, where these can occur; 1 stands for whole rows."""
 
 
 def _floats(rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool) -> Array:
@@ -137,9 +156,8 @@ def _floats(rng: np.random.Generator, given: ProbeInput, number: int, precision:
         draw = _all_edges
     values = np.asarray(draw(rng, given.shape), np.float64)
     values = _inside(rng, values, given.interval)
-    if number % len(_FLOATS) in _SPECIAL_BATCHES:
-        in_rows = number % len(_FLOATS) in _ROWS_BATCHES
-        values = _with_special(rng, values, given.interval.special, number, in_rows=in_rows)
+    if number % len(_FLOATS) in _SPECIAL_SHARES:
+        values = _with_special(rng, values, given.interval.special, _SPECIAL_SHARES[number % len(_FLOATS)])
     dtype = np.dtype(given.dtype)
     with np.errstate(over="ignore"):
         array = np.asarray(values).astype(dtype)
@@ -166,16 +184,19 @@ def _inside(rng: np.random.Generator, values: Array, held: Interval) -> Array:
     return np.where(outside, anew, values)
 
 
-def _with_special(rng: np.random.Generator, values: Array, special: Special, number: int, *, in_rows: bool) -> Array:
-    """Some of the values, or whole rows of them, replaced by what is not finite."""
-    kinds = ((Special.NAN, math.nan), (Special.POSITIVE, math.inf), (Special.NEGATIVE, -math.inf))
-    found = np.array([value for flag, value in kinds if flag in special])
-    if not found.size:
+def _with_special(rng: np.random.Generator, values: Array, special: Special, share: float) -> Array:
+    """Some of the values replaced by what is not finite; with a share of 1, half of the rows as a whole."""
+    found = [
+        value
+        for flag, value in (
+            (Special.NAN, math.nan),
+            (Special.POSITIVE, math.inf),
+            (Special.NEGATIVE, -math.inf),
+        )
+        if flag in special
+    ]
+    if not found:
         return values
-    share = _SPECIAL_SHARES[number // len(_FLOATS) % len(_SPECIAL_SHARES)]
-    chosen = found[rng.integers(0, len(found), values.shape)]
-    values = np.where(rng.random(values.shape) < share, chosen, values)
-    if not in_rows or not values.ndim:
-        return values
-    axis = _axis(values.ndim, number)
-    return np.where(_rows(rng, values.shape, number), chosen.take([0], axis) if values.size else chosen, values)
+    shape = values.shape if share < 1 else (*values.shape[:-1], 1)[-values.ndim :] if values.ndim else ()
+    chosen = np.array(found)[rng.integers(0, len(found), shape)]
+    return np.where(rng.random(shape) < min(share, 0.5), chosen, values)

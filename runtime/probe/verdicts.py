@@ -1,4 +1,4 @@
-"""What probes found, kept in a file in the user's cache folder for the next time.
+"""What probes found, stored in a file in the user's cache folder for the next time.
 
 Each line of the file is one verdict in JSON. Lines are appended whole by several processes at once; a line that cannot
 be read is passed over. A verdict belongs to an engine with its version and precision, a processor, a version of the
@@ -17,9 +17,6 @@ from pathlib import Path
 _FORMAT = 2
 """Raised when probes change, so that older verdicts are not believed."""
 
-NOT_COMPARED = "not compared"
-"""The verdict on what the reference computes for none of the values that were tried."""
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -37,7 +34,7 @@ class Verdicts:
 
     Args:
         engine: The engine with everything that decides what it computes.
-        folder: Where files are kept; None keeps none.
+        folder: The files' folder; None stores nothing.
     """
 
     def __init__(self, engine: str, folder: Path | None) -> None:

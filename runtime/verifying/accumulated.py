@@ -12,7 +12,7 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.models.model import Model
 from hetsim.models.reference import evaluate
 from hetsim.models.segments.parts import own_name, side_by_side
-from hetsim.runtime.verifying.devices import Devices, Values
+from hetsim.runtime.verifying.devices import RestartableDevices, Values
 
 _PART = 0  # the operators of a call are the only part of their model
 
@@ -27,7 +27,7 @@ class Accumulation:
         inputs: Values of the model's inputs, one or several times.
     """
 
-    def __init__(self, devices: Devices, device: str, model: Model, inputs: Sequence[Values]) -> None:
+    def __init__(self, devices: RestartableDevices, device: str, model: Model, inputs: Sequence[Values]) -> None:
         self._devices = devices
         self._device = device
         self._model = model

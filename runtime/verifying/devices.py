@@ -1,4 +1,7 @@
-"""Devices that come back after a failure, so that one operator that ends a worker does not end a verification."""
+"""Devices that come back after a failure, so that one operator that ends a worker does not end a verification.
+
+No operator is probed before it is loaded: to find out what devices compute is what a verification is for.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from hetsim.core.errors import DeviceError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.models.model import Model
-from hetsim.runtime.runtime import Runtime
+from hetsim.runtime.devices import Devices
 from hetsim.runtime.worker_pool import RefusedError
 
 Values = Mapping[str, Any]
@@ -35,18 +38,18 @@ class Attempt:
     is_refusal: bool = False
 
 
-class Devices:
+class RestartableDevices:
     """The devices of a platform, started when they are first needed, and again after a failure.
 
     Args:
-        start: Makes a runtime for a platform.
+        start: Starts the workers for a platform.
         platform: The devices.
     """
 
-    def __init__(self, start: Callable[[Platform], Runtime], platform: Platform) -> None:
+    def __init__(self, start: Callable[[Platform], Devices], platform: Platform) -> None:
         self.platform = platform
         self._start = start
-        self._runtime: Runtime | None = None
+        self._running: Devices | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -57,29 +60,29 @@ class Devices:
         self.close()
 
     @property
-    def runtime(self) -> Runtime:
+    def running(self) -> Devices:
         """The running devices.
 
         Raises:
             PlatformError: If an engine or core that the platform names is not on this machine.
             DeviceError: If a worker does not start.
         """
-        if self._runtime is None:
-            self._runtime = self._start(self.platform)
-        return self._runtime
+        if self._running is None:
+            self._running = self._start(self.platform)
+        return self._running
 
     def close(self) -> None:
         """End all workers; they start again when they are needed."""
-        runtime, self._runtime = self._runtime, None
-        if runtime is not None:
-            runtime.close()
+        running, self._running = self._running, None
+        if running is not None:
+            running.close()
 
     def attempt(self, model: Model, plan: Plan, inputs: Sequence[Values]) -> Attempt:
         """Execute a plan once for each of ``inputs``; a refusal or failure is a result."""
         compiled: list[tuple[str, ...]] = []
-        runtime = self.runtime
+        running = self.running
         try:
-            with runtime.load(model, plan, on_compiled=compiled.append) as session:
+            with running.load(model, plan, on_compiled=compiled.append) as session:
                 return Attempt(outputs=tuple(session.run(values, serial=True).outputs for values in inputs))
         except RefusedError as error:
             # A worker that cannot bind a compiled segment names its last one.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hetsim.core.plan import Plan, Segment
 from hetsim.models.model import Model
 from hetsim.models.segments.parts import own_name, side_by_side
-from hetsim.runtime.verifying.devices import Attempt, Devices, Values
+from hetsim.runtime.verifying.devices import Attempt, RestartableDevices, Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Isolated:
 
 
 def run_isolated(
-    devices: Devices,
+    devices: RestartableDevices,
     device: str,
     model: Model,
     parts: Sequence[tuple[str, ...]],
@@ -67,7 +67,7 @@ def run_isolated(
 
 
 def _attempt(
-    devices: Devices, device: str, model: Model, parts: Sequence[tuple[str, ...]], samples: Sequence[Values]
+    devices: RestartableDevices, device: str, model: Model, parts: Sequence[tuple[str, ...]], samples: Sequence[Values]
 ) -> tuple[Attempt, int | None]:
     """Run the parts, and the place of the one to blame if that fails and it is known."""
     made = side_by_side(model, parts)

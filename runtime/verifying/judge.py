@@ -40,12 +40,19 @@ class Judgement:
 
 def worst_difference(found: Sequence[Values], expected: Sequence[Values], names: Iterable[str]) -> Difference:
     """The worst deviation of these tensors over all samples; of equal ones the first."""
-    every = [
+    return max(_differences(found, expected, names), key=_relative)
+
+
+def _differences(found: Sequence[Values], expected: Sequence[Values], names: Iterable[str]) -> list[Difference]:
+    return [
         Difference(tensor=name, sample=sample, deviation=value_deviation(ours[name], right[name]))
         for name in names
         for sample, (ours, right) in enumerate(zip(found, expected, strict=True))
     ]
-    return max(every, key=lambda one: one.deviation.relative)
+
+
+def _relative(difference: Difference) -> float:
+    return difference.deviation.relative
 
 
 def judge(
@@ -65,24 +72,17 @@ def judge(
         precision: Precision of the device that computed it.
     """
     tolerance = OPERATOR_TOLERANCE[precision]
-    names = model.graph.outputs_of(ops)
+    every = _differences(found, expected, model.graph.outputs_of(ops))
+    suspects = [one for one in every if one.deviation.exceeds(tolerance) or one.deviation.max_abs == np.inf]
     wrong: list[Difference] = []
-    explained = False
-    for sample, (ours, right) in enumerate(zip(found, expected, strict=True)):
-        suspects = {
-            name: one
-            for name in names
-            if (one := value_deviation(ours[name], right[name])).exceeds(tolerance) or one.max_abs == np.inf
-        }
-        if not suspects:
-            continue
-        unexplained = _unexplained(model, ops, {name: ours[name] for name in suspects}, right, precision, tolerance)
-        explained |= len(unexplained) < len(suspects)
-        wrong += [Difference(tensor=name, sample=sample, deviation=suspects[name]) for name in unexplained]
+    for sample in dict.fromkeys(one.sample for one in suspects):
+        here = {one.tensor: one for one in suspects if one.sample == sample}
+        values = {name: found[sample][name] for name in here}
+        names = _unexplained(model, ops, values, expected[sample], precision, tolerance)
+        wrong += [here[name] for name in names]
     if wrong:
-        return Judgement(verdict="diverges", difference=max(wrong, key=lambda one: one.deviation.relative))
-    worst = worst_difference(found, expected, names)
-    return Judgement(verdict="explained" if explained else "agrees", difference=worst)
+        return Judgement(verdict="diverges", difference=max(wrong, key=_relative))
+    return Judgement(verdict="explained" if suspects else "agrees", difference=max(every, key=_relative))
 
 
 def judge_outputs(
@@ -157,17 +157,19 @@ def _unexplained(
 
 
 def _top1(found: Sequence[Any], expected: Sequence[Any]) -> float | None:
-    """The share of rows whose largest score is of the same class; None if the output is no table of scores."""
+    """The share of rows whose largest score is of the same class; None if the output is no table of scores.
+
+    A table of scores has its rows along the first axis, its classes along the second, and no other axis.
+    """
     if not all(isinstance(one, np.ndarray) for one in (*found, *expected)):
         return None
     shape = expected[0].shape
-    classes = [axis for axis, size in enumerate(shape) if axis and size > 1]
-    if expected[0].dtype.kind != "f" or len(classes) != 1 or len(shape) < 2:
+    if expected[0].dtype.kind != "f" or len(shape) < 2 or shape[1] < 2 or any(size > 1 for size in shape[2:]):
         return None
     agreements = []
     for ours, right in zip(found, expected, strict=True):
         if ours.shape != right.shape:
             return 0.0
-        agreements.append(ours.argmax(axis=classes[0]).ravel() == right.argmax(axis=classes[0]).ravel())
+        agreements.append(ours.argmax(axis=1).ravel() == right.argmax(axis=1).ravel())
     together = np.concatenate(agreements)
     return float(together.mean()) if together.size else None

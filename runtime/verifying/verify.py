@@ -22,7 +22,7 @@ from hetsim.models.source import Source
 from hetsim.models.split.planned import planned_model
 from hetsim.runtime.verifying.accumulated import Accumulation
 from hetsim.runtime.verifying.chunks import CHUNK_BYTES, CHUNK_OPS, Reference, batches, chunks
-from hetsim.runtime.verifying.devices import Devices, Values
+from hetsim.runtime.verifying.devices import RestartableDevices, Values
 from hetsim.runtime.verifying.isolated import Isolated, run_isolated
 from hetsim.runtime.verifying.judge import draws_random, judge, judge_outputs, worst_difference
 
@@ -31,7 +31,7 @@ Progress = Callable[[float, str], None]
 
 
 def verify_devices(
-    devices: Devices,
+    devices: RestartableDevices,
     model: Model,
     inputs: Sequence[Values],
     *,
@@ -72,7 +72,7 @@ def verify_devices(
             state.forget(_dead(model.graph, ops))
             num_done += len(ops)
     right = [{**one, **model.reference_outputs(one)} for one in inputs]
-    engines = devices.runtime.engines
+    engines = devices.running.engines
     return tuple(
         DeviceFindings(
             device=device.name,
@@ -88,7 +88,7 @@ def verify_devices(
 
 
 def verify_plan(
-    devices: Devices,
+    devices: RestartableDevices,
     base: Model,
     plan: Plan,
     inputs: Sequence[Values],
@@ -154,7 +154,7 @@ def standalone(model: Model) -> Model:
 
 
 def _execute(
-    devices: Devices, model: Model, plan: Plan, flow: Dataflow, inputs: Sequence[Values]
+    devices: RestartableDevices, model: Model, plan: Plan, flow: Dataflow, inputs: Sequence[Values]
 ) -> tuple[tuple[Values, ...], tuple[Values, ...]]:
     """By input, the outputs of the plan as it stands, and what all of its segments make; empty if it does not run.
 
@@ -169,7 +169,7 @@ def _execute(
 
 
 def _verify_ops(
-    devices: Devices,
+    devices: RestartableDevices,
     device: Device,
     model: Model,
     ops: tuple[str, ...],

@@ -133,11 +133,9 @@ a model, and then a tensor in between is of open shape, or a loop appears.
 - **OpenVINO drops inputs that do not matter**, so tensors are bound by name. By number, a segment read its neighbour.
 - **OpenVINO leaves an output unwritten that is an input as it is** (a dropout, a maximum of one). Such segments are
   refused there and run elsewhere.
-- **OpenVINO's CPU plugin computes a few operators otherwise than the standard says**: float64, shifts of signed
-  integers, extremes over infinities, an LSTM's peepholes, and others. `runtime/backends/openvino_limits.py` names them,
-  and refuses them with that reason; three more, which are merely imprecise, only if the device has the option
-  `strict = "yes"`, as it has here. Integers of 64 bits are computed in 32 there and let through, since indices are of
-  that type: values beyond two billion belong on another device.
+- **OpenVINO's CPU plugin computes many operators otherwise than the standard says**: float64, integers of 64 bits,
+  shifts, extremes over infinities, an LSTM's peepholes, and others. Probes find them before an operator is placed
+  (decision 31). Nothing is assumed of the suite's inputs, which hold NaN and infinities.
 - **An engine may raise anything while it compiles or binds**; that is a refusal now, and the worker lives on.
 """
 

@@ -45,7 +45,7 @@ def test_random_inputs_repeat_and_suit_their_type():
     for dtype, name in ((TensorProto.INT64, "int64"), (TensorProto.BOOL, "bool"), (TensorProto.FLOAT16, "float16")):
         values = random_inputs(import_model(model_of(nodes, dtype=dtype), name="m"))["x"]
         assert values.dtype == name
-        assert name == "float16" or set(values.ravel().tolist()) == {0, 1}
+        assert name != "bool" or set(values.ravel().tolist()) == {0, 1}
 
 
 def test_evaluate_gives_inner_tensors_and_says_what_is_missing():

@@ -55,3 +55,12 @@ def test_other_shapes_types_and_infinities_are_not_explained() -> None:
     assert not spread.explains("y", right[:2], tolerance=1.0)
     assert not spread.explains("y", right.astype(np.float64), tolerance=1.0)
     assert not spread.explains("y", np.full_like(right, np.inf), tolerance=1.0)
+
+
+def test_a_device_may_be_more_exact_than_the_reference() -> None:
+    sigmoid = model_of([helper.make_node("Sigmoid", ["x"], ["y"])], shape=[2])
+    inputs = {"x": np.array([-16.420486, -6.618825], np.float32)}
+    spread = rounding_spread(sigmoid, inputs, "f32")
+    exact = (1 / (1 + np.exp(-inputs["x"].astype(np.float64)))).astype(np.float32)
+    assert spread.explains("y", exact, tolerance=2e-5)
+    assert not spread.explains("y", exact * np.float32(1.001), tolerance=2e-5)

@@ -10,18 +10,15 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, parser
+from onnx import TensorProto, helper
 
 from hetsim.core.errors import ModelError
 from hetsim.models.importer import import_model
 from hetsim.models.model import Model, random_inputs
 from hetsim.models.reference import evaluate
+from tests.support.models import parsed
 
 FLOAT = TensorProto.FLOAT
-
-
-def parsed(text: str, *, opset: int = 17, extra: str = "") -> onnx.ModelProto:
-    return parser.parse_model(f'<ir_version: 8, opset_import: ["": {opset}{extra}]> {text}')
 
 
 def check(model: Model, proto: onnx.ModelProto | None = None, *, fixed: dict[str, np.ndarray] | None = None) -> None:
@@ -251,3 +248,18 @@ def test_an_import_that_changes_the_outputs_is_refused(monkeypatch: pytest.Monke
     proto = parsed("g (float[3] x) => (float[3] y) { a = Neg (x) b = Relu (a) y = Tanh (b) }")
     with pytest.raises(ModelError, match=r"would change tensor 'b' of operator 'Relu_b' \(Abs\): .* instead of 0"):
         import_model(proto, name="m")
+
+
+def test_custom_operators_run_where_their_library_is() -> None:
+    extensions = pytest.importorskip("onnxruntime_extensions")
+    proto = parsed(
+        "g (float[3,3] x) => (float[3,3] y) { a = Neg (x) b = ai.onnx.contrib.Inverse (a) y = Relu (b) }",
+        extra=', "ai.onnx.contrib": 1',
+    )
+    model = import_model(proto, name="m", custom_ops=[extensions.get_library_path()])
+    assert [op.kind for op in model.graph.ops] == ["Neg", "Inverse", "Relu"]
+    assert model.graph.tensors["b"].shape == (3, 3)
+    x = random_inputs(model)["x"]
+    np.testing.assert_allclose(
+        model.reference_outputs({"x": x})["y"], np.maximum(np.linalg.inv(-x), 0), rtol=1e-4, atol=1e-5
+    )

@@ -15,9 +15,9 @@ from hetsim.core.plan import Plan, Segment, Split
 from hetsim.models.importer import import_model
 from hetsim.models.model import Model, random_inputs
 from hetsim.models.split.rewrite import rewrite
-from hetsim.runtime import Runtime
+from hetsim.runtime.devices import Devices
 from hetsim.runtime.verifying.chunks import Reference, batches, chunks
-from hetsim.runtime.verifying.devices import Devices
+from hetsim.runtime.verifying.devices import RestartableDevices
 from hetsim.runtime.verifying.verify import verify_devices, verify_plan
 from tests.support.models import chain, fake_platform, fork_join, images, make_plan
 
@@ -26,8 +26,8 @@ INPUTS = [random_inputs(FORK_JOIN, seed=seed) for seed in (0, 1)]
 
 
 @contextmanager
-def devices(*names: str, **options: str) -> Iterator[Devices]:
-    with Devices(Runtime, fake_platform(*(names or ("npu",)), **options)) as found:
+def devices(*names: str, **options: str) -> Iterator[RestartableDevices]:
+    with RestartableDevices(Devices, fake_platform(*(names or ("npu",)), **options)) as found:
         yield found
 
 

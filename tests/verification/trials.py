@@ -13,8 +13,8 @@ from hetsim.core.platform import Device, Platform
 from hetsim.core.sources import Precision
 from hetsim.models.model import Model, random_inputs
 from hetsim.models.reference import evaluate
-from hetsim.runtime.runtime import Runtime
-from hetsim.runtime.verifying.devices import Devices
+from hetsim.runtime.devices import Devices
+from hetsim.runtime.verifying.devices import RestartableDevices
 from hetsim.runtime.verifying.verify import verify_devices
 
 Values = Mapping[str, np.ndarray]
@@ -115,6 +115,6 @@ def _rows_differ(right: np.ndarray) -> bool:
 def verify(model: Model, platform: Platform, *, num_samples: int = 2) -> DeviceFindings:
     """What verification says of the platform's only device."""
     inputs = [random_inputs(model, seed=seed) for seed in range(num_samples)]
-    with Devices(lambda devices: Runtime(devices, stall_s=120.0, slow_s=10.0), platform) as devices:
+    with RestartableDevices(lambda platform: Devices(platform, stall_s=120.0, slow_s=10.0), platform) as devices:
         (findings,) = verify_devices(devices, model, inputs)
     return findings

@@ -11,13 +11,14 @@ import numpy as np
 from hetsim.core.errors import ModelError, PlanError, PlatformError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Device, Platform
-from hetsim.tuner.api.sources import to_model, to_plan, to_platform
+from hetsim.tuner.api.sources import to_model, to_plan, to_platform, to_trust
 from hetsim.tuner.progress import Silent, Stages
 
 if TYPE_CHECKING:
     from hetsim.analysis.verification.records import Verification
     from hetsim.models.model import Model
-    from hetsim.runtime.runtime import Runtime
+    from hetsim.models.values.trust import Trust
+    from hetsim.runtime.devices import Devices
     from hetsim.tuner.api.sources import ModelLike, PlanLike, PlatformLike
 
     InputsLike = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -34,6 +35,7 @@ def verify(
     platform: PlatformLike | None = None,
     device: str = "",
     inputs: InputsLike | None = None,
+    trust: Trust | None = None,
     num_samples: int = 2,
     seed: int = 0,
     out: Path | str | None = None,
@@ -64,6 +66,8 @@ def verify(
             an engine are left out, and the result says so.
         device: The only device whose operators are verified; empty for all.
         inputs: The model's inputs by tensor, or several such; None stands for random ones.
+        trust: Ranges of random integers; None stands for what follows from the model. Nothing else of it matters, as
+            devices are loaded whatever they compute.
         num_samples: Number of random inputs.
         seed: Seed of the first of them; the others have the seeds that follow.
         out: A folder that gets ``verify.json`` and ``verify.png``; None writes nothing.
@@ -74,15 +78,15 @@ def verify(
         OSError: If the folder cannot be written.
     """
     from hetsim.analysis.verification.records import Verification
-    from hetsim.runtime.verifying.devices import Devices
+    from hetsim.runtime.verifying.devices import RestartableDevices
     from hetsim.runtime.verifying.verify import verify_devices, verify_plan
 
     base, whole, stages = to_model(model), to_platform(platform), stages or Silent()
     loaded = None if plan is None else to_plan(plan)
     part, absent = _with_engines(whole, device, loaded)
-    samples, described = _samples(base, inputs, num_samples, seed)
+    samples, described = _samples(base, inputs, to_trust(base, trust, None), num_samples, seed)
     planned = None
-    with Devices(_start, part) as devices:
+    with RestartableDevices(_start, part) as devices:
         with stages.stage("verify operators") as report:
             names = (device,) if device else part.device_names
             found = verify_devices(devices, base, samples, names=names, progress=report)
@@ -105,10 +109,10 @@ def verify(
     return result
 
 
-def _start(platform: Platform) -> Runtime:
-    from hetsim.runtime.runtime import Runtime
+def _start(platform: Platform) -> Devices:
+    from hetsim.runtime.devices import Devices
 
-    return Runtime(platform, stall_s=_STALL_S, slow_s=_SLOW_S)
+    return Devices(platform, stall_s=_STALL_S, slow_s=_SLOW_S)
 
 
 def _with_engines(platform: Platform, device: str, plan: Plan | None) -> tuple[Platform, dict[str, str]]:
@@ -141,7 +145,9 @@ def _why_not(device: Device) -> str:
     return f"it is {device.nature} and has no engine that computes anything"
 
 
-def _samples(model: Model, inputs: InputsLike | None, num_samples: int, seed: int) -> tuple[list[dict[str, Any]], str]:
+def _samples(
+    model: Model, inputs: InputsLike | None, trust: Trust, num_samples: int, seed: int
+) -> tuple[list[dict[str, Any]], str]:
     """The inputs, and in words where they come from.
 
     Raises:
@@ -154,7 +160,7 @@ def _samples(model: Model, inputs: InputsLike | None, num_samples: int, seed: in
             raise ModelError(f"num_samples {num_samples} leaves nothing to compare; give 1 or more")
         last = seed + num_samples - 1
         described = f"random, seed{'s' * (num_samples > 1)} {seed}" + (f" to {last}" if num_samples > 1 else "")
-        return [random_inputs(model, seed=seed + number) for number in range(num_samples)], described
+        return [random_inputs(model, seed=seed + number, trust=trust) for number in range(num_samples)], described
     every = [inputs] if isinstance(inputs, Mapping) else list(inputs)
     if not every:
         raise ModelError("the list of inputs is empty; give the model's inputs at least once")

@@ -19,7 +19,8 @@ from hetsim.analysis.verification.records import Difference, Finding, Verificati
 _LEAST, _MOST = 1e-9, 1e3
 """Deviations below and above are drawn on these lines; the former stands for 0, the latter for infinity."""
 _WRONG = "#D55E00"
-_LEFT_IN, _RIGHT_IN, _PANEL_IN, _GAP_IN, _BOTTOM_IN = 0.95, 0.25, (8.2, 2.1), 0.62, 0.75
+_LEFT_IN, _RIGHT_IN, _PANEL_IN = 0.95, 0.25, (8.2, 2.1)
+_TOP_IN, _GAP_IN, _BOTTOM_IN = 0.42, 0.62, 0.92
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +46,13 @@ def figure_of_verification(found: Verification) -> Figure:
     """Relative deviations by operator, isolated as points and accumulated as a line, on a logarithmic axis."""
     panels = _panels(found)
     width_in = _LEFT_IN + _PANEL_IN[0] + _RIGHT_IN
-    height_in = 0.75 + len(panels) * (_PANEL_IN[1] + _GAP_IN) + _BOTTOM_IN
+    height_in = _TOP_IN + len(panels) * (_PANEL_IN[1] + _GAP_IN) + _BOTTOM_IN
     figure = style.new_figure(width_in, height_in)
     samples = f"{found.num_samples} input{'s' * (found.num_samples != 1)}, {found.inputs}"
     title = f"{found.model} on {found.platform}, beside the reference engine"
     style.title_figure(figure, title, left_in=_LEFT_IN, subtitle=style.plain(f"worst of {samples}"))
     for number, panel in enumerate(panels):
-        bottom_in = height_in - 0.75 - (number + 1) * (_PANEL_IN[1] + _GAP_IN) + 0.1
+        bottom_in = height_in - _TOP_IN - (number + 1) * (_PANEL_IN[1] + _GAP_IN) + 0.1
         axes = figure.add_axes(
             (_LEFT_IN / width_in, bottom_in / height_in, _PANEL_IN[0] / width_in, _PANEL_IN[1] / height_in)
         )

@@ -114,6 +114,7 @@ def side_by_side(model: Model, parts: Sequence[tuple[str, ...]]) -> Parts:
 
 
 def _regions(model: Model, parts: Sequence[tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The nodes of the parts' operators that are regions, by the parts' own names."""
     return {
         own_name(i, op): tuple(own_name(i, node) for node in model.regions[op])
         for i, part in enumerate(parts)

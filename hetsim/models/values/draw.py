@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hetsim.models.values.interval import Interval, is_float, is_integer
-from hetsim.models.values.ranges import Network, ValueRanges
+from hetsim.models.ranges.interval import Interval, is_float, is_integer
+from hetsim.models.ranges.propagation import Network, ValueRanges
+from hetsim.models.ranges.sizes import deciding
 from hetsim.models.values.trust import TRUSTING, Trust
 
 _EDGE_SHARE = 0.1
@@ -29,8 +30,8 @@ def draw_inputs(
 
     Floats are drawn from the standard normal distribution, but sizes and shares among them from those that do
     something; booleans are either. Integers are drawn from the whole range that the model can use: as indices they are
-    within bounds, as divisors not 0. Integers that serve as truth values, since a cast makes booleans of them or the
-    input is called a mask, are 0 or 1.
+    within bounds, as divisors not 0, as sizes small. Integers that serve as truth values, since a cast makes booleans
+    of them or the input is called a mask, are 0 or 1, and so are those from which sizes are computed.
 
     Args:
         network: The model.
@@ -44,6 +45,7 @@ def draw_inputs(
     drawn = [name for name in graph.inputs if name not in meant and name not in opaque]
     numbers = [name for name in drawn if is_integer(graph.tensors[name].dtype) or is_float(graph.tensors[name].dtype)]
     ranges = ValueRanges(network, trust) if numbers else None
+    sizes = _sizes(network) if ranges is not None else frozenset()
     values: dict[str, Any] = {}
     for name in graph.inputs:
         tensor = graph.tensors[name]
@@ -53,7 +55,8 @@ def draw_inputs(
             values[name] = meant[name](tensor.shape, rng).astype(np.dtype(tensor.dtype))
         elif ranges is not None and is_integer(tensor.dtype):
             held = ranges.useful[name]
-            if name not in trust.ranges and held.low <= 0 <= held.high - 1 and _is_mask(network, name):
+            small = name in sizes or _is_mask(network, name)
+            if name not in trust.ranges and held.low <= 0 <= held.high - 1 and small:
                 held = Interval(0, 1)
             values[name] = draw_integers(rng, held, tensor.shape, tensor.dtype, nonzero=name in ranges.nonzero)
         elif ranges is not None and is_float(tensor.dtype) and math.isfinite(ranges.useful[name].max_abs):
@@ -84,6 +87,13 @@ def integers(rng: np.random.Generator, low: int, high: int, shape: tuple[int, ..
     """Integers from ``low`` to ``high`` with equal probability, also where their number exceeds 64 bits."""
     kind = np.uint64 if low >= 0 else np.int64
     return np.asarray(rng.integers(low, high, shape, dtype=kind, endpoint=True)).astype(dtype)
+
+
+def _sizes(network: Network) -> frozenset[str]:
+    """The tensors from which sizes may be computed."""
+    tensors, weights = network.graph.tensors, network.weights
+    nodes = [node for op in network.graph.ops for node in network.nodes_of(op.name)]
+    return deciding(nodes, lambda name: None if name in weights else tensors[name].dtype if name in tensors else "")
 
 
 def _is_mask(network: Network, name: str) -> bool:

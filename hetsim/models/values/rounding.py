@@ -3,7 +3,8 @@
 After every operator, and on every input, floats are multiplied by a random factor within the rounding error of a
 precision; what the outputs make of that over several draws is what rounding explains. The spread tells an operator that
 amplifies rounding, such as a difference of two almost equal numbers, from one that is wrong (D. S. Parker, "Monte Carlo
-arithmetic", UCLA CSD-970002, 1997).
+arithmetic", UCLA CSD-970002, 1997). All draws are in float64 where the reference engine has that: in float32 it is not
+exact either, such as its sigmoid of large negative numbers, and a device may be more so.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from hetsim.core.errors import ModelError
 from hetsim.core.sources import Precision
@@ -35,12 +36,14 @@ class Spread:
     """By output, the range of each element over all draws.
 
     Attributes:
-        expected: The outputs without noise.
+        expected: The reference engine's outputs.
+        exact: The same in float64 where possible, rounded to the output's type, without noise.
         low: The least value of each element, in float64 or the type of the output.
         high: The largest.
     """
 
     expected: Mapping[str, np.ndarray]
+    exact: Mapping[str, np.ndarray]
     low: Mapping[str, np.ndarray]
     high: Mapping[str, np.ndarray]
 
@@ -59,11 +62,10 @@ class Spread:
             return False
         low, high = self.low[name], self.high[name]
         if _is_float(expected):
-            right = expected.astype(np.float64)
+            right, exact = expected.astype(np.float64), self.exact[name].astype(np.float64)
             with np.errstate(invalid="ignore"):
-                slack = _MARGIN * np.maximum(high - right, right - low) + tolerance * _scale(right)
-                low, high = right - slack, right + slack
-                within = (low <= found) & (found <= high)
+                slack = _MARGIN * np.maximum(high - exact, exact - low) + tolerance * _scale(right)
+                within = (np.fmin(right, exact) - slack <= found) & (found <= np.fmax(right, exact) + slack)
             return bool((within | _same(found.astype(np.float64), right)).all())
         return bool(((low <= found) & (found <= high)).all())
 
@@ -99,10 +101,13 @@ def rounding_spread(
     """
     every = evaluate(proto, inputs, custom_ops=custom_ops)
     expected = {name: value for name, value in every.items() if _is_numeric(value)}
-    types = _float_types(proto)
-    low = {name: _comparable(array) for name, array in expected.items()}
-    high = dict(low)
-    for draw in _draws(proto, types, precision, seed):
+    base, exact = _most_exact(proto, inputs, expected, custom_ops)
+    low, high = {}, {}  # around the exact value, as the reference's own error is no part of the spread
+    for name, array in exact.items():
+        low[name] = high[name] = _comparable(array)
+        if not _is_float(array):
+            low[name], high[name] = np.fmin(array, expected[name]), np.fmax(array, expected[name])
+    for draw in _draws(base, precision, seed):
         try:
             found = evaluate(draw, inputs, custom_ops=custom_ops)
         except ModelError:  # an operator that is too new for the model's opset, or a noisy index out of bounds
@@ -111,17 +116,61 @@ def rounding_spread(
             if found[name].shape == right.shape:
                 low[name] = np.fmin(low[name], _comparable(found[name]))
                 high[name] = np.fmax(high[name], _comparable(found[name]))
-    return Spread(expected=expected, low=low, high=high)
+    return Spread(expected=expected, exact=exact, low=low, high=high)
 
 
-def _draws(
-    proto: onnx.ModelProto, types: Mapping[str, int], precision: Precision, seed: int
-) -> Iterator[onnx.ModelProto]:
-    """Models with noise; of less precise arithmetic than float32, first the one that rounds to nearest."""
+def _most_exact(
+    proto: onnx.ModelProto,
+    inputs: Mapping[str, Any],
+    expected: Mapping[str, np.ndarray],
+    custom_ops: Sequence[str],
+) -> tuple[onnx.ModelProto, Mapping[str, np.ndarray]]:
+    """The model in float64 with its outputs, or the model itself if the reference engine does not have that."""
+    wide = _in_double(proto)
+    try:
+        found = evaluate(wide, inputs, custom_ops=custom_ops)
+    except ModelError:
+        return proto, expected
+    if any(found[name].shape != right.shape or found[name].dtype != right.dtype for name, right in expected.items()):
+        return proto, expected
+    return wide, {name: found[name] for name in expected}
+
+
+def _draws(proto: onnx.ModelProto, precision: Precision, seed: int) -> Iterator[onnx.ModelProto]:
+    """The model that rounds to nearest, if the precision is below float32, and some with noise."""
+    types = _float_types(proto)
     if precision in _ROUNDED:
         yield _altered(proto, types, precision, None)
     for draw in range(_NUM_DRAWS):
         yield _altered(proto, types, precision, seed + draw)
+
+
+def _in_double(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with float64 in the place of float32, between inputs and outputs of the same types as before."""
+    result = onnx.ModelProto()
+    result.CopyFrom(proto)
+    graph = result.graph
+    del graph.node[:], graph.value_info[:]
+    wide = {value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+    narrow = {value.name for value in graph.output if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
+    graph.node.extend(
+        helper.make_node("Cast", [name], [f"{name}/wide"], to=TensorProto.DOUBLE) for name in sorted(wide)
+    )
+    for node in proto.graph.node:
+        copy = graph.node.add()
+        copy.CopyFrom(node)
+        made = {name for name in node.output if name in narrow}
+        rename_tensors(copy, lambda name: f"{name}/wide" if name in wide or name in narrow else name)
+        for attribute in copy.attribute:
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.DOUBLE
+        graph.node.extend(
+            helper.make_node("Cast", [f"{name}/wide"], [name], to=TensorProto.FLOAT) for name in sorted(made)
+        )
+    return result
 
 
 def _altered(

@@ -22,6 +22,7 @@ from hetsim.scheduler.solution import Solution
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import makespan_s, simulate
 from tests.support.planning.brute_force import fastest_s, single_operators
+from tests.support.planning.task_graphs import delay_problem
 from tests.support.problems import (
     graph_of,
     inception_like,
@@ -31,7 +32,6 @@ from tests.support.problems import (
     problems,
     zero_copy,
 )
-from tests.support.task_graphs import delay_problem
 
 
 def check(problem: Problem, solution: Solution) -> None:

@@ -12,8 +12,8 @@ import pytest
 import hetsim
 from hetsim.io.plan_file import save_plan
 from hetsim.io.platform_file import format_platform
-from tests.support.commands import hetsim_in_process as command
 from tests.support.models import fake_platform, fork_join, make_plan
+from tests.support.programs.commands import hetsim_in_process as command
 
 MODEL = fork_join()
 

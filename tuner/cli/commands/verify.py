@@ -13,6 +13,7 @@ from hetsim.tuner.cli.arguments import (
     FixOption,
     ModelArgument,
     PlatformOption,
+    RangeOption,
     SeedOption,
     ShapeOption,
 )
@@ -32,9 +33,11 @@ def verify(
     shape: ShapeOption = [],  # noqa: B006
     fix: FixOption = [],  # noqa: B006
     custom_ops: CustomOpsOption = [],  # noqa: B006
+    ranges: RangeOption = [],  # noqa: B006
 ) -> None:
     """Find the operator at which a device begins to deviate; exit code 1 if one diverges beyond rounding."""
     from hetsim.io.platform_file import load_platform
+    from hetsim.models.values.trust import parse_trust
     from hetsim.tuner.api.verify import verify as verify_model
     from hetsim.tuner.cli.executing import read_inputs
     from hetsim.tuner.cli.screen import say, screen
@@ -48,6 +51,7 @@ def verify(
         platform=load_platform(platform),
         device=device,
         inputs=[read_inputs(path) for path in inputs] or None,
+        trust=parse_trust("finite", [], ranges),
         num_samples=samples,
         seed=seed,
         out=out,

@@ -7,14 +7,11 @@ large something becomes, how often something is done or along which axis have us
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import onnx
-
-from hetsim.models.nodes import inner_graphs
-from hetsim.models.values.facts import Facts
-from hetsim.models.values.interval import ANY_FINITE, Interval, Number, is_integer, type_interval
+from hetsim.models.ranges.facts import Facts
+from hetsim.models.ranges.interval import ANY_FINITE, Interval, Number, is_integer, type_interval
 
 PASSING = frozenset({"Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Tile", "Concat"})
 """Operators that hand on every element of what they read, so that what is demanded of the result is demanded of it."""
@@ -57,13 +54,11 @@ class Demand:
         interval: All elements are in it.
         useful: Elements in it do something; it is part of ``interval``.
         nonzero: Whether no element may be 0.
-        is_size: Whether it says how large something becomes, so that other than useful values may exceed all memory.
     """
 
     interval: Interval
     useful: Interval
     nonzero: bool = False
-    is_size: bool = False
 
     def and_also(self, other: Demand) -> Demand:
         """Both demands."""
@@ -71,7 +66,6 @@ class Demand:
             interval=self.interval.common(other.interval),
             useful=self.useful.common(other.useful),
             nonzero=self.nonzero or other.nonzero,
-            is_size=self.is_size or other.is_size,
         )
 
 
@@ -120,31 +114,10 @@ def demands(facts: Facts) -> Mapping[int, Demand]:
     return {}
 
 
-def sizes_among(nodes: Iterable[onnx.NodeProto]) -> set[str]:
-    """The tensors that sizes are computed from, in whatever way.
-
-    Args:
-        nodes: Nodes in reverse topological order.
-    """
-    found: set[str] = set()
-    for node in nodes:
-        for inner in inner_graphs(node):
-            found |= sizes_among(reversed(inner.node))
-        if node.op_type in _SMALL:
-            found.update(node.input[i] for i in _SMALL[node.op_type] if i < len(node.input))
-        if not found.isdisjoint(node.output) and node.op_type not in ("Shape", "Size", "NonZero", "Loop", "Scan"):
-            found.update(node.input)
-    return found
-
-
-SIZES = Interval(1, 8)
-"""Useful values of an integer that sizes are computed from."""
-
-
 def _useful(facts: Facts, position: int, low: Number, high: Number) -> Demand:
     """That an input may have all values, but that these are the ones to try."""
     whole = type_interval(facts.dtype(position)) or ANY_FINITE
-    return Demand(interval=whole, useful=whole.common(Interval(low, high)), is_size=True)
+    return Demand(interval=whole, useful=whole.common(Interval(low, high)))
 
 
 def _axes(facts: Facts, position: int) -> Mapping[int, Demand]:

@@ -12,10 +12,10 @@ from onnx import numpy_helper
 
 from hetsim.core.errors import ModelError
 from hetsim.core.graph import Graph, Op
-from hetsim.models.values import arithmetic, functions, movement
-from hetsim.models.values.demands import PASSING, SIZES, Demand, demands, sizes_among
-from hetsim.models.values.facts import Facts, Rule
-from hetsim.models.values.interval import (
+from hetsim.models.ranges import arithmetic, functions, movement
+from hetsim.models.ranges.demands import PASSING, Demand, demands
+from hetsim.models.ranges.facts import Facts, Rule
+from hetsim.models.ranges.interval import (
     ANY_FINITE,
     ANYTHING,
     Interval,
@@ -159,13 +159,11 @@ class ValueRanges:
         self._found = {name: type_interval(tensor.dtype) for name, tensor in graph.tensors.items()} | dict(self.inputs)
         asked: dict[str, Demand] = {}
         for op in reversed(graph.ops):
-            for node in reversed(self._network.nodes_of(op.name)):
+            for node in self._network.nodes_of(op.name):
                 for name, demand in self._demands_of(node, asked).items():
                     asked[name] = asked[name].and_also(demand) if name in asked else demand
-        sizes = sizes_among(node for op in reversed(graph.ops) for node in reversed(self._network.nodes_of(op.name)))
         for name, held in self.inputs.items():
-            is_size = name in sizes and is_integer(graph.tensors[name].dtype) and name not in asked
-            self.useful[name] = held.common(SIZES) if is_size else held
+            self.useful[name] = held
             if name in asked:
                 self.inputs[name] = held.common(asked[name].interval)
                 self.useful[name] = self.inputs[name].common(asked[name].useful)
