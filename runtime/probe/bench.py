@@ -33,7 +33,7 @@ Values = Mapping[str, Array]
 _AT_ONCE = 64
 """So many probes share a session."""
 _TOLERANCE_BY_TYPE = {"float64": 1e-10, "float16": OPERATOR_TOLERANCE["f16"], "bfloat16": OPERATOR_TOLERANCE["bf16"]}
-_NEGLIGIBLE = 8 * float(np.finfo(np.float32).eps)
+_NEGLIGIBLE = 2.5 * float(np.finfo(np.float32).eps)
 _SEVERAL = 50.0
 """Errors of several operators one after the other may exceed that of one by so much."""
 
@@ -172,7 +172,7 @@ def _floor(ordinary: Array) -> float:
     if ordinary.dtype == np.float64:
         return 0.0
     values = np.abs(ordinary.astype(np.float64))
-    return _NEGLIGIBLE * float(values.max(initial=0.0, where=np.isfinite(values)))
+    return _NEGLIGIBLE * min(1.0, float(values.max(initial=0.0, where=np.isfinite(values))))
 
 
 def _said(probe: Probe, inputs: Values, text: str, index: tuple[int, ...], shape: tuple[int, ...]) -> str:

@@ -5,7 +5,6 @@ The reference engine answers other values with an error, or not at all, so that 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -58,9 +57,6 @@ def demands(facts: Facts) -> Mapping[int, Demand]:
             return _lengths(facts, 4, 1 if facts.attribute("layout", 0) else 0)
         case "RoiAlign":
             return _below(2, (facts.shape(0) or (1,))[0], negative=False)
-        case "MaxUnpool":
-            shape = facts.shape(0)
-            return {} if shape is None else _below(1, math.prod(shape), negative=False)
         case "Div" | "Mod" if is_integer(facts.dtype(1)):
             return _division(facts)
         case "BitShift":
