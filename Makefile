@@ -24,7 +24,7 @@ precompile = echo 'Compiling the simulator and the searches ...' && \
 demo: $(VENV)/installed
 	$(BIN)/hetsim tune $(MODEL) --out out/demo
 
-# Pure tests run on two cores at once; what starts worker processes or engines has both cores to itself.
+# Most tests run on two cores at once; what measures or pins worker processes has both cores to itself.
 test: check
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not processes"
 	$(BIN)/python -m pytest -m processes

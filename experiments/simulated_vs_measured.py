@@ -166,10 +166,11 @@ def _measure(
     distinct = {finalist.plan.digest: finalist.plan for finalist in finalists.values()}
     predicted_s = {digest: predict_s(model, platform, profile, plan) for digest, plan in distinct.items()}
     lines: dict[tuple[str, str], PlanLine] = {}
+    allowed = allowed_error(platform, finalists.values(), context.expected)
     for name, finalist in finalists.items():
         scheduler = next((kind for start, kind in _KINDS.items() if name.startswith(start)), name)
         latency, error = finalist.execution.latency, finalist.execution.largest_error
-        if error > allowed_error(platform, finalists.values()):
+        if error > allowed:
             stages.say(f"{model.name}, {name}: outputs are off by {error:.2g}, more than rounding explains")
         lines[scheduler, finalist.plan.digest] = PlanLine(
             model=model.name,

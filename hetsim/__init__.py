@@ -5,7 +5,7 @@ Everything is a function of this package, and ``hetsim`` on the command line cal
 - :func:`load_model`, :func:`load_platform`, :func:`load_problem` and others read values from files;
 - :func:`profile` measures a model on the devices, :func:`plan` plans it, :func:`simulate` gives the timeline of a plan;
 - :func:`run` executes a plan, :func:`compare` compares its execution with its simulation, :func:`explain` says what
-  would shorten it;
+  would shorten it; :func:`verify` finds the operator at which a device begins to deviate;
 - :func:`tune` does all of that and finds the plan that measures best.
 
 A model on a platform whose devices are known by their data sheets needs no measurements:
@@ -131,6 +131,7 @@ if TYPE_CHECKING:
     from hetsim.tuner.api.run import run as run
     from hetsim.tuner.api.simulate import simulate as simulate
     from hetsim.tuner.api.tune import tune as tune
+    from hetsim.tuner.api.verify import verify as verify
     from hetsim.tuner.options import Options as Options
     from hetsim.tuner.options import Pace as Pace
 
@@ -193,6 +194,7 @@ _MODULES = {
     "save_problem": "hetsim.io.problem_file",
     "simulate": "hetsim.tuner.api.simulate",
     "tune": "hetsim.tuner.api.tune",
+    "verify": "hetsim.tuner.api.verify",
     "zoo_names": "hetsim.models.zoo",
 }
 _ROOMS = ("analysis", "core", "costs", "io", "models", "runtime", "scheduler", "sim", "tuner")

@@ -13,7 +13,7 @@ from hetsim.core.errors import PlatformError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Device, Platform
 from hetsim.models.model import Model
-from hetsim.models.segment_files import SegmentStore
+from hetsim.models.segments.files import SegmentStore
 from hetsim.models.split.planned import planned_model
 from hetsim.runtime.backends.emulated import EMULATED
 from hetsim.runtime.backends.protocol import Array

@@ -29,6 +29,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +38,7 @@ import numpy.typing as npt
 from hetsim.core.plan import Segment
 from hetsim.core.problem import Problem
 from hetsim.models.structure import blocks
+from hetsim.scheduler.solution import ROUNDING
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,6 +46,8 @@ MAX_WEIGHTS = 16
 """How many weightings of devices are tried where the load of many sets of operators is bounded."""
 MAX_STEPS = 16
 """Heads and tails are told apart in so many steps each."""
+FINEST_GRID = 1e-6
+"""Grids of times that are finer than this part of a bound are not looked for."""
 ROUNDS = 200
 """Steps of the subgradient search for weights of more than two devices."""
 
@@ -168,6 +173,31 @@ def lower_bound(problem: Problem, segments: Iterable[Segment] = ()) -> float:
         heads, tails = _heads_and_tails(price, delays, inside)
         in_blocks_s += max(_critical_s(here, heads, tails), _between_s(here, heads.min(axis=1), tails.min(axis=1)))
     return max(whole_s, in_blocks_s)
+
+
+def on_grid(problem: Problem, bound_s: float) -> float:
+    """A lower bound for plans of single operators, raised to the next time that such a plan can take, in seconds.
+
+    Where all costs and hand-overs are multiples of one number, so is what any plan takes without copies that queue and
+    without contention; with these it takes no less. Measured times have no such number that matters.
+
+    Args:
+        problem: The problem.
+        bound_s: No plan takes less, rounding aside.
+    """
+    if not 0 < bound_s < math.inf:
+        return bound_s
+    names, tensors = problem.platform.device_names, problem.graph.producer
+    hand_overs = (problem.transfer_s(a, b, tensor) for a in names for b in names for tensor in tensors)
+    grid = Fraction(0)
+    for seconds in chain(prices(problem).flat, hand_overs):
+        if 0 < seconds < math.inf:
+            other = Fraction(float(seconds))
+            shared = math.lcm(grid.denominator, other.denominator)
+            grid = Fraction(math.gcd(int(grid * shared), int(other * shared)), shared)
+            if grid < bound_s * FINEST_GRID:
+                return bound_s
+    return float(grid * math.ceil(Fraction(bound_s * (1 - ROUNDING)) / grid)) if grid else bound_s
 
 
 def _delays(problem: Problem) -> Sequence[Sequence[tuple[int, Floats]]]:

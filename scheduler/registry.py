@@ -18,6 +18,8 @@ from hetsim.sim.simulate import makespan_s
 
 __all__ = ["REFEREES", "SINGLE", "Effort", "algorithm_names", "make_plan", "scheduler_names", "solve"]
 
+PLANNING_SHARE = 0.9
+"""Of a time limit, for planning; the rest is for the simulation of the plan and for its bound."""
 SINGLE = "single:"
 """What names of single devices' plans start with."""
 
@@ -28,20 +30,18 @@ class _Algorithm:
 
     Attributes:
         module: Its module, below this package.
-        function: Its name there; takes the problem, and returns a plan or a solution.
-        takes_effort: Whether it takes the effort as well.
+        function: Its name there; takes the problem and the effort, and returns a plan or a solution.
         options: Further arguments.
     """
 
     module: str
     function: str
-    takes_effort: bool = False
     options: Mapping[str, bool] = field(default_factory=dict)
 
     def __call__(self, problem: Problem, effort: Effort) -> Plan | Solution:
         function: Callable[..., Plan | Solution]
         function = getattr(import_module(f"hetsim.scheduler.{self.module}"), self.function)
-        return function(problem, *([effort] if self.takes_effort else []), **self.options)
+        return function(problem, effort, **self.options)
 
 
 _ALGORITHMS: Mapping[str, _Algorithm] = {
@@ -52,11 +52,11 @@ _ALGORITHMS: Mapping[str, _Algorithm] = {
     "cpop": _Algorithm(module="list_scheduling.cpop", function="cpop"),
     "peft": _Algorithm(module="list_scheduling.peft", function="peft"),
     "ios": _Algorithm(module="list_scheduling.ios", function="ios"),
-    "genetic": _Algorithm(module="list_scheduling.genetic", function="genetic", takes_effort=True),
-    "exact": _Algorithm(module="exact.exact", function="exact", takes_effort=True),
-    "search": _Algorithm(module="search.search", function="search", takes_effort=True),
-    "exact_operators": _Algorithm(module="exact.exact", function="exact", takes_effort=True, options={"fused": False}),
-    "cp_sat": _Algorithm(module="exact.cp_sat", function="cp_sat", takes_effort=True),
+    "genetic": _Algorithm(module="list_scheduling.genetic", function="genetic"),
+    "exact": _Algorithm(module="exact.exact", function="exact"),
+    "search": _Algorithm(module="search.search", function="search"),
+    "exact_operators": _Algorithm(module="exact.exact", function="exact", options={"fused": False}),
+    "cp_sat": _Algorithm(module="exact.cp_sat", function="cp_sat"),
 }
 
 REFEREES = ("exact_operators", "cp_sat")
@@ -82,7 +82,8 @@ def scheduler_names(problem: Problem, *, referees: bool = False) -> tuple[str, .
 def solve(name: str, problem: Problem, effort: Effort | None = None) -> Solution:
     """What the scheduler of that name makes of a problem, with a bound.
 
-    The same arguments give the same plan, as long as no time limit and nobody stops it. Algorithms that know no bound
+    Every algorithm looks at its time limit, and answers with the best that it has once that is over. The same arguments
+    give the same plan, as long as no time limit and nobody stops it. Algorithms that know no bound
     get the one of :mod:`hetsim.scheduler.bounds`.
 
     Args:
@@ -128,12 +129,13 @@ def make_plan(
 
 
 def _made(name: str, problem: Problem, effort: Effort) -> Plan | Solution:
+    until = effort.until()
     names = scheduler_names(problem, referees=True)
     if name not in names:
         raise PlanError(f"no scheduler {name!r} for {problem.graph.name!r}; choose from {', '.join(names)}")
     if name.startswith(SINGLE):
         return single_device(problem, name.removeprefix(SINGLE))
-    return _ALGORITHMS[name](problem, effort)
+    return _ALGORITHMS[name](problem, replace(effort, time_limit_s=None, stop=until.part(PLANNING_SHARE)))
 
 
 def _bounded(problem: Problem, plan: Plan, planning_s: float) -> Solution:

@@ -140,13 +140,26 @@ def _runnable(problem: Problem, segment: Segment) -> tuple[Segment, ...]:
 
 
 def _connected_parts(graph: Graph, ops: list[str]) -> list[tuple[str, ...]]:
-    """The weakly connected parts of a set of operators, by first operator; each in the order of ``ops``."""
-    part: dict[str, list[str]] = {}
+    """The weakly connected parts of a set of operators, by first operator; each in the order of ``ops``.
+
+    Args:
+        graph: The graph.
+        ops: Operators in topological order.
+    """
+    root: dict[str, str] = {}
+
+    def root_of(op: str) -> str:
+        while root[op] != op:
+            root[op] = root[root[op]]
+            op = root[op]
+        return op
+
     for op in ops:
-        merged = [op]
-        for other in {id(part[p]): part[p] for p in graph.predecessors[op] if p in part}.values():
-            merged = [*other, *merged]
-        merged.sort(key=graph.position.__getitem__)
-        part.update(dict.fromkeys(merged, merged))
-    distinct = {id(members): tuple(members) for members in part.values()}
-    return sorted(distinct.values(), key=lambda members: graph.position[members[0]])
+        root[op] = op
+        for before in graph.predecessors[op]:
+            if before in root:
+                root[root_of(before)] = op
+    members: dict[str, list[str]] = {}
+    for op in ops:
+        members.setdefault(root_of(op), []).append(op)
+    return [tuple(part) for part in members.values()]

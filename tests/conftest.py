@@ -21,7 +21,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 _TESTS = Path(__file__).parent
 _WANT_THE_CORES = ("experiments", "runtime", "tuner", "package/test_startup.py")
 """Whose tests start workers or compare times, and want all cores to themselves."""
-_SLOW = ("conformance", "docs/test_docs.py", "package")
+_SHARE_THE_CORES = (
+    "experiments/test_evaluation_speed.py",
+    "experiments/test_paper_board.py",
+    "experiments/test_random_graphs.py",
+    "experiments/test_sweep.py",
+    "tuner/api",
+    "tuner/cli",
+    "tuner/report",
+    "tuner/test_explain.py",
+    "tuner/test_folder_lock.py",
+    "tuner/test_scenario_planning.py",
+)
+"""The exceptions: they start no workers, or make-believe ones of which no time is expected but the shortest."""
+_SLOW = ("conformance", "docs/test_docs.py", "package", *_SHARE_THE_CORES)
 """Whose tests take seconds each: `make test-quick` leaves them out."""
 
 
@@ -32,7 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_slow = place.startswith(_SLOW)
         if is_slow:
             item.add_marker("slow")
-        if place.startswith(_WANT_THE_CORES) or (item.get_closest_marker("engines") and not is_slow):
+        wants_the_cores = place.startswith(_WANT_THE_CORES) and not place.startswith(_SHARE_THE_CORES)
+        if wants_the_cores or (item.get_closest_marker("engines") and not is_slow):
             item.add_marker("processes")
 
 

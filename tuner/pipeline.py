@@ -107,7 +107,16 @@ def tune(
     alone = {}
     if not emulated:
         alone = engines_alone(platform, model, expected.inputs, trust=trust, pace=options.pace, stages=stages)
-    outcome = judge(model, platform, finalists, proposals, alone=alone, options=options, warnings=warnings)
+    outcome = judge(
+        model,
+        platform,
+        finalists,
+        proposals,
+        expected=expected,
+        alone=alone,
+        options=options,
+        warnings=warnings,
+    )
     write_outputs(out, model, platform, finalists, outcome)
     del lock
     return outcome

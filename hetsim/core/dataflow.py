@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate
 
 import networkx as nx
 
@@ -84,8 +84,9 @@ def resolve(graph: Graph, plan: Plan) -> Dataflow:
         PlanError: If an operator is unknown, missing or placed twice, a segment is not convex, or the segments wait for
             each other in a circle.
     """
-    home: dict[str, Segment] = {}
-    for segment in plan.segments:
+    segments = plan.segments
+    home: dict[str, int] = {}  # by operator, the number of its segment
+    for i, segment in enumerate(segments):
         for op in segment.ops:
             if op not in graph.by_name:
                 raise PlanError(
@@ -93,62 +94,89 @@ def resolve(graph: Graph, plan: Plan) -> Dataflow:
                 )
             if op in home:
                 raise PlanError(
-                    f"plan places {op!r} twice, on {home[op].device!r} and on {segment.device!r}; keep one of the two"
+                    f"plan places {op!r} twice, on {segments[home[op]].device!r} and on {segment.device!r}; "
+                    "keep one of the two"
                 )
-            home[op] = segment
+            home[op] = i
     missing = [op.name for op in graph.ops if op.name not in home]
     if missing:
         raise PlanError(
             f"plan leaves out {len(missing)} of {len(graph.ops)} operators of {graph.name!r}, the first "
             f"{missing[0]!r}; each must be in exactly one segment"
         )
-    for segment in plan.segments:
+    follows = _waits(graph, plan, home)
+    order = _model_order(graph, segments, follows)
+    _check_segments(graph, segments, convex=order is not None)
+    if order is None:
+        raise PlanError(
+            f"plan can never finish: {_circle(graph, segments, follows)}; change the order or split a segment"
+        )
+    index = {number: i for i, number in enumerate(order)}
+    first = {0, *accumulate(len(queue) for queue in plan.queues.values())}  # numbers with which queues begin
+    steps = tuple(
+        Step(
+            segment=segments[number],
+            inputs=tuple(
+                (tensor, index[home[graph.producer[tensor]]] if tensor in graph.producer else None)
+                for tensor in graph.inputs_of(segments[number].ops)
+            ),
+            outputs=graph.outputs_of(segments[number].ops),
+            before=None if number in first else index[number - 1],
+        )
+        for number in order
+    )
+    return Dataflow(graph=graph, steps=steps)
+
+
+def _check_segments(graph: Graph, segments: Sequence[Segment], *, convex: bool) -> None:
+    """Check the order of each segment's operators and, unless it is known, that segments are convex.
+
+    A path that leaves a segment and comes back makes it wait for itself, so segments that wait in no circle are convex.
+    """
+    for segment in segments:
         label = graph.label(segment.ops)
         if segment.ops != graph.ordered(segment.ops):
             raise PlanError(
                 f"segment {label!r} on {segment.device!r} lists its operators out of the model's order; "
                 "use Plan.in_order to sort them"
             )
-        if not graph.is_convex(segment.ops):
+        if not convex and not graph.is_convex(segment.ops):
             raise PlanError(
                 f"segment {label!r} on {segment.device!r} is not convex: a path leaves it and comes back; split it"
             )
-    order = _model_order(graph, plan, home)
-    index = {segment: i for i, segment in enumerate(order)}
-    previous = {segment: index[earlier] for queue in plan.queues.values() for earlier, segment in pairwise(queue)}
-    steps = tuple(
-        Step(
-            segment=segment,
-            inputs=tuple(
-                (tensor, index[home[graph.producer[tensor]]] if tensor in graph.producer else None)
-                for tensor in graph.inputs_of(segment.ops)
-            ),
-            outputs=graph.outputs_of(segment.ops),
-            before=previous.get(segment),
-        )
-        for segment in order
-    )
-    return Dataflow(graph=graph, steps=steps)
 
 
-def _model_order(graph: Graph, plan: Plan, home: Mapping[str, Segment]) -> list[Segment]:
-    """The segments, each after its inputs' makers and its predecessor on the device; ties go by the graph's order."""
-    follows: nx.DiGraph[Segment] = nx.DiGraph()
+def _waits(graph: Graph, plan: Plan, home: Mapping[str, int]) -> nx.DiGraph[int]:
+    """Numbers of segments, an edge from each to those that wait for it: by their inputs, or in a device's queue."""
+    follows: nx.DiGraph[int] = nx.DiGraph()
+    first = 0
     for queue in plan.queues.values():
-        follows.add_nodes_from(queue)
-        nx.add_path(follows, queue)
+        numbers = range(first, first + len(queue))
+        follows.add_nodes_from(numbers)
+        nx.add_path(follows, numbers)
+        first += len(queue)
     for op in graph.ops:
-        makers = (home[before] for before in graph.predecessors[op.name] if home[before] is not home[op.name])
-        follows.add_edges_from((before, home[op.name]) for before in makers)
+        makers = (home[before] for before in graph.predecessors[op.name])
+        follows.add_edges_from((before, home[op.name]) for before in makers if before != home[op.name])
+    return follows
+
+
+def _model_order(graph: Graph, segments: Sequence[Segment], follows: nx.DiGraph[int]) -> list[int] | None:
+    """The segments, each after all that it waits for; ties go by the graph's order. None if they wait in a circle."""
     try:
-        return list(nx.lexicographical_topological_sort(follows, key=lambda s: graph.position[s.ops[0]]))
+        return list(nx.lexicographical_topological_sort(follows, key=lambda i: graph.position[segments[i].ops[0]]))
     except nx.NetworkXUnfeasible:
-        circle = [segment for segment, _ in reversed(nx.find_cycle(follows))]
-        start = circle.index(next(segment for segment in plan.segments if segment in circle))
-        description = " waits for ".join(
-            f"{graph.label(s.ops)!r} on {s.device!r}" for s in (*circle[start:], *circle[:start], circle[start])
-        )
-        raise PlanError(f"plan can never finish: {description}; change the order or split a segment") from None
+        return None
+
+
+def _circle(graph: Graph, segments: Sequence[Segment], follows: nx.DiGraph[int]) -> str:
+    """Which segments wait for each other in a circle, in words."""
+    circle = [number for number, _ in reversed(nx.find_cycle(follows))]
+    start = circle.index(next(number for number in range(len(segments)) if number in circle))
+    return " waits for ".join(
+        f"{graph.label(segments[i].ops)!r} on {segments[i].device!r}"
+        for i in (*circle[start:], *circle[:start], circle[start])
+    )
 
 
 def check_plan(graph: Graph, plan: Plan, *, device_names: Sequence[str], model_hash: str = "") -> Dataflow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,8 @@ def deviation(found: Array, expected: Array) -> Deviation:
             expected=f"{expected.dtype} {list(expected.shape)}",
             is_exact=is_exact,
         )
+    if expected.size and np.array_equal(found, expected):
+        return _no_deviation(expected, is_exact=is_exact)
     differences = _differences(found, expected)
     worst = np.unravel_index(int(differences.argmax()), differences.shape) if differences.size else ()
     max_abs = float(differences.max(initial=0.0))
@@ -77,6 +79,64 @@ def deviation(found: Array, expected: Array) -> Deviation:
         expected=expected[worst] if differences.size else None,
         is_exact=is_exact,
     )
+
+
+def _no_deviation(expected: Array, *, is_exact: bool) -> Deviation:
+    """That of an array from itself, without a look at every element: of most operators."""
+    first = (0,) * expected.ndim
+    is_finite = expected.dtype.kind not in "OUS" and (is_exact or bool(np.isfinite(expected).all()))
+    return Deviation(
+        max_abs=0.0,
+        relative=0.0,
+        cosine=1.0 if is_finite else math.nan,
+        index=first,
+        found=expected[first],
+        expected=expected[first],
+        is_exact=is_exact,
+    )
+
+
+def value_deviation(found: Any, expected: Any) -> Deviation:
+    """As :func:`deviation`, also of sequences, as lists, and of optional values, which may be None.
+
+    Of a sequence it is that of the element that deviates most, whose ``index`` begins with its place; of a sequence of
+    another length, and of None where a value is expected, it is infinite.
+    """
+    if isinstance(expected, list) and isinstance(found, list) and len(found) == len(expected):
+        worst = deviation(np.zeros(0), np.zeros(0))
+        for place, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+            one = value_deviation(ours, theirs)
+            if one.relative > worst.relative:
+                worst = replace(one, index=(place, *one.index))
+        return worst
+    if isinstance(expected, list) or isinstance(found, list) or found is None or expected is None:
+        same = found is None and expected is None
+        off = 0.0 if same else math.inf
+        said = [f"a sequence of {len(one)}" if isinstance(one, list) else str(one) for one in (found, expected)]
+        return Deviation(
+            max_abs=off,
+            relative=off,
+            cosine=1.0 if same else math.nan,
+            index=(),
+            found=said[0],
+            expected=said[1],
+            is_exact=True,
+        )
+    return deviation(np.asarray(found), np.asarray(expected))
+
+
+def relative_deviation(found: Any, expected: Any) -> float:
+    """:attr:`Deviation.relative` of any values: arrays, sequences (the largest of their elements), optional values.
+
+    It is infinite where only one of the two is absent, or sequences differ in length.
+    """
+    if isinstance(expected, list):
+        same = isinstance(found, list) and len(found) == len(expected)
+        each = (relative_deviation(a, b) for a, b in zip(found, expected, strict=True)) if same else (math.inf,)
+        return max(each, default=0.0)
+    if expected is None or found is None:
+        return 0.0 if found is expected else math.inf
+    return deviation(np.asarray(found), np.asarray(expected)).relative
 
 
 def _is_float(array: Array) -> bool:

@@ -171,6 +171,16 @@ class Graph:
                 following[before].append(op.name)
         return MappingProxyType({name: tuple(ops) for name, ops in following.items()})
 
+    @cached_property
+    def tensors_between(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
+        """By producer and reader, the tensors that pass between the two, in the order of the reader's inputs."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for op in self.ops:
+            for tensor in op.inputs:
+                if tensor in self.producer:
+                    found.setdefault((self.producer[tensor], op.name), []).append(tensor)
+        return MappingProxyType({edge: tuple(tensors) for edge, tensors in found.items()})
+
     def ordered(self, ops: Iterable[str]) -> tuple[str, ...]:
         """``ops`` in topological order, each once."""
         return tuple(sorted(set(ops), key=self.position.__getitem__))

@@ -268,8 +268,10 @@ def _graph(file: ProblemFile, name: str) -> Graph:
     if not file.ops:
         raise ProblemError("ops is empty; there is nothing to plan")
     tensors: dict[str, Tensor] = {}
-    reads: dict[str, list[str]] = {op: [] for op in file.ops}
-    makes: dict[str, list[str]] = {op: [] for op in file.ops}
+    reads: dict[str, dict[str, None]] = {op: {} for op in file.ops}
+    makes: dict[str, dict[str, None]] = {op: {} for op in file.ops}
+    taken = {edge.tensor for edge in file.edges}  # names of tensors
+    unnamed: dict[tuple[str, str], str] = {}
     for edge in file.edges:
         source, target, num_bytes = edge.producer, edge.reader, edge.num_bytes
         where = f"edge {source!r} -> {target!r}"
@@ -277,12 +279,14 @@ def _graph(file: ProblemFile, name: str) -> Graph:
         if source == target:
             raise ProblemError(f"{where} leads back to the same operator; remove it")
         _check_bytes(where, num_bytes)
-        tensor = edge.tensor or f"{source}->{target}"
+        tensor = edge.tensor or unnamed.get((source, target), "")
+        if not tensor:
+            tensor = unnamed[source, target] = _free_name(f"{source}->{target}", taken)
         if tensor in reads[target]:
             raise ProblemError(f"{where} is there twice; keep one, or end each with a tensor's name of its own")
         if tensor not in tensors:
             tensors[tensor] = Tensor(tensor, (int(num_bytes),), "uint8")
-            makes[source].append(tensor)
+            makes[source][tensor] = None
         elif tensor not in makes[source]:
             raise ProblemError(f"{where} is tensor {tensor!r}, which another operator makes; rename one of them")
         elif tensors[tensor].num_bytes != num_bytes:
@@ -290,7 +294,7 @@ def _graph(file: ProblemFile, name: str) -> Graph:
                 f"{where} gives tensor {tensor!r} {num_bytes} bytes, another edge {tensors[tensor].num_bytes}; "
                 "a tensor has one size"
             )
-        reads[target].append(tensor)
+        reads[target][tensor] = None
     ops = tuple(
         Op(name=op, kind=OP_KIND, inputs=tuple(reads[op]), outputs=tuple(makes[op]))
         for op in _in_order(file, makes, reads)
@@ -298,7 +302,15 @@ def _graph(file: ProblemFile, name: str) -> Graph:
     return Graph(name=name, ops=ops, tensors=tensors, inputs=(), outputs=())
 
 
-def _in_order(file: ProblemFile, makes: Mapping[str, list[str]], reads: Mapping[str, list[str]]) -> list[str]:
+def _free_name(wanted: str, taken: set[str]) -> str:
+    """The name, or the first that is free with underscores behind it; it is then taken."""
+    while wanted in taken:
+        wanted += "_"
+    taken.add(wanted)
+    return wanted
+
+
+def _in_order(file: ProblemFile, makes: Mapping[str, Iterable[str]], reads: Mapping[str, Iterable[str]]) -> list[str]:
     """The operators in topological order; ties are in the file's order."""
     maker = {tensor: op for op, made in makes.items() for tensor in made}
     follows: nx.DiGraph[str] = nx.DiGraph()

@@ -5,6 +5,9 @@ scientific workflow research and development", Future Generation Computer System
 10.1016/j.future.2021.09.043; the schema is at https://github.com/wfcommons/WfFormat. The reader supports versions 1.5
 and 1.6 (``workflow.specification`` and ``workflow.execution``), and 1.3 and 1.4 (``workflow.tasks``).
 
+In versions 1.3 and 1.4 tasks may refer to each other by name or by id. A task that was executed more than once is
+refused, as nothing says which runtime counts.
+
 A task becomes an operator that takes its recorded runtime divided by a device's speed; its cores and its machine are
 ignored. A file becomes a tensor from the task that writes it to those that read it. A dependency
 without a file in common becomes an edge of no bytes. Files that no task writes are there from the start.
@@ -146,7 +149,14 @@ def _specified(workflow: Mapping[str, Any]) -> tuple[dict[str, _Task], dict[str,
         raise ProblemError("workflow.execution is missing, which gives the tasks' runtimes")
     specification = convert(workflow["specification"], _Specification, "workflow.specification")
     execution = convert(workflow["execution"], _Execution, "workflow.execution")
-    runtimes_s = {task.id: task.runtime_in_seconds for task in execution.tasks}
+    runtimes_s: dict[str, float] = {}
+    for executed in execution.tasks:
+        if executed.id in runtimes_s:
+            raise ProblemError(
+                f"workflow.execution has task {executed.id!r} more than once, with {runtimes_s[executed.id]} s and "
+                f"{executed.runtime_in_seconds} s; keep the execution that counts"
+            )
+        runtimes_s[executed.id] = executed.runtime_in_seconds
     tasks: dict[str, _Task] = {}
     for task in specification.tasks:
         if task.id not in runtimes_s:
@@ -166,13 +176,20 @@ def _specified(workflow: Mapping[str, Any]) -> tuple[dict[str, _Task], dict[str,
 
 
 def _old(workflow: Mapping[str, Any]) -> tuple[dict[str, _Task], dict[str, float]]:
-    """Tasks and file sizes of versions before 1.5, in which tasks refer to each other by name."""
+    """Tasks and file sizes of versions before 1.5, in which tasks refer to each other by name, or by id."""
     entries = workflow.get("tasks", workflow.get("jobs"))
     if entries is None:
         raise ProblemError("workflow has neither a specification nor tasks")
     tasks: dict[str, _Task] = {}
     sizes_bytes: dict[str, float] = {}
-    for task in convert(entries, list[_OldTask], "workflow.tasks"):
+    old_tasks = convert(entries, list[_OldTask], "workflow.tasks")
+    labels = _labels(old_tasks)
+    label_of = _references(old_tasks, labels)
+
+    def resolved(task: _OldTask, others: list[str]) -> list[str]:
+        return [_resolved(label_of, task.name, other) for other in others]
+
+    for task, label in zip(old_tasks, labels, strict=True):
         runtime_s = task.runtime if task.runtime_in_seconds is None else task.runtime_in_seconds
         if runtime_s is None:
             raise ProblemError(f"task {task.name!r} has no runtime")
@@ -190,10 +207,42 @@ def _old(workflow: Mapping[str, Any]) -> tuple[dict[str, _Task], dict[str, float
             (reads if file.link == "input" else writes).append(file.path + file.name)
         _add(
             tasks,
-            task.name,
-            _Task(parents=task.parents, children=task.children, reads=reads, writes=writes, runtime_s=runtime_s),
+            label,
+            _Task(
+                parents=resolved(task, task.parents),
+                children=resolved(task, task.children),
+                reads=reads,
+                writes=writes,
+                runtime_s=runtime_s,
+            ),
         )
     return tasks, sizes_bytes
+
+
+def _labels(tasks: list[_OldTask]) -> list[str]:
+    """What tasks are called: their names or, where several have one name, their ids if these differ."""
+    names, ids = [task.name for task in tasks], [task.id for task in tasks]
+    return ids if len(set(names)) < len(names) and len(set(ids)) == len(ids) and all(ids) else names
+
+
+def _references(tasks: list[_OldTask], labels: list[str]) -> dict[str, set[str]]:
+    """By name and by id, the tasks that may be meant."""
+    label_of: dict[str, set[str]] = {}
+    for task, label in zip(tasks, labels, strict=True):
+        for reference in filter(None, (task.name, task.id)):
+            label_of.setdefault(reference, set()).add(label)
+    return label_of
+
+
+def _resolved(label_of: Mapping[str, set[str]], task: str, other: str) -> str:
+    """The task that another one refers to; the reference itself where there is none, which is an error later."""
+    found = label_of.get(other, {other})
+    if len(found) > 1:
+        raise ProblemError(
+            f"task {task!r} names {other!r} as parent or child, which is the name or id of {len(found)} tasks; "
+            "make names and ids unique"
+        )
+    return next(iter(found))
 
 
 def _add(tasks: dict[str, _Task], name: str, task: _Task) -> None:

@@ -112,7 +112,7 @@ class Model:
         if self.base is not None:
             return self.base.reference_outputs(inputs)
         if self.source is None or self.source.load is None:
-            return evaluate(self.proto, inputs)
+            return evaluate(self.proto, inputs, custom_ops=self.custom_ops)
         return self.source.outputs(inputs, list(self.graph.outputs))
 
     @cached_property

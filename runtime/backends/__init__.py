@@ -33,7 +33,7 @@ def make_backend(device: Device) -> Backend:
         if device.backend == "fake":
             from hetsim.runtime.backends.fake import FakeBackend
 
-            return FakeBackend(device)
+            return FakeBackend(device, make_backend=make_backend)
     except ImportError as error:
         raise PlatformError(
             f"device {device.name!r} needs the engine {device.backend!r}, which is not installed ({error}); "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from hetsim.core.platform import Device
-from hetsim.runtime.backends.protocol import DeviceLocal, Place, Refused, arrays_only
+from hetsim.runtime.backends.faults import Fault, plain_name, write_faulty
+from hetsim.runtime.backends.protocol import Backend, Compiled, DeviceLocal, Place, Refused, arrays_only
 
 
 class FakeBackend:
@@ -23,28 +25,47 @@ class FakeBackend:
         device: Its ``options`` choose the behaviour. ``op_s`` is the duration of each operator in seconds (default 0),
             ``item_s`` the additional duration of each element that a convolution makes (default 0). ``refuse`` is an
             operator kind that does not compile. The others name an operator: the segment of ``fail`` raises when run,
-            that of ``misshape`` makes outputs of another shape, that of ``nan`` makes NaN, and that of ``hang`` takes
-            30 seconds from its second run on.
+            that of ``misshape`` makes outputs of another shape, that of ``nan`` makes NaN, that of ``misbind`` compiles
+            but refuses its buffers, and that of ``hang`` takes 30 seconds from its second run on. The operator
+            ``wrong`` makes values that are wrong as ``wrong_by`` says
+            (:meth:`hetsim.runtime.backends.faults.Fault.parse`). ``engine`` is the name of another engine, which
+            computes instead.
         sleep: Lets time pass, given in seconds.
+        make_backend: Sets up the engine that ``engine`` names.
     """
 
-    def __init__(self, device: Device, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        device: Device,
+        sleep: Callable[[float], None] = time.sleep,
+        make_backend: Callable[[Device], Backend] | None = None,
+    ) -> None:
         self._op_s = float(device.options.get("op_s", "0"))
         self._item_s = float(device.options.get("item_s", "0"))
         self._refuse = device.options.get("refuse", "")
-        self._faults = {kind: device.options.get(kind, "") for kind in ("fail", "misshape", "nan", "hang")}
+        self._faults = {kind: device.options.get(kind, "") for kind in ("fail", "misshape", "misbind", "nan", "hang")}
         self._sleep = sleep
+        wrong = device.options.get("wrong", "")
+        self._wrong = Fault.parse(wrong, device.options.get("wrong_by", "")) if wrong else None
+        engine = device.options.get("engine", "")
+        self._engine: Backend | None = None
+        if engine and make_backend is not None:
+            self._engine = make_backend(replace(device, backend=engine, options={}))
 
     def describe(self) -> str:
-        return "fake engine"
+        return "fake engine" if self._engine is None else f"fake engine with {self._engine.describe()}"
 
-    def compile(self, path: Path, device_local: Collection[DeviceLocal] = ()) -> FakeSegment:  # noqa: ARG002  (in the model's format)
+    def compile(self, path: Path, device_local: Collection[DeviceLocal] = ()) -> Compiled:
+        if self._wrong is not None:
+            path = write_faulty(path, self._wrong)
+        if self._engine is not None:
+            return self._engine.compile(path, device_local)
         model = onnx.load(path)
         for node in model.graph.node:
             if node.op_type == self._refuse:
                 raise Refused(f"{node.op_type} is not supported")
-        names = [node.name for node in model.graph.node]
-        fault = next((kind for kind, op in self._faults.items() if op in names), "")
+        names = [plain_name(node.name) for node in model.graph.node]
+        fault = next((kind for kind, op in self._faults.items() if op and op in names), "")
         seconds = self._op_s * len(names) + self._item_s * _convolved_items(model)
         return FakeSegment(model, partial(self._sleep, seconds), partial(self._sleep, 30.0), fault=fault)
 
@@ -74,6 +95,8 @@ class FakeSegment:
 
     def bind(self, inputs: Mapping[str, Place], outputs: Mapping[str, Place]) -> Callable[[], object]:
         inputs, outputs = arrays_only(inputs), arrays_only(outputs)
+        if self._fault == "misbind":
+            raise Refused("told to refuse its buffers")
 
         def run() -> None:
             if self._fault == "fail":

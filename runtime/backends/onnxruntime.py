@@ -10,7 +10,7 @@ import onnxruntime
 
 from hetsim.core.errors import PlatformError
 from hetsim.core.platform import Device
-from hetsim.models.segment_files import custom_ops_of
+from hetsim.models.segments.custom_ops import custom_ops_of
 from hetsim.runtime.backends.box import Box
 from hetsim.runtime.backends.protocol import DeviceLocal, Place, Refused, arrays_only
 

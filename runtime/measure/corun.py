@@ -12,7 +12,7 @@ from hetsim.costs.profile import CoRun
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.costs.traffic import memory_bound_ops
 from hetsim.models.model import Model, random_inputs
-from hetsim.models.parts import side_by_side
+from hetsim.models.segments.parts import side_by_side
 from hetsim.runtime.inference import Inference
 from hetsim.runtime.measure.profiler import Progress, warm_up
 from hetsim.runtime.runtime import Runtime

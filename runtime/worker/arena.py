@@ -33,14 +33,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hetsim.core.dataflow import Dataflow
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Tensor
 from hetsim.runtime.backends.box import Box
 from hetsim.runtime.backends.protocol import Array
+
+if TYPE_CHECKING:  # a worker starts without what it imports
+    from hetsim.core.dataflow import Dataflow
 
 _CELLS_PER_LINE = 8
 _LINE_BYTES = 64

@@ -7,8 +7,12 @@ A device-local tensor needs no conversion, as only segments of the same engine a
 
 from __future__ import annotations
 
-from hetsim.core.dataflow import Dataflow
+from typing import TYPE_CHECKING
+
 from hetsim.runtime.backends.protocol import DeviceLocal
+
+if TYPE_CHECKING:  # a worker starts without what it imports
+    from hetsim.core.dataflow import Dataflow
 
 _BY_POSITION = frozenset({"Reshape", "Transpose", "MatMul", "Softmax"})
 """Operators that address axes by position: a tensor of four axes that one of them accesses is likely no image."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hetsim.core.dataflow import Dataflow
 from hetsim.core.graph import Tensor
-from hetsim.models.model import Model
-from hetsim.models.segment_files import SegmentStore
 from hetsim.runtime.backends.protocol import DeviceLocal
 from hetsim.runtime.worker.arena import Layout
 from hetsim.runtime.worker.device_local import device_local_tensors
+
+if TYPE_CHECKING:  # a worker starts without what they import
+    from hetsim.core.dataflow import Dataflow
+    from hetsim.models.model import Model
+    from hetsim.models.segments.files import SegmentStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,23 +18,29 @@ from collections.abc import Mapping
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
 from hetsim.models.structure import branches
+from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.segments import plan_from_assignment
 
 MAX_SWEEPS = 21
 
 
-def individual(problem: Problem) -> Plan:
+def individual(problem: Problem, effort: Effort | None = None) -> Plan:
     """The plan with the least sum of single-operator and transfer times found; neighbours on one device merge.
 
     Ties go to the device that comes first on the platform.
+
+    Args:
+        problem: The problem.
+        effort: Its deadline. Once it has passed, no further sweep begins.
     """
+    until = (effort or Effort()).until()
     device_of: dict[str, str] = {}
     parts = branches(problem.graph)
     for _ in range(MAX_SWEEPS):
         before = dict(device_of)
         for branch in parts:
             device_of.update(_place_branch(problem, branch, device_of))
-        if device_of == before:
+        if device_of == before or until():
             break
     return plan_from_assignment(problem, "individual", device_of, connected=True)
 
@@ -52,8 +58,7 @@ def edge_s(problem: Problem, producer: str, reader: str, source: str, target: st
     """Seconds to hand what ``reader`` reads from ``producer`` over from ``source`` to ``target``."""
     if source == target:
         return 0.0
-    graph = problem.graph
-    tensors = (tensor for tensor in graph.by_name[reader].inputs if graph.producer.get(tensor) == producer)
+    tensors = problem.graph.tensors_between[producer, reader]
     return sum(problem.transfer_s(source, target, tensor) for tensor in tensors)
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
+from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.segments import plan_from_assignment
 
 HEAVY_KINDS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
-def type_based(problem: Problem) -> Plan:
+def type_based(problem: Problem, effort: Effort | None = None) -> Plan:  # noqa: ARG001  (one pass, which ends soon)
     """The plan that puts :data:`HEAVY_KINDS` on the first NPU and everything else on the first CPU.
 
     With no NPU the first device that is not a CPU takes its place; with no CPU, or none but CPUs, the platform's first

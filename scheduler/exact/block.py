@@ -15,160 +15,27 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from hetsim.scheduler.bounds import Floats, load_s, load_weights, weighted
+from hetsim.scheduler.effort import FOREVER, Until
+from hetsim.scheduler.exact.lattice import Lattice, Shape
 
 if TYPE_CHECKING:
-    from hetsim.scheduler.exact.block_kernel import Steps, Times
-
-Ints = npt.NDArray[np.int64]
-
-MAX_DOWNSETS = 20_000
-"""Blocks with more downsets than this are not solved this way."""
-
-MAX_OPS = 200
-"""Nor are blocks with more operators."""
+    from hetsim.scheduler.exact.block_kernel import Times
 
 NO_LIMIT = 1 << 62
 
+WORK_PER_S = 50_000_000
+"""Numbers that the kernel reads or writes in a second, by which a deadline limits it: fewer than on most machines."""
+MIN_WORK = 1_000_000
+"""As many as every attempt may."""
+
 WIDER = 8
 """By what factor each attempt keeps more states than the one before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """Who feeds whom in a block, by numbers.
-
-    Attributes:
-        makers: By value, the operator that makes it. A value is what an operator makes for others of the block, or the
-            part of it that travels in the same time.
-        reads: By operator, the values that it reads, ascending; their makers are smaller than the operator.
-        enters: By operator, whether it reads from before the block.
-        leaves: By operator, whether what comes after the block reads from it.
-        pieces: What may run as one segment: ascending operators. Each single operator is among them.
-    """
-
-    makers: tuple[int, ...]
-    reads: tuple[tuple[int, ...], ...]
-    enters: tuple[bool, ...]
-    is_read_outside: tuple[bool, ...]
-    pieces: tuple[tuple[int, ...], ...]
-
-    @property
-    def befores(self) -> tuple[frozenset[int], ...]:
-        """By operator, the operators that it reads from."""
-        return tuple(frozenset(self.makers[value] for value in values) for values in self.reads)
-
-
-@dataclass(frozen=True, slots=True)
-class Lattice:
-    """The downsets of a shape.
-
-    Attributes:
-        steps: How they follow from each other.
-        members: By downset and operator, whether it is a member.
-    """
-
-    steps: Steps
-    members: Floats
-
-
-def lattice(shape: Shape) -> Lattice | None:
-    """The downsets of a shape, ordered by size, then by their bits; None if there are too many."""
-    num_ops = len(shape.reads)
-    bits = [1 << op for op in range(num_ops)]
-    needed = [sum(bits[other] for other in others) for others in shape.befores]
-    downsets = None if num_ops > MAX_OPS else _downsets(bits, needed)
-    if downsets is None:
-        return None
-    frontiers = _frontiers(shape, bits, downsets)
-    place = [{value: i for i, value in enumerate(frontier)} for frontier in frontiers]
-    outside = [
-        sorted({value for op in piece for value in shape.reads[op] if shape.makers[value] not in piece})
-        for piece in shape.pieces
-    ]
-    masks = [sum(bits[op] for op in piece) for piece in shape.pieces]
-    steps_to = _steps_to(shape, bits, downsets, masks, outside)
-    columns: dict[str, list[int]] = {name: [] for name in ("source", "piece", "reads", "moved", "ready", "needs")}
-    starts: dict[str, list[int]] = {name: [0] for name in ("from_at", "reads_at", "ready_at", "needs_at")}
-    starts["moved_at"] = []
-    for i, done in enumerate(downsets):
-        for before, p in steps_to[i]:
-            columns["source"].append(before)
-            columns["piece"].append(p)
-            columns["reads"] += [place[before][value] for value in outside[p]]
-            starts["reads_at"].append(len(columns["reads"]))
-            starts["moved_at"].append(len(columns["moved"]))
-            columns["moved"] += [-1 - u if masks[p] & bits[shape.makers[u]] else place[before][u] for u in frontiers[i]]
-        starts["from_at"].append(len(columns["source"]))
-        for op in range(num_ops):
-            if not done & bits[op] and not needed[op] & ~done:
-                columns["ready"].append(op)
-                columns["needs"] += [place[i][value] for value in shape.reads[op]]
-                starts["needs_at"].append(len(columns["needs"]))
-        starts["ready_at"].append(len(columns["ready"]))
-    from hetsim.scheduler.exact.block_kernel import Steps  # not before it is needed: imports numba
-
-    arrays = {name: _ints(values) for name, values in (columns | starts).items()}
-    steps = Steps(num_frontier=_ints([len(frontier) for frontier in frontiers]), **arrays)
-    members = np.array([[bool(done & bit) for bit in bits] for done in downsets], float).reshape(len(downsets), num_ops)
-    return Lattice(steps, members)
-
-
-def _downsets(bits: Sequence[int], needed: Sequence[int]) -> list[int] | None:
-    """Every set of operators that holds all that its members need, as bit masks; None if there are too many."""
-    known = {0}
-    waiting = [0]
-    while waiting:
-        done = waiting.pop()
-        for op, bit in enumerate(bits):
-            following = done | bit
-            if following not in known and not needed[op] & ~done:
-                known.add(following)
-                waiting.append(following)
-        if len(known) > MAX_DOWNSETS:
-            return None
-    return sorted(known, key=lambda done: (done.bit_count(), done))
-
-
-def _frontiers(shape: Shape, bits: Sequence[int], downsets: Sequence[int]) -> list[list[int]]:
-    """By downset, the values that it makes and that operators outside it read."""
-    readers = [0] * len(shape.makers)
-    for op, values in enumerate(shape.reads):
-        for value in values:
-            readers[value] |= bits[op]
-    return [
-        [value for value, maker in enumerate(shape.makers) if done & bits[maker] and readers[value] & ~done]
-        for done in downsets
-    ]
-
-
-def _steps_to(
-    shape: Shape,
-    bits: Sequence[int],
-    downsets: Sequence[int],
-    masks: Sequence[int],
-    outside: Sequence[Sequence[int]],
-) -> list[list[tuple[int, int]]]:
-    """By downset, the pairs of a smaller downset and a piece that lead to it, ordered by the former."""
-    number = {done: i for i, done in enumerate(downsets)}
-    asked = [sum({bits[shape.makers[value]] for value in values}) for values in outside]
-    found: list[list[tuple[int, int]]] = [[] for _ in downsets]
-    for i, done in enumerate(downsets):
-        for p, mask in enumerate(masks):
-            if not done & mask and not asked[p] & ~done:
-                found[number[done | mask]].append((i, p))
-    return found
-
-
-def _ints(values: Sequence[int]) -> Ints:
-    return np.array(values, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -236,14 +103,15 @@ class BlockPath:
         """Whether another attempt may tell more."""
         return not self._given_up and self.passage.lower_s < self.passage.upper_s
 
-    def widen(self, max_states: int | None = None) -> None:
+    def widen(self, max_states: int | None = None, until: Until = FOREVER) -> None:
         """Try with more states than before. The first attempt finds a way.
 
         Args:
             max_states: How many states may be made. Beyond, what was known before stays, and this was the last attempt.
+            until: The same holds for attempts that would take longer. The first one ends with a list schedule.
         """
         passage = self.passage
-        if self._lattice is None:
+        if self._lattice is None or (self._times is None and until()):
             self._list()
             return
         self._width = self._width * WIDER or 1
@@ -251,6 +119,7 @@ class BlockPath:
             self._times = _times(self._shape, self._lattice, self._costs)
         from hetsim.scheduler.exact import block_kernel  # not before it is needed: imports numba
 
+        left_s = until.left_s
         best_s, dropped_s, num_states, way = block_kernel.run(
             self._lattice.steps,
             self._times,
@@ -258,10 +127,14 @@ class BlockPath:
             self._width,
             passage.upper_s,
             NO_LIMIT if max_states is None else max_states,
+            NO_LIMIT if left_s == math.inf else max(MIN_WORK, int(left_s * WORK_PER_S)),
         )
         passage.num_states += num_states
         if dropped_s == 0:
             self._given_up = True
+            if not passage.way:
+                self._list()
+                return
         if best_s < passage.upper_s:
             num_devices = self._costs.price.shape[1]
             passage.upper_s = float(best_s)

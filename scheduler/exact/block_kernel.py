@@ -123,7 +123,7 @@ def _grown(array: Any, size: int) -> Any:
 
 @numba.njit(cache=True)
 def run(
-    steps: Steps, times: Times, last: int, width: int, upper_s: float, max_states: int
+    steps: Steps, times: Times, last: int, width: int, upper_s: float, max_states: int, max_work: int
 ) -> tuple[float, float, int, Ints]:
     """The fastest way through a block that beats ``upper_s``, keeping at most ``width`` states of each downset.
 
@@ -134,6 +134,7 @@ def run(
         width: States stored of each downset; of more, those with the least lower bounds.
         upper_s: What is known to be possible.
         max_states: How many states may be made, before the attempt is given up.
+        max_work: The same for the numbers that are read and written, about.
 
     Returns:
         The seconds of the fastest way found, infinite if none beats ``upper_s``; a lower bound of those that were
@@ -153,14 +154,19 @@ def run(
     made_from = np.empty((256, 2), np.int64)
     dropped_s = np.inf
     num_states = 1
+    work = 0
     for after in range(1, num_downsets):
         num_made = 0
         size = k + 1 + k * steps.num_frontier[after]
+        per_state = 2 * size + k * (times.weights.shape[0] + steps.ready_at[after + 1] - steps.ready_at[after])
         for step in range(steps.from_at[after], steps.from_at[after + 1]):
             piece, source = steps.piece[step], steps.source[step]
             num_sources = first[source + 1] - first[source]
             made = _grown(made, num_made + k * num_sources)
             made_from = _grown(made_from, num_made + k * num_sources)
+            work += k * num_sources * per_state
+            if work > max_work:
+                return np.inf, 0.0, num_states, np.empty(0, np.int64)
             for before in range(first[source], first[source + 1]):
                 for d in range(k):
                     if times.piece[piece, d] == np.inf:
@@ -203,8 +209,11 @@ def run(
         pool = _grown(pool, begin + min(width, num_made))
         came = _grown(came, begin + min(width, num_made))
         for i in order:
+            if work > max_work:
+                return np.inf, 0.0, num_states, np.empty(0, np.int64)
             state = made[i]
             dominated = False
+            work += 2 * (end_of - begin)
             for stored in range(begin, end_of):
                 dominated = True
                 for j in range(size):

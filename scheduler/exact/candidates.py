@@ -2,7 +2,8 @@
 
 - every operator by itself;
 - *pieces*: connected stretches of a branch, between two articulation operators;
-- *runs*: whole blocks one after the other, each up to and including its articulation operator;
+- *runs*: whole blocks one after the other, each up to and including its articulation operator; of many blocks only
+  some stretches (:mod:`hetsim.scheduler.stretches`);
 - *opened runs*: an articulation operator and the whole blocks after it. The block that it ends is spread over devices
   while its own segment is still open.
 
@@ -75,7 +76,11 @@ def pieces(graph: Graph, inside: tuple[str, ...], *, fused: bool) -> tuple[tuple
         tuple(chain[start:end])
         for chain in distinct.values()
         for start in range(len(chain))
-        for end in range(start + 2, len(chain) + 1)
-        if end - start <= LONG_PIECE or end - start == len(chain)
+        for end in (*range(start + 2, min(start + LONG_PIECE, len(chain)) + 1), *_whole(start, len(chain)))
     ]
     return single + tuple(sorted(longer, key=lambda piece: (len(piece), piece)))
+
+
+def _whole(start: int, length: int) -> tuple[int, ...]:
+    """Where the whole of a long branch ends, for its first operator."""
+    return (length,) if start == 0 and length > LONG_PIECE else ()

@@ -68,7 +68,8 @@ def cp_sat(
         PlanError: If OR-Tools is not installed.
     """
     cp_model = _solver()
-    effort = effort or Effort()
+    effort = (effort or Effort()).started()
+    until = effort.until()
     started_s = time.perf_counter()
     program = _Program(problem, cp_model)
     first = _taken_apart(problem, individual(problem) if hint is None else hint)
@@ -76,7 +77,7 @@ def cp_sat(
         program.share()
     program.start_from(first)
     solver = cp_model.CpSolver()
-    solver.parameters.max_time_in_seconds = TIME_LIMIT_S if effort.time_limit_s is None else effort.time_limit_s
+    solver.parameters.max_time_in_seconds = TIME_LIMIT_S if until.left_s == math.inf else until.left_s
     solver.parameters.num_workers = num_workers
     solver.parameters.random_seed = effort.seed
     solver.parameters.catch_sigint_signal = True  # Ctrl-C ends the search, not the program
@@ -145,14 +146,8 @@ class _Program:
         self._at = graph.position
         cost_s = prices(problem)
         hand_over_s = {
-            (u, op.name): np.array(
-                [
-                    [max(problem.transfer_s(a, b, t) for t in op.inputs if graph.producer.get(t) == u) for b in names]
-                    for a in names
-                ]
-            )
-            for op in graph.ops
-            for u in graph.predecessors[op.name]
+            edge: np.array([[max(problem.transfer_s(a, b, t) for t in tensors) for b in names] for a in names])
+            for edge, tensors in graph.tensors_between.items()
         }
         whole_s = float(np.where(np.isfinite(cost_s), cost_s, 0.0).max(axis=1).sum())
         whole_s += sum(float(delay.max()) for delay in hand_over_s.values())
@@ -219,7 +214,8 @@ class _Program:
             start = solver.value(self._starts[op.name])
             cost_s = self._problem.cost_s(names[d], (op.name,))
             ends.append((start, start + self._ticks(cost_s), position, names[d], op.name))
-        queues: dict[str, tuple[Segment, ...]] = dict.fromkeys(names, ())
+        queues: dict[str, list[Segment]] = {name: [] for name in names}
         for *_, device, name in sorted(ends):
-            queues[device] = (*queues[device], Segment(device, (name,)))
-        return Plan(model=graph.name, model_hash=self._problem.model_hash, scheduler=NAME, queues=queues)
+            queues[device].append(Segment(device, (name,)))
+        in_order = {device: tuple(queue) for device, queue in queues.items()}
+        return Plan(model=graph.name, model_hash=self._problem.model_hash, scheduler=NAME, queues=in_order)

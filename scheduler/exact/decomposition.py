@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +13,12 @@ import numpy as np
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
 from hetsim.scheduler.bounds import Floats, alone_s, shares
-from hetsim.scheduler.exact.block import BlockPath, Costs, Lattice, Passage, Shape, lattice
+from hetsim.scheduler.effort import FOREVER, Until
+from hetsim.scheduler.exact.block import BlockPath, Costs, Passage
 from hetsim.scheduler.exact.candidates import Part, parts, pieces
+from hetsim.scheduler.exact.lattice import Lattice, Shape, lattice
 from hetsim.scheduler.solution import ANY, SINGLE
+from hetsim.scheduler.stretches import stretch_ends
 
 
 class Step(NamedTuple):
@@ -37,14 +41,20 @@ class Decomposition:
     Args:
         problem: The problem.
         fused: Whether segments come from the family of :mod:`hetsim.scheduler.exact.candidates`.
+        until: Says from when on only what has to be known is looked at: single operators, and single blocks.
     """
 
-    def __init__(self, problem: Problem, *, fused: bool) -> None:
+    def __init__(self, problem: Problem, *, fused: bool, until: Until = FOREVER) -> None:
         self._problem = problem
+        self._until = until
+        self._family_until = until.part(0.5)  # so that time is left for the blocks
         self._names = problem.platform.device_names
         self._fused = fused
         self._parts = parts(problem.graph)
         self._shapes, self._tables = zip(*map(self._shape_and_table, self._parts), strict=True)
+        self._ops = [op.name for op in problem.graph.ops]
+        self._begins = list(accumulate((len(part.ops) for part in self._parts), initial=0))
+        self._ends = stretch_ends([len(part.ops) for part in self._parts])
         self._runs = [
             {(opened, d): self._runs_from(i, opened, d) for opened in (False, True) for d in range(len(self._names))}
             for i in range(len(self._parts))
@@ -57,6 +67,11 @@ class Decomposition:
     def num_states(self) -> int:
         """States made so far."""
         return sum(block_path.passage.num_states for block_path in self._alike.values())
+
+    @property
+    def has_listed(self) -> bool:
+        """Whether some block has too many downsets, so that its plan is just one list schedule."""
+        return any(found is None for found in self._lattices.values())
 
     @property
     def space(self) -> str:
@@ -138,10 +153,10 @@ class Decomposition:
         if opened and not (first.inside and first.join):
             return []
         found: list[_Run] = []
-        ops: tuple[str, ...] = ()
-        for end, part in enumerate(self._parts[i:], i + 1):
-            ops = (*ops, *(part.ops if ops or not opened else (part.join,)))
-            if not self._fused and len(ops) > 1:
+        begin = self._begins[i + 1] - 1 if opened else self._begins[i]
+        for end in self._ends[i]:
+            ops = tuple(self._ops[begin : self._begins[end]])
+            if (len(ops) > 1 and not self._fused) or (end > i + 1 and self._until()):
                 break
             seconds = alone_s(self._problem, name, ops)
             if seconds < math.inf:
@@ -171,7 +186,7 @@ class Decomposition:
             reads=tuple(reads),
             enters=tuple(part.before in graph.predecessors[op] for op in part.inside),
             is_read_outside=tuple(any(reader not in place for reader in graph.successors[op]) for op in part.inside),
-            pieces=pieces(graph, part.inside, fused=self._fused),
+            pieces=pieces(graph, part.inside, fused=self._fused and not self._family_until()),
         )
         members = [tuple(part.inside[op] for op in piece) for piece in shape.pieces]
         piece = np.array([[alone_s(problem, name, ops) for name in names] for ops in members])
@@ -192,11 +207,10 @@ class Decomposition:
             exit=self._hop(part.before, (part.join,)),
         )
 
-    def _hop(self, maker: str, readers: Sequence[str]) -> Floats:
+    def _hop(self, maker: str, readers: Iterable[str]) -> Floats:
         """By device and receiving device, from an operator's end to the arrival of all that these read from it."""
-        graph = self._problem.graph
-        tensors = graph.by_name[maker].outputs if maker else ()
-        return self._delay([t for t in tensors if any(reader in graph.consumers[t] for reader in readers)])
+        between = self._problem.graph.tensors_between
+        return self._delay([tensor for reader in readers for tensor in between.get((maker, reader), ())])
 
     def _delay(self, tensors: Sequence[str]) -> Floats:
         """By device and receiving device, how long all of these tensors take if none waits for another."""
@@ -210,7 +224,7 @@ class Decomposition:
         if (i, x, y) not in self._block_paths:
             shape, table = self._shapes[i], self._tables[i]
             if shape not in self._lattices:
-                self._lattices[shape] = lattice(shape)
+                self._lattices[shape] = lattice(shape, self._until)
             costs = Costs(  # with no block before, x is -1, and nothing is read from there
                 piece=table.piece,
                 price=table.price,
@@ -224,7 +238,7 @@ class Decomposition:
             key = (shape, *(table.tobytes() for table in tables), costs.exit, y)
             if key not in self._alike:
                 self._alike[key] = BlockPath(shape, self._lattices[shape], costs)
-                self._alike[key].widen()
+                self._alike[key].widen(until=self._until)
             self._block_paths[i, x, y] = self._alike[key]
         return self._block_paths[i, x, y]
 

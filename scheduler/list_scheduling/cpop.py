@@ -15,11 +15,18 @@ import heapq
 
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
+from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.list_scheduling.timetable import CostTable, Timetable
 
 
-def cpop(problem: Problem) -> Plan:
-    """CPOP's plan; ties go to the operator that comes first in the graph, then to the first device."""
+def cpop(problem: Problem, effort: Effort | None = None) -> Plan:
+    """CPOP's plan; ties go to the operator that comes first in the graph, then to the first device.
+
+    Args:
+        problem: The problem.
+        effort: Its deadline, for the :class:`~hetsim.scheduler.list_scheduling.timetable.Timetable`.
+    """
+    until = (effort or Effort()).until()
     costs = CostTable(problem)
     graph, upward_s, downward_s = problem.graph, costs.upward_ranks_s(), costs.downward_ranks_s()
     priority_s = {op: upward_s[op] + downward_s[op] for op in upward_s}
@@ -32,7 +39,7 @@ def cpop(problem: Problem) -> Plan:
 
     home = min(names, key=on_path)
     on = frozenset(path)
-    timetable = Timetable(costs)
+    timetable = Timetable(costs, until)
     missing = {op: len(before) for op, before in graph.predecessors.items()}
     ready = [(-priority_s[op], graph.position[op], op) for op, count in missing.items() if not count]
     heapq.heapify(ready)

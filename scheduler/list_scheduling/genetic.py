@@ -69,14 +69,18 @@ def genetic(problem: Problem, effort: Effort | None = None, *, evaluate: Evaluat
     population = breeder.founders()
     size = max(MIN_POPULATION, min(MAX_POPULATION, round(limit**0.5)))
     left = limit
-    while left and len(population) < size:
+    while left and len(population) < size and not until():
         population.append(breeder.stranger())
         left -= 1
     population.sort(key=lambda one: one.makespan_s)  # stable: of equal ones the first found stays first
     while left and not until():
         if effort.progress is not None:
             effort.progress(limit - left, limit, population[0].makespan_s)
-        children = [breeder.child(population) for _ in range(min(left, max(size - ELITE, 1)))]
+        children = []
+        for _ in range(min(left, max(size - ELITE, 1))):
+            children.append(breeder.child(population))
+            if until():
+                break
         left -= len(children)
         population = sorted([*population[:ELITE], *children], key=lambda one: one.makespan_s)
     if effort.progress is not None:

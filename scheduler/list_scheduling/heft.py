@@ -11,14 +11,21 @@ from __future__ import annotations
 
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
+from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.list_scheduling.timetable import CostTable, Timetable
 
 
-def heft(problem: Problem) -> Plan:
-    """HEFT's plan; ties go to the operator that comes first in the graph, then to the first device."""
+def heft(problem: Problem, effort: Effort | None = None) -> Plan:
+    """HEFT's plan; ties go to the operator that comes first in the graph, then to the first device.
+
+    Args:
+        problem: The problem.
+        effort: Its deadline, for the :class:`~hetsim.scheduler.list_scheduling.timetable.Timetable`.
+    """
+    until = (effort or Effort()).until()
     costs = CostTable(problem)
     ranks_s = costs.upward_ranks_s()
-    timetable = Timetable(costs)
+    timetable = Timetable(costs, until)
     # No rank is below that of a successor, and the sort is stable, so predecessors come first.
     for op in sorted(ranks_s, key=lambda op: (-ranks_s[op], problem.graph.position[op])):
         timetable.place_where_it_ends_first(op)

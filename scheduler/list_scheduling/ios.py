@@ -22,12 +22,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
 from hetsim.models.structure import blocks, fused_chains
+from hetsim.scheduler.effort import Effort, Until
 from hetsim.scheduler.list_scheduling.merging import plan_from_orders
 from hetsim.scheduler.segments import Queues
 from hetsim.sim.simulate import Simulator
@@ -45,27 +46,75 @@ Stage = tuple[tuple[Unit, str], ...]
 """Groups, as operators in topological order, each with its device; in the order of their first operators."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Way:
-    """A way to run everything up to some point."""
+    """A way to run everything up to some point: one stage after another way.
 
-    seconds: float = 0.0
-    stages: tuple[Stage, ...] = ()
-    device_of: Mapping[str, str] = field(default_factory=dict)
+    Ways share what they have in common, and a jump from each to one far before it finds any stage in logarithmic time:
+    E. W. Myers, "An applicative random-access stack", Information Processing Letters 17(5), 1983, doi
+    10.1016/0020-0190(83)90106-0.
 
-    def then(self, seconds: float, stage: Stage) -> _Way:
+    Attributes:
+        seconds: Sum of the stages' times.
+        piece: Number of the piece that its last stage is part of; -1 before the first stage.
+        placed: Devices of the operators of that piece.
+        stage: The last stage.
+        before: The way without it; None before the first stage.
+        start: The last way of the piece before.
+        jump: Another one of an earlier piece.
+    """
+
+    __slots__ = ("before", "jump", "piece", "placed", "seconds", "stage", "start")
+
+    def __init__(self) -> None:
+        self.seconds, self.piece = 0.0, -1
+        self.placed: Mapping[str, str] = {}
+        self.stage: Stage = ()
+        self.before: _Way | None = None
+        self.start = self.jump = self
+
+    def then(self, seconds: float, stage: Stage, piece: int) -> _Way:
+        """The way that goes on with a stage of a piece, this one's or a later one."""
+        way = _Way()
         placed = {op: device for ops, device in stage for op in ops}
-        return _Way(self.seconds + seconds, (*self.stages, stage), {**self.device_of, **placed})
+        way.seconds, way.piece, way.stage, way.before = self.seconds + seconds, piece, stage, self
+        if piece == self.piece:
+            way.placed, way.start, way.jump = {**self.placed, **placed}, self.start, self.jump
+        else:
+            far = self.jump
+            again = self.piece - far.piece == far.piece - far.jump.piece
+            way.placed, way.start, way.jump = placed, self, far.jump if again else self
+        return way
+
+    def device_of(self, op: str, piece: int) -> str:
+        """The device of an operator that some stage ran, its piece given."""
+        way = self
+        while way.piece > piece:
+            way = way.jump if way.jump.piece >= piece else way.start
+        return way.placed[op]
+
+    def stages(self) -> list[Stage]:
+        """Its stages in order."""
+        found: list[Stage] = []
+        way: _Way | None = self
+        while way is not None and way.before is not None:
+            found.append(way.stage)
+            way = way.before
+        return found[::-1]
 
 
-def ios(problem: Problem) -> Plan:
+def ios(problem: Problem, effort: Effort | None = None) -> Plan:
     """The plan with the least sum of stage times found, in which groups are segments, or runs of neighbours fused.
 
     Whichever the model says is fastest (:mod:`hetsim.scheduler.list_scheduling.merging`); ties go to the groups. Ties
     between stages go to those with fewer units, then to the first devices.
+
+    Args:
+        problem: The problem.
+        effort: Its deadline. Once it has passed, every stage is one unit.
     """
+    until = (effort or Effort()).until()
     ways = {"": _Way()}
-    for block in _pieces(problem):
+    for block in _pieces(problem, until):
         ended: dict[str, _Way] = {}
         for way in ways.values():
             for device, longer in block.solve(way).items():
@@ -74,7 +123,7 @@ def ios(problem: Problem) -> Plan:
         ways = ended
     best = min(ways.values(), key=lambda way: way.seconds)
     queues: dict[str, list[Segment]] = {}
-    for stage in best.stages:
+    for stage in best.stages():
         for ops, device in stage:
             as_one = problem.latency(device, ops) is not None
             queues.setdefault(device, []).extend(
@@ -89,7 +138,7 @@ def ios(problem: Problem) -> Plan:
     return Plan(model=problem.graph.name, model_hash=problem.model_hash, scheduler="ios", queues=grouped)
 
 
-def _pieces(problem: Problem) -> list[_Block]:
+def _pieces(problem: Problem, until: Until) -> list[_Block]:
     """The blocks, those with too many closed sets in halves."""
     unit_of: dict[str, int] = {}
     for chain in fused_chains(problem.graph):
@@ -97,6 +146,7 @@ def _pieces(problem: Problem) -> list[_Block]:
         for unit in (chain,) if as_one else [(op,) for op in chain]:
             unit_of.update(dict.fromkeys(unit, len(unit_of)))
     pieces: list[_Block] = []
+    piece_of: dict[str, int] = {}
     for block in blocks(problem.graph):
         units: dict[int, list[str]] = {}
         for op in block:
@@ -104,8 +154,9 @@ def _pieces(problem: Problem) -> list[_Block]:
         left = [tuple(map(tuple, units.values()))]
         while left:
             half = left.pop()
-            piece = _Block(problem, half)
+            piece = _Block(problem, half, len(pieces), piece_of, until)
             if piece.is_small():
+                piece_of.update((op, len(pieces)) for unit in half for op in unit)
                 pieces.append(piece)
             else:
                 middle = len(half) // 2
@@ -123,12 +174,24 @@ class _Groups:
 
 
 class _Block:
-    """The dynamic program for some units; sets of them are bit masks, bit ``i`` for unit ``i``."""
+    """The dynamic program for some units; sets of them are bit masks, bit ``i`` for unit ``i``.
 
-    def __init__(self, problem: Problem, units: tuple[Unit, ...]) -> None:
+    Args:
+        problem: The problem.
+        units: The units of this piece of the graph.
+        piece: Its number.
+        piece_of: By operator of it and of the pieces before, their numbers.
+        until: Once it says yes, each stage is the first unit that can run.
+    """
+
+    def __init__(
+        self, problem: Problem, units: tuple[Unit, ...], piece: int, piece_of: Mapping[str, int], until: Until
+    ) -> None:
         self._problem = problem
         self._graph = problem.graph
         self._units = units
+        self._piece, self._piece_of = piece, piece_of
+        self._until = until
         number = {op: i for i, unit in enumerate(units) for op in unit}
         self._before = [0] * len(units)
         for i, unit in enumerate(units):
@@ -168,8 +231,8 @@ class _Block:
                     reached = state | stage
                     if reached == whole:
                         for seconds, groups in self._assignments(stage, way):
-                            longer = way.then(seconds, groups)
-                            device = longer.device_of[self._units[-1][-1]]
+                            longer = way.then(seconds, groups, self._piece)
+                            device = longer.device_of(self._units[-1][-1], self._piece)
                             if device not in ended or longer.seconds < ended[device].seconds:
                                 ended[device] = longer
                         continue
@@ -177,16 +240,18 @@ class _Block:
                     if reached not in best:
                         by_size[reached.bit_count()].append(reached)
                     if reached not in best or way.seconds + seconds < best[reached].seconds:
-                        best[reached] = way.then(seconds, groups)
+                        best[reached] = way.then(seconds, groups, self._piece)
         return ended
 
     def _stages(self, state: int) -> list[int]:
         """Sets of units that may come next, each of whose groups some device can run; small ones first."""
         if state not in self._known_stages:
-            found = []
+            found: list[int] = []
             todo = [(0, 0)]  # a set and the first unit that may still join it
             while todo:
                 stage, first = todo.pop()
+                if found and self._until():
+                    break
                 for i in range(first, len(self._units)):
                     if not (state | stage) >> i & 1 and self._before[i] & ~(state | stage) == 0:
                         bigger = stage | 1 << i
@@ -195,7 +260,8 @@ class _Block:
                             todo.append((bigger, i + 1))
                             if len(parts) <= MAX_GROUPS and all(self._groups(bigger).costs_s):
                                 found.append(bigger)
-            self._known_stages[state] = sorted(found, key=lambda stage: (stage.bit_count(), stage))
+            found.sort(key=lambda stage: (stage.bit_count(), stage))
+            self._known_stages[state] = found[:1] if self._until() else found
         return self._known_stages[state]
 
     def _parts(self, stage: int) -> list[list[int]]:
@@ -252,8 +318,12 @@ class _Block:
         """Seconds from the start of a stage until these tensors are on the device."""
         producer = self._graph.producer
         return max(
-            (self._problem.transfer_s(way.device_of[producer[tensor]], device, tensor) for tensor in reads), default=0.0
+            (self._problem.transfer_s(self._home(producer[tensor], way), device, tensor) for tensor in reads),
+            default=0.0,
         )
+
+    def _home(self, op: str, way: _Way) -> str:
+        return way.device_of(op, self._piece_of[op])
 
 
 def _longest_first(costs_s: Sequence[Mapping[str, float]]) -> tuple[str, ...]:

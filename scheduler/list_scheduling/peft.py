@@ -15,15 +15,22 @@ from statistics import fmean
 
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
+from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.list_scheduling.timetable import CostTable, Timetable
 
 
-def peft(problem: Problem) -> Plan:
-    """PEFT's plan; ties go to the operator that comes first in the graph, then to the first device."""
+def peft(problem: Problem, effort: Effort | None = None) -> Plan:
+    """PEFT's plan; ties go to the operator that comes first in the graph, then to the first device.
+
+    Args:
+        problem: The problem.
+        effort: Its deadline, for the :class:`~hetsim.scheduler.list_scheduling.timetable.Timetable`.
+    """
+    until = (effort or Effort()).until()
     costs = CostTable(problem)
     graph, table_s = problem.graph, optimistic_costs_s(costs)
     rank_s = {op: fmean(entries.values()) for op, entries in table_s.items()}
-    timetable = Timetable(costs)
+    timetable = Timetable(costs, until)
     missing = {op: len(before) for op, before in graph.predecessors.items()}
     ready = [(-rank_s[op], graph.position[op], op) for op, count in missing.items() if not count]
     heapq.heapify(ready)

@@ -16,6 +16,7 @@ from statistics import fmean
 
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
+from hetsim.scheduler.effort import FOREVER, Until
 from hetsim.scheduler.list_scheduling.merging import plan_from_orders
 
 
@@ -33,12 +34,6 @@ class CostTable:
             for op in problem.graph.ops
         }
         """By operator and device that can run it, in the platform's order."""
-        self._tensors: dict[tuple[str, str], tuple[str, ...]] = {}  # by producer and reader
-        for op in problem.graph.ops:
-            for tensor in op.inputs:
-                before = problem.graph.producer.get(tensor)
-                if before is not None:
-                    self._tensors[before, op.name] = (*self._tensors.get((before, op.name), ()), tensor)
         self._means: dict[tuple[str, str], float] = {}
 
     def mean_s(self, op: str) -> float:
@@ -49,7 +44,8 @@ class CostTable:
         """From the producer's end on ``source`` until all that the reader wants of it is on ``target``, in seconds."""
         if source == target:
             return 0.0
-        return max(self.problem.transfer_s(source, target, tensor) for tensor in self._tensors[producer, reader])
+        tensors = self.problem.graph.tensors_between[producer, reader]
+        return max(self.problem.transfer_s(source, target, tensor) for tensor in tensors)
 
     def mean_hand_over_s(self, producer: str, reader: str) -> float:
         """A hand-over on average over the pairs of different devices that may be at its ends, in seconds.
@@ -89,10 +85,11 @@ class Timetable:
 
     Args:
         costs: What operators and hand-overs cost.
+        until: Once it says yes, operators go behind all others on their device, and gaps are left as they are.
     """
 
-    def __init__(self, costs: CostTable) -> None:
-        self._costs = costs
+    def __init__(self, costs: CostTable, until: Until = FOREVER) -> None:
+        self._costs, self._until = costs, until
         names = costs.problem.platform.device_names
         self._device_of: dict[str, str] = {}
         self._ends_s: dict[str, float] = {}
@@ -127,7 +124,7 @@ class Timetable:
         )
         seconds = self._costs.seconds[op][device]
         starts_s, ends_s = self._gap_starts_s[device], self._gap_ends_s[device]
-        i = bisect_left(ends_s, ready_s)
+        i = len(ends_s) - 1 if self._until() else bisect_left(ends_s, ready_s)
         while max(starts_s[i], ready_s) + seconds > ends_s[i]:  # the last gap has no end
             i += 1
         start_s = max(starts_s[i], ready_s)

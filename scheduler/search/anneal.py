@@ -258,7 +258,7 @@ def _delays_s(problem: Problem, simulator: CompiledSimulator) -> Floats:
     graph, transfer_s = problem.graph, simulator.tables.transfer_s[:, :-1]
     number = {tensor: i for i, tensor in enumerate(graph.producer)}
     delays = [
-        np.max([transfer_s[number[t]] for t in op.inputs if graph.producer.get(t) == before], axis=0)
+        np.max([transfer_s[number[t]] for t in graph.tensors_between[before, op.name]], axis=0)
         for op in graph.ops
         for before in graph.predecessors[op.name]
     ]

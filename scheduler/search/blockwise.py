@@ -9,17 +9,23 @@ or one block whose branches are spread over the devices; what such a block takes
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, product
 
 from hetsim.core.errors import PlanError
 from hetsim.core.problem import Problem
-from hetsim.models.structure import blocks, branches
+from hetsim.models.structure import Parts, blocks, branches
+from hetsim.scheduler.effort import FOREVER, Until
 from hetsim.scheduler.segments import queues_from_assignment
+from hetsim.scheduler.stretches import stretch_ends
 from hetsim.sim.compiled import CompiledSimulator
 
 MAX_PATTERNS = 256
 """Up to so many ways to spread a block's branches all are compared; beyond, one branch is changed at a time."""
+
+MAX_CHANGES = 1000
+"""So many changes are tried at most."""
 
 Assignment = tuple[dict[str, str], dict[str, int]]
 
@@ -42,52 +48,84 @@ def entries(problem: Problem, ops: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(op for op in ops if not any(before in inside for before in problem.graph.predecessors[op]))
 
 
-def blockwise(problem: Problem, simulator: CompiledSimulator) -> Assignment | None:
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """How a stretch of blocks came to its end.
+
+    Attributes:
+        seconds: From the start of all to its end.
+        source: Device of the operator before it.
+        start: Its first block.
+        device_of: By operator its device, or the one device of them all.
+    """
+
+    seconds: float
+    source: str
+    start: int
+    device_of: Mapping[str, str] | str
+
+
+def blockwise(problem: Problem, simulator: CompiledSimulator, until: Until = FOREVER) -> Assignment | None:
     """Assignment (see :mod:`hetsim.scheduler.segments`) of the shortest path, or None if there is none.
 
     Ties go to the edge found first: runs before spread blocks, shorter runs before longer ones.
+
+    Args:
+        problem: The problem.
+        simulator: Simulates it.
+        until: Once it says yes, only single blocks on one device are looked at.
     """
     graph = problem.graph
     parts = block_branches(problem)
-    whole = [graph.ordered(op for branch in block for op in branch) for block in parts]
-    # best[i][device]: least seconds until block i starts, the operator before it on that device, and how it got there
-    best: list[dict[str, tuple[float, str, int, dict[str, str]]]] = [{} for _ in range(len(parts) + 1)]
-    best[0][""] = (0.0, "", 0, {})
+    whole = blocks(graph)
+    names = tuple(op.name for op in graph.ops)
+    begins = list(accumulate(map(len, whole), initial=0))
+    best: list[dict[str, _Edge]] = [{} for _ in range(len(parts) + 1)]  # by blocks done and device of the last operator
+    best[0][""] = _Edge(0.0, "", 0, "")
 
-    def relax(start: int, source: str, end: int, seconds: float, device_of: dict[str, str]) -> None:
-        total_s = best[start][source][0] + seconds
-        device = device_of[whole[end - 1][-1]]
-        if total_s < best[end].get(device, (math.inf,))[0]:
-            best[end][device] = (total_s, source, start, device_of)
+    def relax(start: int, source: str, end: int, seconds: float, device_of: Mapping[str, str] | str) -> None:
+        total_s = best[start][source].seconds + seconds
+        device = device_of if isinstance(device_of, str) else device_of[whole[end - 1][-1]]
+        if device not in best[end] or total_s < best[end][device].seconds:
+            best[end][device] = _Edge(total_s, source, start, device_of)
 
+    all_ends = stretch_ends(list(map(len, whole)))
     for start, block in enumerate(parts):
+        before = whole[start - 1][-1] if start else None
+        # Everything that reads from before a stretch reads from the operator before it, in the stretch's first block.
+        arriving = [tensor for tensor in graph.by_name[before].outputs if graph.consumers[tensor]] if before else []
         for device in problem.platform.device_names:
-            ops: tuple[str, ...] = ()
-            for end in range(start + 1, len(parts) + 1):
-                ops = graph.ordered((*ops, *whole[end - 1]))
-                latency = problem.latency(device, ops)
+            for end in all_ends[start]:
+                if end > start + 1 and until():
+                    break
+                latency = problem.latency(device, names[begins[start] : begins[end]])
                 if latency is None:
                     continue
-                arriving = [tensor for tensor in graph.inputs_of(ops) if tensor in graph.producer]
                 for source in best[start]:
                     arrive_s = max((problem.transfer_s(source, device, tensor) for tensor in arriving), default=0.0)
-                    relax(start, source, end, arrive_s + latency.seconds, dict.fromkeys(ops, device))
-        if len(block) > 1:
-            before = whole[start - 1][-1] if start else None
+                    relax(start, source, end, arrive_s + latency.seconds, device)
+        if len(block) > 1 and not until():
             for source in best[start]:
-                for seconds, device_of in _spreads(simulator, before, source, block, whole[start]):
+                for seconds, device_of in _spreads(simulator, before, source, block, whole[start], until):
                     relax(start, source, start + 1, seconds, device_of)
+    return _traced(problem, whole, best)
+
+
+def _traced(problem: Problem, whole: Parts, best: Sequence[Mapping[str, _Edge]]) -> Assignment | None:
+    """The assignment of the path that ends first."""
     if not best[-1]:
         return None
-    device = min(best[-1], key=lambda name: best[-1][name][0])
+    device = min(best[-1], key=lambda name: best[-1][name].seconds)
     placed: dict[str, str] = {}
     level_of: dict[str, int] = {}
-    end = len(parts)
+    end = len(whole)
     while end:
-        _, source, start, device_of = best[end][device]
-        placed.update(device_of)
-        level_of.update(dict.fromkeys(entries(problem, whole[start]), 1))
-        end, device = start, source
+        edge = best[end][device]
+        for ops in whole[edge.start : end]:
+            for op in ops:
+                placed[op] = edge.device_of if isinstance(edge.device_of, str) else edge.device_of[op]
+        level_of.update(dict.fromkeys(entries(problem, whole[edge.start]), 1))
+        end, device = edge.start, edge.source
     return placed, level_of
 
 
@@ -97,6 +135,7 @@ def _spreads(
     source: str,
     block: tuple[tuple[str, ...], ...],
     ops: tuple[str, ...],
+    until: Until,
 ) -> Iterator[tuple[float, dict[str, str]]]:
     """Ways to spread a block's branches, with the seconds from the end of ``before`` on ``source`` to its own end."""
     problem = simulator.problem
@@ -118,17 +157,23 @@ def _spreads(
     if not all(runnable):
         return
     if math.prod(map(len, runnable)) <= MAX_PATTERNS:
-        yield from map(seconds, product(*runnable))
+        for pattern in product(*runnable):
+            yield seconds(pattern)
+            if until():
+                return
         return
     units = tuple(names[0] for names in runnable)
     found = seconds(units)
     yield found
-    improved = True
+    improved, num_tried = True, 0
     while improved:
         improved = False
         for i, names in enumerate(runnable):
             for name in names:
                 other = (*units[:i], name, *units[i + 1 :])
+                if until() or num_tried == MAX_CHANGES:
+                    return
+                num_tried += 1
                 tried = seconds(other)
                 yield tried
                 if tried[0] < found[0]:

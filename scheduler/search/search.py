@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -29,9 +29,9 @@ from hetsim.scheduler.baselines.individual import individual
 from hetsim.scheduler.baselines.partition_tuner import partition_tuner
 from hetsim.scheduler.baselines.single_device import single_device, whole_model_devices
 from hetsim.scheduler.baselines.type_based import type_based
-from hetsim.scheduler.bounds import prices
+from hetsim.scheduler.bounds import on_grid, prices
 from hetsim.scheduler.effort import Effort
-from hetsim.scheduler.exact.exact import bound_beside, exact
+from hetsim.scheduler.exact.exact import bound_beside, exact_with_family
 from hetsim.scheduler.list_scheduling.cpop import cpop
 from hetsim.scheduler.list_scheduling.heft import heft
 from hetsim.scheduler.list_scheduling.peft import peft
@@ -47,6 +47,8 @@ MEMORY = 40
 """A candidate may be as slow as the one accepted so many evaluations ago."""
 MAX_EVALUATIONS_WITHOUT_GAIN = 600
 """After so many evaluations without a better plan the local search returns to the best plan."""
+EXACT_SHARE = 0.5
+"""Of a time limit, for exact planning."""
 TIE_S = 1e-12
 """Times that round to the same multiple of this are ties."""
 PROGRESS_EVERY = 20
@@ -80,17 +82,17 @@ def search(problem: Problem, effort: Effort | None = None) -> Solution:
     """
     effort = effort or Effort()
     started_s = time.perf_counter()
-    until = effort.until()
-    rest = replace(effort, time_limit_s=None, stop=until)
-    proof = exact(problem, Effort(stop=until))
+    rest = effort.started()
+    found = exact_with_family(problem, Effort(stop=rest.until().part(EXACT_SHARE)))
+    proof = found.solution
     if problem.additive:
-        proof = proof if proof.proven else _loaded(problem, proof)
+        proof = proof if proof.proven or rest.stop() else _loaded(problem, proof)
         plan = proof.plan if proof.proven else _annealed(problem, rest, proof)
         num_evaluations = 0
     else:
         plan, num_evaluations = _searched(problem, rest, proof)
     best_s = makespan_s(problem, plan)
-    bound_s, space = bound_beside(problem, plan, proof)
+    bound_s, space = bound_beside(problem, plan, proof, found.family)
     return Solution(
         plan=replace(plan, scheduler="search"),
         makespan_s=best_s,
@@ -108,12 +110,12 @@ def _loaded(problem: Problem, proof: Solution) -> Solution:
     )
 
     load_s = least_loaded(prices(problem), proof.makespan_s, count=1).bound_s
-    return replace(proof, bound_s=min(max(proof.bound_s, load_s), proof.makespan_s))
+    return replace(proof, bound_s=min(max(proof.bound_s, on_grid(problem, load_s)), proof.makespan_s))
 
 
 def _annealed(problem: Problem, effort: Effort, proof: Solution) -> Plan:
     """Where fusing gains nothing: annealing from the best start."""
-    starts = [proof.plan, heft(problem), peft(problem), cpop(problem)]
+    starts = [proof.plan, *(make(problem, effort) for make in (heft, peft, cpop) if not effort.stop())]
     return anneal(problem, effort, start=min(starts, key=partial(makespan_s, problem)), bound_s=proof.bound_s)
 
 
@@ -121,7 +123,7 @@ def _searched(problem: Problem, effort: Effort, proof: Solution) -> tuple[Plan, 
     """Where fusing may pay: the best plan of the local search, and how many candidates it evaluated."""
     limit = MAX_EVALUATIONS if effort.max_evaluations is None else effort.max_evaluations
     local_search = _LocalSearch(problem, random.Random(effort.seed))
-    current = best = min(local_search.starts(proof.plan), key=lambda candidate: candidate.rank)
+    current = best = min(local_search.starts(proof.plan, effort), key=lambda candidate: candidate.rank)
     history = [current.makespan_s] * MEMORY
     best_at = 0
     num_evaluations = 0
@@ -167,17 +169,22 @@ class _LocalSearch:
             self._move_stretch,
         )
 
-    def starts(self, exact_plan: Plan) -> list[_Candidate]:
-        """The plan of exact planning, every single device, every baseline, and the shortest path over blocks."""
-        problem = self._problem
-        plans = [exact_plan]
-        plans += [single_device(problem, name) for name in whole_model_devices(problem)]
-        plans += [type_based(problem), individual(problem), partition_tuner(problem)]
-        assignments = [assignment_of(resolve(problem.graph, plan)) for plan in plans]
-        path = blockwise(problem, self._simulator)
-        if path is not None:
-            assignments.append(path)
-        return [start for start in (self._evaluate(*pair) for pair in assignments) if start is not None]
+    def starts(self, exact_plan: Plan, effort: Effort) -> Iterator[_Candidate]:
+        """The plan of exact planning, every single device, and as time allows every baseline and the shortest path over
+        blocks."""
+        problem, until = self._problem, effort.until()
+        makers: list[Callable[[], Plan]] = [lambda: exact_plan]
+        makers += [partial(single_device, problem, name) for name in whole_model_devices(problem)]
+        makers += [partial(make, problem, effort) for make in (type_based, individual, partition_tuner)]
+        for number, make in enumerate(makers):
+            if number == 0 or not until():
+                start = self._evaluate(*assignment_of(resolve(problem.graph, make())))
+                if start is not None:
+                    yield start
+        path = None if until() else blockwise(problem, self._simulator, until)
+        start = None if path is None else self._evaluate(*path)
+        if start is not None:
+            yield start
 
     def neighbour(self, current: _Candidate) -> _Candidate | None:
         """A random step from ``current``, or None if it leads nowhere."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hetsim.core.deviation import deviation
+from hetsim.core.deviation import deviation, value_deviation
 
 
 def test_floats_differ_relative_to_the_largest_magnitude() -> None:
@@ -45,3 +45,14 @@ def test_other_shapes_and_types_differ_infinitely() -> None:
 
 def test_scalars_have_no_place() -> None:
     assert str(deviation(np.array(2.0), np.array(1.0))) == "2.0 instead of 1.0"
+
+
+def test_sequences_and_optional_values_are_compared_too() -> None:
+    right = [np.array([1.0, 2.0]), np.array([4.0])]
+    one = value_deviation([np.array([1.0, 2.0]), np.array([5.0])], right)
+    assert (one.max_abs, one.relative, one.index) == (1.0, 0.25, (1, 0))
+    assert value_deviation(right, right).max_abs == 0.0
+    assert value_deviation(None, None).max_abs == 0.0
+    assert str(value_deviation(right[:1], right)) == "a sequence of 1 instead of a sequence of 2"
+    assert value_deviation(None, np.array([1.0])).relative == np.inf
+    assert value_deviation(np.float32(1.5), np.array(1.5, np.float32)).max_abs == 0.0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hetsim.core.errors import ModelError
 from hetsim.core.graph import Graph, Op, Tensor
-from tests.support.graphs import DIAMOND, as_networkx, random_graphs
+from tests.support.planning.graphs import DIAMOND, as_networkx, random_graphs
 
 
 def test_tensor_sizes_follow_shape_and_type():

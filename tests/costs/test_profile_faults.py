@@ -10,7 +10,7 @@ from hetsim.core.errors import ProfileError
 from hetsim.costs.profile import Header, Samples
 from hetsim.costs.profile_file import ProfileFile, load_profile
 from hetsim.io.files import write_atomically
-from tests.support.processes import in_child, limit_files
+from tests.support.programs.processes import in_child, limit_files
 
 pytestmark = pytest.mark.processes
 HEADER = Header(model="m", model_hash="0" * 64, machine="here", engines={"cpu": "fake engine"}, date="2026-11-25")

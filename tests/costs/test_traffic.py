@@ -71,10 +71,11 @@ def test_traffic_by_hand() -> None:
     )  # 500 bytes/s * 0.5 s: never seen to be slowed, it keeps to that
 
 
+@pytest.mark.processes
 @pytest.mark.equation("traffic")
 def test_speeds_are_those_of_the_time_together() -> None:
     # Make-believe devices do not slow each other down, whatever runs beside them.
-    with Runtime(fake_platform(op_s="0.02")) as runtime:
+    with Runtime(fake_platform(op_s="0.05")) as runtime:
         found = run_side_by_side(runtime, MODEL, {"cpu": ("right",), "npu": ("right", "right2")}, num_runs=3)
     speeds = co_run_speeds(found)
     assert set(speeds) == {"cpu", "npu"}

@@ -19,6 +19,7 @@ INTRODUCTION = """\
 
 `python -m tests.docs.cli_page` writes this page from the commands; a test runs the examples. A mistake is answered in
 one line on standard error with exit code 2. A failed device ends with exit code 2 as well, an interrupt with 130.
+`hetsim verify` ends with 1 if something diverges.
 `hetsim --version` prints the version, `hetsim --install-completion` sets up the shell's completion.
 
 MODEL is an `.onnx` file or a name from `hetsim zoo`.
@@ -32,6 +33,7 @@ EXAMPLES = {
     "convert": "hetsim convert workflow.json --out problem.json --devices cpu,npu --speed npu=2",
     "run": "hetsim run squeezenet --plan plan.json --requests 5 --trace run.trace.json",
     "compare": "hetsim compare squeezenet --plan plan.json --profile profile.jsonl --requests 3",
+    "verify": "hetsim verify squeezenet --plan plan.json --device npu --samples 1 --out out/verify",
     "zoo": "hetsim zoo",
     "platform": "hetsim platform",
     "platform calibrate": "hetsim platform calibrate cpu+npu --out platform.toml",

@@ -14,12 +14,12 @@ import pytest
 from hetsim.core.platform import Calibration
 from hetsim.io.platform_file import format_platform
 from tests.docs import cli_page
-from tests.support.commands import hetsim_in_process
 from tests.support.models import fake_platform, fork_join
-from tests.support.task_graphs import WORKFLOW as WORKFLOW
+from tests.support.planning.task_graphs import WORKFLOW as WORKFLOW
+from tests.support.programs.commands import hetsim_in_process
 
 DOCS = Path(__file__).parents[2] / "docs"
-NEEDS_DEVICES = ("tune", "profile", "run", "compare", "plan", "simulate", "explain")
+NEEDS_DEVICES = ("tune", "profile", "run", "compare", "plan", "simulate", "explain", "verify")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from hetsim.scheduler import make_plan as plan_by
 from hetsim.sim.simulate import simulate
 from tests.fuzz import mutations
 from tests.support.models import fake_platform, fork_join, make_plan
-from tests.support.task_graphs import WORKFLOW, older_workflow
+from tests.support.planning.task_graphs import WORKFLOW, older_workflow
 
 _MODEL, _PLATFORM = fork_join(), fake_platform()
 _SECRET = b"hetsim must not read this. " * 3

@@ -258,6 +258,21 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         load_problem(tmp_path / "huge.json")
 
 
+def test_operators_may_have_arrows_in_their_names() -> None:
+    edges = [["a", "b->c", 10], ["a->b", "c", 20]]
+    graph = parsed(ops={op: {"cpu": 1} for op in ("a", "b->c", "a->b", "c")}, edges=edges).graph
+    assert {op: graph.predecessors[op] for op in ("b->c", "c")} == {"b->c": ("a",), "c": ("a->b",)}
+    assert sorted(graph.tensors[t].num_bytes for t in graph.tensors) == [10, 20]
+
+
+@pytest.mark.parametrize("edges", [[["a", "b", 5], ["a", "c", 7, "a->b"]], [["a", "c", 7, "a->b"], ["a", "b", 5]]])
+def test_an_edge_without_a_name_is_a_tensor_of_its_own(edges: list[list[object]]) -> None:
+    graph = parsed(ops={op: {"cpu": 1} for op in "abc"}, edges=edges).graph
+    read_bytes = {op: [graph.tensors[tensor].num_bytes for tensor in graph.by_name[op].inputs] for op in "bc"}
+    assert read_bytes == {"b": [5], "c": [7]}
+    assert graph.by_name["c"].inputs == ("a->b",)
+
+
 def test_a_saved_problem_leaves_out_what_is_as_by_default(tmp_path: Path) -> None:
     graph = graph_of({"a": (), "b": ("a",), "c": ("a",)}, num_bytes={"a": 5})
     save_problem(problem_of(graph, {op: {"cpu": 1.0} for op in "abc"}, platform_of("cpu")), tmp_path / "p.json")

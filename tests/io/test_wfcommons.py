@@ -15,8 +15,8 @@ from hetsim.core.platform import Link
 from hetsim.core.problem import Problem
 from hetsim.io.wfcommons import load_workflow
 from hetsim.sim.simulate import makespan_s
+from tests.support.planning.task_graphs import WORKFLOW, older_workflow
 from tests.support.problems import plan_of
-from tests.support.task_graphs import WORKFLOW, older_workflow
 
 
 def converted(content: object, folder: Path, **options: Any) -> Problem:
@@ -93,6 +93,10 @@ MISTAKES = {
         change(*RUN, 1, "runtimeInSeconds", to="1"),
         r"execution.tasks\[1\].runtimeInSeconds: Expected `float`",
     ),
+    "task executed twice": (
+        change(*RUN, 1, "id", to="split_1"),
+        r"workflow.execution has task 'split_1' more than once, with 1.0 s and 4.0 s; keep the execution that counts",
+    ),
     "task twice": (change(*TASK, 1, "id", to="split_1"), r"task 'split_1' is there twice"),
     "unknown parent": (change(*TASK, 1, "parents", to=["x"]), r"task 'count_1' names 'x' as parent or child"),
     "unknown file": (
@@ -142,6 +146,39 @@ def test_mistakes_in_older_versions(field: dict[str, Any], message: str, tmp_pat
     flow = {"schemaVersion": "1.4", "workflow": {"tasks": [{"name": "a", "runtime": 1.0, **field}]}}
     with pytest.raises(ProblemError, match=message):
         converted(flow, tmp_path)
+
+
+OLD_PAIR: list[dict[str, Any]] = [
+    {"name": "make", "id": "ID1", "runtime": 2.0, "files": [{"name": "o", "link": "output", "size": 3}]},
+    {"name": "use", "id": "ID2", "runtime": 1.0, "files": [{"name": "o", "link": "input", "size": 3}]},
+]
+
+
+def old_pair(first: dict[str, Any], second: dict[str, Any], folder: Path) -> Problem:
+    tasks = [{**OLD_PAIR[0], **first}, {**OLD_PAIR[1], **second}]
+    return converted({"schemaVersion": "1.4", "workflow": {"tasks": tasks}}, folder)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [({}, {"parents": ["ID1"]}), ({"children": ["ID2"]}, {}), ({"children": ["use"]}, {"parents": ["ID1"]})],
+)
+def test_in_older_versions_tasks_refer_to_each_other_by_name_or_id(
+    first: dict[str, Any], second: dict[str, Any], tmp_path: Path
+) -> None:
+    graph = old_pair(first, second, tmp_path).graph
+    assert dict(graph.predecessors) == {"make": (), "use": ("make",)}
+    assert graph.by_name["use"].inputs == ("o",)
+
+
+def test_tasks_with_one_name_are_called_by_their_ids(tmp_path: Path) -> None:
+    graph = old_pair({"name": "step"}, {"name": "step", "parents": ["ID1"]}, tmp_path).graph
+    assert dict(graph.predecessors) == {"ID1": (), "ID2": ("ID1",)}
+
+
+def test_a_reference_to_the_name_of_one_task_and_the_id_of_another_is_ambiguous(tmp_path: Path) -> None:
+    with pytest.raises(ProblemError, match="task 'use' names 'use' as parent or child, which is the name or id of 2"):
+        old_pair({"id": "use"}, {"parents": ["use"]}, tmp_path)
 
 
 @pytest.mark.parametrize("speed", [0.0, -1.0, float("nan"), float("inf")])

@@ -90,6 +90,28 @@ def test_weights_may_lie_beside_the_model_but_nowhere_else(tmp_path):
         load_model(path)
 
 
+def test_weights_behind_the_links_of_a_cache_are_read(tmp_path):
+    files, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "abc"
+    files.mkdir()
+    snapshot.mkdir(parents=True)
+    onnx.save(small_net(), files / "1f3a", save_as_external_data=True, location="net.onnx_data", size_threshold=0)
+    (files / "net.onnx_data").rename(files / "77e0")
+    (snapshot / "net.onnx").symlink_to("../../blobs/1f3a")
+    (snapshot / "net.onnx_data").symlink_to("../../blobs/77e0")
+    model = load_model(snapshot / "net.onnx")
+    assert model.hash == import_model(small_net(), name="net").hash
+    (tmp_path / "elsewhere").write_bytes((files / "77e0").read_bytes())
+    (snapshot / "net.onnx_data").unlink()
+    (snapshot / "net.onnx_data").symlink_to("../../elsewhere")
+    with pytest.raises(ModelError, match=r"net.onnx_data, a link that leads out of its folder"):
+        load_model(snapshot / "net.onnx")
+
+
+def test_custom_operators_need_a_library_that_can_be_loaded(tmp_path):
+    with pytest.raises(ModelError, match=r"cannot load the custom operators in .*gone.so"):
+        import_model(model_of(RELU), name="m", custom_ops=[tmp_path / "gone.so"])
+
+
 def test_models_beyond_protobuf_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "net.onnx"
     onnx.save(small_net(), path)

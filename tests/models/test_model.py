@@ -11,8 +11,8 @@ from hetsim.core.errors import ModelError
 from hetsim.models.importer import import_model, load_model
 from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
-from tests.support.hash_seeds import printed_under
 from tests.support.models import FLOAT, RELU, model_of, small_net, weight
+from tests.support.programs.hash_seeds import printed_under
 
 
 def test_the_hash_is_of_structure_and_weights_alone():

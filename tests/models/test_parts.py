@@ -6,11 +6,12 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from hetsim.models.importer import import_model
 from hetsim.models.model import random_inputs
 from hetsim.models.nodes import names_read, rename_tensors
-from hetsim.models.parts import side_by_side
 from hetsim.models.reference import evaluate
-from tests.support.models import fork_join
+from hetsim.models.segments.parts import side_by_side
+from tests.support.models import fork_join, model_of
 
 MODEL = fork_join()
 
@@ -49,3 +50,20 @@ def test_a_node_reads_what_its_inner_graphs_take_from_outside() -> None:
     rename_tensors(node, lambda name: {"outer": "0/outer", "y": "0/y"}.get(name, name))
     assert names_read(node) == ("condition", "0/outer")
     assert node.output == ["0/y"]
+
+
+def test_a_region_stays_one_operator() -> None:
+    nodes = [
+        helper.make_node("Neg", ["x"], ["a"], name="neg"),
+        helper.make_node("SplitToSequence", ["a"], ["s"], name="split", axis=0),
+        helper.make_node("ConcatFromSequence", ["s"], ["y"], name="join", axis=0),
+    ]
+    model = import_model(model_of(nodes, shape=[4, 2]), name="sequence")
+    neg, region = model.graph.ops
+    assert len(region.kinds) == 2
+    pair = side_by_side(model, [(neg.name,), (region.name,)])
+    assert [op.kind for op in pair.model.graph.ops] == ["Neg", region.kind]
+    assert [node.op_type for node in pair.model.nodes_of(pair.ops[1][0])] == list(region.kinds)
+    inputs = random_inputs(pair.model)
+    found = evaluate(pair.model.proto, inputs)
+    assert np.allclose(found[f"1/{region.outputs[0]}"], inputs["1/a"])

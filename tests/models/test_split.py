@@ -15,7 +15,7 @@ from hetsim.core.plan import Axis, Split
 from hetsim.models.importer import import_model
 from hetsim.models.model import Model, random_inputs
 from hetsim.models.reference import evaluate
-from hetsim.models.segment_files import SegmentStore
+from hetsim.models.segments.files import SegmentStore
 from hetsim.models.split.check import first_difference
 from hetsim.models.split.rewrite import rewrite
 from hetsim.models.split.rules import can_split

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.models.structure import articulation_ops, blocks, branch_levels, branches, fused_chains, runs
-from tests.support.graphs import DIAMOND, as_networkx, graph_of, random_graphs
+from tests.support.planning.graphs import DIAMOND, as_networkx, graph_of, random_graphs
 
 FIRE = graph_of(  # SqueezeNet's fire module between two pools
     {

@@ -7,11 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import onnx
 import pytest
 
-from tests.support.models import fork_join
-from tests.support.table_problem import PROBLEM
+from hetsim.costs.profile import Samples
+from hetsim.costs.profile_file import ProfileFile
+from hetsim.io.platform_file import format_platform
+from tests.support.models import fake_platform, fork_join
+from tests.support.planning.table_problem import PROBLEM
+from tests.support.profiles import HEADER
 
 HEAVY = ("matplotlib", "numba", "onnx", "onnxruntime", "openvino")
 
@@ -74,6 +79,11 @@ def test_commands_on_a_task_graph_import_no_onnx_engines_and_pictures(folder: Pa
         run_python(COMMAND.format(args=args) + LOADED, folder)
 
 
+def test_a_worker_starts_without_what_its_engine_does_not_need(folder: Path) -> None:
+    others = "assert 'networkx' not in sys.modules\n"
+    run_python("import hetsim.runtime.worker.worker\n" + LOADED + others, folder)
+
+
 @pytest.mark.parametrize("args", [["--help"], ["tune", "--help"], ["run", "--help"], ["platform", "--help"]])
 def test_help_imports_neither_numbers_nor_graphs(folder: Path, args: list[str]) -> None:
     told = run_python(
@@ -94,6 +104,31 @@ def test_models_are_planned_for_hypothetical_devices_on_other_systems(folder: Pa
     words = ["net.onnx", "--platform", "laptop"]
     run_python(NOT_LINUX + COMMAND.format(args=["plan", *words, "--scheduler", "heft", "--out", "plan.json"]), folder)
     run_python(NOT_LINUX + COMMAND.format(args=["simulate", *words, "--plan", "plan.json"]), folder)
+
+
+def test_models_are_planned_simulated_and_explored_from_a_stored_profile_on_other_systems(folder: Path) -> None:
+    model = fork_join()
+    onnx.save(model.proto, folder / "net.onnx")
+    (folder / "fake.toml").write_text(format_platform(fake_platform()))
+    # One millisecond for each operator on the CPU, half of it on the NPU; taken on a machine that is not this one.
+    engines = {"cpu": "fake engine, any core", "npu": "fake engine, any core"}
+    header = msgspec.structs.replace(HEADER, model=model.graph.name, model_hash=model.hash, engines=engines)
+    with ProfileFile(folder / "p.jsonl", header) as file:
+        for device, op_s in (("cpu", 1e-3), ("npu", 0.5e-3)):
+            ops = tuple(op.name for op in model.graph.ops)
+            for name, parts in (("operators", [(op,) for op in ops]), ("whole", [ops])):
+                for part in parts:
+                    times_s = (op_s * len(part),)
+                    file.add(Samples(device=device, ops=part, context=f"configuration:{name}", samples_s=times_s))
+    profiled = ["net.onnx", "--platform", "fake.toml", "--profile", "p.jsonl", "--force"]
+    planned = [*profiled, "--plan", "plan.json"]
+    simulate = NOT_LINUX + COMMAND.format(args=["simulate", *planned, "--json"])
+    run_python(
+        NOT_LINUX + COMMAND.format(args=["plan", *profiled, "--scheduler", "single:npu", "--out", "plan.json"]), folder
+    )
+    assert json.loads(run_python(simulate, folder))["makespan_s"] == pytest.approx(2.5e-3)  # all on the NPU
+    explored = COMMAND.format(args=["explain", *planned, "--set", "npu.speed=2", "--replan", "1"])
+    assert "ms simulated; the critical path has" in run_python(NOT_LINUX + explored, folder)
 
 
 def test_executing_elsewhere_is_refused_in_one_line(folder: Path) -> None:

@@ -11,7 +11,7 @@ from statistics import median
 
 import pytest
 
-from tests.support.table_problem import PROBLEM
+from tests.support.planning.table_problem import PROBLEM
 
 MAIN = "from hetsim.tuner.cli.app import main; main()"
 PLAN = ["plan", "--problem", "problem.json", "--scheduler", "heft", "--out", "plan.json"]

@@ -10,7 +10,7 @@ import pytest
 
 from hetsim.core.dataflow import resolve
 from hetsim.core.platform import Device
-from hetsim.models.segment_files import SegmentStore
+from hetsim.models.segments.files import SegmentStore
 from hetsim.runtime.backends.openvino import OpenVinoBackend
 from hetsim.runtime.backends.protocol import DeviceLocal
 from hetsim.runtime.worker.arena import plan_layout

@@ -15,7 +15,7 @@ from hetsim.core.platform import Device, Link, Platform
 from hetsim.core.problem import Latency, Problem
 from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
-from hetsim.models.segment_files import SegmentStore
+from hetsim.models.segments.files import SegmentStore
 from hetsim.runtime import Runtime
 from hetsim.runtime.backends.emulated import EmulatedBackend, write_segment
 from hetsim.runtime.emulation import Emulation, with_emulated

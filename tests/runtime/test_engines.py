@@ -41,7 +41,7 @@ def test_random_placements_compute_what_the_reference_computes(runtime: Runtime,
         whole = Plan(model=name, model_hash=model.hash, queues={device: (Segment(device, names),)})
         with runtime.load(model, whole) as session:
             alone.append(truth.error(session.run(truth.inputs).outputs))
-    assert alone[0] == 0.0  # the reference engine itself
+    assert alone[0] <= 1e-5  # the reference engine itself, but with its optimisations
     generator = random.Random(name)
     for share in (0.2, 0.5):
         device_of = {}
@@ -84,7 +84,7 @@ def test_a_platform_is_calibrated_with_numbers_that_make_sense(
 
 
 def test_weights_are_shared_as_a_file_and_not_copied_into_segments(tmp_path: Path) -> None:
-    from hetsim.models.segment_files import SegmentStore
+    from hetsim.models.segments.files import SegmentStore
 
     model = load_model("squeezenet")
     store = SegmentStore(model, tmp_path)

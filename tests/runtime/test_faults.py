@@ -21,12 +21,21 @@ from hetsim.runtime import Runtime, Session
 from hetsim.runtime.faults.nan import check_numbers
 from hetsim.runtime.faults.standby import standby
 from tests.support.models import fake_platform, fork_join, make_plan
-from tests.support.processes import in_child, limit_files, processes_with, shared_memory
+from tests.support.programs.processes import in_child, limit_files, processes_with, shared_memory
 
 MODEL = fork_join()
 PLAN = make_plan(MODEL, cpu=["stem", "left", "join"], npu=["right right2"])
 INPUTS = random_inputs(MODEL)
 RIGHT = evaluate(MODEL.proto, INPUTS)["y"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect() -> Iterator[None]:
+    """What other tests have made is not looked through again around each test."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 
 from hetsim.core.dataflow import resolve
 from hetsim.core.platform import Device
-from hetsim.models.segment_files import SegmentStore
+from hetsim.models.segments.files import SegmentStore
 from hetsim.runtime.backends.fake import FakeBackend
 from hetsim.runtime.worker.arena import ABORTED, SUBMITTED, Arena, plan_layout
 from hetsim.runtime.worker.loaded import LoadedProgram, SegmentFailed

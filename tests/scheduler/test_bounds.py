@@ -15,10 +15,10 @@ from hetsim.core.graph import Graph
 from hetsim.core.plan import Segment
 from hetsim.core.platform import Memory
 from hetsim.core.problem import Problem
-from hetsim.scheduler.bounds import load_s, load_weights, lower_bound, prices, weighted
+from hetsim.scheduler.bounds import load_s, load_weights, lower_bound, on_grid, prices, weighted
 from hetsim.scheduler.segments import plan_from_assignment
 from hetsim.sim.simulate import makespan_s
-from tests.support.brute_force import fastest_s, single_operators
+from tests.support.planning.brute_force import fastest_s, single_operators
 from tests.support.problems import assignments, graph_of, platform_of, problem_of, problems
 
 FORK = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
@@ -130,3 +130,24 @@ def test_work_that_wants_more_than_the_memory_gives_takes_longer_also_alone() ->
         platform=replace(problem.platform, memory=Memory(shared_bytes_per_s=1000.0)),
     )
     assert lower_bound(starved) == 3.0
+
+
+def grid_problem(*seconds: float, hand_over_s: float = 0.0) -> Problem:
+    graph = graph_of({f"n{i}": (f"n{i - 1}",) if i else () for i in range(len(seconds))})
+    costs = {f"n{i}": {"cpu": one, "npu": one} for i, one in enumerate(seconds)}
+    return problem_of(graph, costs, platform_of("cpu", "npu", setup_s=hand_over_s))
+
+
+@pytest.mark.parametrize(
+    ("problem", "bound_s", "expected_s"),
+    [
+        (grid_problem(2.0, 4.0, 6.0), 6.5, 8.0),
+        (grid_problem(2.0, 4.0, 6.0), 8.0 * (1 + 1e-12), 8.0),  # rounding is not raised
+        (grid_problem(2.0, 4.0, 6.0, hand_over_s=0.5), 6.7, 7.0),
+        (grid_problem(0.75, 0.0, 1.5), 1.0, 1.5),
+        (grid_problem(0.0, 0.0), 0.0, 0.0),
+        (grid_problem(0.1, 0.3), 0.25, 0.25),  # 0.1 and 0.3 are no multiples of one number that matters
+    ],
+)
+def test_what_whole_times_add_up_to_is_whole(problem: Problem, bound_s: float, expected_s: float) -> None:
+    assert on_grid(problem, bound_s) == expected_s

@@ -16,8 +16,8 @@ from hetsim.scheduler import scheduler_names
 from hetsim.scheduler.random_plans import random_plans
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import simulate
-from tests.support.hash_seeds import printed_under
 from tests.support.problems import graph_of, inception_like, platform_of, problem_of, problems
+from tests.support.programs.hash_seeds import printed_under
 
 
 @given(problem=problems(), count=st.integers(0, 8), seed=st.integers(0, 5))

@@ -24,7 +24,6 @@ from hetsim.scheduler.search.search import search
 from hetsim.scheduler.segments import assignment_of, plan_from_assignment, queues_from_assignment
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import Simulator, makespan_s, simulate
-from tests.support.hash_seeds import printed_under
 from tests.support.problems import (
     Costs,
     assignments,
@@ -35,6 +34,7 @@ from tests.support.problems import (
     problem_of,
     problems,
 )
+from tests.support.programs.hash_seeds import printed_under
 
 ON_PAPER = ("heft", "cpop", "peft", "ios", "genetic")
 """Baselines that the search does not start from."""

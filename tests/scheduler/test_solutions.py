@@ -14,7 +14,7 @@ from hetsim.scheduler.registry import make_plan, scheduler_names, solve
 from hetsim.scheduler.search.search import search
 from hetsim.scheduler.solution import ANY, Solution
 from hetsim.sim.simulate import makespan_s
-from tests.support.brute_force import fastest_s, single_operators
+from tests.support.planning.brute_force import fastest_s, single_operators
 from tests.support.problems import graph_of, inception_like, plan_of, platform_of, problem_of, problems
 
 FEW = Effort(max_evaluations=60)

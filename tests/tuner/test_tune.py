@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,23 @@ import pytest
 
 from hetsim.analysis.scenario import parse_scenario
 from hetsim.core.dataflow import check_plan
+from hetsim.core.errors import OutputsError
 from hetsim.costs.profile_file import load_profile
 from hetsim.io.plan_file import load_plan
 from hetsim.io.platform_file import load_platform
-from hetsim.models.reference import evaluate
+from hetsim.models.model import Model
 from hetsim.tuner.options import Pace
 from hetsim.tuner.pipeline import tune
+from hetsim.tuner.report.outcome import Outcome
 from hetsim.tuner.steps.expected_outputs import relative_error, tolerance
 from hetsim.tuner.steps.final_measurement import Finalist, execute, measure_finalists
 from tests.support.models import fork_join, make_plan
 from tests.support.tuning import CALIBRATION, QUICK, calibrated_platform, tuning_context
 
 MODEL = fork_join()
+PLATFORM = calibrated_platform(op_s="0.01")
 OPTIONS = replace(QUICK, max_evaluations=200)
+ONE_ROUND = replace(OPTIONS, pace=Pace(num_runs=3, stall_budget_s=0.0))
 FILES = {
     "plan.json",
     "profile.jsonl",
@@ -43,7 +48,7 @@ SCHEDULERS = {"single:cpu", "single:npu", "type_based", "individual", "partition
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tune")
-    tune(MODEL, calibrated_platform(op_s="0.01"), out, options=OPTIONS)
+    tune(MODEL, PLATFORM, out, options=OPTIONS)
     return out
 
 
@@ -97,27 +102,19 @@ def test_the_calibrated_platform_can_be_used_again(folder: Path) -> None:
     assert load_platform(folder / "platform.toml").calibration == CALIBRATION
 
 
-def test_a_second_run_goes_on_from_the_profile(folder: Path) -> None:
-    before = load_profile(folder / "profile.jsonl")
-    tune(MODEL, calibrated_platform(op_s="0.01"), folder, options=OPTIONS)
-    after = load_profile(folder / "profile.jsonl")
-    for ops in before.measured("cpu"):
-        if len(ops) == 1:
-            covered = before.samples_s("cpu", ops, "configuration:operators")
-            assert after.samples_s("cpu", ops, "configuration:operators") == covered
+def test_if_all_outputs_are_wrong_nothing_is_recommended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Model.reference_outputs
+    monkeypatch.setattr(Model, "reference_outputs", lambda *args: {"y": right(*args)["y"] + 1e-3})
+    with pytest.raises(OutputsError, match="no plan computes what the reference engine computes, so none") as caught:
+        tune(MODEL, calibrated_platform(), tmp_path, options=ONE_ROUND)
+    assert caught.value.exit_code == 1
+    assert not (tmp_path / "plan.json").exists()
 
 
-def test_wrong_outputs_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def other(*args: Any, **kwargs: Any) -> dict[str, np.ndarray]:
-        return {name: array + 1e-3 for name, array in evaluate(*args, **kwargs).items()}
+@pytest.fixture(scope="module")
+def again(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """A second run into a copy of the first one's folder, in which every plan of two devices gives wrong outputs."""
 
-    monkeypatch.setattr("hetsim.tuner.steps.expected_outputs.evaluate", other)
-    outcome = tune(MODEL, calibrated_platform(), tmp_path, options=OPTIONS)
-    assert not outcome.outputs_match
-    assert json.loads((tmp_path / "summary.json").read_text())["outputs_match"] is False
-
-
-def test_a_plan_with_wrong_outputs_does_not_win_however_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def spoilt(*args: Any, **kwargs: Any) -> dict[str, Finalist]:
         return {
             name: one
@@ -126,8 +123,23 @@ def test_a_plan_with_wrong_outputs_does_not_win_however_fast(tmp_path: Path, mon
             for name, one in measure_finalists(*args, **kwargs).items()
         }
 
-    monkeypatch.setattr("hetsim.tuner.pipeline.measure_finalists", spoilt)
-    outcome = tune(MODEL, calibrated_platform(op_s="0.01"), tmp_path, options=OPTIONS)
+    out = shutil.copytree(folder, tmp_path_factory.mktemp("tune") / "again")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("hetsim.tuner.pipeline.measure_finalists", spoilt)
+        return out, tune(MODEL, PLATFORM, out, options=ONE_ROUND)
+
+
+def test_a_second_run_goes_on_from_the_profile(folder: Path, again: tuple[Path, Outcome]) -> None:
+    before, after = (load_profile(out / "profile.jsonl") for out in (folder, again[0]))
+    for ops in before.measured("cpu"):
+        if len(ops) == 1:
+            covered = before.samples_s("cpu", ops, "configuration:operators")
+            assert covered
+            assert after.samples_s("cpu", ops, "configuration:operators") == covered
+
+
+def test_a_plan_with_wrong_outputs_does_not_win_however_fast(again: tuple[Path, Outcome]) -> None:
+    outcome = again[1]
     assert outcome.winner.startswith("single:")  # 50 ms, where two devices take 40
     assert outcome.rejected["search"] == 0.5
     assert not outcome.outputs_match

@@ -15,6 +15,7 @@ from hetsim.tuner.cli.commands.profile import profile
 from hetsim.tuner.cli.commands.run import run
 from hetsim.tuner.cli.commands.simulate import simulate
 from hetsim.tuner.cli.commands.tune import tune
+from hetsim.tuner.cli.commands.verify import verify
 from hetsim.tuner.cli.commands.zoo import zoo
 from hetsim.tuner.cli.exits import run_to_exit
 
@@ -45,7 +46,7 @@ def options(
     """Options that need no command."""
 
 
-for command in (tune, profile, plan, simulate, explain, convert, run, compare, zoo):
+for command in (tune, profile, plan, simulate, explain, convert, run, compare, verify, zoo):
     app.command()(command)
 platform_app.callback(invoke_without_command=True)(platform)
 platform_app.command()(calibrate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def write_run(result: RunResult, *, outputs: Path | None, trace: Path | None, pi
     graph = result.model.graph
     if outputs is not None:
         content = BytesIO()
-        np.savez(content, allow_pickle=False, **result.outputs)
+        np.savez(content, allow_pickle=False, **_arrays(result.outputs))
         write_atomically(outputs, content.getvalue())
     if trace is not None:
         save_trace(result.timeline, trace, platform=result.platform, graph=graph, label="measured")
@@ -48,14 +49,27 @@ def print_run(result: RunResult, load: Load) -> None:
         say(f"  in parts: {shared}")
 
 
-def read_inputs(path: Path | None) -> Mapping[str, np.ndarray] | None:
-    """Inputs by tensor from an .npz file; None if there is none.
+def _arrays(outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Outputs as arrays that an .npz file holds: text as fixed-length text, ``x/0``, ``x/1``, ... of a sequence ``x``.
+
+    An optional value that is absent is left out.
+    """
+    found: dict[str, np.ndarray] = {}
+    for name, value in outputs.items():
+        if isinstance(value, list):
+            found |= _arrays({f"{name}/{i}": each for i, each in enumerate(value)})
+        elif value is not None:
+            array = np.asarray(value)
+            found[name] = array.astype(str) if array.dtype.kind == "O" else array
+    return found
+
+
+def read_inputs(path: Path) -> Mapping[str, np.ndarray]:
+    """Inputs by tensor from an .npz file.
 
     Raises:
         ModelError: If the file cannot be read.
     """
-    if path is None:
-        return None
     try:
         with np.load(path) as arrays:
             return dict(arrays)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +17,7 @@ from hetsim.models.split.planned import planned_model
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.tuner.options import Options
 from hetsim.tuner.report.outcome import Outcome, PlanOutcome
-from hetsim.tuner.steps.expected_outputs import tolerance
+from hetsim.tuner.steps.expected_outputs import ExpectedOutputs, tolerance
 from hetsim.tuner.steps.final_measurement import Execution, Finalist
 from hetsim.tuner.steps.proposals import SEARCH_ROUND, SPLITS, Proposals
 from hetsim.tuner.steps.splitting.shared_runs import shared_runs
@@ -31,6 +31,7 @@ def judge(
     finalists: Mapping[str, Finalist],
     proposals: Proposals,
     *,
+    expected: ExpectedOutputs,
     alone: Mapping[str, Summary],
     options: Options,
     warnings: tuple[str, ...] = (),
@@ -45,6 +46,7 @@ def judge(
         platform: The devices.
         finalists: The executed plans by name.
         proposals: How they were found.
+        expected: The outputs that the plans should have.
         alone: Latency of each engine alone on all cores, by the device's label.
         options: The options of the run.
         warnings: What may have disturbed the measurements.
@@ -54,7 +56,7 @@ def judge(
     """
     found = by_scheduler(finalists)
     rows = {name: _row(name, finalist) for name, finalist in found.items()}
-    verdict = _choose(platform, finalists, found, rows)
+    verdict = _choose(platform, finalists, found, rows, expected)
     won = found[verdict.winner]
     planned = planned_model(model, won.plan)
     hand_over_s = [each_s for finalist in finalists.values() for each_s in finalist.execution.hand_over_s]
@@ -105,10 +107,16 @@ def by_scheduler(finalists: Mapping[str, Finalist]) -> dict[str, Finalist]:
     return found
 
 
-def allowed_error(platform: Platform, finalists: Iterable[Finalist]) -> float:
-    """The tolerance for all plans, from the errors of those that run on one device alone."""
-    alone = (one.execution.largest_error for one in finalists if len(one.plan.queues) == 1)
-    return tolerance(platform, alone)
+def allowed_error(platform: Platform, finalists: Collection[Finalist], expected: ExpectedOutputs) -> float:
+    """The tolerance for all plans, from the errors of those that run on one device alone.
+
+    How sensitive the model is, is found out only if a plan exceeds that.
+    """
+    alone = [one.execution.largest_error for one in finalists if len(one.plan.queues) == 1]
+    allowed = tolerance(platform, alone)
+    if all(one.execution.largest_error <= allowed for one in finalists):
+        return allowed
+    return tolerance(platform, alone, sensitivity=expected.sensitivity)
 
 
 def ties_with(one: Execution, fastest: Execution) -> bool:
@@ -151,13 +159,14 @@ def _choose(
     finalists: Mapping[str, Finalist],
     found: Mapping[str, Finalist],
     rows: Mapping[str, PlanOutcome],
+    expected: ExpectedOutputs,
 ) -> _Verdict:
     """The winner among each scheduler's finalist, by the rules of :func:`judge`.
 
     Raises:
         OutputsError: If all plans are rejected.
     """
-    allowed = allowed_error(platform, finalists.values())
+    allowed = allowed_error(platform, finalists.values(), expected)
     errors = {name: finalist.execution.largest_error for name, finalist in found.items()}
     rejected = {name: error for name, error in errors.items() if error > allowed}
     sound = [row for row in rows.values() if row.name not in rejected]

@@ -7,6 +7,7 @@ architectures", Communications of the ACM 52(4), 2009. docs/model.md has the equ
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hetsim.core.graph import Graph
 from hetsim.core.platform import Device
@@ -14,6 +15,23 @@ from hetsim.core.problem import Latency
 from hetsim.core.sources import ITEM_BYTES, Sheet
 from hetsim.costs.hypothetical.kernels import Kernel, kernels
 from hetsim.costs.hypothetical.layers import Layer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kernel:
+    """A kernel.
+
+    Attributes:
+        reads: Tensors that it reads.
+        makes: Tensors that other kernels read, or the caller.
+        weight_bytes: Size of its weights on the device.
+        seconds: The time of its arithmetic.
+    """
+
+    reads: tuple[str, ...]
+    makes: tuple[str, ...]
+    weight_bytes: int
+    seconds: float
 
 
 class SheetCosts:
@@ -34,6 +52,8 @@ class SheetCosts:
         self._tensor_bytes = {
             name: num_bytes_in(device, tensor.num_bytes, tensor.dtype) for name, tensor in graph.tensors.items()
         }
+        self._known: dict[tuple[str, ...], tuple[float, int]] = {}
+        self._kernel_facts: dict[Kernel, _Kernel] = {}
         self._compute_s = {op.name: self._alone_s(op.name) for op in graph.ops}
 
     def latency(self, ops: tuple[str, ...]) -> Latency | None:
@@ -41,13 +61,19 @@ class SheetCosts:
         supported = self._device.supported_ops
         if supported and not all(set(supported).issuperset(self._graph.by_name[op].kinds) for op in ops):
             return None
-        bandwidth = self._sheet.memory_bytes_per_s
-        work_s = sum(max(compute_s, moved / bandwidth) for compute_s, moved in self._kernels(ops))
-        return Latency(self._device.launch_s + work_s, stated=True)
+        return Latency(self._device.launch_s + self._work(ops)[0], stated=True)
 
     def traffic_bytes(self, ops: tuple[str, ...]) -> int:
         """Bytes that the operators move to and from the memory as one segment."""
-        return sum(moved for _, moved in self._kernels(ops))
+        return self._work(ops)[1]
+
+    def _work(self, ops: tuple[str, ...]) -> tuple[float, int]:
+        """The seconds of a segment without its launch, and the bytes that it moves."""
+        if ops not in self._known:
+            found, bandwidth = self._kernels(ops), self._sheet.memory_bytes_per_s
+            work_s = sum(max(compute_s, moved / bandwidth) for compute_s, moved in found)
+            self._known[ops] = work_s, sum(moved for _, moved in found)
+        return self._known[ops]
 
     def _alone_s(self, name: str) -> float:
         """The time of an operator's arithmetic in seconds, without memory accesses."""
@@ -65,29 +91,39 @@ class SheetCosts:
 
         Tensors between kernels stay on the chip, first come first served, as long as they fit.
         """
-        graph, inside = self._graph, set(ops)
-        made = kernels(graph, ops, self._sheet.folded_ops)
-        leaves = set(graph.outputs_of(inside))
-        reads = [graph.inputs_of(kernel) for kernel in made]
-        last_read = {tensor: i for i, tensors in enumerate(reads) for tensor in tensors}
+        made = [self._facts_of(kernel) for kernel in kernels(self._graph, ops, self._sheet.folded_ops)]
+        leaves = set(self._graph.outputs_of(ops))
+        last_read = {tensor: i for i, kernel in enumerate(made) for tensor in kernel.reads}
         on_chip: dict[str, int] = {}
+        held = 0  # bytes on the chip
         found: list[tuple[float, int]] = []
         for i, kernel in enumerate(made):
-            moved = sum(self._weight_bytes(op) for op in kernel)
-            moved += sum(self._tensor_bytes[tensor] for tensor in reads[i] if tensor not in on_chip)
-            for tensor in graph.outputs_of(kernel):
+            moved = kernel.weight_bytes
+            moved += sum(self._tensor_bytes[tensor] for tensor in kernel.reads if tensor not in on_chip)
+            for tensor in kernel.makes:
                 num_bytes = self._tensor_bytes[tensor]
-                stays = tensor in last_read and sum(on_chip.values()) + num_bytes <= self._sheet.on_chip_bytes
+                stays = tensor in last_read and held + num_bytes <= self._sheet.on_chip_bytes
                 if stays:
                     on_chip[tensor] = num_bytes
+                    held += num_bytes
                 if tensor in leaves or not stays:
                     moved += num_bytes
-            on_chip = {tensor: num_bytes for tensor, num_bytes in on_chip.items() if last_read[tensor] > i}
-            found.append((self._kernel_s(kernel), moved))
+            for tensor in kernel.reads:
+                if last_read[tensor] == i:
+                    held -= on_chip.pop(tensor, 0)
+            found.append((kernel.seconds, moved))
         return found
 
-    def _kernel_s(self, kernel: Kernel) -> float:
-        return self._compute_s[kernel[0]]  # folded operators cost no time of their own
+    def _facts_of(self, kernel: Kernel) -> _Kernel:
+        """What a kernel reads, makes and costs in whatever segment."""
+        if kernel not in self._kernel_facts:
+            self._kernel_facts[kernel] = _Kernel(
+                reads=self._graph.inputs_of(kernel),
+                makes=self._graph.outputs_of(kernel),
+                weight_bytes=sum(self._weight_bytes(op) for op in kernel),
+                seconds=self._compute_s[kernel[0]],  # folded operators cost no time of their own
+            )
+        return self._kernel_facts[kernel]
 
     def _weight_bytes(self, op: str) -> int:
         return num_bytes_in(self._device, self._graph.by_name[op].weight_bytes, "float32")

@@ -12,9 +12,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from hetsim.io.platform_file import format_platform
-from tests.support.commands import hetsim_in_process as hetsim
 from tests.support.models import fake_platform, fork_join
-from tests.support.task_graphs import WORKFLOW
+from tests.support.planning.task_graphs import WORKFLOW
+from tests.support.programs.commands import hetsim_in_process as hetsim
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ MISTAKES = {
     "not ONNX": (("tune", "garbage.onnx", "--out", "o"), r"garbage\.onnx"),
     "open dimension": (("tune", "symbolic.onnx", "--out", "o", *FAKE), r"batch.*--shape x="),
     "shape that is none": (("tune", "symbolic.onnx", "--shape", "x:1", "--out", "o"), r"NAME=1,3,224,224"),
-    "unsupported operator": (("tune", "loop.onnx", "--out", "o", *FAKE), r"If"),
+    "unsupported operator": (("tune", "unknown.onnx", "--out", "o", *FAKE), r"knows operator 'odd' \(Frob\)"),
     "unknown platform": (("tune", "net.onnx", "--platform", "tpu", "--out", "o"), r"no platform 'tpu'.*cpu\+npu"),
     "malformed platform": (("tune", "net.onnx", "--platform", "garbage.onnx", "--out", "o"), r"platform garbage\.onnx"),
     "engine not there": (("tune", "net.onnx", "--platform", "warp.toml", "--out", "o"), r"asks for backend 'warp'"),
@@ -324,7 +324,7 @@ def test_every_mistake_is_one_line_and_exit_code_2(place: Path, name: str) -> No
     (place / "garbage.onnx").write_bytes(b"\x00\x01 this is no model")
     (place / "warp.toml").write_text(format_platform(fake_platform()).replace('backend = "fake"', 'backend = "warp"'))
     _symbolic(place / "symbolic.onnx")
-    _conditional(place / "loop.onnx")
+    _unknown(place / "unknown.onnx")
     _write_plan(place / "npu.json", {"npu": ["stem left right right2 join"]})
     _write_plan(place / "deadlock.json", {"cpu": ["right2", "stem", "left", "join"], "npu": ["right"]})
     costs = {"a": {"cpu": 1.0}, "b": {"cpu": 1.0}}
@@ -351,17 +351,7 @@ def _write_plan(path: Path, queues: dict[str, list[str]]) -> None:
     path.write_text(json.dumps({"format": 1, "model": "net", "devices": devices}))
 
 
-def _conditional(path: Path) -> None:
-    value = helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])
-    branch = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "b", [], [value])
-    other = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "b", [], [value])
-    graph = helper.make_graph(
-        [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=other)],
-        "g",
-        [
-            helper.make_tensor_value_info("c", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("x", TensorProto.FLOAT, [4]),
-        ],
-        [value],
-    )
+def _unknown(path: Path) -> None:
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Frob", ["x"], ["y"], "odd")], "g", [x], [y])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)

@@ -14,8 +14,8 @@ from hetsim.core.timeline import Origin, Span, Timeline
 from hetsim.tuner.report.executed import ExecutedPlan
 from hetsim.tuner.report.html import write_html
 from hetsim.tuner.report.outcome import Outcome, PlanOutcome
-from tests.support.browser import Browser, find_browser
 from tests.support.problems import graph_of
+from tests.support.programs.browser import Browser, find_browser
 
 HOSTILE = "evil</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 LONG = "a_module/with/a/very/long/path/and/no/place/to/break/it/" + "x" * 120

@@ -56,9 +56,9 @@ def test_splits_are_found_simulated_and_right(tmp_path: Path) -> None:
 
 
 def test_tune_proposes_splits_and_writes_a_plan_that_runs(tmp_path: Path) -> None:
-    # Time is by the element, so halves take half as long: twice 64 rows of 20 elements at 10 us each are 25.6 ms, and
-    # halves with their halo of one row 13 ms.
-    model, platform = stack(3, 3, rows=64), calibrated_platform(item_s="1e-5")
+    # Time is by the element, so halves take half as long: twice 64 rows of 20 elements at 6 us each are 15.4 ms, and
+    # halves with their halo of one row 7.8 ms.
+    model, platform = stack(3, 3, rows=64), calibrated_platform(item_s="6e-6")
     outcome = tune(model, platform, tmp_path, options=replace(QUICK, rounds=1, splits=True))
     assert outcome.outputs_match
     simulated_s = {row.name: row.simulated_s for row in outcome.plans}

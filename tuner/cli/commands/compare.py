@@ -69,7 +69,7 @@ def compare(
         platform=devices,
         profile=measured,
         scenario=changes,
-        inputs=read_inputs(inputs),
+        inputs=None if inputs is None else read_inputs(inputs),
         trust=parse_trust(assume, accept, ranges),
         num_requests=requests,
         stages=OnScreen(screen()),

@@ -80,7 +80,7 @@ def run(
         platform=devices,
         profile=measured,
         scenario=changes,
-        inputs=read_inputs(inputs),
+        inputs=None if inputs is None else read_inputs(inputs),
         trust=parse_trust(assume, accept, ranges),
         seed=seed,
         load=load,

@@ -24,6 +24,18 @@ from hetsim.tuner.cli.arguments import (
 )
 from hetsim.tuner.cli.screen import hypothesis, say, screen, warn
 
+_AlsoOption = Annotated[
+    list[str], typer.Option("--also", metavar="SCHEDULER", help="Execute this scheduler's plan as well.")
+]
+_TimeLimitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--time-limit",
+        metavar="SECONDS",
+        help="Rounds and the search of splits end by then, as on Ctrl-C; the final measurement comes on top.",
+    ),
+]
+
 
 def tune(
     model: ModelArgument,
@@ -33,18 +45,9 @@ def tune(
     fix: FixOption = [],  # noqa: B006
     custom_ops: CustomOpsOption = [],  # noqa: B006
     seed: SeedOption = 0,
-    also: Annotated[
-        list[str], typer.Option("--also", metavar="SCHEDULER", help="Execute this scheduler's plan as well.")
-    ] = [],  # noqa: B006
+    also: _AlsoOption = [],  # noqa: B006
     rounds: Annotated[int, typer.Option(min=1, help="How often the search learns what its plans really take.")] = 4,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(
-            "--time-limit",
-            metavar="SECONDS",
-            help="Rounds and the search of splits end by then, as on Ctrl-C; the final measurement comes on top.",
-        ),
-    ] = None,
+    time_limit: _TimeLimitOption = None,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
@@ -89,7 +92,7 @@ def tune(
         out,
         platform=load_platform(platform),
         scenario=changes,
-        inputs=read_inputs(inputs),
+        inputs=None if inputs is None else read_inputs(inputs),
         trust=parse_trust(assume, accept, ranges),
         options=options,
         stages=OnScreen(screen()),

@@ -18,7 +18,7 @@ from hetsim.scheduler.list_scheduling.heft import heft
 from hetsim.scheduler.search.anneal import anneal
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import Simulator, makespan_s, simulate
-from tests.support.candidates import planned, topological_orders
+from tests.support.planning.candidates import planned, topological_orders
 from tests.support.problems import graph_of, physical_problems, plan_of, platform_of, problem_of, problems
 
 

@@ -23,7 +23,7 @@ from hetsim.scheduler.search.ordering import Ordering
 from hetsim.scheduler.search.search import search
 from hetsim.sim.compiled import CompiledSimulator
 from hetsim.sim.simulate import Simulator, makespan_s, simulate
-from tests.support.candidates import planned, topological_orders
+from tests.support.planning.candidates import planned, topological_orders
 from tests.support.problems import graph_of, platform_of, problem_of, problems, zero_copy
 
 TIMES_S = st.sampled_from((0.0, 0.25, 0.5, 1.0, 3.0, float("inf")))

@@ -13,8 +13,8 @@ from hetsim.scheduler.list_scheduling.merging import fused_runs
 from hetsim.scheduler.list_scheduling.peft import optimistic_costs_s, peft
 from hetsim.scheduler.list_scheduling.timetable import CostTable, Timetable
 from hetsim.sim.simulate import makespan_s
+from tests.support.planning.task_graphs import delay_problem
 from tests.support.problems import graph_of, platform_of, problem_of, problems
-from tests.support.task_graphs import delay_problem
 
 # Figure 2 of Topcuoglu, Hariri, Wu (2002): seconds of each task on P1, P2, P3, and of each edge between processors.
 HEFT_COSTS_S = {

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
 import onnx
 
 from hetsim.core.graph import Graph
 from hetsim.models.model import Model
 from hetsim.models.nodes import names_read, rename_tensors
 from hetsim.models.reference import serialized
+from hetsim.models.source import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class Parts:
     inputs: tuple[tuple[str, ...], ...]
     outputs: tuple[tuple[str, ...], ...]
 
-    def feed(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def feed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Inputs for :attr:`model` from values of the whole model's tensors."""
         return {own_name(i, tensor): values[tensor] for i, tensors in enumerate(self.inputs) for tensor in tensors}
 
@@ -103,11 +104,23 @@ def side_by_side(model: Model, parts: Sequence[tuple[str, ...]]) -> Parts:
             ),
             proto=proto,
             hash=hashlib.sha256(serialized(proto)).hexdigest(),
+            regions=_regions(model, parts),
+            source=Source(load=None, custom_ops=model.custom_ops),
         ),
         ops=tuple(tuple(own_name(i, op) for op in part) for i, part in enumerate(parts)),
         inputs=inputs,
         outputs=outputs,
     )
+
+
+def _regions(model: Model, parts: Sequence[tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The nodes of the parts' operators that are regions, by the parts' own names."""
+    return {
+        own_name(i, op): tuple(own_name(i, node) for node in model.regions[op])
+        for i, part in enumerate(parts)
+        for op in part
+        if op in model.regions
+    }
 
 
 def _renamer(part: int, nodes: Sequence[onnx.NodeProto], read: Iterable[str]) -> Callable[[str], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -13,14 +14,15 @@ from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.platform import Link, Memory
 from hetsim.core.problem import Latency, Problem
 from hetsim.scheduler.effort import Effort
-from hetsim.scheduler.exact import block
+from hetsim.scheduler.exact import lattice
 from hetsim.scheduler.exact.candidates import parts, pieces
 from hetsim.scheduler.exact.decomposition import Decomposition
-from hetsim.scheduler.exact.exact import exact
+from hetsim.scheduler.exact.exact import exact, exact_with_family
 from hetsim.scheduler.solution import Solution
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import makespan_s, simulate
-from tests.support.brute_force import fastest_s, single_operators
+from tests.support.planning.brute_force import fastest_s, single_operators
+from tests.support.planning.task_graphs import delay_problem
 from tests.support.problems import (
     graph_of,
     inception_like,
@@ -115,7 +117,7 @@ def test_little_effort_gives_a_valid_plan_and_a_valid_bound(problem: Problem, ma
 @settings(max_examples=40, deadline=None)
 def test_blocks_that_are_too_large_get_one_way_and_a_bound(problem: Problem) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(block, "MAX_DOWNSETS", 1)
+        patch.setattr(lattice, "MAX_DOWNSETS", 1)
         solution = exact(problem, fused=False)
     check(problem, solution)
     assert solution.bound_s <= fastest_s(problem, single_operators(problem)) + 1e-9
@@ -286,3 +288,16 @@ def test_tensors_of_one_operator_travel_in_their_own_time() -> None:
     costs_s = {op: {"npu" if op == "c" else "cpu": 1.0} for op in "abcd"}
     solution = exact(problem_of(graph, costs_s, platform), fused=False)
     assert (solution.makespan_s, solution.bound_s) == (7.0, 7.0)
+
+
+def test_where_blocks_have_too_many_downsets_annealing_goes_on_until_whole_times_prove_the_plan() -> None:
+    """Tasks of whole seconds on three processors: none can end before the whole second after a third of them all."""
+    seconds = [17, 13, 13, 11, 11, 11, 7, 7, 7, 7, 5, 5, 5, 3, 3, 3, 3, 2, 2, 2, 2, 2]
+    tasks = {f"t{i}": [one] * 3 for i, one in enumerate(seconds)}
+    problem = delay_problem({"start": [1, 1, 1], **tasks}, {("start", task): 0 for task in tasks})
+    listed = exact_with_family(problem)
+    solution = exact(problem)
+    assert listed.has_listed
+    assert listed.solution.makespan_s > solution.makespan_s == 1 + math.ceil(sum(seconds) / 3)
+    assert solution.proven
+    assert solution.makespan_s == makespan_s(problem, solution.plan)

@@ -18,7 +18,7 @@ from hetsim.scheduler.search.anneal import annealing_costs, taken_apart
 from hetsim.scheduler.search.moves import Costs
 from hetsim.sim.compiled import CompiledSimulator
 from hetsim.sim.simulate import Simulator
-from tests.support.candidates import planned, topological_orders
+from tests.support.planning.candidates import planned, topological_orders
 from tests.support.problems import graph_of, platform_of, problem_of, problems, zero_copy
 
 

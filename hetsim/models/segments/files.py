@@ -19,12 +19,12 @@ from onnx import helper, numpy_helper
 from hetsim.models.importing.shapes import is_static
 from hetsim.models.model import Model
 from hetsim.models.nodes import names_read
+from hetsim.models.segments.custom_ops import write_custom_ops
 from hetsim.models.weights import WeightSlice
 
 _INLINE_BYTES = 1024  # shapes, axes and scalars stay in the segment's file: engines read them while they compile
 _ALIGNMENT_BYTES = 4096
 _WEIGHTS_FILE = "weights.bin"
-_CUSTOM_OPS_FILE = "custom_ops.txt"
 
 
 class SegmentStore:
@@ -40,7 +40,7 @@ class SegmentStore:
         self._weights: dict[str, onnx.TensorProto] = {}
         self._large: dict[str, tuple[int, int]] = {}  # by weight, its offset in the file and its size in bytes
         if model.custom_ops:
-            (folder / _CUSTOM_OPS_FILE).write_text("\n".join(model.custom_ops), encoding="utf-8")
+            write_custom_ops(folder, model.custom_ops)
         with open(folder / _WEIGHTS_FILE, "wb") as file:
             for name, tensor in model.weights.items():
                 raw = _raw(tensor)
@@ -133,9 +133,3 @@ def _value(model: Model, name: str) -> onnx.ValueInfoProto:
     if declared is not None and not is_static(declared.type):
         return declared
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), tensor.shape)
-
-
-def custom_ops_of(path: Path) -> tuple[str, ...]:
-    """The libraries of custom operators that a segment's file needs."""
-    file = path.parent / _CUSTOM_OPS_FILE
-    return tuple(file.read_text(encoding="utf-8").splitlines()) if file.exists() else ()
