@@ -18,8 +18,8 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Platform
 from hetsim.models.model import Model
 from hetsim.models.nodes import rename_tensors
+from hetsim.models.ranges.interval import is_float
 from hetsim.models.reference import evaluate
-from hetsim.models.values.interval import is_float
 from hetsim.runtime.devices import Devices
 from hetsim.runtime.probe.probes import Probe
 from hetsim.runtime.probe.values import batch, num_batches

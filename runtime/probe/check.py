@@ -11,9 +11,9 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Platform
 from hetsim.models.model import Model, random_inputs
 from hetsim.models.nodes import is_random
+from hetsim.models.ranges.interval import is_float
+from hetsim.models.ranges.propagation import ValueRanges
 from hetsim.models.reference import VERSION, evaluate
-from hetsim.models.values.interval import is_float
-from hetsim.models.values.ranges import ValueRanges
 from hetsim.models.values.trust import Trust
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.runtime.probe.bench import ProbeBench

@@ -8,8 +8,8 @@ import numpy as np
 
 from hetsim.core.errors import ModelError
 from hetsim.core.graph import Graph
-from hetsim.models.values.interval import is_float, is_integer, type_interval
-from hetsim.models.values.ranges import ValueRanges
+from hetsim.models.ranges.interval import is_float, is_integer, type_interval
+from hetsim.models.ranges.propagation import ValueRanges
 from hetsim.models.values.trust import Trust
 from hetsim.runtime.backends.protocol import Array
 

@@ -19,9 +19,9 @@ from onnx import numpy_helper
 from hetsim.core.graph import Graph
 from hetsim.models.model import Model
 from hetsim.models.nodes import names_read, rename_tensors
-from hetsim.models.values.demands import Demand, demands
-from hetsim.models.values.facts import Facts, kinds
-from hetsim.models.values.interval import (
+from hetsim.models.ranges.demands import Demand, demands
+from hetsim.models.ranges.facts import Facts, kinds
+from hetsim.models.ranges.interval import (
     ANYTHING,
     Interval,
     Special,
@@ -29,8 +29,8 @@ from hetsim.models.values.interval import (
     is_float,
     type_interval,
 )
-from hetsim.models.values.ranges import ValueRanges
-from hetsim.models.values.sizes import deciding
+from hetsim.models.ranges.propagation import ValueRanges
+from hetsim.models.ranges.sizes import deciding
 from hetsim.runtime.probe.small_shapes import Shape, fit, small_shapes
 
 _DECIDING = {"i": 64, "u": 64, "b": 64, "f": 8}

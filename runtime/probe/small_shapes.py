@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx
 
-from hetsim.models.values.facts import Facts, kinds
-from hetsim.models.values.interval import is_float
-from hetsim.models.values.sizes import BY_ELEMENT
+from hetsim.models.ranges.facts import Facts, kinds
+from hetsim.models.ranges.interval import is_float
+from hetsim.models.ranges.sizes import BY_ELEMENT
 
 Shape = tuple[int, ...]
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from onnx import numpy_helper
 
+from hetsim.models.ranges.interval import Interval, Special, is_float, is_integer
+from hetsim.models.ranges.sizes import BY_ELEMENT
 from hetsim.models.values.draw import integers
-from hetsim.models.values.interval import Interval, Special, is_float, is_integer
-from hetsim.models.values.sizes import BY_ELEMENT
 from hetsim.runtime.probe.probes import Probe, ProbeInput
 
 Array = np.ndarray

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hetsim.core.errors import ModelError
 from hetsim.models.importer import import_model
 from hetsim.models.model import Model, random_inputs
+from hetsim.models.ranges.interval import Interval, Special
+from hetsim.models.ranges.propagation import ValueRanges, check_ranges
 from hetsim.models.reference import evaluate
-from hetsim.models.values.interval import Interval, Special
-from hetsim.models.values.ranges import ValueRanges, check_ranges
 from hetsim.models.values.trust import Trust, parse_trust
 
 

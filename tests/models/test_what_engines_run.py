@@ -10,18 +10,15 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, parser
+from onnx import TensorProto, helper
 
 from hetsim.core.errors import ModelError
 from hetsim.models.importer import import_model
 from hetsim.models.model import Model, random_inputs
 from hetsim.models.reference import evaluate
+from tests.support.models import parsed
 
 FLOAT = TensorProto.FLOAT
-
-
-def parsed(text: str, *, opset: int = 17, extra: str = "") -> onnx.ModelProto:
-    return parser.parse_model(f'<ir_version: 8, opset_import: ["": {opset}{extra}]> {text}')
 
 
 def check(model: Model, proto: onnx.ModelProto | None = None, *, fixed: dict[str, np.ndarray] | None = None) -> None:

@@ -13,7 +13,7 @@ from hetsim.io.platform_file import load_platform
 from hetsim.models.importer import import_model
 from hetsim.models.model import Model
 from hetsim.runtime import RefusedError, Runtime
-from tests.models.test_what_engines_run import parsed
+from tests.support.models import parsed
 
 pytestmark = pytest.mark.processes
 

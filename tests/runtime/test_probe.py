@@ -14,8 +14,8 @@ from hetsim.core.plan import whole_plan
 from hetsim.io.platform_file import load_platform
 from hetsim.models.importer import import_model
 from hetsim.models.model import Model
-from hetsim.models.values.interval import Interval
-from hetsim.models.values.ranges import ValueRanges
+from hetsim.models.ranges.interval import Interval
+from hetsim.models.ranges.propagation import ValueRanges
 from hetsim.models.values.trust import Trust
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.probe.check import is_exempt

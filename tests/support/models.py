@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, parser
 
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Platform
@@ -138,3 +138,8 @@ def images(*, size: int = 8, channels: int = 4) -> Model:
     graph = helper.make_graph(nodes, "images", [value], [made], constants)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return import_model(proto, name="images")
+
+
+def parsed(text: str, *, opset: int = 17, extra: str = "") -> onnx.ModelProto:
+    """The model of a graph in ONNX's text format; ``extra`` imports further domains."""
+    return parser.parse_model(f'<ir_version: 8, opset_import: ["": {opset}{extra}]> {text}')

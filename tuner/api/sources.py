@@ -100,7 +100,7 @@ def to_trust(model: Model, trust: Trust | None, inputs: Mapping[str, Any] | None
     Raises:
         ModelError: If a range is declared of what is no input of integers.
     """
-    from hetsim.models.values.ranges import check_ranges
+    from hetsim.models.ranges.propagation import check_ranges
     from hetsim.models.values.trust import TRUSTING
 
     found = TRUSTING if trust is None else trust

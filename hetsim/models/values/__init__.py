@@ -1,1 +1,1 @@
-"""Which values tensors can have: ranges that follow from the inputs, what is assumed of inputs, and random inputs."""
+"""Values of inputs: what is assumed of them, random ones, samples of any type, and what rounding makes of them."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from hetsim.models.values.interval import Interval, is_float, is_integer
-from hetsim.models.values.ranges import Network, ValueRanges
-from hetsim.models.values.sizes import deciding
+from hetsim.models.ranges.interval import Interval, is_float, is_integer
+from hetsim.models.ranges.propagation import Network, ValueRanges
+from hetsim.models.ranges.sizes import deciding
 from hetsim.models.values.trust import TRUSTING, Trust
 
 _EDGE_SHARE = 0.1

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hetsim.core.errors import ModelError
-from hetsim.models.values.interval import Interval, array_interval, is_integer
+from hetsim.models.ranges.interval import Interval, array_interval, is_integer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ import math
 import onnx
 from onnx import numpy_helper
 
-from hetsim.models.values.facts import Facts, Rule, kinds
-from hetsim.models.values.interval import ANY_FINITE, ANYTHING, BOOLEAN, Interval, array_interval
+from hetsim.models.ranges.facts import Facts, Rule, kinds
+from hetsim.models.ranges.interval import ANY_FINITE, ANYTHING, BOOLEAN, Interval, array_interval
 
 _ZERO = Interval(0, 0)
 

@@ -12,10 +12,10 @@ from onnx import numpy_helper
 
 from hetsim.core.errors import ModelError
 from hetsim.core.graph import Graph, Op
-from hetsim.models.values import arithmetic, functions, movement
-from hetsim.models.values.demands import PASSING, Demand, demands
-from hetsim.models.values.facts import Facts, Rule
-from hetsim.models.values.interval import (
+from hetsim.models.ranges import arithmetic, functions, movement
+from hetsim.models.ranges.demands import PASSING, Demand, demands
+from hetsim.models.ranges.facts import Facts, Rule
+from hetsim.models.ranges.interval import (
     ANY_FINITE,
     ANYTHING,
     Interval,

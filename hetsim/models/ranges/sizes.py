@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import onnx
 
 from hetsim.models.nodes import names_read
-from hetsim.models.values.facts import kinds
-from hetsim.models.values.interval import is_integer
+from hetsim.models.ranges.facts import kinds
+from hetsim.models.ranges.interval import is_integer
 
 BY_ELEMENT = frozenset(
     kinds(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from hetsim.models.values.interval import ANY_FINITE, Interval, type_interval
+from hetsim.models.ranges.interval import ANY_FINITE, Interval, type_interval
 
 
 @dataclass(frozen=True, kw_only=True)

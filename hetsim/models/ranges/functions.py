@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from hetsim.models.values.facts import Facts, Rule, kinds
-from hetsim.models.values.interval import (
+from hetsim.models.ranges.facts import Facts, Rule, kinds
+from hetsim.models.ranges.interval import (
     ALL_SPECIAL,
     ANY_FINITE,
     ANYTHING,

@@ -7,8 +7,8 @@ from itertools import product
 
 import onnx
 
-from hetsim.models.values.facts import Facts, Rule
-from hetsim.models.values.interval import (
+from hetsim.models.ranges.facts import Facts, Rule
+from hetsim.models.ranges.interval import (
     ALL_SPECIAL,
     ANY_FINITE,
     ANYTHING,

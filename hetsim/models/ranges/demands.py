@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hetsim.models.values.facts import Facts
-from hetsim.models.values.interval import Interval, is_integer, type_interval
+from hetsim.models.ranges.facts import Facts
+from hetsim.models.ranges.interval import Interval, is_integer, type_interval
 
 PASSING = frozenset({"Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Tile", "Concat"})
 """Operators that hand on every element of what they read, so that what is demanded of the result is demanded of it."""

@@ -1,0 +1,1 @@
+"""The range of values that each integer tensor can have, as follows from inputs, constants and operators."""
