@@ -59,7 +59,7 @@ class _Probed:
             self._runs = [random_inputs(self.model, seed=seed, trust=self._trust) for seed in range(_NUM_RUNS)]
         inputs = self.model.graph.inputs
         made = [name for name in missing if name not in inputs]
-        for run in self._runs:
+        for run in self._runs if made else ():
             run.update(
                 evaluate(self.model.proto, {name: run[name] for name in inputs}, made, custom_ops=self.model.custom_ops)
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -139,6 +139,11 @@ def make_probe(
         copy.name, copy.doc_string = f"n{number}", ""
         rename_tensors(copy, lambda name: renamed.get(name, name))
     weights = _weights(model, nodes, shapes, renamed)
+    cut = {
+        renamed[name]
+        for name, shape in shapes.items()
+        if name in model.weights and shape != tuple(model.weights[name].dims)
+    }
     asked = _demands(ranges, nodes, shapes)
     real_only = undrawn(model, ops)
     wide = len(nodes) == 1 and nodes[0].op_type not in _BY_RANGE
@@ -169,7 +174,7 @@ def make_probe(
         outputs=outputs,
         opsets=opsets,
         ir_version=model.proto.ir_version,
-        key=_key(copies, weights, inputs, outputs, opsets, real),
+        key=_key(copies, weights, cut, inputs, outputs, opsets, real),
         examples=real,
     )
 
@@ -268,10 +273,10 @@ def _class(interval: Interval, dtype: str) -> Interval:
     return Interval(low, high) if whole is None else Interval(low, high).common(whole)
 
 
-def _signature_of(array: np.ndarray) -> str:
-    """What decides of a constant: all of it if it is small, otherwise the class of its values."""
+def _signature_of(array: np.ndarray, *, is_cut: bool = False) -> str:
+    """What decides of a constant: all of it if it is small, otherwise, or of a part, the class of its values."""
     interval = array_interval(array)
-    if interval is None or array.size <= _DECIDING.get(array.dtype.kind, 0):
+    if interval is None or (array.size <= _DECIDING.get(array.dtype.kind, 0) and not is_cut):
         return repr(array.tolist())
     if is_float(array.dtype.name):
         return f"{interval.low < 0} {interval.high > 0} {interval.special}"
@@ -281,6 +286,7 @@ def _signature_of(array: np.ndarray) -> str:
 def _key(
     nodes: Sequence[onnx.NodeProto],
     weights: Mapping[str, onnx.TensorProto],
+    cut: Collection[str],
     inputs: Sequence[ProbeInput],
     outputs: Sequence[ProbeOutput],
     opsets: Sequence[tuple[str, int]],
@@ -297,7 +303,7 @@ def _key(
     for name, tensor in weights.items():
         content.update(f"{name} {tensor.data_type} {list(tensor.dims)}".encode())
         array = numpy_helper.to_array(tensor)
-        content.update(_signature_of(array).encode())
+        content.update(_signature_of(array, is_cut=name in cut).encode())
     for run in examples:
         for name, array in run.items():
             content.update(f"{name} {_signature_of(np.asarray(array))}".encode())

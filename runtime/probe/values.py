@@ -20,7 +20,7 @@ from hetsim.runtime.probe.probes import Probe, ProbeInput
 
 Array = np.ndarray
 
-NUM_BATCHES = 9
+NUM_BATCHES = 10
 _MORE_BATCHES = 36
 """For probes with few elements in each batch."""
 _ENOUGH = 600
@@ -145,6 +145,7 @@ _FLOATS: tuple[Callable[[np.random.Generator, tuple[int, ...]], Array], ...] = (
     lambda rng, shape: rng.standard_normal(shape),
     lambda rng, shape: rng.standard_normal(shape) * 8,
     lambda rng, shape: rng.standard_normal(shape) * 100,
+    lambda rng, shape: rng.uniform(-16, -8, shape),
 )
 _SPECIAL_SHARES = {2: 0.2, 5: 0.5, 6: 1.0, 7: 0.05}
 """By batch, the share of floats that are not finite, where these can occur; 1 stands for whole rows."""

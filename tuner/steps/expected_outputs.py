@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from hetsim.core.deviation import relative_deviation
+from hetsim.core.errors import ModelError
 from hetsim.core.platform import Platform
 from hetsim.models.model import Model, random_inputs
 from hetsim.models.values.rounding import rounding_spread
@@ -31,11 +33,13 @@ class ExpectedOutputs:
         inputs: The model's inputs by tensor.
         outputs: The outputs by tensor, without those that random numbers go into: nothing can be expected of them.
         model: The model.
+        other: The same for other inputs, with which plans are not timed but run once; None if there are none.
     """
 
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
     model: Model = field(repr=False)
+    other: ExpectedOutputs | None = field(default=None, repr=False)
 
     @cached_property
     def sensitivity(self) -> float:
@@ -67,9 +71,16 @@ def find_expected_outputs(
         ModelError: If the reference engine cannot run the model.
     """
     given = random_inputs(model, seed=seed, trust=trust) if inputs is None else inputs
-    outputs = model.reference_outputs(given)
+    found = _expected(model, given)
+    with suppress(ModelError):  # a model need not take all random inputs if it was given others
+        return replace(found, other=_expected(model, random_inputs(model, seed=seed + 1, trust=trust)))
+    return found
+
+
+def _expected(model: Model, inputs: Mapping[str, Any]) -> ExpectedOutputs:
+    outputs = model.reference_outputs(inputs)
     return ExpectedOutputs(
-        inputs=given,
+        inputs=inputs,
         outputs={name: outputs[name] for name in model.comparable_outputs},
         model=model,
     )

@@ -31,7 +31,8 @@ class Execution:
         latency: From submission to the last segment's end, over all runs.
         round_medians_s: The median latency of each round, in seconds.
         median_run: The timeline of the run that is nearest to the medians of all starts and ends.
-        largest_error: Largest difference from the expected outputs, relative to the largest value of the output.
+        largest_error: Largest difference from the expected outputs, relative to the largest value of the output; of
+            all timed runs, and of one on other inputs.
         hand_over_s: Duration of every hand-over that a device waited for, over all runs, in seconds.
     """
 
@@ -100,6 +101,7 @@ def execute(context: TuningContext, plans: Sequence[Plan], report: Report) -> li
     passes = 1 if len(groups) == 1 else 2
     runs: list[list[Inference]] = [[] for _ in plans]
     replays: list[list[Inference]] = [[] for _ in plans]
+    errors = [0.0 for _ in plans]
     num_rounds = 0  # the same for all, since plans are compared round by round
     for number in range(passes * len(groups)):
         with ExitStack() as stack:
@@ -108,6 +110,7 @@ def execute(context: TuningContext, plans: Sequence[Plan], report: Report) -> li
                 report(number / (passes * len(groups)), f"compiling plan {index + 1} of {len(plans)}")
                 sessions[index] = stack.enter_context(context.load(plans[index]))
                 sessions[index].run(inputs, serial=True)  # engines allocate on their first run
+                errors[index] = _error_on_other_inputs(context, sessions[index])
             if not num_rounds:
                 slowest_s = max(session.run(inputs, serial=True).latency_s for session in sessions.values())
                 num_rounds = -(-pace.rounds(slowest_s) // passes)
@@ -127,7 +130,10 @@ def execute(context: TuningContext, plans: Sequence[Plan], report: Report) -> li
                     replays[index].append(pair.replay)
     for plan, results in zip(plans, replays, strict=True):
         record(context.file, results, f"final:{plan.digest}")
-    return [_execution(plan, results, context.expected) for plan, results in zip(plans, runs, strict=True)]
+    return [
+        _execution(plan, results, context.expected, error)
+        for plan, results, error in zip(plans, runs, errors, strict=True)
+    ]
 
 
 def find_median_run(runs: Sequence[Inference]) -> Inference:
@@ -148,7 +154,15 @@ def _groups(model: Model, plans: Sequence[Plan]) -> list[list[int]]:
     return [list(range(start, min(start + size, len(plans)))) for start in range(0, len(plans), size)]
 
 
-def _execution(plan: Plan, runs: list[Inference], expected: ExpectedOutputs) -> Execution:
+def _error_on_other_inputs(context: TuningContext, session: Session) -> float:
+    """The error of one run on other inputs than those that are timed; emulated devices have outputs for these alone."""
+    other = context.expected.other
+    if other is None or context.target.is_emulated:
+        return 0.0
+    return other.error(session.run(other.inputs, serial=True).outputs)
+
+
+def _execution(plan: Plan, runs: list[Inference], expected: ExpectedOutputs, error: float) -> Execution:
     return Execution(
         plan=plan,
         latency=summarize([run.latency_s for run in runs]),
@@ -157,6 +171,6 @@ def _execution(plan: Plan, runs: list[Inference], expected: ExpectedOutputs) -> 
             for i in range(0, len(runs), RUNS_PER_ROUND)
         ),
         median_run=find_median_run(runs).timeline,
-        largest_error=max(expected.error(run.outputs) for run in runs),
+        largest_error=max(error, *(expected.error(run.outputs) for run in runs)),
         hand_over_s=tuple(span.duration_s for run in runs for span in run.timeline.spans if span.kind == "hand-over"),
     )

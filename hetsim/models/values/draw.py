@@ -31,7 +31,7 @@ def draw_inputs(
     Floats are drawn from the standard normal distribution, but sizes and shares among them from those that do
     something; booleans are either. Integers are drawn from the whole range that the model can use: as indices they are
     within bounds, as divisors not 0, as sizes small. Integers that serve as truth values, since a cast makes booleans
-    of them or the input is called a mask, are 0 or 1, and so are those from which sizes are computed.
+    of them or the input is called a mask, are 0 or 1; those that decide sizes are 1.
 
     Args:
         network: The model.
@@ -55,9 +55,11 @@ def draw_inputs(
             values[name] = meant[name](tensor.shape, rng).astype(np.dtype(tensor.dtype))
         elif ranges is not None and is_integer(tensor.dtype):
             held = ranges.useful[name]
-            small = name in sizes or _is_mask(network, name)
-            if name not in trust.ranges and held.low <= 0 <= held.high - 1 and small:
-                held = Interval(0, 1)
+            if name not in trust.ranges and held.low <= 0 <= held.high - 1:
+                if name in sizes:
+                    held = Interval(1, 1)
+                elif _is_mask(network, name):
+                    held = Interval(0, 1)
             values[name] = draw_integers(rng, held, tensor.shape, tensor.dtype, nonzero=name in ranges.nonzero)
         elif ranges is not None and is_float(tensor.dtype) and math.isfinite(ranges.useful[name].max_abs):
             held = ranges.useful[name]
