@@ -72,10 +72,12 @@ class ProbeBench:
         Raises:
             DeviceError: If the device's process does not start.
         """
-        found: list[Verdict] = []
-        for start in range(0, len(probes), _AT_ONCE):
-            found += self._judge(probes[start : start + _AT_ONCE])
-        return found
+        found = {i: Verdict(deviates=_INCOMPARABLE) for i, probe in enumerate(probes) if not probe.can_be_drawn}
+        left = [i for i in range(len(probes)) if i not in found]
+        for start in range(0, len(left), _AT_ONCE):
+            some = left[start : start + _AT_ONCE]
+            found.update(zip(some, self._judge([probes[i] for i in some]), strict=True))
+        return [found[i] for i in range(len(probes))]
 
     def _judge(self, probes: Sequence[Probe]) -> list[Verdict]:
         batches = [
@@ -180,8 +182,9 @@ def first_deviation(
 def _by_element(found: Array, expected: Array, ordinary: Array) -> tuple[int, ...] | None:
     """The element that is furthest beyond the tolerance of ONNX's suite, which is relative to each; None if none is."""
     finite = np.isfinite(found) & np.isfinite(expected)
+    found, expected = np.where(finite, found, 0), np.where(finite, expected, 0)
     allowed = _ELEMENT_TOLERANCE * np.abs(expected.astype(np.float64)) + _floor(ordinary) / 2
-    excess = np.where(finite, np.abs(found.astype(np.float64) - expected), 0.0) - np.where(finite, allowed, 0.0)
+    excess = np.abs(found.astype(np.float64) - expected) - allowed
     if not excess.size or not excess.max() > 0:
         return None
     return tuple(int(i) for i in np.unravel_index(int(excess.argmax()), excess.shape))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hetsim.core.errors import ModelError
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Platform
 from hetsim.models.model import Model, random_inputs
@@ -43,11 +45,14 @@ class _Probed:
     def probes(self, wanted: Sequence[tuple[str, ...]]) -> list[Probe]:
         """Probes, each of some operators."""
         shaped = [ops for ops in wanted if ops not in self._probes and undrawn(self.model, ops)]
-        self._run({name for ops in shaped for name in self.model.graph.inputs_of(ops)})
+        with suppress(ModelError):  # the reference does not run on random inputs, so that there are no real runs
+            self._run({name for ops in shaped for name in self.model.graph.inputs_of(ops)})
         for ops in wanted:
             if ops not in self._probes:
-                runs = self._runs if ops in shaped else ()
-                self._probes[ops] = make_probe(self.model, self.ranges, ops, runs)
+                ran = ops in shaped and all(
+                    name in run for run in self._runs for name in self.model.graph.inputs_of(ops)
+                )
+                self._probes[ops] = make_probe(self.model, self.ranges, ops, self._runs if ran else ())
         return [self._probes[ops] for ops in wanted]
 
     def _run(self, tensors: set[str]) -> None:

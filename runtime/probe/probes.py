@@ -112,6 +112,11 @@ class Probe:
     key: str
     examples: tuple[Mapping[str, np.ndarray], ...] = ()
 
+    @property
+    def can_be_drawn(self) -> bool:
+        """Whether there is a value for each input: drawn, or from a real run."""
+        return bool(self.examples) or all(one.is_drawn for one in self.inputs)
+
 
 def make_probe(
     model: Model, ranges: ValueRanges, ops: Sequence[str], examples: Sequence[Mapping[str, np.ndarray]] = ()

@@ -20,8 +20,8 @@ from hetsim.runtime.probe.probes import Probe, ProbeInput
 
 Array = np.ndarray
 
-NUM_BATCHES = 10
-_MORE_BATCHES = 36
+NUM_BATCHES = 11
+_MORE_BATCHES = 44
 """For probes with few elements in each batch."""
 _ENOUGH = 600
 """So many integers, or floats that may be special, are enough in all batches together."""
@@ -146,6 +146,7 @@ _FLOATS: tuple[Callable[[np.random.Generator, tuple[int, ...]], Array], ...] = (
     lambda rng, shape: rng.standard_normal(shape) * 8,
     lambda rng, shape: rng.standard_normal(shape) * 100,
     lambda rng, shape: rng.uniform(-16, -8, shape),
+    lambda rng, shape: rng.choice([-1.0, 1.0], shape) * 2.0 ** rng.integers(24, 34, shape),
 )
 _SPECIAL_SHARES = {2: 0.2, 5: 0.5, 6: 1.0, 7: 0.05}
 """By batch, the share of floats that are not finite, where these can occur; 1 stands for whole rows."""

@@ -40,8 +40,7 @@ class Outcome:
         status: ``"passed"``, ``"refused"``, ``"failed"``, or ``"apart"`` where ONNX Runtime alone does not pass either.
         reason: What was said, if it did not pass.
         alone: Whether ONNX Runtime alone passes.
-        in_scope: Whether its file states a static shape for each input and output, all of them tensors of numbers, and
-            has no graph within the graph.
+        in_scope: Whether all its inputs and outputs are tensors of numbers; shapes may depend on data.
         num_ops: Operators once imported, 0 if refused.
         num_devices: Devices that its plan uses.
     """
@@ -67,6 +66,16 @@ class _Reference(BackendRep):
         names = [value.name for value in self._model.graph.input if value.name not in constants]
         values = [np.asarray(value) if isinstance(value, np.generic) else value for value in inputs]
         return tuple(evaluate(self._model, dict(zip(names, values, strict=False))).values())
+
+
+class _Recorder(_Reference):
+    """ONNX Runtime that remembers its inputs."""
+
+    inputs: Sequence[Any] = ()
+
+    def run(self, inputs: Sequence[Any], **options: Any) -> tuple[Any, ...]:
+        self.inputs = list(inputs)
+        return super().run(inputs, **options)
 
 
 class _Switch(Backend):
@@ -123,6 +132,23 @@ class Suite:
                 if runtime is not None:
                     runtime.close()
 
+    def single_operators(
+        self, cases: Sequence[tuple[str, str]]
+    ) -> Iterator[tuple[str, onnx.ModelProto, Sequence[Any]]]:
+        """Name, model and inputs of each of the cases that has one operator and that ONNX Runtime passes alone."""
+        for case in cases:
+            made: list[_Recorder] = []
+
+            def prepare(model: onnx.ModelProto, made: list[_Recorder] = made) -> BackendRep:
+                made.append(_Recorder(model))
+                return made[-1]
+
+            if case[0] != "NodeModel":
+                continue
+            error, model = self._attempt(case, prepare)
+            if error is None and model is not None and len(model.graph.node) == 1 and made:
+                yield case[1].removesuffix("_cpu"), model, made[-1].inputs
+
     def _outcome(self, case: tuple[str, str], runtime: Runtime, seed: int) -> Outcome:
         alone, _ = self._attempt(case, _Reference)
         made: list[SpreadModel] = []
@@ -171,29 +197,21 @@ def _is_sound(runtime: Runtime) -> bool:
 
 
 def _is_in_scope(model: onnx.ModelProto) -> bool:
-    if any(a.type in (a.GRAPH, a.GRAPHS) for node in model.graph.node for a in node.attribute):
-        return False
-    for value in (*model.graph.input, *model.graph.output):
-        kind = value.type
-        if kind.WhichOneof("value") != "tensor_type" or kind.tensor_type.elem_type == onnx.TensorProto.STRING:
-            return False
-        if not kind.tensor_type.HasField("shape"):
-            return False
-        if any(not dim.HasField("dim_value") for dim in kind.tensor_type.shape.dim):
-            return False
-    return True
+    kinds = [value.type for value in (*model.graph.input, *model.graph.output)]
+    return all(
+        kind.WhichOneof("value") == "tensor_type" and kind.tensor_type.elem_type != onnx.TensorProto.STRING
+        for kind in kinds
+    )
 
 
 KINDS = (
-    ("strings", r"STRING"),
-    ("sequences and optional values", r"sequence_type|optional_type|data type 0"),
-    ("control flow, also where the engine resolves an operator into it", r"control flow"),
-    ("shapes that depend on data", r"depends on the data|whose shape|leaves dimension|has no shape"),
-    ("element types that NumPy lacks (bfloat16, float8, int4, ...)", r"element type"),
-    ("operators of other domains or of none", r"of domain|of a kind"),
-    ("the reference engine cannot load it", r"ONNX Runtime cannot load"),
-    ("older than the converter reads", r"cannot convert"),
-    ("the onnx package finds it invalid, or no shapes for it", r"invalid ONNX|shapes do not fit"),
+    ("the reference engine does not know the operator", r"not a registered function|neither ONNX|No Op registered"),
+    ("the reference engine has no kernel for its types", r"Could not find an implementation|Failed to find kernel"),
+    ("the reference engine refuses this form of it", r"Exception during initialization|ONNX Runtime cannot load"),
+    ("elements that Python has no array for (float8, int2, ...)", r"No corresponding Numpy type"),
+    ("the reference engine cannot run it", r"ONNX Runtime cannot run"),
+    ("sizes that its inputs do not tell", r"leaves dimension|has no shape"),
+    ("no device takes it", r"refuses segment"),
 )
 """Why cases are refused: what people call it, and what its messages have in common."""
 
