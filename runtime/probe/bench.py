@@ -27,7 +27,9 @@ from hetsim.runtime.probe.values import batch, num_batches
 from hetsim.runtime.probe.verdicts import Verdict
 from hetsim.runtime.worker_pool import RefusedError
 
-_INCOMPARABLE = "nothing to compare, since the reference refuses all values that were tried"
+INCOMPARABLE = "the reference refuses all values that were tried"
+"""What is found of a probe that the reference cannot run."""
+
 Array = np.ndarray
 Values = Mapping[str, Array]
 
@@ -84,7 +86,7 @@ class ProbeBench:
         ]
         expected = [_references(probes, values) for values in batches]
         shaped = [next((one[i] for one in expected if one[i] is not None), None) for i in range(len(probes))]
-        verdicts = {i: Verdict(deviates=_INCOMPARABLE) for i, one in enumerate(shaped) if one is None}
+        verdicts = {i: Verdict(deviates=INCOMPARABLE) for i, one in enumerate(shaped) if one is None}
         while len(verdicts) < len(probes):
             left = [i for i in range(len(probes)) if i not in verdicts]
             try:

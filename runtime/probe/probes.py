@@ -112,6 +112,11 @@ class Probe:
     key: str
     examples: tuple[Mapping[str, np.ndarray], ...] = ()
 
+    @property
+    def has_values(self) -> bool:
+        """Whether there are values for all of its inputs."""
+        return bool(self.examples) or all(one.is_drawn for one in self.inputs)
+
 
 def make_probe(
     model: Model, ranges: ValueRanges, ops: Sequence[str], examples: Sequence[Mapping[str, np.ndarray]] = ()
