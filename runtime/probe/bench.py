@@ -27,7 +27,9 @@ from hetsim.runtime.probe.values import batch, num_batches
 from hetsim.runtime.probe.verdicts import Verdict
 from hetsim.runtime.worker_pool import RefusedError
 
-_INCOMPARABLE = "nothing to compare, since the reference refuses all values that were tried"
+INCOMPARABLE = "the reference refuses all values that were tried"
+"""What is found of a probe that the reference cannot run."""
+
 Array = np.ndarray
 Values = Mapping[str, Array]
 
@@ -72,7 +74,7 @@ class ProbeBench:
         Raises:
             DeviceError: If the device's process does not start.
         """
-        found = {i: Verdict(deviates=_INCOMPARABLE) for i, probe in enumerate(probes) if not probe.can_be_drawn}
+        found = {i: Verdict(deviates=INCOMPARABLE) for i, probe in enumerate(probes) if not probe.has_values}
         left = [i for i in range(len(probes)) if i not in found]
         for start in range(0, len(left), _AT_ONCE):
             some = left[start : start + _AT_ONCE]
@@ -86,7 +88,7 @@ class ProbeBench:
         ]
         expected = [_references(probes, values) for values in batches]
         shaped = [next((one[i] for one in expected if one[i] is not None), None) for i in range(len(probes))]
-        verdicts = {i: Verdict(deviates=_INCOMPARABLE) for i, one in enumerate(shaped) if one is None}
+        verdicts = {i: Verdict(deviates=INCOMPARABLE) for i, one in enumerate(shaped) if one is None}
         while len(verdicts) < len(probes):
             left = [i for i in range(len(probes)) if i not in verdicts]
             try:

@@ -18,7 +18,7 @@ from hetsim.models.ranges.propagation import ValueRanges
 from hetsim.models.reference import VERSION, evaluate
 from hetsim.models.values.trust import Trust
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
-from hetsim.runtime.probe.bench import ProbeBench
+from hetsim.runtime.probe.bench import INCOMPARABLE, ProbeBench
 from hetsim.runtime.probe.inputs import InputCheck
 from hetsim.runtime.probe.probes import Probe, make_probe, undrawn
 from hetsim.runtime.probe.verdicts import Verdict, Verdicts, cache_folder
@@ -37,6 +37,7 @@ class _Probed:
         self._trust = trust
         self._probes: dict[tuple[str, ...], Probe] = {}
         self._runs: list[dict[str, Any]] = []
+        self._is_runnable = True
 
     def probe(self, ops: tuple[str, ...]) -> Probe:
         """The probe of some operators."""
@@ -60,14 +61,21 @@ class _Probed:
         missing = sorted(name for name in tensors if not self._runs or name not in self._runs[0])
         if not missing:
             return
-        if not self._runs:
+        if not self._runs and self._is_runnable:
             self._runs = [random_inputs(self.model, seed=seed, trust=self._trust) for seed in range(_NUM_RUNS)]
         inputs = self.model.graph.inputs
         made = [name for name in missing if name not in inputs]
-        for run in self._runs if made else ():
-            run.update(
-                evaluate(self.model.proto, {name: run[name] for name in inputs}, made, custom_ops=self.model.custom_ops)
-            )
+        if not made or not self._runs:
+            return
+        own, given = self.model, [{name: run[name] for name in inputs} for run in self._runs]
+        try:
+            found = [evaluate(own.proto, one, made, custom_ops=own.custom_ops) for one in given]
+        except ModelError:  # random inputs mean nothing to the model
+            self._runs = []
+            self._is_runnable = False
+            return
+        for run, values in zip(self._runs, found, strict=True):
+            run.update(values)
 
 
 class PlanCheck:
@@ -152,13 +160,15 @@ class PlanCheck:
         """
         verdicts = self._verdicts[device]
         probes = dict(zip(wanted, probed.probes(list(wanted.values())), strict=True))
-        unknown = {probe.key: probe for probe in probes.values() if verdicts.get(probe.key) is None}
+        unknown = {
+            probe.key: probe for probe in probes.values() if probe.has_values and verdicts.get(probe.key) is None
+        }
         if unknown:
             found = self._bench(device).verdicts(list(unknown.values()))
             for probe, verdict in zip(unknown.values(), found, strict=True):
                 verdicts.add(probe.key, probe.kind, verdict)
         for ops, probe in probes.items():
-            known = verdicts.get(probe.key)
+            known = verdicts.get(probe.key) if probe.has_values else Verdict(deviates=INCOMPARABLE)
             if known is not None and known.deviates:
                 raise self._refusal(device, ops, probe, known)
 
@@ -166,9 +176,12 @@ class PlanCheck:
         dtype = (probe.inputs[0] if probe.inputs else probe.outputs[0]).dtype
         accept = f"--accept {device}:{probe.kind}"
         what = f"{probe.kind} of {dtype}" if probe.num_ops == 1 else f"{probe.num_ops} operators together"
+        difference = f"it computes {what} differently from the reference: {verdict.deviates}"
+        if verdict.deviates == INCOMPARABLE:
+            difference = f"nothing shows that it computes {what} as the reference does, since {INCOMPARABLE}"
         return RefusedError(
-            f"device {device!r} ({self._engines[device]}) refuses segment {ops[0]!r} of {len(ops)}: it computes {what} "
-            f"differently from the reference: {verdict.deviates}; accept it with {accept}",
+            f"device {device!r} ({self._engines[device]}) refuses segment {ops[0]!r} of {len(ops)}: {difference}; "
+            f"accept it with {accept}",
             device=device,
             segment=ops,
         )

@@ -113,8 +113,8 @@ class Probe:
     examples: tuple[Mapping[str, np.ndarray], ...] = ()
 
     @property
-    def can_be_drawn(self) -> bool:
-        """Whether there is a value for each input: drawn, or from a real run."""
+    def has_values(self) -> bool:
+        """Whether there are values for all of its inputs."""
         return bool(self.examples) or all(one.is_drawn for one in self.inputs)
 
 
