@@ -30,6 +30,8 @@ _POWERS = (7, 8, 15, 16, 24, 31, 32, 53, 62, 63, 64)
 _INTEGER_EDGES = sorted(
     {sign * (2**n + d) for n in _POWERS for d in (-1, 0, 1) for sign in (1, -1)} | set(range(-3, 4))
 )
+_NARROW, _MOST_NARROW = ("f16", "i8"), 16.0
+"""Precisions in which sums of large values overflow, and the magnitudes that they are probed with."""
 _ROUNDED = {"bf16": 16, "f16": 13, "i8": 18}
 """By precision, the low bits of a float32 that it lacks; floats to compare or to round have them zero."""
 
@@ -157,6 +159,8 @@ def _floats(rng: np.random.Generator, given: ProbeInput, number: int, precision:
     if exact and draw is _edges:  # where sums do not mix magnitudes
         draw = _all_edges
     values = np.asarray(draw(rng, given.shape), np.float64)
+    if precision in _NARROW:
+        values = np.clip(values, -_MOST_NARROW, _MOST_NARROW)
     values = _inside(rng, values, given.interval)
     if number % len(_FLOATS) in _SPECIAL_SHARES:
         values = _with_special(rng, values, given.interval.special, _SPECIAL_SHARES[number % len(_FLOATS)])
