@@ -14,7 +14,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-_FORMAT = 3
+_FORMAT = 4
 """Raised when probes change, so that older verdicts are not believed."""
 
 
