@@ -7,8 +7,9 @@ inputs that break what it assumes; what is computed has to be right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class EdgeOutcome:
 
 
 def check_edges(
-    cases: Sequence[tuple[str, onnx.ModelProto, Sequence[Any]]], platform: Platform, *, seed: int = 0
+    cases: Iterable[tuple[str, onnx.ModelProto, Sequence[Any]]], platform: Platform, *, seed: int = 0
 ) -> Iterator[EdgeOutcome]:
     """What came of each case on each device, as it comes.
 
@@ -73,9 +74,10 @@ def check_edges(
         platform: The devices.
         seed: Seed of the values.
     """
-    for start in range(0, len(cases), _CASES_PER_RUNTIME):
+    rest = iter(cases)
+    while some := list(islice(rest, _CASES_PER_RUNTIME)):
         with Runtime(platform) as runtime:
-            for name, proto, inputs in cases[start : start + _CASES_PER_RUNTIME]:
+            for name, proto, inputs in some:
                 yield from _check_case(runtime, name, proto, inputs, seed)
 
 
