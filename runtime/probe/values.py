@@ -32,7 +32,7 @@ _INTEGER_EDGES = sorted(
 )
 _NARROW, _MOST_NARROW = ("f16", "i8"), 16.0
 """Precisions in which sums of large values overflow, and the magnitudes that they are probed with."""
-_MOST_BY_KIND = {"LRN": 256.0}
+MOST_BY_KIND = {"LRN": 256.0}
 """Magnitudes beyond which the reference is imprecise itself: it adds and subtracts squares as its window moves."""
 _ROUNDED = {"bf16": 16, "f16": 13, "i8": 18}
 """By precision, the low bits of a float32 that it lacks; floats to compare or to round have them zero."""
@@ -56,7 +56,7 @@ def batch(probe: Probe, number: int, precision: str) -> Mapping[str, Array]:
     if number < len(probe.examples):
         return probe.examples[number]
     rng = np.random.default_rng([zlib.crc32(probe.key.encode()), number])
-    most = min(_MOST_BY_KIND.get(node.op_type, math.inf) for node in probe.nodes)
+    most = min(MOST_BY_KIND.get(node.op_type, math.inf) for node in probe.nodes)
     exact = probe.num_ops == 1 and (probe.kind in BY_ELEMENT or not all(is_float(one.dtype) for one in probe.outputs))
     real = probe.examples[number % len(probe.examples)] if probe.examples else {}
     values = {
