@@ -18,7 +18,7 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Platform
 from hetsim.models.model import Model
 from hetsim.models.nodes import rename_tensors
-from hetsim.models.ranges.interval import is_float
+from hetsim.models.ranges.interval import is_float, is_integer
 from hetsim.models.ranges.sizes import BY_ELEMENT
 from hetsim.models.reference import evaluate
 from hetsim.runtime.devices import Devices
@@ -172,8 +172,10 @@ def first_deviation(
         if wrong.exceeds(tolerance) and (wrong.is_exact or not wrong.max_abs <= _floor(ordinary[output.name])):
             return _said(probe, inputs, str(wrong), wrong.index, expected.shape)
         alone = probe.num_ops == 1 and probe.kind in BY_ELEMENT
-        if output.dtype == "float32" and precision == "f32" and alone and output.special:
-            # Nothing is assumed of these floats, not even that small ones do not matter beside large ones.
+        converts = any(is_integer(given.dtype) for given in probe.inputs)
+        if output.dtype == "float32" and precision == "f32" and alone and (output.special or converts):
+            # Nothing is assumed of these floats, not even that small ones do not matter beside large ones; and batches
+            # of integers have all magnitudes.
             off = _by_element(found, expected, ordinary[output.name])
             if off is not None:
                 said = f"{found[off]} at {list(off)} instead of {expected[off]}"

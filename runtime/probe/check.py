@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hetsim.core.errors import ModelError
-from hetsim.core.plan import Plan, Segment
+from hetsim.core.plan import Plan
 from hetsim.core.platform import Device, Platform
 from hetsim.models.model import Model, random_inputs
 from hetsim.models.nodes import is_random
-from hetsim.models.ranges.interval import is_float
 from hetsim.models.ranges.propagation import ValueRanges
 from hetsim.models.reference import VERSION, evaluate
 from hetsim.models.values.trust import Trust
@@ -21,6 +20,7 @@ from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.runtime.probe.bench import INCOMPARABLE, ProbeBench
 from hetsim.runtime.probe.inputs import InputCheck
 from hetsim.runtime.probe.probes import Probe, make_probe, undrawn
+from hetsim.runtime.probe.together import together
 from hetsim.runtime.probe.verdicts import Verdict, Verdicts, cache_folder
 from hetsim.runtime.worker_pool import RefusedError
 
@@ -130,14 +130,19 @@ class PlanCheck:
         probed = self._models[base.hash]
         probing = [name for name in plan.queues if name in self._verdicts]
         for device in probing:
-            singles: dict[tuple[str, ...], tuple[str, ...]] = {
-                (op,): (original,)
+            singles = [
+                ((op,), (original,))
                 for segment in plan.queues[device]
                 for op in segment.ops
                 if (original := _original(model, op)) and not self._is_believed(base, device, original)
-            }
+            ]
             self._check(probed, device, singles)
-            self._check(probed, device, _fused(model, probed, plan.queues[device], set(singles)))
+            if model.base is None:
+                alone = {op for (op,), _ in singles}
+                segments = [segment.ops for segment in plan.queues[device] if alone.issuperset(segment.ops)]
+                self._check(
+                    probed, device, [(ops, part) for ops in segments for part in together(base, probed.ranges, ops)]
+                )
         return InputCheck(base.graph, probed.ranges, self.trust, rests_on_finite=bool(probing))
 
     def _is_believed(self, model: Model, device: str, op: str) -> bool:
@@ -150,24 +155,22 @@ class PlanCheck:
             or any(graph.tensors[name].is_opaque for name in (*found.inputs, *found.outputs))
         )
 
-    def _check(self, probed: _Probed, device: str, wanted: Mapping[tuple[str, ...], tuple[str, ...]]) -> None:
+    def _check(self, probed: _Probed, device: str, wanted: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]) -> None:
         """Raise the refusal of the first operators whose probe deviates.
 
         Args:
             probed: The model.
             device: The device.
-            wanted: By operators of the plan, those of the model that stand for them in a probe.
+            wanted: Operators of the plan, each time with those of the model that stand for them in a probe.
         """
         verdicts = self._verdicts[device]
-        probes = dict(zip(wanted, probed.probes(list(wanted.values())), strict=True))
-        unknown = {
-            probe.key: probe for probe in probes.values() if probe.has_values and verdicts.get(probe.key) is None
-        }
+        probes = probed.probes([originals for _, originals in wanted])
+        unknown = {probe.key: probe for probe in probes if probe.has_values and verdicts.get(probe.key) is None}
         if unknown:
             found = self._bench(device).verdicts(list(unknown.values()))
             for probe, verdict in zip(unknown.values(), found, strict=True):
                 verdicts.add(probe.key, probe.kind, verdict)
-        for ops, probe in probes.items():
+        for (ops, _), probe in zip(wanted, probes, strict=True):
             known = verdicts.get(probe.key) if probe.has_values else Verdict(deviates=INCOMPARABLE)
             if known is not None and known.deviates:
                 raise self._refusal(device, ops, probe, known)
@@ -211,35 +214,3 @@ def _original(model: Model, op: str) -> str | None:
     if model.base is None:
         return op if op in model.graph.by_name else None
     return model.original_op.get(op)
-
-
-def _fused(
-    model: Model, probed: _Probed, segments: Sequence[Segment], singles: set[tuple[str, ...]]
-) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Segments of several operators that an engine may fuse wrongly: they compute exactly, or with special values."""
-    if model.base is not None:
-        return {}
-    return {
-        segment.ops: segment.ops
-        for segment in segments
-        if len(segment.ops) > 1
-        and all((op,) in singles for op in segment.ops)
-        and any(_is_delicate(probed, op) for op in segment.ops)
-    }
-
-
-def _is_delicate(probed: _Probed, op: str) -> bool:
-    """Whether an operator makes integers by arithmetic, or something of values that are not finite."""
-    probe = probed.probe((op,))
-    if any(given.interval.special for given in probe.inputs):
-        return True
-    integers = not all(is_float(one.dtype) or one.dtype == "bool" for one in probe.outputs)
-    return integers and probe.kind in _EXACT
-
-
-_EXACT = frozenset(
-    {"Abs", "Add", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Cast", "CumSum", "Div", "Max"}
-    | {"Min", "Mod", "Mul", "Neg", "Pow", "ReduceL1", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Sub", "Sum"}
-    | {"MatMul", "Gemm", "Clip", "ReduceMax", "ReduceMin", "Sign", "Where"}
-)
-"""Kinds whose integers an engine may compute in another type when it fuses them."""

@@ -30,6 +30,10 @@ _POWERS = (7, 8, 15, 16, 24, 31, 32, 53, 62, 63, 64)
 _INTEGER_EDGES = sorted(
     {sign * (2**n + d) for n in _POWERS for d in (-1, 0, 1) for sign in (1, -1)} | set(range(-3, 4))
 )
+_NARROW, _MOST_NARROW = ("f16", "i8"), 16.0
+"""Precisions in which sums of large values overflow, and the magnitudes that they are probed with."""
+MOST_BY_KIND = {"LRN": 256.0}
+"""Magnitudes beyond which the reference is imprecise itself: it adds and subtracts squares as its window moves."""
 _ROUNDED = {"bf16": 16, "f16": 13, "i8": 18}
 """By precision, the low bits of a float32 that it lacks; floats to compare or to round have them zero."""
 
@@ -52,10 +56,11 @@ def batch(probe: Probe, number: int, precision: str) -> Mapping[str, Array]:
     if number < len(probe.examples):
         return probe.examples[number]
     rng = np.random.default_rng([zlib.crc32(probe.key.encode()), number])
+    most = min(MOST_BY_KIND.get(node.op_type, math.inf) for node in probe.nodes)
     exact = probe.num_ops == 1 and (probe.kind in BY_ELEMENT or not all(is_float(one.dtype) for one in probe.outputs))
     real = probe.examples[number % len(probe.examples)] if probe.examples else {}
     values = {
-        one.name: _values(rng, one, number, precision, exact=exact) if one.is_drawn else real[one.name]
+        one.name: _values(rng, one, number, precision, exact=exact, most=most) if one.is_drawn else real[one.name]
         for one in probe.inputs
     }
     if probe.num_ops == 1 and probe.kind in _QUANTIZING and number % 2:
@@ -85,9 +90,11 @@ def _move_to_ties(rng: np.random.Generator, probe: Probe, values: dict[str, Arra
         values[node.input[0]] = np.asarray((halves - 128) * scale.reshape(()), np.float32)
 
 
-def _values(rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool) -> Array:
+def _values(
+    rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool, most: float
+) -> Array:
     if is_float(given.dtype):
-        return _floats(rng, given, number, precision, exact=exact)
+        return _floats(rng, given, number, precision, exact=exact, most=most)
     if is_integer(given.dtype):
         return _integers(rng, given, number)
     return np.asarray(rng.integers(0, 2, given.shape)).astype(np.dtype(given.dtype))
@@ -152,11 +159,16 @@ _SPECIAL_SHARES = {2: 0.2, 5: 0.5, 6: 1.0, 7: 0.05}
 """By batch, the share of floats that are not finite, where these can occur; 1 stands for whole rows."""
 
 
-def _floats(rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool) -> Array:
+def _floats(
+    rng: np.random.Generator, given: ProbeInput, number: int, precision: str, *, exact: bool, most: float
+) -> Array:
     draw = _FLOATS[number % len(_FLOATS)]
     if exact and draw is _edges:  # where sums do not mix magnitudes
         draw = _all_edges
     values = np.asarray(draw(rng, given.shape), np.float64)
+    most = min(_MOST_NARROW if precision in _NARROW else math.inf, most)
+    if math.isfinite(most):
+        values = np.clip(values, -most, most)
     values = _inside(rng, values, given.interval)
     if number % len(_FLOATS) in _SPECIAL_SHARES:
         values = _with_special(rng, values, given.interval.special, _SPECIAL_SHARES[number % len(_FLOATS)])

@@ -29,6 +29,7 @@ from hetsim.models.reference import evaluate
 from hetsim.models.values.draw import draw_integers
 from hetsim.models.values.trust import TRUSTING
 from hetsim.runtime import RefusedError, Runtime
+from hetsim.runtime.probe.values import MOST_BY_KIND
 
 Values = Mapping[str, Any]
 Array = np.ndarray
@@ -209,6 +210,7 @@ def _edge_inputs(model: Model, given: Values, rng: np.random.Generator) -> list[
         lambda name: None if name in model.weights else graph.tensors[name].dtype if name in graph.tensors else "",
     )
     free = [name for name in graph.inputs if name not in fixed and not graph.tensors[name].is_opaque]
+    most = min(MOST_BY_KIND.get(op.kind, np.inf) for op in graph.ops)
     sets = []
     for number in range(len(_FLOATS)):
         values = {name: given[name] for name in graph.inputs}
@@ -218,7 +220,7 @@ def _edge_inputs(model: Model, given: Values, rng: np.random.Generator) -> list[
                 drawn = _FLOATS[number](rng, tensor.shape, np.finfo(tensor.dtype))
                 if _FLOATS[number] is _large and not _hands_on(model):
                     drawn = np.sign(drawn) * np.abs(drawn) ** _ROOT
-                values[name] = np.asarray(drawn).astype(tensor.dtype)
+                values[name] = np.asarray(np.clip(drawn, -most, most)).astype(tensor.dtype)
             elif is_integer(tensor.dtype) and tensor.num_bytes:
                 held = _span(ranges.useful[name], number)
                 nonzero = name in ranges.nonzero
