@@ -85,7 +85,8 @@ def check_edges(
 def _check_case(
     runtime: Runtime, name: str, proto: onnx.ModelProto, inputs: Sequence[Any], seed: int
 ) -> Iterator[EdgeOutcome]:
-    given = dict(zip((value.name for value in proto.graph.input), inputs, strict=False))
+    values = [np.asarray(value) if isinstance(value, np.generic) else value for value in inputs]
+    given = dict(zip((value.name for value in proto.graph.input), values, strict=False))
     try:
         shapes = {key: value.shape for key, value in given.items() if isinstance(value, np.ndarray) and value.size == 0}
         model = import_model(proto, name=name, shapes=shapes)

@@ -140,3 +140,23 @@ def test_ranges_belong_to_inputs_of_integers() -> None:
 def test_observed_integers_have_a_range_unless_one_is_declared() -> None:
     trust = SMALL.observing({"a": np.array([3, -4]), "b": np.array([9]), "x": np.ones(3, np.float32)})
     assert dict(trust.ranges) == {"a": Interval(-4, 3), "b": Interval(-1, 1)}
+
+
+SIZES = [
+    "n (float[2, 5] x, int64[1] k) => (float[2, n] y, int64[2, n] i) { y, i = TopK(x, k) }",
+    "n (float[2, 5] x, int64[2] n) => (float[a, b] y) { y = Tile(x, n) }",
+    "n (int64[3] x, float depth, float[2] pair) => (float[3, n] y) { y = OneHot(x, depth, pair) }",
+    'n (float[1, 1, 4, 4] x, float[4] scales) => (float[1, 1, h, w] y) { y = Resize<mode = "linear">(x, "", scales) }',
+    "n (float[4] x, float ratio) => (float[4] y) { y = Dropout(x, ratio) }",
+    "n (float[4] x, int64[1] axis) => (float[1] y) { y = ReduceSum(x, axis) }",
+    "n (int64 n) => (float[m] y) { y = HannWindow(n) }",
+    "n (float[3, 5] x, int64[3] labels) => (float y) { y = SoftmaxCrossEntropyLoss(x, labels) }",
+]
+
+
+@pytest.mark.parametrize("text", SIZES)
+def test_random_sizes_axes_and_shares_suit_the_operator_that_reads_them(text: str) -> None:
+    model = net(text)
+    for seed in range(5):
+        outputs = evaluate(model.proto, random_inputs(model, seed=seed))
+        assert all(array.size <= 1000 for array in outputs.values())

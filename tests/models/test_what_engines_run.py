@@ -263,3 +263,21 @@ def test_custom_operators_run_where_their_library_is() -> None:
     np.testing.assert_allclose(
         model.reference_outputs({"x": x})["y"], np.maximum(np.linalg.inv(-x), 0), rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_branch_stays_in_its_if_where_the_engine_refuses_it_outside() -> None:
+    proto = parsed(
+        "g (float[3] x) => (float[n] y) <int64[1] three = {3}, int64 zero = {0}, int64 step = {1}, int64 size = {3}> {"
+        " s = Size (x) c = Equal (s, size)"
+        " end = If (c) <then_branch = t () => (int64[k] a) { a = Identity (three) },"
+        " else_branch = e () => (int64[k] b) { b = Add (three, three) }>"
+        " r = Range (zero, end, step) f = Cast <to = 1> (r) y = Add (x, f) }"
+    )
+    check(import_model(proto, name="m"), proto)
+
+
+def test_constants_within_functions_of_the_engine_are_folded() -> None:
+    proto = parsed("g (float[4, 6] x) => (float[3, 5] y) <int64[2] s = {3, 5}> { y = CenterCropPad (x, s) }", opset=18)
+    model = import_model(proto, name="m")
+    assert [op.kind for op in model.graph.ops] == ["Pad", "Slice"]
+    check(model, proto)

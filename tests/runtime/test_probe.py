@@ -145,3 +145,17 @@ def _is_json(line: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+SMALL = net("n (float[64] x) => (float[64] y) { y = Softplus(x) }")
+HIDDEN = net(
+    "n (bool[2, 8] m) => (float[2] y) <float lo = {-inf}, float z = {0}, int64[1] axis = {1}> {"
+    " t = Where(m, lo, z) y = ReduceMax<keepdims = 0>(t, axis) }"
+)
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("model", [SMALL, HIDDEN], ids=["small results", "rows of infinities"])
+def test_small_results_and_whole_rows_are_looked_at(runtime: Runtime, model: Model) -> None:
+    with pytest.raises(RefusedError, match="differently from the reference"):
+        runtime.load(model, whole_plan(model.graph, "npu"))

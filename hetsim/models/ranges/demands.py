@@ -106,6 +106,9 @@ def demands(facts: Facts) -> Mapping[int, Demand]:
             return {1: _useful(facts, 1, 1, _MOST), **_axes(facts, 2)}
         case "Slice":
             return {**_axes(facts, 3), **({4: _useful(facts, 4, 1, 2)} if facts.given(4) else {})}
+        case "NegativeLogLikelihoodLoss" | "SoftmaxCrossEntropyLoss":
+            shape = facts.shape(0)
+            return {1: _useful(facts, 1, 0, shape[1] - 1)} if shape and len(shape) > 1 and shape[1] else {}
         case "Attention":
             return _key_lengths(facts)
         case "TensorScatter":

@@ -40,7 +40,7 @@ _FIRST_IS_DATA = frozenset(
 )
 """Operators whose first input is data, while other integers may decide shapes or axes."""
 
-_BY_FLOATS = frozenset({"Range", "Resize", "Upsample"})
+_BY_FLOATS = frozenset({"OneHot", "Range", "Resize", "Upsample"})
 """Operators in which floats may decide shapes, too."""
 
 
