@@ -25,7 +25,8 @@ from hetsim.core.errors import PlatformError, ProfileError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
-from hetsim.costs.problems import make_problem, plan_context, plan_problem
+from hetsim.costs.cost_model import plan_context
+from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Profile
 from hetsim.models.model import Model
 from hetsim.runtime.backends.protocol import Array

@@ -23,9 +23,9 @@ from hetsim.core.errors import ProfileError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Link, Platform
 from hetsim.core.problem import Latency, Problem
+from hetsim.costs.cost_model import plan_context
 from hetsim.costs.fitting.additive_medians import additive_medians, interference_free_medians
 from hetsim.costs.fitting.transfer_costs import TransferCosts, fit_transfer_costs
-from hetsim.costs.problems import plan_context
 from hetsim.costs.profile import Profile
 
 _ROUNDING = 1e-9

@@ -52,29 +52,17 @@ class Dataflow:
     steps: tuple[Step, ...]
 
     @cached_property
-    def read_bytes(self) -> tuple[int, ...]:
-        """By step, the size in bytes of its inputs that another device makes."""
-        return tuple(
-            sum(
-                self.graph.tensors[tensor].num_bytes
-                for tensor, maker in step.inputs
-                if maker is not None and self.steps[maker].segment.device != step.segment.device
-            )
-            for step in self.steps
-        )
-
-    @cached_property
-    def written_bytes(self) -> tuple[int, ...]:
-        """By step, the size in bytes of its outputs that another device reads."""
-        read_elsewhere: list[set[str]] = [set() for _ in self.steps]
+    def shared(self) -> frozenset[str]:
+        """The tensors that steps on more than one device make or read."""
+        devices: dict[str, set[str]] = {}
         for step in self.steps:
-            for tensor, maker in step.inputs:
-                if maker is not None and self.steps[maker].segment.device != step.segment.device:
-                    read_elsewhere[maker].add(tensor)
-        return tuple(
-            sum(self.graph.tensors[tensor].num_bytes for tensor in step.outputs if tensor in elsewhere)
-            for step, elsewhere in zip(self.steps, read_elsewhere, strict=True)
-        )
+            for tensor in (*step.outputs, *(tensor for tensor, maker in step.inputs if maker is not None)):
+                devices.setdefault(tensor, set()).add(step.segment.device)
+        return frozenset(tensor for tensor, touching in devices.items() if len(touching) > 1)
+
+    def shared_by(self, step: Step) -> tuple[str, ...]:
+        """The shared tensors that a step reads, in the order of its inputs, then those that it makes."""
+        return tuple(tensor for tensor in (*(name for name, _ in step.inputs), *step.outputs) if tensor in self.shared)
 
 
 def resolve(graph: Graph, plan: Plan) -> Dataflow:

@@ -45,9 +45,17 @@ TrafficFunction = Callable[[str, tuple[str, ...]], int]
 """The bytes that operators, in topological order, move to and from memory as one segment on a device."""
 
 
-ErrorFunction = Callable[[str, tuple[str, ...]], float]
-"""The error bar of the latency of operators, in topological order, as one segment on a device: one standard deviation
-in seconds."""
+@dataclass(frozen=True, slots=True)
+class SharingCosts:
+    """What segments take longer for tensors that segments of several devices access.
+
+    Attributes:
+        read_s: From a device and a tensor to the seconds that a segment which reads the tensor takes longer.
+        written_s: The same for the segment that makes the tensor.
+    """
+
+    read_s: Callable[[str, str], float]
+    written_s: Callable[[str, str], float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +68,7 @@ class Problem:
         latency_function: Costs of segments. It is called once for each device and segment; answers are remembered.
         traffic_function: Memory traffic of segments; None means no traffic, so that devices do not slow each other
             down.
-        error_function: Error bars of predicted costs; None where all costs are given.
+        sharing: What shared tensors cost; None if nothing.
         model_hash: Hash of the model, for plans; empty if the problem has no model.
         additive: Whether a segment takes exactly the sum of its operators' times, so that fusing saves nothing.
 
@@ -72,7 +80,7 @@ class Problem:
     platform: Platform
     latency_function: LatencyFunction
     traffic_function: TrafficFunction | None = None
-    error_function: ErrorFunction | None = None
+    sharing: SharingCosts | None = None
     model_hash: str = ""
     additive: bool = False
     _known: dict[tuple[str, tuple[str, ...]], Latency | None] = field(default_factory=dict, repr=False, compare=False)
@@ -104,10 +112,6 @@ class Problem:
     def traffic_bytes(self, device: str, ops: tuple[str, ...]) -> int:
         """Bytes that ``ops`` move to and from memory as one segment on ``device``."""
         return 0 if self.traffic_function is None else self.traffic_function(device, ops)
-
-    def error_s(self, device: str, ops: tuple[str, ...]) -> float:
-        """The error bar of the latency of ``ops`` as one segment: one standard deviation in seconds, 0 if measured."""
-        return 0.0 if self.error_function is None else self.error_function(device, ops)
 
     def devices_for(self, ops: tuple[str, ...]) -> tuple[str, ...]:
         """Names of the devices that can run ``ops`` as one segment, in the platform's order."""

@@ -12,9 +12,9 @@ import numpy as np
 
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
+from hetsim.costs.cost_model import plan_context
 from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.fitting.interference import fit_interference, speed_probe_around_s
-from hetsim.costs.problems import plan_context
 from hetsim.costs.profile import Profile
 from hetsim.sim.segments import DurationFunction
 

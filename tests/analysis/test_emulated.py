@@ -6,12 +6,12 @@ from dataclasses import replace
 from math import inf
 
 import pytest
+from hetsim.costs.fitting.transfer_costs import TransferCosts
 
 from hetsim.analysis.emulated import emulated_plan_problem, emulated_problem
 from hetsim.core.errors import ProfileError
 from hetsim.core.platform import Link, Memory
 from hetsim.core.problem import Problem
-from hetsim.costs.fitting.transfer_costs import TransferCosts
 from hetsim.costs.profile import Header, Profile, Samples
 from tests.support.problems import graph_of, plan_of, platform_of, problem_of
 

@@ -6,12 +6,12 @@ import random
 
 import numpy as np
 import pytest
+from hetsim.costs.fitting.neighbourhood import RADII, Neighbourhood
+from hetsim.costs.fitting.predictor import MIN_LEFT_OUT, Predictor
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hetsim.core.graph import Graph, Op, Tensor
-from hetsim.costs.fitting.neighbourhood import RADII, Neighbourhood
-from hetsim.costs.fitting.predictor import MIN_LEFT_OUT, Predictor
 
 KINDS = ("Conv", "Relu", "MaxPool", "Conv", "Relu", "Conv", "Relu", "Add")
 

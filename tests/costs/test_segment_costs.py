@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hetsim.costs.fitting.transfer_costs import TransferCosts
+from hetsim.costs.segment_costs import SegmentCosts
 
 from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.problem import Latency
-from hetsim.costs.fitting.transfer_costs import TransferCosts
 from hetsim.costs.profile import Profile, Samples, Unsupported
-from hetsim.costs.segment_costs import SegmentCosts
 from tests.support.profiles import HEADER, names, samples
 
 CHAIN = Graph(

@@ -7,14 +7,6 @@ from math import inf
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from hetsim.core.dataflow import resolve
-from hetsim.core.graph import Graph
-from hetsim.core.plan import Plan, Segment
-from hetsim.core.platform import Link
-from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.fitting.transfer_costs import (
     MIN_CONTEXTS,
     Border,
@@ -23,6 +15,14 @@ from hetsim.costs.fitting.transfer_costs import (
     find_border,
     fit_transfer_costs,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hetsim.core.dataflow import resolve
+from hetsim.core.graph import Graph
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.platform import Link
+from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Profile, Samples
 from hetsim.models.model import Model

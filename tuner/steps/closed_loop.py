@@ -1,12 +1,9 @@
 """The closed loop: search, measure the predicted segments of the plans found, and search again.
 
 A search tends to find the plans whose predictions are too low, however the predictor is biased. So the segments of its
-plans are measured, by a serial replay of each plan, before the next search. Each round searches three times, since one
-plan per round gives little information: with predictions as they are, *optimistic*, with every prediction lowered by
-one standard error of its device, and *pessimistic*, with every prediction increased by it. Optimistic plans explore
-what may be better, as upper confidence bounds do in Bayesian optimisation (N. Srinivas, A. Krause, S. Kakade,
-M. Seeger, "Gaussian Process Optimization in the Bandit Setting", ICML 2010); pessimistic ones prefer what is known. The
-loop ends when even the optimistic search finds nothing that beats what has been measured.
+plans are measured, by a serial replay of each plan, before the next search. Each round searches twice: with costs as
+they are expected, and with costs that are drawn from what is known of them, which finds plans that may be better. The
+latter is Thompson sampling (O. Chapelle, L. Li, "An empirical evaluation of Thompson sampling", NIPS 2011).
 """
 
 from __future__ import annotations
@@ -16,17 +13,16 @@ from collections.abc import Iterator, Mapping
 
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
-from hetsim.costs.problems import plan_error_s, shifted
+from hetsim.costs.cost_model import CostModel
 from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.registry import solve
-from hetsim.sim.simulate import makespan_s
 from hetsim.tuner.context import TuningContext
 from hetsim.tuner.progress import Report
 from hetsim.tuner.steps.deadline import Deadline
 from hetsim.tuner.steps.proposals import SEARCH_ROUND, Proposals, Round, Try, accepted_plan
 
-NUM_SIGMAS: Mapping[str, float] = {"": 0.0, "optimistic": -1.0, "pessimistic": 1.0}
-"""By how many standard errors predictions are increased in each search of a round; the first one has no name."""
+NUM_ERRORS = 1.96
+"""The optimistic bound is so many standard errors below the prediction: 95 % of predictions are within as many."""
 NUM_FINALISTS = 2
 """The number of measured plans that go on to the final measurement."""
 TIME_SHARE = 0.3
@@ -100,31 +96,35 @@ class _ClosedLoop:
         context, options = self._context, self._context.options
         found: dict[str, Plan] = {}
         optimistic_bound_s = math.inf
-        for i, (label, num_sigmas) in enumerate(NUM_SIGMAS.items()):
+        for sampled in (False, True):
             if found and deadline.passed():
                 break
-            suffix = f", {label}" if label else ""
-            self._report(((number - 1) + i / len(NUM_SIGMAS) / 2) / self._num_rounds, f"search, round {number}{suffix}")
+            suffix = ", sampled" if sampled else ""
+            self._report(((number - 1) + sampled / 4) / self._num_rounds, f"search, round {number}{suffix}")
             effort = Effort(seed=options.seed, max_evaluations=options.max_evaluations, stop=deadline.passed)
             plan = accepted_plan(
                 context,
-                lambda num_sigmas=num_sigmas, effort=effort: (  # type: ignore[misc]
-                    solve("search", shifted(context.problem(), num_sigmas), effort).plan
+                lambda sampled=sampled, effort=effort: (  # type: ignore[misc]
+                    solve("search", self._costs(number if sampled else None).problem(), effort).plan
                 ),
             )
-            if plan is not None:
+            if plan is not None and plan.digest not in {known.digest for known in found.values()}:
                 found[f"{SEARCH_ROUND}{number}{suffix}"] = plan
-                lowered = shifted(context.problem(), min(num_sigmas, 0.0))
-                optimistic_bound_s = min(optimistic_bound_s, makespan_s(lowered, plan))
-        first_names = {plan.digest: name for name, plan in reversed(found.items())}
-        return optimistic_bound_s, {name: plan for name, plan in found.items() if first_names[plan.digest] == name}
+                error_s = context.cost_model().error_s(plan)
+                optimistic_bound_s = min(optimistic_bound_s, context.makespan_s(plan) - NUM_ERRORS * error_s)
+        return optimistic_bound_s, found
+
+    def _costs(self, seed: int | None) -> CostModel:
+        """The costs as they are expected, or drawn with a seed."""
+        costs = self._context.cost_model()
+        return costs if seed is None else costs.sampled(seed)
 
     def _measure(self, plans: Mapping[str, Plan], deadline: Deadline, number: int) -> Iterator[Try]:
         """Each plan's replay beside what had been predicted before any of them was replayed."""
         context = self._context
         problem = context.problem()
         predictions = {
-            name: (context.makespan_s(plan), plan_error_s(problem, plan), _num_predicted(problem, plan))
+            name: (context.makespan_s(plan), context.cost_model().error_s(plan), _num_predicted(problem, plan))
             for name, plan in plans.items()
         }
         for i, (name, plan) in enumerate(plans.items()):

@@ -12,6 +12,7 @@ from hetsim.runtime.measure.calibrate import calibrate
 from hetsim.runtime.measure.profiler import measure_configurations
 from hetsim.tuner.context import TuningContext
 from hetsim.tuner.progress import Stages
+from hetsim.tuner.steps.exploring import explore
 from hetsim.tuner.steps.readiness import check_profile
 
 
@@ -40,5 +41,7 @@ def profile_model(context: TuningContext, title: str = "profile") -> tuple[str, 
     warnings = check_profile(context.runtime, context.model, file.profile, effort=effort, stages=stages)
     with stages.stage(title) as report:
         measure_configurations(context.runtime, context.model, file, effort=effort, progress=report)
+    with stages.stage(f"{title}, where the search goes") as report:
+        explore(context.runtime, context.model, context.platform, file, effort=effort, report=report)
     stages.say(f"profiled {file.profile.num_segments} segments, {file.profile.num_samples} samples")
     return warnings

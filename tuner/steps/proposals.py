@@ -50,8 +50,7 @@ class Round:
 
     Attributes:
         number: From 1.
-        optimistic_bound_s: The least makespan that the search found, with all predictions lowered by one standard
-            error.
+        optimistic_bound_s: The lower end of the least 95 % interval of a plan that the search found.
         tries: The plans that were measured.
         best_s: The best makespan from measured segments by the end of the round, baselines included.
     """

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hetsim.costs.split_costs import COPY_BYTES_PER_S
 
 from hetsim.core.dataflow import check_plan
-from hetsim.costs.split_costs import COPY_BYTES_PER_S
 from hetsim.io.plan_file import load_plan
 from hetsim.models.split.planned import planned_model
 from hetsim.scheduler.stages import Stage, channel_splits, row_split, stage_plan
