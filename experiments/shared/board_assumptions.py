@@ -44,7 +44,13 @@ def _vta_launch(platform: Platform, factor: float) -> Platform:
 
 def _hand_overs(platform: Platform, factor: float) -> Platform:
     links = {
-        pair: replace(link, setup_s=link.setup_s * factor, bandwidth_bytes_per_s=link.bandwidth_bytes_per_s / factor)
+        pair: replace(
+            link,
+            setup_s=link.setup_s * factor,
+            bandwidth_bytes_per_s=link.bandwidth_bytes_per_s / factor,
+            read_s_per_byte=link.read_s_per_byte * factor,
+            written_s_per_byte=link.written_s_per_byte * factor,
+        )
         for pair, link in platform.links.items()
     }
     return replace(platform, links=links)

@@ -17,7 +17,8 @@ def change_platform(platform: Platform, changes: Changes) -> Platform:
     """The platform after the changes; changed devices are hypothetical, and the platform's name lists the changes.
 
     Copies of a device hand over to each other with the longest setup and the lowest bandwidth of all links to and from
-    the device, since the memory between them is the one that it shares with the others.
+    the device, since the memory between them is the one that it shares with the others. Each pays for access the most
+    that the device pays on any of these links.
 
     Raises:
         PlatformError: If a device or link does not exist, or a figure that is to be multiplied is not known.
@@ -77,18 +78,30 @@ def _device(device: Device, changes: Changes) -> Device:
 
 
 def _link(pair: tuple[str, str], link: Link, changes: Changes) -> Link:
-    """The link after the changes: first its own figures, then its speed, then the factor of all hand-overs."""
+    """The link after the changes: first its own figures, then its speed, then the factor of all hand-overs.
+
+    What bytes cost the segments at its ends changes with the bandwidth; a bandwidth in bytes per second replaces it.
+    """
     name = "->".join(pair)
     setup = find_change(changes, "link", name, "setup_s")
     bandwidth = find_change(changes, "link", name, "bandwidth")
     speed = find_change(changes, "link", name, "speed")
     setup_s = link.setup_s if setup is None else setup.of(link.setup_s)
     bytes_per_s = link.bandwidth_bytes_per_s if bandwidth is None else bandwidth.of(link.bandwidth_bytes_per_s)
+    access = 1.0
+    if bandwidth is not None:
+        access = 1 / bandwidth.amount if bandwidth.relative else 0.0
     if speed is not None:
-        setup_s, bytes_per_s = setup_s / speed.amount, bytes_per_s * speed.amount
+        setup_s, bytes_per_s, access = setup_s / speed.amount, bytes_per_s * speed.amount, access / speed.amount
     every = find_change(changes, "handover")
     factor = 1.0 if every is None else every.amount
-    return replace(link, setup_s=setup_s * factor, bandwidth_bytes_per_s=bytes_per_s / factor if factor else math.inf)
+    return replace(
+        link,
+        setup_s=setup_s * factor,
+        bandwidth_bytes_per_s=bytes_per_s / factor if factor else math.inf,
+        read_s_per_byte=link.read_s_per_byte * access * factor,
+        written_s_per_byte=link.written_s_per_byte * access * factor,
+    )
 
 
 def _memory(memory: Memory, changes: Changes) -> Memory:
@@ -117,13 +130,8 @@ def _with_copies(platform: Platform, name: str, copies: tuple[str, ...]) -> Plat
         for a in copies if source == name else (source,):
             for b in copies if target == name else (target,):
                 links[a, b] = link
-    own = [link for pair, link in platform.links.items() if name in pair]
-    if own:
-        between = Link(
-            setup_s=max(link.setup_s for link in own),
-            bandwidth_bytes_per_s=min(link.bandwidth_bytes_per_s for link in own),
-            mode="copy" if any(link.mode == "copy" for link in own) else "zero-copy",
-        )
+    if any(name in pair for pair in platform.links):
+        between = _between_copies(platform, name)
         links |= {(a, b): between for a in copies for b in copies if a != b}
     alone = dict(platform.memory.alone_bytes_per_s)
     rate = alone.pop(name, None)
@@ -134,4 +142,19 @@ def _with_copies(platform: Platform, name: str, copies: tuple[str, ...]) -> Plat
         devices=tuple(devices),
         links=links,
         memory=replace(platform.memory, alone_bytes_per_s=alone),
+    )
+
+
+def _between_copies(platform: Platform, name: str) -> Link:
+    """The link from one copy of a device to another, made of the links to and from the device."""
+    links_to = [link for (_, target), link in platform.links.items() if target == name]
+    links_from = [link for (source, _), link in platform.links.items() if source == name]
+    own = links_to + links_from
+    copies = any(link.mode == "copy" for link in own)
+    return Link(
+        setup_s=max(link.setup_s for link in own),
+        bandwidth_bytes_per_s=min(link.bandwidth_bytes_per_s for link in own),
+        mode="copy" if copies else "zero-copy",
+        read_s_per_byte=0.0 if copies else max((link.read_s_per_byte for link in links_to), default=0.0),
+        written_s_per_byte=0.0 if copies else max((link.written_s_per_byte for link in links_from), default=0.0),
     )

@@ -2,11 +2,13 @@
 
 A plan on a hypothetical device runs in real time beside real devices. The real devices take the time that they take,
 cross-device accesses included (:mod:`hetsim.costs.fitting.transfer_costs`). The runtime emulates the rest: the time of
-segments on emulated devices, and the emulated side's part of each hand-over. The runtime, and the simulation that its
-measurements are compared with, both use the problem that :func:`emulated_problem` makes:
+segments on emulated devices with what the problem charges them for access, and delays of hand-overs. The runtime, and
+the simulation that its measurements are compared with, both use the problem that :func:`emulated_problem` makes:
 
-- A zero-copy link costs for each byte what the problem says, less what its real ends pay to write or read that byte.
-- A segment on an emulated device takes the time that it takes with the memory to itself.
+- Zero-copy links charge real devices for access what these pay by the profile, and emulated devices what the problem
+  says.
+- What the problem charges beyond that for a byte, which nobody pays, is a delay of the link.
+- A segment on an emulated device takes the time that it takes with the memory to itself, and its accesses.
 - There is no contention: an emulated device moves no bytes through the memory.
 
 Like a :class:`~hetsim.analysis.scenario.Scenario` this maps one problem to another and needs no runtime, so it is part
@@ -29,7 +31,7 @@ from hetsim.costs.problems import plan_context
 from hetsim.costs.profile import Profile
 
 _ROUNDING = 1e-9
-"""A link whose bytes cost less than this fraction of what the problem says is left with no cost for bytes."""
+"""A link whose bytes would delay by less than this fraction of what the problem says they cost has no such delay."""
 
 
 def emulated_problem(
@@ -57,7 +59,7 @@ def emulated_problem(
         memory_s = problem.traffic_bytes(device, ops) / memory.shared_bytes_per_s
         return replace(found, seconds=max(found.seconds, memory_s))
 
-    links = {pair: _emulated_link(link, pair, real) for pair, link in platform.links.items()}
+    links = {pair: _emulated_link(link, pair, devices, real) for pair, link in platform.links.items()}
     return replace(
         problem,
         platform=replace(platform, links=links),
@@ -67,22 +69,29 @@ def emulated_problem(
     )
 
 
-def _emulated_link(link: Link, pair: tuple[str, str], real: Mapping[str, TransferCosts]) -> Link:
-    """The link with the cost per byte that is left when its real ends have paid theirs."""
+def _emulated_link(
+    link: Link, pair: tuple[str, str], devices: Collection[str], real: Mapping[str, TransferCosts]
+) -> Link:
+    """The link that charges its ends what they pay, and delays by what that leaves of the problem's cost per byte."""
     if link.mode == "copy":
         return link
     source, target = pair
-    paid_s_per_byte = (real[source].written_s_per_byte if source in real else 0.0) + (
-        real[target].read_s_per_byte if target in real else 0.0
+    written = link.written_s_per_byte if source in devices else real.get(source, TransferCosts()).written_s_per_byte
+    read = link.read_s_per_byte if target in devices else real.get(target, TransferCosts()).read_s_per_byte
+    whole = 1 / link.bandwidth_bytes_per_s + link.written_s_per_byte + link.read_s_per_byte
+    rest = 1 / link.bandwidth_bytes_per_s + (link.written_s_per_byte - written) + (link.read_s_per_byte - read)
+    return replace(
+        link,
+        bandwidth_bytes_per_s=math.inf if rest <= _ROUNDING * whole else 1 / rest,
+        read_s_per_byte=read,
+        written_s_per_byte=written,
     )
-    whole_s_per_byte = 1 / link.bandwidth_bytes_per_s
-    rest_s_per_byte = whole_s_per_byte - paid_s_per_byte
-    is_paid = rest_s_per_byte <= _ROUNDING * whole_s_per_byte
-    return replace(link, bandwidth_bytes_per_s=math.inf if is_paid else 1 / rest_s_per_byte)
 
 
 def emulated_plan_problem(emulated: Problem, devices: Collection[str], profile: Profile, plan: Plan) -> Problem:
     """The emulated problem for one plan: real devices take what they took in the plan's own serial runs.
+
+    These include what the real devices pay for access, so links charge it to emulated devices alone.
 
     Args:
         emulated: From :func:`emulated_problem`.
@@ -102,4 +111,13 @@ def emulated_plan_problem(emulated: Problem, devices: Collection[str], profile: 
         own_s = None if device in devices else medians.get((device, ops), {}).get(context)
         return emulated.latency(device, ops) if own_s is None else Latency(own_s, measured=True)
 
-    return replace(emulated, latency_function=latency, _known={})
+    links = {
+        (source, target): replace(
+            link,
+            read_s_per_byte=link.read_s_per_byte if target in devices else 0.0,
+            written_s_per_byte=link.written_s_per_byte if source in devices else 0.0,
+        )
+        for (source, target), link in emulated.platform.links.items()
+    }
+    platform = replace(emulated.platform, links=links)
+    return replace(emulated, platform=platform, latency_function=latency, _known={})

@@ -112,17 +112,51 @@ class Link:
     Attributes:
         setup_s: Fixed time from a producer's end to its consumer's start on an idle device, in seconds.
         bandwidth_bytes_per_s: Bandwidth for the tensor's bytes. With ``mode="zero-copy"`` no data is copied, but the
-            bytes are in the other device's cache; the figure stands for what that costs writer and reader together.
+            bytes are in the other device's cache; a calibration states here what that costs writer and reader together.
         mode: Whether tensors are copied. Copies queue for the single memory channel.
+        read_s_per_byte: By how much a segment of the target takes longer for each byte that it reads over this link, in
+            seconds; 0 for copies, which cost neither end anything.
+        written_s_per_byte: By how much a segment of the source takes longer for each byte that it makes and the target
+            reads over this link, in seconds; 0 for copies.
     """
 
     setup_s: float = 0.0
     bandwidth_bytes_per_s: float = math.inf
     mode: Literal["zero-copy", "copy"] = "zero-copy"
+    read_s_per_byte: float = 0.0
+    written_s_per_byte: float = 0.0
+
+    @property
+    def charges_access(self) -> bool:
+        """Whether segments take longer that read or make tensors over this link."""
+        return self.read_s_per_byte > 0 or self.written_s_per_byte > 0
 
     def transfer_s(self, num_bytes: int) -> float:
         """Seconds from a producer's end to the arrival of a tensor of ``num_bytes``, with nothing else running."""
         return self.setup_s + num_bytes / self.bandwidth_bytes_per_s
+
+    def hand_over_s(self, num_bytes: int) -> float:
+        """Seconds that a tensor of ``num_bytes`` adds to a chain that crosses the link: its transfer, and writing and
+        reading it."""
+        return self.transfer_s(num_bytes) + num_bytes * self.written_s_per_byte + num_bytes * self.read_s_per_byte
+
+    def check(self, path: str) -> None:
+        """Check its figures; errors name ``path``.
+
+        Raises:
+            PlatformError: If a figure is out of range, or a copy charges its ends.
+        """
+        require(0 <= self.setup_s < math.inf, f"{path}.setup_s", "a finite number, 0 or more", self.setup_s)
+        bandwidth = self.bandwidth_bytes_per_s
+        require(bandwidth > 0, f"{path}.bandwidth_bytes_per_s", "more than 0", bandwidth)
+        for name in ("read_s_per_byte", "written_s_per_byte"):
+            figure = getattr(self, name)
+            require(0 <= figure < math.inf, f"{path}.{name}", "a finite number, 0 or more", figure)
+        if self.mode == "copy" and self.charges_access:
+            raise PlatformError(
+                f"{path} has mode 'copy', whose copies cost neither end anything; remove read_s_per_byte and "
+                "written_s_per_byte, or use mode 'zero-copy'"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,9 +245,7 @@ class Platform:
             for end in (source, target):
                 if end not in names:
                     raise PlatformError(f"{path} names device {end!r}; the platform has {', '.join(names)}")
-            require(0 <= link.setup_s < math.inf, f"{path}.setup_s", "a finite number, 0 or more", link.setup_s)
-            bandwidth = link.bandwidth_bytes_per_s
-            require(bandwidth > 0, f"{path}.bandwidth_bytes_per_s", "more than 0", bandwidth)
+            link.check(path)
         shared = self.memory.shared_bytes_per_s
         require(shared > 0, "memory.shared_bytes_per_s", "more than 0", shared)
         for name, alone in self.memory.alone_bytes_per_s.items():
@@ -252,6 +284,11 @@ class Platform:
     def link(self, source: str, target: str) -> Link:
         """The path from one device to another; free if the platform has no such link, or within a device."""
         return self.links.get((source, target), _FREE)
+
+    @property
+    def charges_access(self) -> bool:
+        """Whether some link makes segments take longer that read or make tensors over it."""
+        return any(link.charges_access for link in self.links.values())
 
     @property
     def hypothetical_devices(self) -> tuple[Device, ...]:

@@ -1,19 +1,25 @@
-"""A scheduling problem: a graph, a platform, and what each segment costs on each device."""
+"""A scheduling problem: a graph, a platform, and what each segment costs on each device.
+
+A segment costs its latency in any plan and, in a plan in which tensors cross between devices, what accessing these
+takes it longer. :meth:`Problem.segment_times_s` is the one place that adds both; the kernels of the compiled simulator
+do the same arithmetic.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from hetsim.core.errors import ProblemError
 from hetsim.core.graph import Graph
+from hetsim.core.plan import Segment
 from hetsim.core.platform import Platform
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How long a segment takes on a device.
+    """How long a segment takes on a device if all tensors that it reads and makes stay there.
 
     Attributes:
         seconds: Non-negative and finite; launch included.
@@ -50,6 +56,21 @@ ErrorFunction = Callable[[str, tuple[str, ...]], float]
 in seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """By how much a segment takes longer because of one tensor that crosses between devices.
+
+    Attributes:
+        source: Name of the device that makes the tensor.
+        target: Name of a device that reads it.
+        seconds: More than 0.
+    """
+
+    source: str
+    target: str
+    seconds: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """A problem for a scheduler, and for the simulator with the scheduler's plan.
@@ -62,7 +83,7 @@ class Problem:
             down.
         error_function: Error bars of predicted costs; None where all costs are given.
         model_hash: Hash of the model, for plans; empty if the problem has no model.
-        additive: Whether a segment takes exactly the sum of its operators' times, so that fusing saves nothing.
+        additive: Whether the latency of a segment is exactly the sum of its operators' latencies.
 
     Raises:
         ProblemError: If no device can run some operator.
@@ -118,3 +139,65 @@ class Problem:
         if source == target:
             return 0.0
         return self.platform.link(source, target).transfer_s(self.graph.tensors[tensor].num_bytes)
+
+    def hand_over_s(self, source: str, target: str, tensor: str) -> float:
+        """Seconds that a tensor adds to a chain of segments that crosses from ``source`` to ``target``; 0 within one.
+
+        They are the link's delay and what its writer and its reader take longer. Schedulers that do not know a plan yet
+        count all of it as a delay between the two.
+        """
+        if source == target:
+            return 0.0
+        return self.platform.link(source, target).hand_over_s(self.graph.tensors[tensor].num_bytes)
+
+    @property
+    def fusing_gains_nothing(self) -> bool:
+        """Whether no segment is faster than its operators one by one.
+
+        Where access costs something, one segment accesses a tensor once that its operators would access one by one.
+        """
+        return self.additive and not self.platform.charges_access
+
+    def accesses(self, segments: Iterable[Segment]) -> dict[Segment, tuple[Access, ...]]:
+        """By segment of a plan, what accessing tensors across devices takes it longer.
+
+        First come the tensors that it reads, each segment that reads one paying for it, then those that it makes, each
+        once, for the reading device whose link costs the writer most; in the order of the segment's inputs and outputs.
+
+        Args:
+            segments: All segments of a plan, or of a part of one. Tensors that none of them makes cost nothing.
+        """
+        plan, graph, platform = tuple(segments), self.graph, self.platform
+        if not platform.charges_access:
+            return dict.fromkeys(plan, ())
+        home = {tensor: one.device for one in plan for op in one.ops for tensor in graph.by_name[op].outputs}
+        reads = {one: [tensor for tensor in graph.inputs_of(one.ops) if tensor in home] for one in plan}
+        readers: dict[str, dict[str, float]] = {}  # by tensor and reading device, what a byte costs the writer
+        for one, tensors in reads.items():
+            for tensor in tensors:
+                link = platform.link(home[tensor], one.device)
+                readers.setdefault(tensor, {})[one.device] = link.written_s_per_byte
+        found: dict[Segment, tuple[Access, ...]] = {}
+        for one in plan:
+            ways = [(t, home[t], one.device, platform.link(home[t], one.device).read_s_per_byte) for t in reads[one]]
+            for tensor in graph.outputs_of(one.ops):
+                if tensor in readers:
+                    target, s_per_byte = max(readers[tensor].items(), key=lambda way: way[1])
+                    ways.append((tensor, one.device, target, s_per_byte))
+            costs = [(source, target, graph.tensors[t].num_bytes * figure) for t, source, target, figure in ways]
+            found[one] = tuple(Access(*cost) for cost in costs if cost[-1] > 0)
+        return found
+
+    def segment_times_s(self, segments: Iterable[Segment]) -> dict[Segment, float]:
+        """By segment of a plan, the seconds that it takes alone, cross-device access included.
+
+        Args:
+            segments: As for :meth:`accesses`. A segment that its device cannot run takes infinitely long.
+        """
+        times_s: dict[Segment, float] = {}
+        for segment, accesses in self.accesses(segments).items():
+            seconds = self.cost_s(segment.device, segment.ops)
+            for access in accesses:  # one by one, as the kernels do; sum() rounds otherwise from Python 3.12 on
+                seconds += access.seconds
+            times_s[segment] = seconds
+        return times_s

@@ -6,14 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hetsim.core.dataflow import resolve
 from hetsim.core.errors import ProblemError
-from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Latency, LatencyFunction, Problem
 from hetsim.costs.fitting.additive_medians import AdditiveMedians, additive_medians, interference_free_medians
-from hetsim.costs.fitting.transfer_costs import TransferCosts, find_border, fit_transfer_costs
+from hetsim.costs.fitting.transfer_costs import TransferCosts, fit_transfer_costs
 from hetsim.costs.hypothetical.device_costs import check_all_known, hypothetical_costs
 from hetsim.costs.profile import Profile
 from hetsim.costs.segment_costs import SegmentCosts
@@ -29,8 +27,8 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
     The costs of hypothetical devices come from their data sheet, architecture or file; a platform of such devices alone
     needs no profile.
 
-    Cross-device access costs are subtracted from the segments' times and added to the zero-copy links, where a plan
-    pays them for each hand-over (:mod:`hetsim.costs.fitting.transfer_costs`).
+    Cross-device access costs are subtracted from the segments' latencies. In a plan, segments pay again for what they
+    access, by the figures of the zero-copy links (:mod:`hetsim.costs.fitting.transfer_costs`).
 
     Raises:
         ProblemError: If an operator runs on no device.
@@ -38,8 +36,7 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
         PlatformError: If the costs of an architecture cannot be computed.
     """
     if profile is not None:
-        times = interference_free_medians(profile)
-        return _problem(model, platform, profile, times, _fit_transfer_costs(model, platform, profile, times))
+        return _problem(model, platform, profile, interference_free_medians(profile))
     check_all_known(platform, model)
     stated = hypothetical_costs(model, platform)
     return Problem(
@@ -51,13 +48,9 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
     )
 
 
-def _problem(
-    model: Model,
-    platform: Platform,
-    profile: Profile,
-    times: AdditiveMedians,
-    transfer_costs: Mapping[str, TransferCosts],
-) -> Problem:
+def _problem(model: Model, platform: Platform, profile: Profile, times: AdditiveMedians) -> Problem:
+    graphs = [one.graph for one in (model, model.base) if one is not None]
+    transfer_costs = fit_transfer_costs(profile, times, platform, graphs)
     launch_s = {device.name: device.launch_s for device in platform.devices}
     costs = SegmentCosts(profile, model.graph, launch_s, transfer_costs, times=times)
     measured: LatencyFunction = costs
@@ -68,7 +61,7 @@ def _problem(
     stated = hypothetical_costs(model, platform)
     return Problem(
         graph=model.graph,
-        platform=_with_link_costs(platform, transfer_costs),
+        platform=_with_access_costs(platform, transfer_costs),
         latency_function=stated.latency_beside(measured),
         traffic_function=None if traffic is None else stated.traffic_beside(traffic),
         error_function=costs.error_s,
@@ -76,32 +69,20 @@ def _problem(
     )
 
 
-def _fit_transfer_costs(
-    model: Model, platform: Platform, profile: Profile, times: AdditiveMedians
-) -> dict[str, TransferCosts]:
-    """By device, its cross-device access costs, fitted to the segments of the model and of the one it rewrites."""
-    graphs = [one.graph for one in (model, model.base) if one is not None]
-    return fit_transfer_costs(profile, times, platform, graphs)
-
-
-def _with_link_costs(platform: Platform, transfer_costs: Mapping[str, TransferCosts]) -> Platform:
-    """The platform whose zero-copy links cost for each byte what their writer and their reader pay."""
+def _with_access_costs(platform: Platform, transfer_costs: Mapping[str, TransferCosts]) -> Platform:
+    """The platform whose zero-copy links between these devices charge segments for each byte, and delay none."""
     links = dict(platform.links)
-    for source in platform.device_names:
-        for target in platform.device_names:
+    names = [name for name in platform.device_names if name in transfer_costs]
+    for source in names:
+        for target in names:
             link = platform.link(source, target)
-            if source != target and link.mode == "zero-copy" and source in transfer_costs and target in transfer_costs:
-                s_per_byte = transfer_costs[source].written_s_per_byte + transfer_costs[target].read_s_per_byte
-                links[source, target] = replace(link, bandwidth_bytes_per_s=1 / s_per_byte if s_per_byte else math.inf)
-    return replace(platform, links=links)
-
-
-def _with_free_zero_copy(platform: Platform) -> Platform:
-    """The platform whose zero-copy links cost nothing for bytes, for segments whose times include that."""
-    links = {
-        pair: replace(link, bandwidth_bytes_per_s=math.inf) if link.mode == "zero-copy" else link
-        for pair, link in platform.links.items()
-    }
+            if source != target and link.mode == "zero-copy":
+                links[source, target] = replace(
+                    link,
+                    bandwidth_bytes_per_s=math.inf,
+                    read_s_per_byte=transfer_costs[target].read_s_per_byte,
+                    written_s_per_byte=transfer_costs[source].written_s_per_byte,
+                )
     return replace(platform, links=links)
 
 
@@ -118,56 +99,35 @@ def plan_context(profile: Profile, plan: Plan) -> str | None:
 
 
 def plan_problem(model: Model, platform: Platform, profile: Profile | None, plan: Plan) -> Problem:
-    """The problem for one plan: costs from the plan's own serial runs if there are any.
+    """The problem for one plan: costs from the plan's own serial runs if there are any, else :func:`make_problem`.
 
     If the plan has rewrites, the problem's graph is the rewritten one. A profile never contains the plan's parallel
-    execution, so a simulation of this problem predicts it. Serial runs include cross-device access costs. Without
-    serial runs these are added to the segments that pay them, since the plan determines which tensors cross. In both
-    cases zero-copy links cost nothing for bytes. If the plan uses a hypothetical device, this is the problem of
-    :func:`make_problem`.
+    execution, so a simulation of this problem predicts it. The plan's own serial runs include cross-device access, so
+    the links charge nothing for it then. If the plan uses a hypothetical device, its serial runs do not count.
 
     Raises:
         PlanError: If the plan does not fit the model.
     """
     model = planned_model(model, plan)
+    context = None if profile is None else plan_context(profile, plan)
     hypothetical = {device.name for device in platform.hypothetical_devices}
-    if profile is None or not hypothetical.isdisjoint(plan.queues):
+    if profile is None or context is None or not hypothetical.isdisjoint(plan.queues):
         return make_problem(model, platform, profile)
     times = interference_free_medians(profile)
-    transfer_costs = _fit_transfer_costs(model, platform, profile, times)
-    problem = _problem(model, platform, profile, times, transfer_costs)
-    context = plan_context(profile, plan)
-    plan_transfer_s = _plan_transfer_s(model.graph, plan, transfer_costs) if context is None else {}
-    own = additive_medians(profile) if context is not None and context.startswith("final:") else times
+    problem = _problem(model, platform, profile, times)
+    own = additive_medians(profile) if context.startswith("final:") else times
 
     def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
-        own_s = None if context is None else own.get((device, ops), {}).get(context)
-        if own_s is not None:
-            return Latency(own_s, measured=True)
-        found, transfer_s = problem.latency(device, ops), plan_transfer_s.get((device, ops), 0.0)
-        return found if found is None else replace(found, seconds=found.seconds + transfer_s)
+        own_s = own.get((device, ops), {}).get(context)
+        return problem.latency(device, ops) if own_s is None else Latency(own_s, measured=True)
 
     return replace(
         problem,
-        platform=_with_free_zero_copy(platform),
+        platform=_with_access_costs(platform, dict.fromkeys(platform.device_names, TransferCosts())),
         latency_function=costs,
         traffic_function=traffic_function(profile, model.graph, platform, costs),
         _known={},
     )
-
-
-def _plan_transfer_s(
-    graph: Graph, plan: Plan, transfer_costs: Mapping[str, TransferCosts]
-) -> dict[tuple[str, tuple[str, ...]], float]:
-    """By segment, its cross-device access costs in a plan, in seconds."""
-    flow = resolve(graph, plan)
-    return {
-        (step.segment.device, step.segment.ops): transfer_costs[step.segment.device].seconds(
-            find_border(graph, step.segment.ops), read_bytes, written_bytes
-        )
-        for step, read_bytes, written_bytes in zip(flow.steps, flow.read_bytes, flow.written_bytes, strict=True)
-        if step.segment.device in transfer_costs
-    }
 
 
 def shifted(problem: Problem, num_sigmas: float) -> Problem:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +53,8 @@ class LinkEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_d
     setup_s: float = 0.0
     bandwidth_bytes_per_s: float = math.inf
     mode: Literal["zero-copy", "copy"] = "zero-copy"
+    read_s_per_byte: float = 0.0
+    written_s_per_byte: float = 0.0
 
 
 class GroupEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -145,10 +148,10 @@ def make_table_problem(file: ProblemFile, *, name: str) -> Problem:
 
     largest_bytes = max((tensor.num_bytes for tensor in graph.tensors.values()), default=0)
     for (source, target), link in platform.links.items():
-        if not link.transfer_s(largest_bytes) < math.inf:
+        if not link.hand_over_s(largest_bytes) < math.inf:
             raise ProblemError(
-                f"link '{source}->{target}' takes {link.transfer_s(largest_bytes)} s for {largest_bytes} bytes; "
-                "give it more bandwidth"
+                f"link '{source}->{target}' takes {link.hand_over_s(largest_bytes)} s for {largest_bytes} bytes; "
+                "give it more bandwidth, or less cost for each byte"
             )
 
     def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
@@ -215,12 +218,7 @@ def _as_file(problem: Problem, groups: Iterable[tuple[str, tuple[str, ...]]]) ->
             for op in graph.ops
         },
         edges=tuple(edges),
-        links={
-            f"{a}->{b}": LinkEntry(
-                setup_s=link.setup_s, bandwidth_bytes_per_s=link.bandwidth_bytes_per_s, mode=link.mode
-            )
-            for (a, b), link in platform.links.items()
-        },
+        links={f"{a}->{b}": LinkEntry(**asdict(link)) for (a, b), link in platform.links.items()},
         groups=tuple(GroupEntry(ops=ops, cost_s=table) for ops, table in tables.items()),
         traffic_bytes={op: table for op, table in moved.items() if any(table.values())},
         memory=None if shared == math.inf else MemoryEntry(shared_bytes_per_s=shared),
@@ -242,9 +240,7 @@ def _platform(file: ProblemFile) -> Platform:
             raise ProblemError(f"link {key!r} must be named FROM->TO, such as 'cpu->npu'")
         for end in (source, target):
             _check_device(f"link {key!r}", end, file)
-        links[source, target] = Link(
-            setup_s=entry.setup_s, bandwidth_bytes_per_s=entry.bandwidth_bytes_per_s, mode=entry.mode
-        )
+        links[source, target] = Link(**msgspec.structs.asdict(entry))
     return Platform(
         name="problem file",
         devices=tuple(

@@ -98,6 +98,20 @@ def test_hand_overs_and_memory() -> None:
     assert changed("handover=2x").transfer_s("npu", "cpu", "a.out") == 2.5
     assert changed("handover=0x").transfer_s("npu", "cpu", "a.out") == 0.0
     assert changed("handover=2x", "link.cpu->npu.setup_s=1").transfer_s("cpu", "npu", "a.out") == 4.0
+    charging = replace(
+        two_sorts().platform, links={("cpu", "npu"): Link(read_s_per_byte=1e-3, written_s_per_byte=3e-3)}
+    )
+    for setting, factor in (
+        ("handover=2x", 2.0),
+        ("handover=0x", 0.0),
+        ("link.cpu->npu.speed=2", 0.5),
+        ("link.cpu->npu.bandwidth=4x", 0.25),
+        ("link.cpu->npu.bandwidth=500", 0.0),  # replaces what a byte costs, whoever paid for it
+        ("link.cpu->npu.setup_s=1", 1.0),
+    ):
+        link = parse_scenario([setting]).platform(charging).link("cpu", "npu")
+        assert (link.read_s_per_byte, link.written_s_per_byte) == (1e-3 * factor, 3e-3 * factor)
+        assert link.bandwidth_bytes_per_s == (500 if setting.endswith("500") else inf)
     both = changed("handover=2x", "link.cpu->npu.setup_s=1", "link.cpu->npu.speed=4")
     assert both.transfer_s("cpu", "npu", "a.out") == 1.0  # 1 s and 1 s, by 4, by 1/2
     free = parse_scenario(["link.cpu->npu.setup_s=1"]).platform(platform_of("cpu", "npu", "gpu"))
@@ -121,7 +135,12 @@ def test_two_of_a_device_have_its_links_and_costs() -> None:
     base = two_sorts()
     platform = replace(
         base.platform,
-        links={("cpu", "npu"): Link(setup_s=1.0, bandwidth_bytes_per_s=10.0), ("npu", "cpu"): Link(setup_s=2.0)},
+        links={
+            ("cpu", "npu"): Link(
+                setup_s=1.0, bandwidth_bytes_per_s=10.0, read_s_per_byte=1e-3, written_s_per_byte=9e-3
+            ),
+            ("npu", "cpu"): Link(setup_s=2.0, read_s_per_byte=8e-3, written_s_per_byte=2e-3),
+        },
         memory=Memory(alone_bytes_per_s={"npu": 7.0}),
     )
     two = parse_scenario(["npu.count=2", "npu.speed=2"]).problem(replace(base, platform=platform, _known={}))
@@ -129,8 +148,10 @@ def test_two_of_a_device_have_its_links_and_costs() -> None:
     assert {two.cost_s(name, ("a",)) for name in ("npu0", "npu1")} == {1.5}
     assert two.platform.link("cpu", "npu1") == platform.link("cpu", "npu")
     assert two.platform.link("npu1", "cpu") == platform.link("npu", "cpu")
-    # Between the two: the slowest of the links to and from the one.
-    assert two.platform.link("npu0", "npu1") == Link(setup_s=2.0, bandwidth_bytes_per_s=10.0)
+    # Between the two: the slowest of the links to and from the one, and what the one pays to read and to write.
+    assert two.platform.link("npu0", "npu1") == Link(
+        setup_s=2.0, bandwidth_bytes_per_s=10.0, read_s_per_byte=1e-3, written_s_per_byte=2e-3
+    )
     assert two.platform.memory.alone_bytes_per_s == {"npu0": 7.0, "npu1": 7.0}
     assert [device.label for device in two.platform.devices] == ["cpu", "npu0 (hypothetical)", "npu1 (hypothetical)"]
     assert parse_scenario(["npu.count=1"]).platform(platform).device_names == ("cpu", "npu")

@@ -160,7 +160,9 @@ def _models() -> tuple[bytes, ...]:
 
 def _platform() -> bytes:
     text = format_platform(load_platform("cpu+npu"))
-    return (text + '\n[link."npu->cpu"]\nsetup_s = 1e-6\nbandwidth_bytes_per_s = 1e9\nmode = "copy"\n').encode()
+    copies = '\n[link."npu->cpu"]\nsetup_s = 1e-6\nbandwidth_bytes_per_s = 1e9\nmode = "copy"\n'
+    charges = '\n[link."cpu->npu"]\nread_s_per_byte = 1e-9\nwritten_s_per_byte = 2e-9\n'
+    return (text + copies + charges).encode()
 
 
 def _profile() -> bytes:
@@ -196,7 +198,10 @@ def _problem() -> bytes:
             "devices": ["cpu", "npu"],
             "ops": {"a": {"cpu": 1.0, "npu": 0.5}, "b": {"cpu": 1.0}, "c": {"cpu": 2.0, "npu": 0.1}},
             "edges": [["a", "b", 4096], ["a", "c", 64, "t"], ["b", "c", 0]],
-            "links": {"cpu->npu": {"setup_s": 0.1, "bandwidth_bytes_per_s": 1e9}, "npu->cpu": {"mode": "copy"}},
+            "links": {
+                "cpu->npu": {"setup_s": 0.1, "bandwidth_bytes_per_s": 1e9, "read_s_per_byte": 1e-9},
+                "npu->cpu": {"mode": "copy"},
+            },
             "groups": [{"ops": ["a", "b"], "cost_s": {"cpu": 1.5, "npu": None}}],
             "traffic_bytes": {"a": {"cpu": 10}},
             "memory": {"shared_bytes_per_s": 1e10},

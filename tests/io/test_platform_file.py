@@ -42,7 +42,7 @@ FULL = Platform(
     ),
     links={
         ("cpu", "npu"): Link(setup_s=2e-6, bandwidth_bytes_per_s=1e9, mode="copy"),
-        ("npu", "cpu"): Link(setup_s=1e-6),
+        ("npu", "cpu"): Link(setup_s=1e-6, read_s_per_byte=5e-11, written_s_per_byte=2e-11),
     },
     memory=Memory(alone_bytes_per_s={"cpu": 1e10, "npu": math.inf}, shared_bytes_per_s=4.2e10),
     calibration=Calibration(date="2026-11-22T10:00:00Z", machine="Some processor, 2 cores", num_samples=50),
@@ -91,6 +91,13 @@ def test_stand_ins_and_hypothetical_devices_say_so() -> None:
         ('[link."cpu->npu"]\nsetup_s = "2us"', r'link\."cpu->npu"\.setup_s: Expected `float`, got `str`'),
         ('[link."cpu->npu"]\nbandwidth_bytes_per_s = 0.0', r"bandwidth_bytes_per_s must be more than 0, got 0"),
         ('[link."cpu->npu"]\nbandwidth_bytes_per_s = nan', r"bandwidth_bytes_per_s must be more than 0, got nan"),
+        ('[link."cpu->npu"]\nread_s_per_byte = -1e-9', r"read_s_per_byte must be .*, 0 or more, got -1e-09"),
+        ('[link."cpu->npu"]\nread_s_per_byte = inf', r"read_s_per_byte must be a finite number, 0 or more, got inf"),
+        ('[link."cpu->npu"]\nwritten_s_per_byte = nan', r"written_s_per_byte must be a finite number, .* got nan"),
+        (
+            '[link."cpu->npu"]\nmode = "copy"\nwritten_s_per_byte = 1e-9',
+            r"link\.\"cpu->npu\" has mode 'copy', whose copies cost neither end anything; remove read_s_per_byte and",
+        ),
         ('[link."cpu->npu"]\nbandwith = 1.0', r'link\."cpu->npu" has unknown field \'bandwith\'; it may have setup_s'),
         ('[link."cpu->npu"]\nmode = "teleport"', r'link\."cpu->npu"\.mode: Invalid enum value'),
         ('[link."cpu->gpu"]', r'link\."cpu->gpu" names device \'gpu\'; the platform has cpu, npu'),

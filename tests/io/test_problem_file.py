@@ -46,6 +46,18 @@ def test_a_tensor_arrives_after_setup_and_bytes_over_bandwidth() -> None:
     assert makespan_s(problem, plan) == 4.25 + 3.125 + 0.5
 
 
+@pytest.mark.equation("access")
+def test_links_charge_their_ends(tmp_path: Path) -> None:
+    # a writes 2000 bytes for the NPU at 1 ms each, in 2 s; c reads them at 0.5 ms in 1 s; links delay by 0.25 s
+    problem = parsed(links={"cpu->npu": {"setup_s": 0.25, "read_s_per_byte": 5e-4, "written_s_per_byte": 1e-3}})
+    plan = plan_of(problem.graph, ("cpu", "a"), ("cpu", "b"), ("npu", "c"), ("cpu", "d"))
+    assert makespan_s(problem, plan) == pytest.approx(1 + 2 + 0.25 + 1 + 1 + 0.5)
+    assert problem.additive
+    assert not problem.fusing_gains_nothing
+    save_problem(problem, tmp_path / "p.json")
+    assert load_problem(tmp_path / "p.json").platform.links == problem.platform.links
+
+
 @pytest.mark.parametrize(("mode", "second_s"), [("zero-copy", 3.25), ("copy", 4.5)])
 @pytest.mark.equation("transfer")
 def test_links_by_mode(mode: str, second_s: float) -> None:
@@ -213,6 +225,14 @@ MISTAKES = {
     "bandwidth that makes hand-overs endless": (
         {"links": {"cpu->npu": {"bandwidth_bytes_per_s": 5e-324}}},
         r"link 'cpu->npu' takes inf s for 3000 bytes",
+    ),
+    "copies that charge their ends": (
+        {"links": {"cpu->npu": {"mode": "copy", "read_s_per_byte": 1}}},
+        r"cpu->npu.*has mode 'copy', whose copies cost neither end anything",
+    ),
+    "bytes that cost more than a float can hold": (
+        {"links": {"cpu->npu": {"read_s_per_byte": 1e308}}},
+        r"link 'cpu->npu' takes inf s for 3000 bytes; give it more bandwidth, or less cost for each byte",
     ),
     "misspelt field of a link": ({"links": {"cpu->npu": {"setup": 1}}}, r"link 'cpu->npu'.*unknown field `setup`"),
     "group of an unknown operator": (
