@@ -115,7 +115,8 @@ def make_target(
         return Target(model=model, platform=platform)
     if profile is None and any(device.is_measured for device in platform.devices):
         raise ProfileError("emulated devices need --profile FILE, a profile of the devices as they are")
-    changed = scenario.problem(make_problem(model, platform, profile))
+    real = make_problem(model, platform, profile)
+    changed = scenario.problem(real)
     to_emulate = {*scenario.devices(platform), *_without_engine(changed.platform)}
     devices = tuple(name for name in changed.platform.device_names if name in to_emulate)
     return Target(
@@ -124,7 +125,7 @@ def make_target(
         emulation=Emulation(
             model=model,
             devices=devices,
-            problem=emulated_problem(changed, devices, profile, platform),
+            problem=emulated_problem(changed, devices, real),
             inputs=inputs,
             links=scenario.links(changed.platform),
         ),

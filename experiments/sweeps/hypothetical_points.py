@@ -174,7 +174,7 @@ class Candidates:
         The segments are those of exact planning's space and those of all plans of this sweep.
         """
         problem = problem_at(self.base, settings)
-        family = Decomposition(problem, fused=not problem.additive).segments()
+        family = Decomposition(problem, fused=not problem.fusing_gains_nothing).segments()
         names = problem.platform.device_names
         others = [segment for plan in self.plans for segment in plan.segments if segment.device in names]
         return lower_bound(problem, dict.fromkeys([*family, *others]))

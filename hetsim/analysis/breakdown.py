@@ -19,7 +19,7 @@ class DeviceTime:
         device: Name of the device.
         label: Its name; a device that is not real hardware has its nature in it.
         num_segments: Number of segments that it ran.
-        compute_s: Running segments, without their launches.
+        compute_s: Running segments, without their launches; cross-device access included.
         launch_s: Launching them: ``num_segments`` times the platform's ``launch_s``, at most all the time that it ran.
         hand_over_s: Idle during a hand-over of an input of its next segment.
         waiting_s: Idle otherwise: before its inputs are produced, and after its last segment.

@@ -1,19 +1,25 @@
-"""A scheduling problem: a graph, a platform, and what each segment costs on each device."""
+"""A scheduling problem: a graph, a platform, and what each segment costs on each device.
+
+A segment costs its latency in any plan and, in a plan in which devices share tensors, what accessing these takes it
+longer. :meth:`Problem.segment_times_s` is the one place that adds both; the kernels of the compiled simulator
+do the same arithmetic.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from hetsim.core.errors import ProblemError
 from hetsim.core.graph import Graph
+from hetsim.core.plan import Segment
 from hetsim.core.platform import Platform
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How long a segment takes on a device.
+    """How long a segment takes on a device if no other device accesses the tensors that it reads and makes.
 
     Attributes:
         seconds: Non-negative and finite; launch included.
@@ -47,15 +53,30 @@ TrafficFunction = Callable[[str, tuple[str, ...]], int]
 
 @dataclass(frozen=True, slots=True)
 class SharingCosts:
-    """What segments take longer for tensors that segments of several devices access.
+    """What segments take longer for shared tensors, those that segments of several devices access.
 
     Attributes:
-        read_s: From a device and a tensor to the seconds that a segment which reads the tensor takes longer.
+        read_s: From a device and a tensor to the seconds that a segment which reads the tensor takes longer; 0 or more.
         written_s: The same for the segment that makes the tensor.
     """
 
     read_s: Callable[[str, str], float]
     written_s: Callable[[str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """By how much a segment takes longer because of one shared tensor.
+
+    Attributes:
+        tensor: Name of the tensor.
+        is_made: Whether the segment makes the tensor; otherwise it reads it.
+        seconds: More than 0.
+    """
+
+    tensor: str
+    is_made: bool
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +91,7 @@ class Problem:
             down.
         sharing: What shared tensors cost; None if nothing.
         model_hash: Hash of the model, for plans; empty if the problem has no model.
-        additive: Whether a segment takes exactly the sum of its operators' times, so that fusing saves nothing.
+        additive: Whether the latency of a segment is exactly the sum of its operators' latencies.
 
     Raises:
         ProblemError: If no device can run some operator.
@@ -122,3 +143,67 @@ class Problem:
         if source == target:
             return 0.0
         return self.platform.link(source, target).transfer_s(self.graph.tensors[tensor].num_bytes)
+
+    def hand_over_s(self, source: str, target: str, tensor: str) -> float:
+        """Seconds that a tensor adds to a chain of segments that crosses from ``source`` to ``target``; 0 within one.
+
+        They are the link's delay and what its writer and its reader take longer. Schedulers that do not know a plan yet
+        count all of it as a delay between the two.
+        """
+        if source == target:
+            return 0.0
+        transfer_s = self.transfer_s(source, target, tensor)
+        if self.sharing is None:
+            return transfer_s
+        return transfer_s + self.sharing.written_s(source, tensor) + self.sharing.read_s(target, tensor)
+
+    @property
+    def fusing_gains_nothing(self) -> bool:
+        """Whether no segment is faster than its operators one by one.
+
+        Where shared tensors cost something, one segment accesses a tensor once that its operators would access one by
+        one.
+        """
+        return self.additive and self.sharing is None
+
+    def accesses(self, segments: Iterable[Segment]) -> dict[Segment, tuple[Access, ...]]:
+        """By segment of a plan, what accessing shared tensors takes it longer.
+
+        First come the tensors that it reads, then those that it makes, in the order of its inputs and outputs. Each
+        segment that reads a shared tensor pays for it, also one on the device that makes it.
+
+        Args:
+            segments: All segments of a plan, or of a part of one. Tensors that none of them makes cost nothing.
+        """
+        plan, graph, sharing = tuple(segments), self.graph, self.sharing
+        if sharing is None:
+            return dict.fromkeys(plan, ())
+        devices = {tensor: {one.device} for one in plan for tensor in graph.outputs_of(one.ops)}
+        reads = {one: [tensor for tensor in graph.inputs_of(one.ops) if tensor in devices] for one in plan}
+        for one, tensors in reads.items():
+            for tensor in tensors:
+                devices[tensor].add(one.device)
+        found: dict[Segment, tuple[Access, ...]] = {}
+        for one in plan:
+            ways = [Access(t, False, sharing.read_s(one.device, t)) for t in reads[one] if len(devices[t]) > 1]
+            ways += [
+                Access(t, True, sharing.written_s(one.device, t))
+                for t in graph.outputs_of(one.ops)
+                if len(devices[t]) > 1
+            ]
+            found[one] = tuple(access for access in ways if access.seconds > 0)
+        return found
+
+    def segment_times_s(self, segments: Iterable[Segment]) -> dict[Segment, float]:
+        """By segment of a plan, the seconds that it takes alone, access to shared tensors included.
+
+        Args:
+            segments: As for :meth:`accesses`. A segment that its device cannot run takes infinitely long.
+        """
+        times_s: dict[Segment, float] = {}
+        for segment, accesses in self.accesses(segments).items():
+            seconds = self.cost_s(segment.device, segment.ops)
+            for access in accesses:  # one by one, as the kernels do; sum() rounds otherwise from Python 3.12 on
+                seconds += access.seconds
+            times_s[segment] = seconds
+        return times_s

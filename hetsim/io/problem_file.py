@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ import networkx as nx
 from hetsim.core.errors import HetsimError, ProblemError
 from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.platform import Device, Host, Kind, Link, Memory, Platform
-from hetsim.core.problem import Latency, Problem
+from hetsim.core.problem import Latency, Problem, SharingCosts
 from hetsim.io.files import write_atomically
 from hetsim.io.json_file import convert, decode_json, read_json
 
@@ -84,6 +84,7 @@ class ProblemFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit
     links: dict[str, Any] = {}
     groups: tuple[GroupEntry, ...] = ()
     traffic_bytes: dict[str, Any] = {}
+    sharing_s: dict[str, Any] = {}
     memory: MemoryEntry | None = None
     host: HostEntry | None = None
 
@@ -142,6 +143,14 @@ def make_table_problem(file: ProblemFile, *, name: str) -> Problem:
         for device, num_bytes in moved[op].items():
             _check_device(f"traffic_bytes of {op!r}", device, file)
             _check_bytes(f"traffic_bytes of {op!r} on {device!r}", num_bytes)
+    shared_s: dict[str, dict[str, tuple[float, float]]] = {}
+    for op, entry in file.sharing_s.items():
+        _check_ops("sharing_s", (op,), file)
+        shared_s[op] = convert(entry, dict[str, tuple[float, float]], f"sharing_s of {op!r}")
+        for device, both in shared_s[op].items():
+            _check_device(f"sharing_s of {op!r}", device, file)
+            if not all(0 <= seconds < math.inf for seconds in both):
+                raise ProblemError(f"sharing_s of {op!r} on {device!r} must be two finite numbers, 0 or more")
 
     largest_bytes = max((tensor.num_bytes for tensor in graph.tensors.values()), default=0)
     for (source, target), link in platform.links.items():
@@ -162,11 +171,15 @@ def make_table_problem(file: ProblemFile, *, name: str) -> Problem:
     def traffic(device: str, ops: tuple[str, ...]) -> int:
         return sum(moved.get(op, {}).get(device, 0) for op in ops)
 
+    def sharing(side: int) -> Callable[[str, str], float]:
+        return lambda device, tensor: shared_s.get(graph.producer[tensor], {}).get(device, (0.0, 0.0))[side]
+
     return Problem(
         graph=graph,
         platform=platform,
         latency_function=latency,
         traffic_function=traffic if moved else None,
+        sharing=SharingCosts(sharing(0), sharing(1)) if shared_s else None,
         additive=not groups_s,
     )
 
@@ -206,6 +219,7 @@ def _as_file(problem: Problem, groups: Iterable[tuple[str, tuple[str, ...]]]) ->
         tables.setdefault(ops, {})[device] = None if found is None else found.seconds
     moved = {op.name: {name: problem.traffic_bytes(name, (op.name,)) for name in names} for op in graph.ops}
     shared = platform.memory.shared_bytes_per_s
+    sharing_s = {} if problem.sharing is None else _sharing_s(problem.sharing, graph, names)
     host = HostEntry(submit_setup_s=platform.host.submit_setup_s, collect_setup_s=platform.host.collect_setup_s)
     return ProblemFile(
         name=graph.name,
@@ -223,9 +237,25 @@ def _as_file(problem: Problem, groups: Iterable[tuple[str, tuple[str, ...]]]) ->
         },
         groups=tuple(GroupEntry(ops=ops, cost_s=table) for ops, table in tables.items()),
         traffic_bytes={op: table for op, table in moved.items() if any(table.values())},
+        sharing_s=sharing_s,
         memory=None if shared == math.inf else MemoryEntry(shared_bytes_per_s=shared),
         host=None if host == HostEntry() else host,
     )
+
+
+def _sharing_s(sharing: SharingCosts, graph: Graph, names: Sequence[str]) -> dict[str, dict[str, tuple[float, float]]]:
+    """By operator and device, the most that reading and making one of its outputs costs if it is shared."""
+    return {
+        op.name: {
+            name: (
+                max(sharing.read_s(name, tensor) for tensor in op.outputs),
+                max(sharing.written_s(name, tensor) for tensor in op.outputs),
+            )
+            for name in names
+        }
+        for op in graph.ops
+        if op.outputs
+    }
 
 
 def _platform(file: ProblemFile) -> Platform:

@@ -28,7 +28,7 @@ def simulate(
         problem: The problem.
         plan: The plan.
         load: The requests. None means one request that is at the devices at time 0.
-        duration_s: Durations of segments that replace the problem's costs.
+        duration_s: Durations of segments that replace the problem's costs, cross-device access included.
 
     Raises:
         PlanError: If the plan is not valid, was made for another model, or puts a segment where it cannot run.

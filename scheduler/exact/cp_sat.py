@@ -13,7 +13,8 @@ Where operators lie between two articulation operators, each device has to do it
 follows from the rest, but the solver proves little without it; it can be left out, so that the referee takes nothing
 for granted.
 
-Copies that queue and contention are left out, as in :mod:`hetsim.scheduler.exact.exact`.
+Copies that queue and contention are left out, and access across devices is part of the hand-over, as in
+:mod:`hetsim.scheduler.exact.exact`.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ class _Program:
         self._at = graph.position
         cost_s = prices(problem)
         hand_over_s = {
-            edge: np.array([[max(problem.transfer_s(a, b, t) for t in tensors) for b in names] for a in names])
+            edge: np.array([[max(problem.hand_over_s(a, b, t) for t in tensors) for b in names] for a in names])
             for edge, tensors in graph.tensors_between.items()
         }
         whole_s = float(np.where(np.isfinite(cost_s), cost_s, 0.0).max(axis=1).sum())

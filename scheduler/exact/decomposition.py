@@ -78,7 +78,7 @@ class Decomposition:
         """The space in words."""
         if self._fused:
             return f"segments from {len({segment.ops for segment in self.segments()})} candidates"
-        return ANY if self._problem.additive else SINGLE
+        return ANY if self._problem.fusing_gains_nothing else SINGLE
 
     def segments(self) -> list[Segment]:
         """Every segment that plans may have."""
@@ -143,7 +143,7 @@ class Decomposition:
         return Plan(
             model=self._problem.graph.name,
             model_hash=self._problem.model_hash,
-            scheduler="exact" if self._fused or self._problem.additive else "exact_operators",
+            scheduler="exact" if self._fused or self._problem.fusing_gains_nothing else "exact_operators",
             queues={name: tuple(queue) for name, queue in queues.items()},
         )
 
@@ -214,7 +214,7 @@ class Decomposition:
 
     def _delay(self, tensors: Sequence[str]) -> Floats:
         """By device and receiving device, how long all of these tensors take if none waits for another."""
-        seconds = self._problem.transfer_s
+        seconds = self._problem.hand_over_s
         return np.array(
             [[max((seconds(a, b, t) for t in tensors), default=0.0) for b in self._names] for a in self._names]
         )

@@ -318,7 +318,7 @@ class _Block:
         """Seconds from the start of a stage until these tensors are on the device."""
         producer = self._graph.producer
         return max(
-            (self._problem.transfer_s(self._home(producer[tensor], way), device, tensor) for tensor in reads),
+            (self._problem.hand_over_s(self._home(producer[tensor], way), device, tensor) for tensor in reads),
             default=0.0,
         )
 

@@ -102,7 +102,7 @@ def blockwise(problem: Problem, simulator: CompiledSimulator, until: Until = FOR
                 if latency is None:
                     continue
                 for source in best[start]:
-                    arrive_s = max((problem.transfer_s(source, device, tensor) for tensor in arriving), default=0.0)
+                    arrive_s = max((problem.hand_over_s(source, device, tensor) for tensor in arriving), default=0.0)
                     relax(start, source, end, arrive_s + latency.seconds, device)
         if len(block) > 1 and not until():
             for source in best[start]:

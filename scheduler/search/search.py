@@ -85,7 +85,7 @@ def search(problem: Problem, effort: Effort | None = None) -> Solution:
     rest = effort.started()
     found = exact_with_family(problem, Effort(stop=rest.until().part(EXACT_SHARE)))
     proof = found.solution
-    if problem.additive:
+    if problem.fusing_gains_nothing:
         proof = proof if proof.proven or rest.stop() else _loaded(problem, proof)
         plan = proof.plan if proof.proven else _annealed(problem, rest, proof)
         num_evaluations = 0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from hetsim.core.errors import ProblemError
+from hetsim.core.plan import Segment
+from hetsim.core.platform import Link
 from hetsim.core.problem import Latency, Problem
 from tests.support.problems import graph_of, platform_of, problem_of
 
@@ -54,3 +57,16 @@ def test_transfers_between_devices(copy: bool) -> None:
     problem = problem_of(CHAIN, CHAIN_S, platform)
     assert problem.transfer_s("cpu", "npu", "a.out") == 0.25 + 500 / 1000
     assert problem.transfer_s("cpu", "cpu", "a.out") == 0.0
+
+
+@pytest.mark.equation("access")
+def test_segments_take_longer_that_access_tensors_across_devices() -> None:
+    # 500 bytes: a writes them 1 s longer, b reads them 2 s longer
+    link = Link(written_s_per_byte=2e-3, read_s_per_byte=4e-3)
+    problem = problem_of(CHAIN, CHAIN_S, replace(platform_of("cpu", "npu"), links={("cpu", "npu"): link}))
+    a, b = Segment("cpu", ("a",)), Segment("npu", ("b",))
+    assert problem.segment_times_s([a, b]) == {a: 2.0, b: 5.0}
+    assert problem.segment_times_s([Segment("npu", ("a", "b"))]) == {Segment("npu", ("a", "b")): 5.0}
+    assert problem.segment_times_s([Segment("cpu", ("b",))])[Segment("cpu", ("b",))] == math.inf
+    assert problem.hand_over_s("cpu", "npu", "a.out") == 3.0
+    assert problem.hand_over_s("npu", "npu", "a.out") == problem.hand_over_s("npu", "cpu", "a.out") == 0.0

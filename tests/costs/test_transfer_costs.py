@@ -26,6 +26,7 @@ from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Profile, Samples
 from hetsim.models.model import Model
+from hetsim.sim.compiled import CompiledSimulator
 from hetsim.sim.simulate import makespan_s
 from tests.support.models import fork_join
 from tests.support.problems import graph_of, plan_of, platform_of
@@ -212,7 +213,7 @@ def crossed_profile(model: Model, read_s_per_byte: float) -> Profile:
 
 
 @pytest.mark.equation("cross-links")
-def test_a_problem_takes_transfer_cost_out_of_segments_and_puts_it_into_links() -> None:
+def test_a_problem_takes_transfer_cost_out_of_segments_and_charges_plans_for_it() -> None:
     model, read_s_per_byte = fork_join(num_rows=500_000), 1e-10  # tensors of 16 MB, 1.6 ms each
     graph, platform = model.graph, platform_of("cpu", "npu")
     profile = crossed_profile(model, read_s_per_byte)
@@ -220,7 +221,8 @@ def test_a_problem_takes_transfer_cost_out_of_segments_and_puts_it_into_links() 
     assert problem.cost_s("cpu", ("join",)) == pytest.approx(1e-3, rel=0.02)
     tensor = graph.outputs_of(("stem",))[0]
     transfer_cost_s = graph.tensors[tensor].num_bytes * read_s_per_byte
-    assert problem.transfer_s("cpu", "npu", tensor) == pytest.approx(transfer_cost_s, rel=0.02)
+    assert problem.transfer_s("cpu", "npu", tensor) == 0.0
+    assert problem.hand_over_s("cpu", "npu", tensor) == pytest.approx(transfer_cost_s, rel=0.02)
     # A plan's own replay has it in its segments' times, where the links must not charge it again.
     names = [op.name for op in graph.ops]
     plan = Plan(
@@ -229,12 +231,14 @@ def test_a_problem_takes_transfer_cost_out_of_segments_and_puts_it_into_links() 
     )
     for segment in plan.segments:
         profile.add(Samples(device=segment.device, ops=segment.ops, context=f"replay:{plan.digest}", samples_s=(2.0,)))
-    assert makespan_s(plan_problem(model, platform, profile, plan), plan) == 2.0 * len(names)
+    own = plan_problem(model, platform, profile, plan)
+    assert makespan_s(own, plan) == 2.0 * len(names)
+    assert not own.platform.charges_access
     assert profile.without(plan.digest).samples_s("cpu", ("stem",), f"replay:{plan.digest}") == ()
 
 
-@pytest.mark.equation("cross")
-def test_without_a_replay_every_segment_of_a_plan_pays_for_what_it_reads() -> None:
+@pytest.mark.equation("cross-links")
+def test_without_a_replay_every_segment_of_a_plan_pays_for_what_it_reads_and_the_search_knows() -> None:
     model, read_s_per_byte = fork_join(num_rows=500_000), 1e-10
     graph, platform = model.graph, platform_of("cpu", "npu")
     profile = crossed_profile(model, read_s_per_byte)
@@ -242,8 +246,9 @@ def test_without_a_replay_every_segment_of_a_plan_pays_for_what_it_reads() -> No
     transfer_cost_s = graph.tensors[graph.outputs_of(("stem",))[0]].num_bytes * read_s_per_byte
     # Both left and right read what the CPU wrote, one after the other on the NPU, and each fetches it.
     met = plan_problem(model, platform, profile, plan)
-    assert met.cost_s("npu", ("right",)) == pytest.approx(1e-3 + transfer_cost_s, rel=0.02)
-    assert met.transfer_s("cpu", "npu", graph.outputs_of(("stem",))[0]) == 0.0
+    times_s = met.segment_times_s(plan.segments)
+    assert times_s[Segment("npu", ("right",))] == pytest.approx(1e-3 + transfer_cost_s, rel=0.02)
     assert makespan_s(met, plan) == pytest.approx(5e-3 + 2 * transfer_cost_s, rel=0.02)
-    # The search's problem has it on the wire, once for both.
-    assert makespan_s(make_problem(model, platform, profile), plan) == pytest.approx(5e-3 + transfer_cost_s, rel=0.02)
+    # The search's problem says the same to the last bit, also by the simulator that the search uses.
+    problem = make_problem(model, platform, profile)
+    assert makespan_s(problem, plan) == makespan_s(met, plan) == CompiledSimulator(problem).run(plan.queues)

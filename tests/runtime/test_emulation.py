@@ -107,6 +107,22 @@ def test_hand_overs_take_what_their_links_say(runtime: Runtime, copy: bool) -> N
     assert makespan_s(emulation_problem.problem, plan) == pytest.approx(7e-3)
 
 
+@pytest.mark.equation("emulation")
+def test_an_emulated_device_takes_longer_for_what_it_accesses(runtime: Runtime) -> None:
+    plan = make_plan(MODEL, cpu=["stem", "left", "right2", "join"], npu=["right"])
+    found = emulation(1e-3)
+    read, made = (MODEL.graph.tensors[name].num_bytes for name in ("s", "r"))
+    links = {
+        ("cpu", "npu"): Link(read_s_per_byte=2e-3 / read),
+        ("npu", "cpu"): Link(written_s_per_byte=3e-3 / made, read_s_per_byte=1.0),  # the CPU pays in earnest
+    }
+    problem = replace(found.problem, platform=replace(found.problem.platform, links=links))
+    with runtime.load(MODEL, plan, emulation=replace(found, problem=problem)) as session:
+        result = session.run(INPUTS)
+    (npu,) = (span for span in result.timeline.compute if span.device == "npu")
+    assert 6e-3 - 1e-9 < npu.duration_s < 1.0
+
+
 def test_copies_hold_the_one_memory_channel(runtime: Runtime) -> None:
     # s leaves the CPU for the NPU, and l after it. Copies of 5 ms: the second arrives 5 ms after the first, or later.
     plan = make_plan(MODEL, cpu=["stem", "left"], npu=["right", "right2", "join"])

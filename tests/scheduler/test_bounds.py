@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hetsim.core.dataflow import resolve
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Segment
-from hetsim.core.platform import Memory
+from hetsim.core.platform import Link, Memory
 from hetsim.core.problem import Problem
 from hetsim.scheduler.bounds import load_s, load_weights, lower_bound, on_grid, prices, weighted
 from hetsim.scheduler.segments import plan_from_assignment
 from hetsim.sim.simulate import makespan_s
 from tests.support.planning.brute_force import fastest_s, single_operators
-from tests.support.problems import assignments, graph_of, platform_of, problem_of, problems
+from tests.support.problems import assignments, charged, graph_of, platform_of, problem_of, problems
 
 FORK = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
 
@@ -91,14 +91,14 @@ def test_of_two_devices_the_load_is_that_of_the_linear_program(costs: list[tuple
     assert load_s(np.array(costs, float)) == pytest.approx(max(first_s, second_s))
 
 
-@given(problem=problems(max_ops=5))
-@settings(max_examples=60, deadline=None)
+@given(problem=charged(problems(max_ops=5)))
+@settings(max_examples=80, deadline=None)
 @pytest.mark.equation("bound")
 def test_no_plan_of_single_operators_beats_the_bound(problem: Problem) -> None:
     assert lower_bound(problem) <= fastest_s(problem, single_operators(problem)) + 1e-9
 
 
-@given(problem=problems(), data=st.data(), traffic_bytes=st.integers(0, 3000))
+@given(problem=charged(problems()), data=st.data(), traffic_bytes=st.integers(0, 3000))
 @pytest.mark.equation("bound")
 def test_no_plan_beats_the_bound_with_its_segments(problem: Problem, data: st.DataObject, traffic_bytes: int) -> None:
     problem = replace(
@@ -108,6 +108,29 @@ def test_no_plan_beats_the_bound_with_its_segments(problem: Problem, data: st.Da
     )
     plan = plan_from_assignment(problem, "test", *data.draw(assignments(problem)))
     assert lower_bound(problem, plan.segments) <= makespan_s(problem, plan) + 1e-9
+
+
+@pytest.mark.equation("bound")
+def test_access_is_a_delay_between_operators_by_hand() -> None:
+    # a runs on the cpu alone, b on the npu alone: 1000 bytes take a 2 s and b 0.5 s longer, beside 0.25 s on the link
+    link = Link(setup_s=0.25, read_s_per_byte=5e-4, written_s_per_byte=2e-3)
+    platform = replace(platform_of("cpu", "npu"), links={("cpu", "npu"): link})
+    problem = problem_of(graph_of({"a": (), "b": ("a",)}), {"a": {"cpu": 1.0}, "b": {"npu": 1.0}}, platform)
+    assert lower_bound(problem) == pytest.approx(1.0 + 2.0 + 0.25 + 0.5 + 1.0)
+    assert fastest_s(problem, single_operators(problem)) == pytest.approx(1.0 + 2.0 + 0.25 + 0.5 + 1.0)
+
+
+def test_work_that_waits_for_the_memory_may_access_tensors_meanwhile() -> None:
+    # b would take 1 s and 1 s for access, but its 3000 bytes take the memory 3 s: it ends at 4 s, not at 5 s
+    link = Link(read_s_per_byte=1e-3)
+    platform = replace(
+        platform_of("cpu", "npu"), links={("cpu", "npu"): link}, memory=Memory(shared_bytes_per_s=1000.0)
+    )
+    problem = replace(
+        problem_of(graph_of({"a": (), "b": ("a",)}), {"a": {"cpu": 1.0}, "b": {"npu": 1.0}}, platform),
+        traffic_function=lambda device, _: 3000 if device == "npu" else 0,
+    )
+    assert lower_bound(problem) <= fastest_s(problem, single_operators(problem)) == pytest.approx(4.0)
 
 
 def test_shares_of_segments_by_hand() -> None:

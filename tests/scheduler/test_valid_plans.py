@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -28,8 +29,8 @@ FEW = 30
 
 def random_problem(seed: int) -> Problem:
     """Anything that the model knows: 1 to 5 devices, partial support, groups that cost less or more than their
-    operators or are refused, tensors with several readers, all modes of links, operators that take no time, memory
-    traffic."""
+    operators or are refused, tensors with several readers, all modes of links, cross-device access, operators that
+    take no time, memory traffic."""
     generator = random.Random(seed)
     names = ("cpu", "npu0", "npu1", "npu2", "gpu")[: generator.choice((1, 2, 2, 2, 3, 3, 4, 5))]
     graph = _graph(generator)
@@ -39,16 +40,8 @@ def random_problem(seed: int) -> Problem:
         costs_s[op.name] = {name: generator.choice((0.0, 0.25, 0.5, 1.0, generator.random() * 3)) for name in runnable}
     saves = generator.choice((0.0, 0.0, 0.2, -0.1))
     refuses = generator.choice((0.0, 0.0, 0.3))
-    links = {
-        (a, b): Link(
-            setup_s=generator.choice((0.0, 0.1, 1.0)),
-            bandwidth_bytes_per_s=generator.choice((1e3, 1e4, float("inf"))),
-            mode=generator.choice(("zero-copy", "copy")),
-        )
-        for a in names
-        for b in names
-        if a != b and generator.random() < 0.8
-    }
+    charges = generator.random() < 0.5
+    links = {(a, b): _link(generator, charges) for a in names for b in names if a != b and generator.random() < 0.8}
     moves = generator.random() < 0.3
 
     def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
@@ -71,6 +64,18 @@ def random_problem(seed: int) -> Problem:
         latency_function=latency,
         traffic_function=(lambda _, ops: 1000 * len(ops)) if moves else None,
     )
+
+
+def _link(generator: random.Random, charges: bool) -> Link:
+    link = Link(
+        setup_s=generator.choice((0.0, 0.1, 1.0)),
+        bandwidth_bytes_per_s=generator.choice((1e3, 1e4, float("inf"))),
+        mode=generator.choice(("zero-copy", "copy")),
+    )
+    if not charges or link.mode == "copy":
+        return link
+    read, written = generator.choice((0.0, 1e-3)), generator.choice((0.0, 1e-4))
+    return replace(link, read_s_per_byte=read, written_s_per_byte=written)
 
 
 def _graph(generator: random.Random) -> Graph:
@@ -124,6 +129,7 @@ def test_the_random_problems_are_of_every_kind() -> None:
         "zero-copy",
     }
     assert {problem.traffic_function is None for problem in drawn} == {True, False}
+    assert {problem.platform.charges_access for problem in drawn} == {True, False}
     assert max(len(problem.graph.ops) for problem in drawn) > 12
     refused = [
         problem

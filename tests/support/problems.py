@@ -182,7 +182,8 @@ def assignments(draw: st.DrawFn, problem: Problem) -> tuple[dict[str, str], dict
 
 @st.composite
 def physical_problems(draw: st.DrawFn, max_ops: int = 8, max_devices: int = 5) -> Problem:
-    """Random problems in which every rule acts: links of all modes mixed, contention, a host; on the lattice or off."""
+    """Random problems in which every rule acts: links of all modes mixed, cross-device access, contention, a host; on
+    the lattice or off."""
     graph = draw(graphs(max_ops))
     names = ("cpu", "npu0", "npu1", "gpu", "npu2")[: draw(st.integers(1, max_devices))]
     on_lattice = draw(st.booleans())
@@ -194,13 +195,24 @@ def physical_problems(draw: st.DrawFn, max_ops: int = 8, max_devices: int = 5) -
         most = 1000 / LATTICE_S
         return st.sampled_from((most, 2 * most, float("inf"))) if on_lattice else st.floats(most / 9, 3 * most)
 
+    def s_per_byte() -> st.SearchStrategy[float]:
+        return st.sampled_from((0.0, LATTICE_S / 1000)) if on_lattice else _roughly(1e-3)
+
+    charges = draw(st.booleans())
     modes = st.sampled_from(draw(st.sampled_from((("zero-copy",), ("copy",), ("zero-copy", "copy", "absent")))))
     links = {}
     for a in names:
         for b in names:
             mode = draw(modes)
             if a != b and mode != "absent":
-                links[a, b] = Link(setup_s=draw(seconds(2)), bandwidth_bytes_per_s=draw(bytes_per_s()), mode=mode)  # type: ignore[arg-type]
+                access = charges and mode == "zero-copy"
+                links[a, b] = Link(
+                    setup_s=draw(seconds(2)),
+                    bandwidth_bytes_per_s=draw(bytes_per_s()),
+                    mode=mode,  # type: ignore[arg-type]
+                    read_s_per_byte=draw(s_per_byte()) if access else 0.0,
+                    written_s_per_byte=draw(s_per_byte()) if access else 0.0,
+                )
     platform = replace(
         platform_of(*names),
         links=links,
@@ -243,6 +255,20 @@ LOADS = st.builds(
 def zero_copy(problem: Problem) -> Problem:
     """The same problem with hand-overs that do not queue."""
     links = {pair: replace(link, mode="zero-copy") for pair, link in problem.platform.links.items()}
+    return replace(problem, platform=replace(problem.platform, links=links))
+
+
+@st.composite
+def charged(draw: st.DrawFn, problems: st.SearchStrategy[Problem]) -> Problem:
+    """Problems whose zero-copy links charge segments for what they access: for a kilobyte, up to twice the lattice."""
+    problem = draw(problems)
+    figure = st.integers(0, 2).map(lambda n: n * LATTICE_S / 1000)
+    links = {
+        pair: replace(link, read_s_per_byte=draw(figure), written_s_per_byte=draw(figure))
+        if link.mode == "zero-copy"
+        else link
+        for pair, link in problem.platform.links.items()
+    }
     return replace(problem, platform=replace(problem.platform, links=links))
 
 

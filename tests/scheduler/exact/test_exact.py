@@ -18,12 +18,14 @@ from hetsim.scheduler.exact import lattice
 from hetsim.scheduler.exact.candidates import parts, pieces
 from hetsim.scheduler.exact.decomposition import Decomposition
 from hetsim.scheduler.exact.exact import exact, exact_with_family
+from hetsim.scheduler.search.search import search
 from hetsim.scheduler.solution import Solution
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import makespan_s, simulate
 from tests.support.planning.brute_force import fastest_s, single_operators
 from tests.support.planning.task_graphs import delay_problem
 from tests.support.problems import (
+    charged,
     graph_of,
     inception_like,
     ladders,
@@ -88,7 +90,7 @@ def test_segments_of_the_family_are_planned_as_fast_as_brute_force_finds(problem
     assert solution.makespan_s == pytest.approx(fastest_s(problem, family), abs=1e-9)
 
 
-@given(problem=problems(max_ops=5), traffic_bytes=st.integers(0, 2000))
+@given(problem=charged(problems(max_ops=5)), traffic_bytes=st.integers(0, 2000))
 @settings(max_examples=60, deadline=None)
 @pytest.mark.equation("bound")
 def test_with_copies_and_contention_the_bound_still_holds(problem: Problem, traffic_bytes: int) -> None:
@@ -100,6 +102,16 @@ def test_with_copies_and_contention_the_bound_still_holds(problem: Problem, traf
     solution = exact(problem, fused=False)
     assert solution.makespan_s == makespan_s(problem, solution.plan)
     assert solution.bound_s <= fastest_s(problem, single_operators(problem)) + 1e-9 <= solution.makespan_s + 2e-9
+
+
+@given(problem=charged(fusing()))
+@settings(max_examples=60, deadline=None)
+@pytest.mark.equation("bound")
+def test_where_access_costs_something_the_bound_still_holds_for_fused_segments(problem: Problem) -> None:
+    solution = exact(problem, fused=True)
+    check(problem, solution)
+    fastest = fastest_s(problem, Decomposition(problem, fused=True).segments())
+    assert solution.bound_s <= fastest + 1e-9 <= solution.makespan_s + 2e-9
 
 
 @given(problem=problems(max_ops=8), max_evaluations=st.integers(0, 40))
@@ -182,6 +194,20 @@ def test_where_fusing_gains_nothing_the_proof_is_of_all_plans() -> None:
     assert solution.proven
     assert solution.space == "segments of any operators, as fusing gains nothing here"
     assert solution.plan.num_segments == len(problem.graph.ops)
+
+
+def test_where_access_costs_something_fusing_gains_although_latencies_add_up() -> None:
+    # b and c on the npu, one by one, read 1000 bytes each for 1 s each; as one segment they read them once
+    reads = {"a": (), "b": ("a",), "c": ("b", "a")}
+    link = Link(read_s_per_byte=1e-3)
+    platform = replace(platform_of("cpu", "npu"), links={("cpu", "npu"): link})
+    costs_s = {"a": {"cpu": 1.0}, "b": {"npu": 1.0}, "c": {"npu": 1.0}}
+    problem = replace(problem_of(graph_of(reads), costs_s, platform), additive=True)
+    assert not problem.fusing_gains_nothing
+    assert exact(problem, fused=False).makespan_s == 1.0 + 2.0 + 2.0
+    solution = exact(problem)
+    assert (solution.makespan_s, solution.proven) == (1.0 + 1.0 + 2.0, True)
+    assert search(problem).plan.queues == solution.plan.queues
 
 
 def test_pieces_by_hand() -> None:
