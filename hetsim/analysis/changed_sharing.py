@@ -1,8 +1,8 @@
 """What shared tensors cost in a scenario.
 
-Segments on measured devices pay for shared tensors what their profile says, and links of zero-copy mode stand for that:
-a link of twice the bandwidth or speed halves what its ends pay, and a bandwidth in bytes per second replaces it. A device
-with links to several others pays the mean over these. Faster arithmetic does not change what memory costs.
+Segments on measured devices pay for shared tensors what their profile says, and links stand for that: a link of twice
+the bandwidth or speed halves what its ends pay, and a bandwidth in bytes per second replaces it. A device with links to
+several others pays the mean over these. Faster arithmetic does not change what memory costs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Measure where the search will go: plans that are fast by costs drawn from what is known of them.
 
 A profile in fixed configurations leaves open what the search relies on: cuts at unusual places, branches beside each
-other, tensors shared with another device. Where costs are uncertain, some of the plans that are found by drawn costs are
-better than they should be, and measuring these removes just that uncertainty (Thompson sampling: O. Chapelle, L. Li,
-"An empirical evaluation of Thompson sampling", NIPS 2011).
+other, tensors shared with another device. Where costs are uncertain, some of the plans that are found by drawn costs
+are better than they should be, and measuring these removes just that uncertainty (Thompson sampling: O. Chapelle,
+L. Li, "An empirical evaluation of Thompson sampling", NIPS 2011).
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ def shared_tensor(model: Model, tensor: str, *, is_made: bool) -> SharedTensor:
     """A tensor of a model as features describe it."""
     graph = model.graph
     producer = graph.producer[tensor]
-    kind = graph.by_name[producer if is_made else graph.consumers[tensor][0]].kind
+    readers = graph.consumers[tensor]
+    kind = graph.by_name[producer if is_made or not readers else readers[0]].kind
     name = tensor
     if producer in model.origins and model.base is not None:
         name = model.base.graph.by_name[model.origins[producer][0]].outputs[0]

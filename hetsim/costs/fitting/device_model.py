@@ -15,11 +15,11 @@ from hetsim.costs.fitting.contents import Contents, SharedTensor
 from hetsim.costs.fitting.features import RADII, Neighbourhood, copy_terms, part_terms, sharing_terms
 from hetsim.costs.fitting.regression import Regression, Term, merged
 
-_NOISE, _NOISE_S = 0.015, 1.5e-6
+_NOISE, _NOISE_S = 0.015, 5e-6
 """Standard error of a segment's time in one context, as a fraction of it and in seconds; the two are added."""
-_OWN, _OWN_S = 0.03, 2e-6
+_OWN, _OWN_S = 0.03, 1e-5
 """The same of what a segment takes against the sum of its terms, in all contexts."""
-_CONTEXT = 0.03
+_CONTEXT = 0.02
 """By which fraction all segments of one context are slower or faster together: the machine is not always the same."""
 MIN_LEFT_OUT = 8
 """Standard errors are scaled to the observed leave-one-out errors if there are at least this many."""

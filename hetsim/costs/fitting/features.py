@@ -5,8 +5,8 @@ nothing, a pooling behind both reads the convolution's own layout. Operators fur
 takes the sum of what its operators take, each depending on its *neighbourhood*, the part of the segment within a few
 steps of it. The energy of a molecule is expanded over atoms and their neighbourhoods in the same way: J. Behler,
 M. Parrinello, "Generalized neural-network representation of high-dimensional potential-energy surfaces", Physical
-Review Letters 98, 2007. What one operator takes is a sum of terms, from terms that all operators of a kind have in common to
-terms of this operator in exactly this neighbourhood.
+Review Letters 98, 2007. What one operator takes is a sum of terms, from terms that all operators of a kind have in
+common to terms of this operator in exactly this neighbourhood.
 
 **Shared tensors.** A tensor that several devices access is stored in the model's format, and its bytes may be in the
 cache of another core. Who makes or reads it takes longer, by an amount that depends on the device, on the kind of
