@@ -211,14 +211,15 @@ def on_grid(problem: Problem, bound_s: float) -> float:
 
 def _hand_overs_s(problem: Problem) -> Iterator[float]:
     """What hand-overs of all tensors between any two devices take, and what each costs its writer and its reader."""
-    links = list(problem.platform.links.values())
+    links, sharing = list(problem.platform.links.values()), problem.sharing
     for tensor in problem.graph.producer:
         num_bytes = problem.graph.tensors[tensor].num_bytes
         for link in links:
             yield link.transfer_s(num_bytes)
-        for device in problem.platform.device_names if problem.sharing is not None else ():
-            yield problem.sharing.written_s(device, tensor)
-            yield problem.sharing.read_s(device, tensor)
+        if sharing is not None:
+            for device in problem.platform.device_names:
+                yield sharing.written_s(device, tensor)
+                yield sharing.read_s(device, tensor)
 
 
 def _delays(problem: Problem) -> Sequence[Sequence[tuple[int, Floats]]]:

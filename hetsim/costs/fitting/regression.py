@@ -83,8 +83,7 @@ class Regression:
 
     def _times(self, coefficients: Floats) -> Floats:
         """What the measurements would be with these coefficients."""
-        found: Floats = np.bincount(self._row, self._value * coefficients[self._col], len(self._measured))
-        return found
+        return np.bincount(self._row, self._value * coefficients[self._col], len(self._measured)).astype(np.float64)
 
     def _correction(self, weights: Floats) -> Floats:
         """By coefficient, what weights of the measurements add to it."""
