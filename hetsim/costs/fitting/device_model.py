@@ -21,6 +21,9 @@ _OWN, _OWN_S = 0.03, 1e-5
 """The same of what a segment takes against the sum of its terms, in all contexts."""
 _CONTEXT = 0.02
 """By which fraction all segments of one context are slower or faster together: the machine is not always the same."""
+_SEARCHED = 0.05
+"""By which fraction plans that a search found may take longer than their parts promise. A search picks plans whose
+costs err low (the winner's curse), so how far they err is learned from such plans alone."""
 MIN_LEFT_OUT = 8
 """Standard errors are scaled to the observed leave-one-out errors if there are at least this many."""
 _LEAST = 0.1
@@ -35,6 +38,7 @@ class Observation:
         ops: The segment; names the segment, whatever model it belongs to.
         contents: What it computes.
         context: Where it was measured.
+        is_searched: Whether a plan was run there that a search found.
         shared: The tensors that it shared with other devices there.
         seconds: What it took.
     """
@@ -42,6 +46,7 @@ class Observation:
     ops: tuple[str, ...]
     contents: Contents
     context: str
+    is_searched: bool
     shared: tuple[SharedTensor, ...]
     seconds: float
 
@@ -101,6 +106,7 @@ class DeviceModel:
                     *self._terms(one.contents, one.shared),
                     _own(one.ops, self.measured[one.ops]),
                     Term(("context", one.context), one.seconds, 0.0, _CONTEXT),
+                    _searched(one.seconds if one.is_searched else 0.0),
                 )
             )
             for one in observations
@@ -133,6 +139,7 @@ class DeviceModel:
             total_s += self._regression.value(self._division_terms(contents))
         if ops in self.measured:
             total_s += self._regression.value([_own(ops, self.measured[ops])])
+        total_s += self._regression.value([_searched(total_s)])
         return max(total_s, _LEAST * least_s)
 
     def sharing_s(self, tensor: SharedTensor) -> float:
@@ -147,7 +154,12 @@ class DeviceModel:
         for ops, what, shared in segments:
             seconds = self.seconds(ops, what) + sum(map(self.sharing_s, shared))
             own = _own(ops, self.measured.get(ops, seconds))
-            terms += [*self._terms(what, shared), own, Term(("context", context), seconds, 0.0, _CONTEXT)]
+            terms += [
+                *self._terms(what, shared),
+                own,
+                Term(("context", context), seconds, 0.0, _CONTEXT),
+                _searched(seconds),
+            ]
         return merged(terms)
 
     def error_s(self, row: Mapping[Hashable, Term]) -> float:
@@ -188,6 +200,10 @@ class DeviceModel:
                 yield from part_terms(op, self._graph.by_name[op].kind, share, self._alone_s[op])
         if what.num_copies:
             yield from copy_terms(what.num_copies, what.copied_bytes)
+
+
+def _searched(seconds: float) -> Term:
+    return Term(("searched",), seconds, 0.0, _SEARCHED)
 
 
 def _own(ops: tuple[str, ...], seconds: float) -> Term:

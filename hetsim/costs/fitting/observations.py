@@ -9,6 +9,9 @@ from hetsim.costs.profile import Profile
 from hetsim.models.model import Model
 from hetsim.models.split.rewrite import rewrite
 
+SEARCHED = ("configuration:explored ", "replay:", "final:")
+"""How contexts begin in which plans were run that a search found."""
+
 
 def observe(model: Model, profile: Profile) -> dict[str, list[Observation]]:
     """By device, what each segment of the model and of its rewritten models took in each context.
@@ -31,6 +34,7 @@ def observe(model: Model, profile: Profile) -> dict[str, list[Observation]]:
                         ops=ops,
                         contents=contents(measured, ops),
                         context=name,
+                        is_searched=name.startswith(SEARCHED),
                         shared=tuple(shared_tensor(measured, each, is_made=each in made) for each in context.shared),
                         seconds=times[device, ops][name],
                     )
