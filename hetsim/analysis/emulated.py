@@ -47,7 +47,13 @@ def emulated_problem(
     if profile is not None:
         medians = interference_free_medians(profile)
         transfer_costs = fit_transfer_costs(profile, medians, machine or problem.platform, [problem.graph])
-    real = {name: costs for name, costs in transfer_costs.items() if name not in devices}
+    return _emulated(
+        problem, devices, {name: costs for name, costs in transfer_costs.items() if name not in devices}
+    )
+
+
+def _emulated(problem: Problem, devices: Collection[str], real: Mapping[str, TransferCosts]) -> Problem:
+    """The problem, original or rewritten, that the machine executes; ``real`` is what its real devices pay."""
     platform, memory = problem.platform, problem.platform.memory
 
     def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
@@ -63,6 +69,7 @@ def emulated_problem(
         platform=replace(platform, links=links),
         latency_function=latency,
         traffic_function=None,
+        splitting=problem.changed_splitting(lambda rewritten: _emulated(rewritten, devices, real)),
         _known={},
     )
 
@@ -96,6 +103,7 @@ def emulated_plan_problem(emulated: Problem, devices: Collection[str], profile: 
     context = plan_context(profile, plan)
     if context is None:
         raise ProfileError(f"the profile has no serial run of plan {plan.digest} of {plan.model!r}; execute it first")
+    emulated = emulated.for_plan(plan)
     medians = additive_medians(profile)
 
     def latency(device: str, ops: tuple[str, ...]) -> Latency | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol
 
-from hetsim.core.errors import ProblemError
+from hetsim.core.errors import PlanError, ProblemError
 from hetsim.core.graph import Graph
+from hetsim.core.plan import Axis, Plan, Split
 from hetsim.core.platform import Platform
 
 
@@ -50,6 +53,105 @@ ErrorFunction = Callable[[str, tuple[str, ...]], float]
 in seconds."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartWork:
+    """What one part of a split computes.
+
+    Attributes:
+        shares: By operator of the run, in topological order, the share of it that the part computes: more than 0, at
+            most 1. The shares of all parts add up to 1 or, where neighbours both compute inner rows, to more.
+        copied_bytes: Bytes that the part's own slices and concatenations write.
+    """
+
+    shares: Mapping[str, float]
+    copied_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewritten:
+    """What splits make of a problem.
+
+    Attributes:
+        graph: The rewritten graph.
+        parts: By split and part, the operators of the part in topological order, including those that slice and join
+            what it reads.
+        joins: By tensor that a run makes in parts and that is joined as a whole, the operator that joins it.
+        make: Makes the rewritten problem.
+    """
+
+    graph: Graph
+    parts: tuple[tuple[tuple[str, ...], ...], ...]
+    joins: Mapping[str, str]
+    make: Callable[[], Problem] = field(repr=False)
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The rewritten problem; it is made at the first call."""
+        return self.make()
+
+
+class Splitting(Protocol):
+    """How the operators of a problem divide. All names are those of the graph without splits."""
+
+    def length(self, op: str, axis: Axis) -> int | None:
+        """How many rows or channels the output of an operator has; None if it cannot be divided along the axis."""
+        ...
+
+    def reads_all(self, op: str, axis: Axis) -> bool:
+        """Whether each part of an operator that divides along the axis reads all of some tensor along it."""
+        ...
+
+    def parts(self, split: Split) -> tuple[PartWork, ...]:
+        """The work of each part of a split.
+
+        Raises:
+            PlanError: If the split is impossible.
+        """
+        ...
+
+    def rewrite(self, splits: tuple[Split, ...]) -> Rewritten:
+        """The problem with runs of operators computed in parts; without splits, the problem as it was.
+
+        Raises:
+            PlanError: If a split is impossible.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedSplitting:
+    """A :class:`Splitting` of a changed problem: rewritten problems are changed likewise.
+
+    Attributes:
+        splitting: The splitting of the problem before the change.
+        change: What the change makes of a problem, original or rewritten.
+    """
+
+    splitting: Splitting
+    change: Callable[[Problem], Problem]
+
+    def length(self, op: str, axis: Axis) -> int | None:
+        """As :class:`Splitting`."""
+        return self.splitting.length(op, axis)
+
+    def reads_all(self, op: str, axis: Axis) -> bool:
+        """As :class:`Splitting`."""
+        return self.splitting.reads_all(op, axis)
+
+    def parts(self, split: Split) -> tuple[PartWork, ...]:
+        """As :class:`Splitting`."""
+        return self.splitting.parts(split)
+
+    def rewrite(self, splits: tuple[Split, ...]) -> Rewritten:
+        """As :class:`Splitting`."""
+        found = self.splitting.rewrite(splits)
+        return replace(found, make=lambda: self.change(found.problem))
+
+
+MAX_REWRITTEN = 24
+"""How many rewritten problems a problem remembers."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """A problem for a scheduler, and for the simulator with the scheduler's plan.
@@ -63,6 +165,9 @@ class Problem:
         error_function: Error bars of predicted costs; None where all costs are given.
         model_hash: Hash of the model, for plans; empty if the problem has no model.
         additive: Whether a segment takes exactly the sum of its operators' times, so that fusing saves nothing.
+        splitting: How operators divide and what the graph is after splits; None if operators cannot be split, as in a
+            task graph.
+        rewrites: The splits that the graph was rewritten with.
 
     Raises:
         ProblemError: If no device can run some operator.
@@ -75,7 +180,12 @@ class Problem:
     error_function: ErrorFunction | None = None
     model_hash: str = ""
     additive: bool = False
+    splitting: Splitting | None = None
+    rewrites: tuple[Split, ...] = ()
     _known: dict[tuple[str, tuple[str, ...]], Latency | None] = field(default_factory=dict, repr=False, compare=False)
+    _rewritten: dict[tuple[Split, ...], Rewritten] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
 
     def __repr__(self) -> str:
         devices = ", ".join(self.platform.device_names)
@@ -118,3 +228,32 @@ class Problem:
         if source == target:
             return 0.0
         return self.platform.link(source, target).transfer_s(self.graph.tensors[tensor].num_bytes)
+
+    def for_plan(self, plan: Plan) -> Problem:
+        """The problem whose operators the plan's segments name: this one, or the one rewritten with the plan's splits.
+
+        Raises:
+            PlanError: If the plan has splits, and they are impossible or the problem has no model to rewrite.
+        """
+        return self if plan.rewrites == self.rewrites else self.rewritten(plan.rewrites).problem
+
+    def rewritten(self, splits: tuple[Split, ...]) -> Rewritten:
+        """The problem with runs of operators computed in parts; the last few answers are remembered.
+
+        Raises:
+            PlanError: If a split is impossible or the problem has no model to rewrite.
+        """
+        if self.splitting is None:
+            raise PlanError(
+                f"the plan splits operators, but problem {self.graph.name!r} has no model that could be rewritten; "
+                "give the model, or plan without splits"
+            )
+        found = self._rewritten.pop(splits, None) or self.splitting.rewrite(splits)
+        self._rewritten[splits] = found  # the last one used is the last one forgotten
+        while len(self._rewritten) > MAX_REWRITTEN:
+            del self._rewritten[next(iter(self._rewritten))]
+        return found
+
+    def changed_splitting(self, change: Callable[[Problem], Problem]) -> Splitting | None:
+        """The splitting of what a change makes of this problem; None if operators cannot be split."""
+        return None if self.splitting is None else ChangedSplitting(self.splitting, change)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hetsim.core.dataflow import resolve
 from hetsim.core.errors import ProblemError
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
-from hetsim.core.problem import Latency, LatencyFunction, Problem
+from hetsim.core.problem import ErrorFunction, Latency, LatencyFunction, Problem
 from hetsim.costs.fitting.additive_medians import AdditiveMedians, additive_medians, interference_free_medians
 from hetsim.costs.fitting.transfer_costs import TransferCosts, find_border, fit_transfer_costs
-from hetsim.costs.hypothetical.device_costs import check_all_known, hypothetical_costs
+from hetsim.costs.hypothetical.device_costs import HypotheticalCosts, check_all_known, hypothetical_costs
 from hetsim.costs.profile import Profile
 from hetsim.costs.segment_costs import SegmentCosts
-from hetsim.costs.split_costs import with_parts
+from hetsim.costs.split_costs import OwnCosts, part_error, with_parts
 from hetsim.costs.traffic import traffic_function
 from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
+from hetsim.models.split.splitting import ModelSplitting
 
 
 def make_problem(model: Model, platform: Platform, profile: Profile | None = None) -> Problem:
@@ -41,14 +42,42 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
         times = interference_free_medians(profile)
         return _problem(model, platform, profile, times, _fit_transfer_costs(model, platform, profile, times))
     check_all_known(platform, model)
-    stated = hypothetical_costs(model, platform)
+    return _stated_problem(model, platform, hypothetical_costs(model.base or model, platform))
+
+
+def _stated_problem(model: Model, platform: Platform, base: HypotheticalCosts) -> Problem:
+    """The problem of a model, original or rewritten, on hypothetical devices alone.
+
+    Args:
+        model: The model.
+        platform: The devices.
+        base: Their costs of the original model.
+    """
+    stated = base.of_parts(model)
     return Problem(
         graph=model.graph,
         platform=platform,
         latency_function=stated.latency_beside(None),
         traffic_function=stated.traffic_beside(None) if math.isfinite(platform.memory.shared_bytes_per_s) else None,
         model_hash=model.hash,
+        splitting=ModelSplitting(model, lambda other: _stated_problem(other, platform, base)),
+        rewrites=model.splits,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Base:
+    """Costs of an original model, from which those of its parts follow.
+
+    Attributes:
+        measured: From the profile.
+        stated: Of hypothetical devices.
+        knows_parts: Whether the profile has segments of rewritten models.
+    """
+
+    measured: SegmentCosts
+    stated: HypotheticalCosts
+    knows_parts: bool
 
 
 def _problem(
@@ -57,22 +86,57 @@ def _problem(
     profile: Profile,
     times: AdditiveMedians,
     transfer_costs: Mapping[str, TransferCosts],
+    base: _Base | None = None,
 ) -> Problem:
+    """The problem of a model, original or rewritten.
+
+    Args:
+        model: The model.
+        platform: The devices.
+        profile: Their measurements.
+        times: Additive medians of the profile.
+        transfer_costs: By device, its cross-device access costs.
+        base: Costs of the original model, if they are known already.
+    """
+    original = model.base or model
     launch_s = {device.name: device.launch_s for device in platform.devices}
-    costs = SegmentCosts(profile, model.graph, launch_s, transfer_costs, times=times)
-    measured: LatencyFunction = costs
+    if base is None:
+        base = _Base(
+            measured=SegmentCosts(profile, original.graph, launch_s, transfer_costs, times=times),
+            stated=hypothetical_costs(original, platform),
+            knows_parts=_knows_parts(profile, original.graph),
+        )
+    costs: LatencyFunction = base.measured
+    error_s: ErrorFunction = base.measured.error_s
     if model.base is not None:
-        base = SegmentCosts(profile, model.base.graph, launch_s, transfer_costs, times=times)
-        measured = with_parts(model, measured, base)
-    traffic = traffic_function(profile, model.graph, platform, measured)
-    stated = hypothetical_costs(model, platform)
+        own = None
+        if base.knows_parts:
+            found = SegmentCosts(profile, model.graph, launch_s, transfer_costs, times=times)
+            own = OwnCosts(measured=found.measured, refuses=found.refuses)
+        costs, error_s = with_parts(model, own, base.measured, launch_s), part_error(model, own, base.measured.error_s)
+    traffic = traffic_function(profile, model.graph, platform, costs)
+    stated = base.stated.of_parts(model)
     return Problem(
         graph=model.graph,
         platform=_with_link_costs(platform, transfer_costs),
-        latency_function=stated.latency_beside(measured),
+        latency_function=stated.latency_beside(costs),
         traffic_function=None if traffic is None else stated.traffic_beside(traffic),
-        error_function=costs.error_s,
+        error_function=error_s,
         model_hash=model.hash,
+        splitting=ModelSplitting(
+            model, lambda other: _problem(other, platform, profile, times, transfer_costs, base=base)
+        ),
+        rewrites=model.splits,
+    )
+
+
+def _knows_parts(profile: Profile, graph: Graph) -> bool:
+    """Whether a profile has segments, measured or refused, with operators that the graph does not have."""
+    return any(
+        op not in graph.position
+        for device in profile.header.engines
+        for ops in (*profile.measured(device), *profile.unsupported(device))
+        for op in ops
     )
 
 
@@ -180,7 +244,20 @@ def shifted(problem: Problem, num_sigmas: float) -> Problem:
         return problem
     if not isinstance(problem.latency_function, SegmentCosts):
         raise ProblemError("only predictions from a profile can be shifted; make the problem with a profile")
-    return replace(problem, latency_function=problem.latency_function.shifted(num_sigmas), _known={})
+    costs = problem.latency_function.shifted(num_sigmas)
+
+    def with_factors(rewritten: Problem) -> Problem:
+        def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
+            found = rewritten.latency(device, ops)
+            if found is None or found.is_known:
+                return found
+            return replace(found, seconds=found.seconds * costs.factors.get(device, 1.0))
+
+        return replace(rewritten, latency_function=latency, _known={})
+
+    return replace(
+        problem, latency_function=costs, splitting=problem.changed_splitting(with_factors), _known={}
+    )
 
 
 def plan_error_s(problem: Problem, plan: Plan) -> float:

@@ -66,11 +66,25 @@ class SegmentCosts:
             return None
         if ops in measured_s:
             return Latency(measured_s[ops], measured=True)
-        outside = ~self._graph.mask(ops)
-        if any(refused & outside == 0 for refused in self._refused[device]):
+        if self.refuses(device, ops):
             return None
         predictor = self.predictor(device)
         return Latency(predictor.seconds(ops) * self._factors.get(device, 1.0)) if predictor.can_predict(ops) else None
+
+    def measured(self, device: str, ops: tuple[str, ...]) -> Latency | None:
+        """The latency of a segment that was measured; None for any other one."""
+        seconds = self._measured_s.get(device, {}).get(ops)
+        return None if seconds is None else Latency(seconds, measured=True)
+
+    def refuses(self, device: str, ops: tuple[str, ...]) -> bool:
+        """Whether the device refused the segment, or some of its operators."""
+        outside = ~self._graph.mask(ops)
+        return any(refused & outside == 0 for refused in self._refused.get(device, ()))
+
+    @property
+    def factors(self) -> Mapping[str, float]:
+        """By device, the factor of its predictions; absent ones have none."""
+        return self._factors
 
     def error_s(self, device: str, ops: tuple[str, ...]) -> float:
         """The standard error of a prediction in seconds; 0 where the segment is measured or cannot run."""

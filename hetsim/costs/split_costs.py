@@ -1,51 +1,138 @@
-"""Predicted costs of rewritten models: a part of an operator costs its share of the operator, a copy by the byte."""
+"""Predicted costs of rewritten models: a part costs its share of the operators as one segment, a copy by the byte."""
 
 from __future__ import annotations
 
-from hetsim.core.problem import Latency, LatencyFunction
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hetsim.core.problem import ErrorFunction, Latency, LatencyFunction, PartWork
 from hetsim.models.model import Model
 
 COPY_BYTES_PER_S = 2e10
 """Assumed rate of slices and concatenations without measurements, in the middle of what engines reached."""
 
 
-def with_parts(model: Model, latency: LatencyFunction, base_latency: LatencyFunction) -> LatencyFunction:
-    """Costs for a rewritten model: measured where there are measurements, predicted elsewhere.
+def part_seconds(
+    work: PartWork, latency: Callable[[tuple[str, ...]], Latency | None], launch_s: float
+) -> float | None:
+    """What a device takes for a part of a run as one segment, in seconds; None if it cannot run the run as one.
 
-    A part of an operator costs its share of the operator's cost in the base model, a slice or a concatenation the bytes
-    that it writes over :data:`COPY_BYTES_PER_S`. The shares include halos. That a part runs less efficiently than the
-    whole operator is left out.
+    With ``T`` the time of the whole operators as one segment, and ``a[i]`` what operator ``i`` takes alone without the
+    launch, a part with the shares ``s[i]`` takes
+
+        launch + (T - launch) * sum over i of s[i] a[i] / sum over i of a[i] + copied bytes / COPY_BYTES_PER_S
+
+    Of an operator that the device cannot run alone ``a`` is 0; if all would be 0, they are equal. That a part runs less
+    efficiently than the whole, and that a part of rows reads all weights, is left out.
+
+    Args:
+        work: What the part computes. A segment that holds several parts of an operator has the sum of their shares.
+        latency: The latency on the device of operators of the model before the split as one segment.
+        launch_s: The device's launch cost in seconds; no more of it counts than the operators take in all.
+    """
+    copies_s = work.copied_bytes / COPY_BYTES_PER_S
+    ops = tuple(work.shares)
+    if not ops:
+        return launch_s + copies_s
+    whole = latency(ops)
+    if whole is None:
+        return None
+    launch_s = min(launch_s, whole.seconds)
+    return launch_s + (whole.seconds - launch_s) * _share(work.shares, latency, launch_s) + copies_s
+
+
+def _share(
+    shares: Mapping[str, float], latency: Callable[[tuple[str, ...]], Latency | None], launch_s: float
+) -> float:
+    """The share of the arithmetic of all operators that the part computes."""
+    first = next(iter(shares.values()))
+    if all(share == first for share in shares.values()):
+        return first
+    alone = {op: latency((op,)) for op in shares}
+    alone_s = {op: 0.0 if found is None else max(0.0, found.seconds - launch_s) for op, found in alone.items()}
+    total_s = sum(alone_s.values())
+    if total_s <= 0:
+        return sum(shares.values()) / len(shares)
+    return sum(share * alone_s[op] for op, share in shares.items()) / total_s
+
+
+def work_of(model: Model, ops: tuple[str, ...]) -> PartWork:
+    """What a segment of a rewritten model computes, by operators of its base in topological order."""
+    base = model.base or model
+    shares: dict[str, float] = {}
+    copied_bytes = 0
+    for op in ops:
+        if op in model.origins:
+            original, share = model.origins[op]
+            shares[original] = shares.get(original, 0.0) + share
+        elif model.graph.by_name[op].moves_data:
+            copied_bytes += sum(model.graph.tensors[tensor].num_bytes for tensor in model.graph.by_name[op].outputs)
+        else:
+            shares[op] = 1.0
+    ordered = {op: shares[op] for op in base.graph.ordered(shares)}
+    return PartWork(shares=ordered, copied_bytes=copied_bytes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnCosts:
+    """What a profile says of segments of a rewritten model.
+
+    Attributes:
+        measured: The latency of a segment that was measured; None for any other one.
+        refuses: Whether the device refused the segment, or a part of it.
+    """
+
+    measured: LatencyFunction
+    refuses: Callable[[str, tuple[str, ...]], bool]
+
+
+def with_parts(
+    model: Model, own: OwnCosts | None, base_latency: LatencyFunction, launch_s: Mapping[str, float]
+) -> LatencyFunction:
+    """Costs for a rewritten model: measured where there are measurements, by :func:`part_seconds` elsewhere.
 
     Args:
         model: A rewritten model.
-        latency: Costs for this model from the profile alone.
-        base_latency: The same for its base model.
+        own: What was measured of the rewritten model; None if nothing was.
+        base_latency: Costs for its base model.
+        launch_s: By device, its launch cost in seconds; absent devices count as 0.
     """
-    graph = model.graph
+    known: dict[tuple[str, tuple[str, ...]], Latency | None] = {}
+
+    def base(device: str, ops: tuple[str, ...]) -> Latency | None:
+        if (device, ops) not in known:
+            known[device, ops] = base_latency(device, ops)
+        return known[device, ops]
 
     def costs(device: str, ops: tuple[str, ...]) -> Latency | None:
-        known = latency(device, ops)
-        if known is not None and (known.measured or len(ops) == 1):
-            return known
-        total_s = 0.0
-        originals: list[str] = []
-        for op in ops:
-            if op in model.origins:
-                original, share = model.origins[op]
-                found = base_latency(device, (original,))
-                if found is None:
-                    return None
-                total_s += share * found.seconds
-            elif not graph.by_name[op].moves_data:
-                originals.append(op)
-            else:
-                written_bytes = sum(graph.tensors[tensor].num_bytes for tensor in graph.by_name[op].outputs)
-                total_s += written_bytes / COPY_BYTES_PER_S
-        if originals:
-            found = base_latency(device, tuple(originals))
-            if found is None:
-                return None
-            total_s += found.seconds
-        return Latency(total_s)
+        if own is not None:
+            measured = own.measured(device, ops)
+            if measured is not None or own.refuses(device, ops):
+                return measured
+        work = work_of(model, ops)
+        if is_whole(work):
+            return base(device, tuple(work.shares))
+        seconds = part_seconds(work, lambda whole: base(device, whole), launch_s.get(device, 0.0))
+        return None if seconds is None else Latency(seconds)
 
     return costs
+
+
+def part_error(model: Model, own: OwnCosts | None, base_error: ErrorFunction) -> ErrorFunction:
+    """The error bars that belong to :func:`with_parts`: of a part that of its whole operators, times its share of them.
+
+    That the share itself is wrong is left out.
+    """
+
+    def error_s(device: str, ops: tuple[str, ...]) -> float:
+        if own is not None and own.measured(device, ops) is not None:
+            return 0.0
+        shares = work_of(model, ops).shares
+        return base_error(device, tuple(shares)) * sum(shares.values()) / len(shares) if shares else 0.0
+
+    return error_s
+
+
+def is_whole(work: PartWork) -> bool:
+    """Whether a segment of a rewritten model only computes whole operators."""
+    return not work.copied_bytes and all(share == 1.0 for share in work.shares.values())
