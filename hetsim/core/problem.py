@@ -10,7 +10,7 @@ from typing import Protocol
 
 from hetsim.core.errors import PlanError, ProblemError
 from hetsim.core.graph import Graph
-from hetsim.core.plan import Axis, Plan, Split
+from hetsim.core.plan import Axis, Plan, Segment, Split
 from hetsim.core.platform import Platform
 
 
@@ -228,6 +228,16 @@ class Problem:
         if source == target:
             return 0.0
         return self.platform.link(source, target).transfer_s(self.graph.tensors[tensor].num_bytes)
+
+    def plan(self, queues: Mapping[str, tuple[Segment, ...]], *, scheduler: str = "") -> Plan:
+        """The plan of this problem with these queues; nothing is checked."""
+        return Plan(
+            model=self.graph.name,
+            model_hash=self.model_hash,
+            scheduler=scheduler,
+            queues=queues,
+            rewrites=self.rewrites,
+        )
 
     def for_plan(self, plan: Plan) -> Problem:
         """The problem whose operators the plan's segments name: this one, or the one rewritten with the plan's splits.
