@@ -2,7 +2,7 @@
 
 The best plan changes with the hardware, so the model is planned anew at each speed; exact planning proves the optimum
 if it can. The results are compared with the plan that is best at speed 1, with each device alone, and with the limit, a
-lower bound by critical path and load. The experiment also varies the number of NPUs and the memory's bandwidth. A map
+lower bound. Plans may split operators; curves without splits show what that gains. The experiment also varies the number of NPUs and the memory's bandwidth. A map
 over speed and bandwidth shows the gain of the best plan over the best single device. All of it needs a profile only,
 which is measured first if the folder has none.
 

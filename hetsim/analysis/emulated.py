@@ -47,9 +47,7 @@ def emulated_problem(
     if profile is not None:
         medians = interference_free_medians(profile)
         transfer_costs = fit_transfer_costs(profile, medians, machine or problem.platform, [problem.graph])
-    return _emulated(
-        problem, devices, {name: costs for name, costs in transfer_costs.items() if name not in devices}
-    )
+    return _emulated(problem, devices, {name: costs for name, costs in transfer_costs.items() if name not in devices})
 
 
 def _emulated(problem: Problem, devices: Collection[str], real: Mapping[str, TransferCosts]) -> Problem:

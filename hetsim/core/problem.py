@@ -183,9 +183,7 @@ class Problem:
     splitting: Splitting | None = None
     rewrites: tuple[Split, ...] = ()
     _known: dict[tuple[str, tuple[str, ...]], Latency | None] = field(default_factory=dict, repr=False, compare=False)
-    _rewritten: dict[tuple[Split, ...], Rewritten] = field(
-        init=False, default_factory=dict, repr=False, compare=False
-    )
+    _rewritten: dict[tuple[Split, ...], Rewritten] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     def __repr__(self) -> str:
         devices = ", ".join(self.platform.device_names)

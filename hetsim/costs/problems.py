@@ -255,9 +255,7 @@ def shifted(problem: Problem, num_sigmas: float) -> Problem:
 
         return replace(rewritten, latency_function=latency, _known={})
 
-    return replace(
-        problem, latency_function=costs, splitting=problem.changed_splitting(with_factors), _known={}
-    )
+    return replace(problem, latency_function=costs, splitting=problem.changed_splitting(with_factors), _known={})
 
 
 def plan_error_s(problem: Problem, plan: Plan) -> float:

@@ -12,9 +12,7 @@ COPY_BYTES_PER_S = 2e10
 """Assumed rate of slices and concatenations without measurements, in the middle of what engines reached."""
 
 
-def part_seconds(
-    work: PartWork, latency: Callable[[tuple[str, ...]], Latency | None], launch_s: float
-) -> float | None:
+def part_seconds(work: PartWork, latency: Callable[[tuple[str, ...]], Latency | None], launch_s: float) -> float | None:
     """What a device takes for a part of a run as one segment, in seconds; None if it cannot run the run as one.
 
     With ``T`` the time of the whole operators as one segment, and ``a[i]`` what operator ``i`` takes alone without the
@@ -41,9 +39,7 @@ def part_seconds(
     return launch_s + (whole.seconds - launch_s) * _share(work.shares, latency, launch_s) + copies_s
 
 
-def _share(
-    shares: Mapping[str, float], latency: Callable[[tuple[str, ...]], Latency | None], launch_s: float
-) -> float:
+def _share(shares: Mapping[str, float], latency: Callable[[tuple[str, ...]], Latency | None], launch_s: float) -> float:
     """The share of the arithmetic of all operators that the part computes."""
     first = next(iter(shares.values()))
     if all(share == first for share in shares.values()):

@@ -18,8 +18,8 @@ import numpy as np
 
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
-from hetsim.scheduler.effort import FOREVER, Until
 from hetsim.scheduler.bounds import alone_s, load_s, prices, shares
+from hetsim.scheduler.effort import FOREVER, Until
 from hetsim.scheduler.exact.decomposition import Decomposition
 
 

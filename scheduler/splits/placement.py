@@ -79,16 +79,29 @@ class _Placement:
         self._next += 3
 
     def add_whole(self, joins: Iterable[str], device_of: Mapping[str, str]) -> None:
-        """Add a stage of whole operators, with the operators that join what they read."""
+        """Add a stage of whole operators, with the operators that join what they read.
+
+        What several devices read is joined in a segment of its own, so that none waits for what another one does next.
+        """
         graph = self._problem.graph
         devices = dict(device_of)
+        alone: set[str] = set()
         for join in joins:
-            wanted = next((devices[op] for op in graph.successors[join] if op in devices), None)
+            readers = dict.fromkeys(devices[op] for op in graph.successors[join] if op in devices)
+            wanted = next(iter(readers), None)
             devices[join] = wanted if wanted in self._problem.devices_for((join,)) else self._helper(join)
+            if len(readers) > 1:
+                alone.add(join)
         level: dict[str, int] = {}
         for op in graph.ordered(devices):
-            inside = [other for other in graph.predecessors[op] if other in level]
-            level[op] = max((level[other] + (devices[other] != devices[op]) for other in inside), default=0)
+            level[op] = max(
+                (
+                    level[other] + (other in alone or devices[other] != devices[op])
+                    for other in graph.predecessors[op]
+                    if other in level
+                ),
+                default=0,
+            )
         self._device_of |= devices
         self._level |= {op: self._next + height for op, height in level.items()}
         self._next += max(level.values()) + 1

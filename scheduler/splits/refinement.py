@@ -60,9 +60,7 @@ class Refinement:
         num_candidates: How many candidates were made.
     """
 
-    def __init__(
-        self, problem: Problem, times: PartTimes, coarse: Parts, max_candidates: int, until: Until
-    ) -> None:
+    def __init__(self, problem: Problem, times: PartTimes, coarse: Parts, max_candidates: int, until: Until) -> None:
         self._problem = problem
         self._times = times
         self._coarse = coarse

@@ -30,7 +30,7 @@ from hetsim.scheduler.splits.refinement import Candidate, Refinement, whole_stag
 from hetsim.scheduler.stages import Stage, coarse_blocks
 from hetsim.sim.simulate import makespan_s
 
-MAX_BLOCKS = 16
+MAX_BLOCKS = 24
 """The largest number of blocks that a network is cut into: the number of runs grows with its square."""
 MAX_CANDIDATES = 150
 """Rewritten problems that are simulated; each takes as long as some hundred candidates of the local search."""

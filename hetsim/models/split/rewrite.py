@@ -21,7 +21,6 @@ from hetsim.models.split.builder import GraphBuilder, Owner, Stretch, resized
 from hetsim.models.split.rules import part_node, split_axis
 from hetsim.models.split.run import Range, Run
 
-
 MAX_CACHED = 64
 """How many rewritten models a model remembers."""
 

@@ -49,9 +49,7 @@ class ModelSplitting:
         """As :class:`~hetsim.core.problem.Splitting`."""
         found = rewrite(self._model, splits)
         make = self._make
-        return Rewritten(
-            graph=found.model.graph, parts=found.parts, joins=found.joins, make=lambda: make(found.model)
-        )
+        return Rewritten(graph=found.model.graph, parts=found.parts, joins=found.joins, make=lambda: make(found.model))
 
     def _part(self, run: Run, part: int) -> PartWork:
         needs = run.needs[part]

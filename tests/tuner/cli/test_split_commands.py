@@ -15,9 +15,10 @@ from hetsim.io.platform_file import format_platform
 from hetsim.scheduler.stages import Stage, row_split, stage_plan
 from hetsim.tuner.cli.app import app
 from tests.support.models import fake_platform
-from tests.support.split_networks import stack
+from tests.support.split_networks import split_problem, stack
 
 MODEL = stack(3, 3, rows=16)
+PROBLEM = split_problem(MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("split")
     onnx.save(MODEL.proto, folder / "stack.onnx")
     (folder / "fake.toml").write_text(format_platform(fake_platform(item_s="1e-6")))
-    split = row_split(MODEL, ("conv0", "conv1"), (0.25, 0.75))
+    split = row_split(PROBLEM, ("conv0", "conv1"), (0.25, 0.75))
     assert split is not None
     shared = Stage(ops=split.ops, devices=("cpu", "npu"), splits=(split,))
-    save_plan(stage_plan(MODEL, [shared, Stage(ops=("pool",), devices=("cpu",))]), folder / "plan.json")
+    save_plan(stage_plan(PROBLEM, [shared, Stage(ops=("pool",), devices=("cpu",))]), folder / "plan.json")
     command(folder, "profile", "--out", str(folder / "p.jsonl"), "--repeats", "3")
     return folder
 
