@@ -58,7 +58,7 @@ class Emulation:
     def for_plan(self, plan: Plan) -> Emulation:
         """The emulation of a plan's segments, which name operators of the model rewritten with the plan's splits.
 
-        Tensors that are known for one plan are known for all: a tensor of one name is the same in every rewritten model.
+        Tensors that are known for one plan are known for all: a name means the same tensor in every rewritten model.
 
         Raises:
             PlanError: If a split is impossible.

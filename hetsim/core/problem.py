@@ -161,7 +161,7 @@ class Problem:
         platform: The devices.
         latency_function: Costs of segments. It is called once for each device and segment; answers are remembered.
         traffic_function: Memory traffic of segments; None means no traffic, so that devices do not slow each other
-            down.
+            down. Answers are remembered, too.
         error_function: Error bars of predicted costs; None where all costs are given.
         model_hash: Hash of the model, for plans; empty if the problem has no model.
         additive: Whether a segment takes exactly the sum of its operators' times, so that fusing saves nothing.
@@ -183,6 +183,9 @@ class Problem:
     splitting: Splitting | None = None
     rewrites: tuple[Split, ...] = ()
     _known: dict[tuple[str, tuple[str, ...]], Latency | None] = field(default_factory=dict, repr=False, compare=False)
+    _traffic: dict[tuple[str, tuple[str, ...]], int] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
     _rewritten: dict[tuple[Split, ...], Rewritten] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     def __repr__(self) -> str:
@@ -211,7 +214,12 @@ class Problem:
 
     def traffic_bytes(self, device: str, ops: tuple[str, ...]) -> int:
         """Bytes that ``ops`` move to and from memory as one segment on ``device``."""
-        return 0 if self.traffic_function is None else self.traffic_function(device, ops)
+        if self.traffic_function is None:
+            return 0
+        key = (device, ops)
+        if key not in self._traffic:
+            self._traffic[key] = self.traffic_function(device, ops)
+        return self._traffic[key]
 
     def error_s(self, device: str, ops: tuple[str, ...]) -> float:
         """The error bar of the latency of ``ops`` as one segment: one standard deviation in seconds, 0 if measured."""

@@ -100,6 +100,16 @@ class StagePath:
             best = best.before
         return merged(found_stages[::-1])
 
+    def options(self) -> list[tuple[Stage, float]]:
+        """Every stage of parts, with the seconds that it should take from when all parts have what they read."""
+        start = _Label(seconds=0.0, held=())
+        return [
+            (stage, self._after_parts(start, 0, stage).seconds)
+            for i, begin in enumerate(self._cuts)
+            for end in self._cuts[i + 1 :]
+            for stage in self._shared(self._names[self._begins[begin] : self._begins[end]])
+        ]
+
     def _from(self, start: int, labels: list[_Label], until: Until) -> Iterator[tuple[int, _Label]]:
         """Where stages that begin at a cut end, each with its label there."""
         for end in self._ends[start]:

@@ -75,7 +75,9 @@ class _Placement:
             before, after = self._left_to_others(device, ops)
             for op in ops:
                 self._level[op] = self._next + (0 if op in before else 2 if op in after else 1)
-                self._device_of[op] = self._helper(op) if op in before or op in after else device
+                self._device_of[op] = (
+                    copying_device(self._problem, op, self._device_of) if op in before or op in after else device
+                )
         self._next += 3
 
     def add_whole(self, joins: Iterable[str], device_of: Mapping[str, str]) -> None:
@@ -89,7 +91,11 @@ class _Placement:
         for join in joins:
             readers = dict.fromkeys(devices[op] for op in graph.successors[join] if op in devices)
             wanted = next(iter(readers), None)
-            devices[join] = wanted if wanted in self._problem.devices_for((join,)) else self._helper(join)
+            devices[join] = (
+                wanted
+                if wanted in self._problem.devices_for((join,))
+                else copying_device(self._problem, join, self._device_of)
+            )
             if len(readers) > 1:
                 alone.add(join)
         level: dict[str, int] = {}
@@ -133,8 +139,15 @@ class _Placement:
             raise PlanError(f"{device!r} would have to run {left[0]!r} in the middle of its part, and cannot")
         return frozenset(before), frozenset(after)
 
-    def _helper(self, op: str) -> str:
-        """Who slices or joins for a device that cannot: who made what is read, else the fastest."""
-        able = self._problem.devices_for((op,))
-        makers = {self._device_of[other] for other in self._problem.graph.predecessors[op] if other in self._device_of}
-        return min(able, key=lambda device: (device not in makers, self._problem.cost_s(device, (op,))))
+
+def copying_device(problem: Problem, op: str, device_of: Mapping[str, str]) -> str:
+    """Who slices or joins for a device that cannot: a device that made what is read, else the fastest.
+
+    Args:
+        problem: The rewritten problem.
+        op: The operator that slices or joins.
+        device_of: By operator before it, its device, where that is known.
+    """
+    makers = [device_of[other] for other in problem.graph.predecessors[op] if other in device_of]
+    able = problem.devices_for((op,))
+    return min(able, key=lambda device: (device not in makers, problem.cost_s(device, (op,))))

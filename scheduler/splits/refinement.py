@@ -57,6 +57,7 @@ class Refinement:
         until: When to end.
 
     Attributes:
+        max_candidates: How many candidates are made at most.
         num_candidates: How many candidates were made.
     """
 
@@ -64,14 +65,14 @@ class Refinement:
         self._problem = problem
         self._times = times
         self._coarse = coarse
-        self._max_candidates = max_candidates
+        self.max_candidates = max_candidates
         self._until = until
         self.num_candidates = 0
 
     @property
     def ended(self) -> bool:
         """Whether no candidate may be made any more."""
-        return self.num_candidates >= self._max_candidates or self._until()
+        return self.num_candidates >= self.max_candidates or self._until()
 
     def candidate(self, stages: Stages) -> Candidate | None:
         """The candidate with these stages; None if no plan of them is possible."""
