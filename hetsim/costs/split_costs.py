@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hetsim.core.problem import ErrorFunction, Latency, LatencyFunction, PartWork
-from hetsim.models.model import Model
+
+if TYPE_CHECKING:
+    from hetsim.models.model import Model  # imports ONNX, which schedulers do without
 
 COPY_BYTES_PER_S = 2e10
 """Assumed rate of slices and concatenations without measurements, in the middle of what engines reached."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hetsim.core.plan import Axis, Plan
 from hetsim.core.problem import Problem
-from hetsim.models.model import Model
-from hetsim.models.split.rewrite import rewrite
-from hetsim.models.split.rules import rule_for
+
+if TYPE_CHECKING:
+    from hetsim.models.model import Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,9 @@ def shared_runs(model: Model, plan: Plan) -> tuple[SharedRun, ...]:
     Raises:
         PlanError: If a rewrite is impossible.
     """
+    from hetsim.models.split.rewrite import rewrite  # imports ONNX, which plans of task graphs do without
+    from hetsim.models.split.rules import rule_for
+
     base = model.base or model
     runs = [(split, base.graph.ordered(split.ops)) for split in plan.rewrites]
     sizes = [rule_for(base, ops[-1], split.axis).size for split, ops in runs]
