@@ -39,8 +39,8 @@ class ModelSplitting:
     def parts(self, split: Split) -> tuple[PartWork, ...]:
         """As :class:`~hetsim.core.problem.Splitting`.
 
-        Copied are the ranges that parts slice out of the tensors that they read. What neighbouring splits exchange
-        depends on both of them and is left out.
+        Copied are the ranges that parts slice out of the tensors that they read, and out of those that they hand on
+        where they computed more than that. What neighbouring splits exchange depends on both of them and is left out.
         """
         run = Run(self._model, split)
         return tuple(self._part(run, part) for part in range(split.num_parts))
@@ -52,25 +52,25 @@ class ModelSplitting:
         return Rewritten(graph=found.model.graph, parts=found.parts, joins=found.joins, make=lambda: make(found.model))
 
     def _part(self, run: Run, part: int) -> PartWork:
-        needs = run.needs[part]
+        graph, needs, inside = self._model.graph, run.needs[part], frozenset(run.ops)
         shares: dict[str, float] = {}
-        copied_bytes = 0
-        sliced: set[tuple[str, int, int, int]] = set()
+        sliced: dict[tuple[str, int, int, int], None] = {}  # tensor, axis, start and end
         for op in run.ops:
             rule = run.rules[op]
-            low, high = needs[self._model.graph.by_name[op].outputs[0]]
+            (made,) = graph.by_name[op].outputs
+            low, high = needs[made]
             shares[op] = (high - low) / rule.size
             for tensor, reading in self._read(run, op):
                 cut = self._slice(run, part, tensor, reading, reading.range(low, high))
-                if cut is not None and cut not in sliced:
-                    sliced.add(cut)
-                    copied_bytes += self._range_bytes(*cut)
-        for tensor, (low, high) in needs.items():
-            place = split_axis(self._model.graph.tensors[tensor].shape, run.split.axis)
-            if tensor not in run.axes and place is not None:
-                size = self._model.graph.tensors[tensor].shape[place]
-                copied_bytes += self._range_bytes(tensor, place, low, high) if (low, high) != (0, size) else 0
-        return PartWork(shares=shares, copied_bytes=copied_bytes)
+                sliced |= {} if cut is None else {cut: None}
+            leaves = made in graph.outputs or not inside.issuperset(graph.consumers[made])
+            if leaves and needs[made] != run.own[part]:
+                sliced[made, rule.axis, *run.own[part]] = None
+        for tensor, needed in needs.items():
+            place = split_axis(graph.tensors[tensor].shape, run.split.axis)
+            if tensor not in run.axes and place is not None and needed != (0, graph.tensors[tensor].shape[place]):
+                sliced[tensor, place, *needed] = None
+        return PartWork(shares=shares, copied_bytes=sum(self._range_bytes(*cut) for cut in sliced))
 
     def _read(self, run: Run, op: str) -> Iterator[tuple[str, Reading]]:
         """The tensors that an operator of a run reads, weights excluded, each with what a part reads of it."""
