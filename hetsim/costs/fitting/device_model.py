@@ -11,9 +11,10 @@ from statistics import median
 import numpy as np
 
 from hetsim.core.graph import Graph
-from hetsim.costs.fitting.contents import Contents, SharedTensor
+from hetsim.core.problem import PartWork
 from hetsim.costs.fitting.features import RADII, Neighbourhood, copy_terms, part_terms, sharing_terms
 from hetsim.costs.fitting.regression import Regression, Term, merged
+from hetsim.costs.fitting.shared_tensors import SharedTensor
 
 _NOISE, _NOISE_S = 0.015, 5e-6
 """Standard error of a segment's time in one context, as a fraction of it and in seconds; the two are added."""
@@ -36,7 +37,7 @@ class Observation:
 
     Attributes:
         ops: The segment; names the segment, whatever model it belongs to.
-        contents: What it computes.
+        work: What it computes.
         context: Where it was measured.
         is_searched: Whether a plan was run there that a search found.
         shared: The tensors that it shared with other devices there.
@@ -44,7 +45,7 @@ class Observation:
     """
 
     ops: tuple[str, ...]
-    contents: Contents
+    work: PartWork
     context: str
     is_searched: bool
     shared: tuple[SharedTensor, ...]
@@ -103,7 +104,7 @@ class DeviceModel:
         rows = [
             merged(
                 (
-                    *self._terms(one.contents, one.shared),
+                    *self._terms(one.work, one.shared),
                     _own(one.ops, self.measured[one.ops]),
                     Term(("context", one.context), one.seconds, 0.0, _CONTEXT),
                     _searched(one.seconds if one.is_searched else 0.0),
@@ -117,17 +118,17 @@ class DeviceModel:
         z = (self._left_out_s - seconds) / errors
         self._scale = float(np.sqrt(np.mean(z**2))) if len(z) >= MIN_LEFT_OUT else 1.0
 
-    def can_predict(self, contents: Contents) -> bool:
+    def can_predict(self, work: PartWork) -> bool:
         """Whether each of the operators was measured, alone, in a larger segment or in part."""
-        return all(op in self._alone_s for op in contents.shares)
+        return all(op in self._alone_s for op in work.shares)
 
-    def seconds(self, ops: tuple[str, ...], contents: Contents) -> float:
+    def seconds(self, ops: tuple[str, ...], work: PartWork) -> float:
         """What a segment takes with all its tensors device-local, in seconds."""
         total_s = self._launch_s
         graph, near, summands = self._graph, self._near, self._summands
-        mask = graph.mask(contents.shares)
+        mask = graph.mask(work.shares)
         least_s = 0.0
-        for op, share in contents.shares.items():
+        for op, share in work.shares.items():
             i = graph.position[op]
             key = i, mask & near[i]
             found = summands.get(key)
@@ -135,8 +136,8 @@ class DeviceModel:
                 found = summands[key] = self._regression.value(self._op_terms(i, mask))
             total_s += share * found
             least_s += share * self._alone_s[op]
-        if len(contents.shares) < len(ops) or min(contents.shares.values(), default=1.0) < 1.0:
-            total_s += self._regression.value(self._division_terms(contents))
+        if len(work.shares) < len(ops) or min(work.shares.values(), default=1.0) < 1.0:
+            total_s += self._regression.value(self._division_terms(work))
         if ops in self.measured:
             total_s += self._regression.value([_own(ops, self.measured[ops])])
         total_s += self._regression.value([_searched(total_s)])
@@ -147,15 +148,15 @@ class DeviceModel:
         return max(0.0, self._regression.value(sharing_terms(tensor, self._calibrated[tensor.is_made])))
 
     def row(
-        self, segments: Iterable[tuple[tuple[str, ...], Contents, Sequence[SharedTensor]]], context: str
+        self, segments: Iterable[tuple[tuple[str, ...], PartWork, Sequence[SharedTensor]]], context: str
     ) -> dict[Hashable, Term]:
         """The terms of segments that run in one context, own effects included."""
         terms: list[Term] = []
-        for ops, what, shared in segments:
-            seconds = self.seconds(ops, what) + sum(map(self.sharing_s, shared))
+        for ops, work, shared in segments:
+            seconds = self.seconds(ops, work) + sum(map(self.sharing_s, shared))
             own = _own(ops, self.measured.get(ops, seconds))
             terms += [
-                *self._terms(what, shared),
+                *self._terms(work, shared),
                 own,
                 Term(("context", context), seconds, 0.0, _CONTEXT),
                 _searched(seconds),
@@ -181,12 +182,12 @@ class DeviceModel:
         other._summands = {}
         return other
 
-    def _terms(self, what: Contents, shared: Iterable[SharedTensor]) -> Iterator[Term]:
-        mask = self._graph.mask(what.shares)
-        for op, share in what.shares.items():
+    def _terms(self, work: PartWork, shared: Iterable[SharedTensor]) -> Iterator[Term]:
+        mask = self._graph.mask(work.shares)
+        for op, share in work.shares.items():
             for term in self._op_terms(self._graph.position[op], mask):
                 yield term if share == 1.0 else Term(term.key, share * term.value, term.mean, term.sd)
-        yield from self._division_terms(what)
+        yield from self._division_terms(work)
         for tensor in shared:
             yield from sharing_terms(tensor, self._calibrated[tensor.is_made])
 
@@ -194,12 +195,12 @@ class DeviceModel:
         for radius in RADII:
             yield from self._neighbourhood.terms(i, mask, radius)
 
-    def _division_terms(self, what: Contents) -> Iterator[Term]:
-        for op, share in what.shares.items():
+    def _division_terms(self, work: PartWork) -> Iterator[Term]:
+        for op, share in work.shares.items():
             if share < 1.0:
                 yield from part_terms(op, self._graph.by_name[op].kind, share, self._alone_s[op])
-        if what.num_copies:
-            yield from copy_terms(what.num_copies, what.copied_bytes)
+        if work.copied_bytes:
+            yield from copy_terms(work.copied_bytes)
 
 
 def _searched(seconds: float) -> Term:
@@ -216,8 +217,8 @@ def _alone_s(graph: Graph, observations: Sequence[Observation]) -> dict[str, flo
     alone: dict[str, list[float]] = {}
     alone_shared: dict[str, list[float]] = {}
     for one in observations:
-        shares = one.contents.shares
-        if len(shares) == 1 and not one.contents.num_copies and set(shares.values()) == {1.0}:
+        shares = one.work.shares
+        if len(shares) == 1 and not one.work.copied_bytes and set(shares.values()) == {1.0}:
             (alone_shared if one.shared else alone).setdefault(next(iter(shares)), []).append(one.seconds)
         for op, share in shares.items():
             least[op] = min(least.get(op, math.inf), one.seconds / len(shares) / share)
