@@ -107,7 +107,7 @@ class DeviceModel:
                     *self._terms(one.work, one.shared),
                     _own(one.ops, self.measured[one.ops]),
                     Term(("context", one.context), one.seconds, 0.0, _CONTEXT),
-                    _searched(one.seconds if one.is_searched else 0.0),
+                    self._searched(one.work, one.seconds if one.is_searched else 0.0),
                 )
             )
             for one in observations
@@ -140,7 +140,7 @@ class DeviceModel:
             total_s += self._regression.value(self._division_terms(work))
         if ops in self.measured:
             total_s += self._regression.value([_own(ops, self.measured[ops])])
-        total_s += self._regression.value([_searched(total_s)])
+        total_s += self._regression.value([self._searched(work, total_s)])
         return max(total_s, _LEAST * least_s)
 
     def sharing_s(self, tensor: SharedTensor) -> float:
@@ -159,7 +159,7 @@ class DeviceModel:
                 *self._terms(work, shared),
                 own,
                 Term(("context", context), seconds, 0.0, _CONTEXT),
-                _searched(seconds),
+                self._searched(work, seconds),
             ]
         return merged(terms)
 
@@ -182,6 +182,11 @@ class DeviceModel:
         other._summands = {}
         return other
 
+    def _searched(self, work: PartWork, seconds: float) -> Term:
+        """What a segment of a plan that a search found takes longer; no search finds the whole model on one device."""
+        is_whole = len(work.shares) == len(self._graph.ops) and min(work.shares.values()) == 1.0
+        return Term(("searched",), 0.0 if is_whole else seconds, 0.0, _SEARCHED)
+
     def _terms(self, work: PartWork, shared: Iterable[SharedTensor]) -> Iterator[Term]:
         mask = self._graph.mask(work.shares)
         for op, share in work.shares.items():
@@ -201,10 +206,6 @@ class DeviceModel:
                 yield from part_terms(op, self._graph.by_name[op].kind, share, self._alone_s[op])
         if work.copied_bytes:
             yield from copy_terms(work.copied_bytes)
-
-
-def _searched(seconds: float) -> Term:
-    return Term(("searched",), seconds, 0.0, _SEARCHED)
 
 
 def _own(ops: tuple[str, ...], seconds: float) -> Term:
