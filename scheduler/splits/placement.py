@@ -115,12 +115,12 @@ class _Placement:
     def plan(self) -> Plan:
         """The plan of everything that was added."""
         graph, level, device_of = self._problem.graph, self._level, self._device_of
-        raised: dict[str, int] = {}
+        level_of: dict[str, int] = {}
         for op, predecessors in graph.predecessors.items():
             least = max((level[other] + (device_of[other] != device_of[op]) for other in predecessors), default=0)
             if level[op] > least:
-                raised[op] = level[op] - least
-        return plan_from_assignment(self._problem, NAME, device_of, raised)
+                level_of[op] = level[op] - least
+        return plan_from_assignment(self._problem, NAME, device_of, level_of)
 
     def _left_to_others(self, device: str, ops: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
         """The slices and joins of a part that the device cannot do, those before the part and those after it."""
@@ -149,5 +149,4 @@ def copying_device(problem: Problem, op: str, device_of: Mapping[str, str]) -> s
         device_of: By operator before it, its device, where that is known.
     """
     makers = [device_of[other] for other in problem.graph.predecessors[op] if other in device_of]
-    able = problem.devices_for((op,))
-    return min(able, key=lambda device: (device not in makers, problem.cost_s(device, (op,))))
+    return min(problem.devices_for((op,)), key=lambda device: (device not in makers, problem.cost_s(device, (op,))))

@@ -103,6 +103,7 @@ def test_plans_are_executed_beside_an_emulated_device(results: Path, pictures: P
         "limit",
         "limit without splits",
     }
+    assert {line.scheduler for line in executed if line.curve == "planned anew"} == {"splits"}
     for line in executed:
         assert line.largest_error < 1e-5
         assert line.measured_low_s <= line.measured_s <= line.measured_high_s

@@ -41,6 +41,7 @@ def linked(platform: Platform, setup_s: float, bandwidth_bytes_per_s: float) -> 
     return replace(platform, links={(a, b): link for a in names for b in names if a != b})
 
 
+@pytest.mark.equation("split-bound")
 def test_two_devices_share_a_convolution_by_channels_so_that_both_end_at_once() -> None:
     # The NPU takes 1 us an item and the CPU 3 us: 24 and 8 channels of 1280 + 1 items take both 30,744 us. Then 32
     # numbers are joined, which is 2 items. By rows, slices come on top; alone, the NPU takes 40,992 us.

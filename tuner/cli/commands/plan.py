@@ -28,7 +28,9 @@ def plan(
     model: MaybeModel = None,
     problem: ProblemOption = None,
     profile: MaybeProfile = None,
-    scheduler: Annotated[str, typer.Option("--scheduler", help="The scheduler, by name.")] = "search",
+    scheduler: Annotated[
+        str, typer.Option("--scheduler", help="The scheduler, by name; splits also divides operators among devices.")
+    ] = "search",
     platform: MaybePlatform = None,
     shape: ShapeOption = [],  # noqa: B006  (typer reads it)
     fix: FixOption = [],  # noqa: B006
