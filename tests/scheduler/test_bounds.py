@@ -112,7 +112,7 @@ def test_no_plan_beats_the_bound_with_its_segments(problem: Problem, data: st.Da
 
 @pytest.mark.equation("bound")
 def test_access_is_a_delay_between_operators_by_hand() -> None:
-    # a runs on the cpu alone, b on the npu alone: their tensor takes a 2 s and b 0.5 s longer, beside 0.25 s on the link
+    # a runs on the cpu, b on the npu alone: their tensor takes a 2 s and b 0.5 s longer, beside 0.25 s on the link
     graph, platform = graph_of({"a": (), "b": ("a",)}), platform_of("cpu", "npu", setup_s=0.25)
     problem = problem_of(graph, {"a": {"cpu": 1.0}, "b": {"npu": 1.0}}, platform)
     problem = replace(problem, sharing=sharing_of({("npu", "a"): 0.5}, {("cpu", "a"): 2.0}))

@@ -115,9 +115,7 @@ def test_no_scheduler_returns_an_invalid_plan(start: int) -> None:
                 check_plan(problem.graph, plan, device_names=platform.device_names)
                 timeline = simulate(problem, plan)
                 duration_s = problem.cost_s if alone else None  # else segments slow each other down
-                check_timeline(
-                    problem.graph, platform, plan, timeline, duration_s=duration_s, sharing=problem.sharing
-                )
+                check_timeline(problem.graph, platform, plan, timeline, duration_s=duration_s, sharing=problem.sharing)
             except Exception as error:
                 raise AssertionError(f"{name} on the problem of seed {seed}: {error}") from error
 
