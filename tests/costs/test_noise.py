@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 
 from hetsim.core.plan import Segment
-from hetsim.core.platform import Link
 from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.noise import interference_noise, measured_noise
 from hetsim.costs.profile import Profile, Samples, SerialRuns
-from tests.support.problems import graph_of, plan_of, platform_of, problem_of
+from tests.support.problems import graph_of, plan_of, platform_of, problem_of, sharing_of
 from tests.support.profiles import HEADER
 
 GRAPH = graph_of({"a": (), "b": ("a",)})
@@ -50,9 +49,8 @@ def test_noise_without_a_replay_draws_for_each_segment() -> None:
 
 @pytest.mark.equation("noise")
 def test_noise_slows_down_access_too() -> None:
-    # The NPU reads 1000 bytes for 20 ms each, 20 s besides the 100 s; in the second serial run all took twice as long.
-    links = {("cpu", "npu"): Link(read_s_per_byte=2e-2)}
-    problem = replace(PROBLEM, platform=replace(PROBLEM.platform, links=links))
+    # The NPU reads 20 s longer, besides the 100 s; in the second serial run all took twice as long.
+    problem = replace(PROBLEM, sharing=sharing_of({("npu", "a"): 20.0}))
     profile = profile_of("configuration:operators", (2.0, 2.0), (3.0, 6.0))
     times = additive_medians(profile)["npu", ("b",)]["configuration:operators"]
     duration_s = measured_noise(problem, profile, PLAN, seed=0)

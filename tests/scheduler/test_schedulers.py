@@ -27,6 +27,7 @@ from hetsim.sim.simulate import Simulator, makespan_s, simulate
 from tests.support.problems import (
     Costs,
     assignments,
+    charged,
     graph_of,
     graphs,
     inception_like,
@@ -97,7 +98,7 @@ def test_assignment_that_no_device_can_honour_are_refused() -> None:
         plan_from_assignment(problem, "test", {"a": "cpu", "b": "npu", "c": "cpu", "d": "cpu"})
 
 
-@given(problem=problems())
+@given(problem=st.one_of(problems(), charged(problems())))
 @settings(max_examples=40)
 def test_every_scheduler_makes_plans_whose_timelines_pass_the_checker(problem: Problem) -> None:
     times_s = {}
@@ -105,7 +106,9 @@ def test_every_scheduler_makes_plans_whose_timelines_pass_the_checker(problem: P
         plan = make_plan(name, problem, max_evaluations=FEW)
         assert (plan.scheduler, plan.model, plan.model_hash) == (name, "tiny", problem.model_hash)
         timeline = simulate(problem, plan)
-        check_timeline(problem.graph, problem.platform, plan, timeline, duration_s=problem.cost_s)
+        check_timeline(
+            problem.graph, problem.platform, plan, timeline, duration_s=problem.cost_s, sharing=problem.sharing
+        )
         times_s[name] = timeline.makespan_s
     assert times_s["search"] == min(seconds for name, seconds in times_s.items() if name not in ON_PAPER)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from hypothesis import strategies as st
@@ -12,6 +12,7 @@ from hetsim.core.load import Load
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Host, Link, Memory, Platform
 from hetsim.core.problem import Latency, Problem
+from hetsim.core.sharing import SharingCosts
 from hetsim.scheduler.segments import queues_from_assignment
 
 Costs = Mapping[str, Mapping[str, float]]
@@ -182,8 +183,8 @@ def assignments(draw: st.DrawFn, problem: Problem) -> tuple[dict[str, str], dict
 
 @st.composite
 def physical_problems(draw: st.DrawFn, max_ops: int = 8, max_devices: int = 5) -> Problem:
-    """Random problems in which every rule acts: links of all modes mixed, cross-device access, contention, a host; on
-    the lattice or off."""
+    """Random problems in which every rule acts: links of all modes mixed, shared tensors, contention, a host; on the
+    lattice or off."""
     graph = draw(graphs(max_ops))
     names = ("cpu", "npu0", "npu1", "gpu", "npu2")[: draw(st.integers(1, max_devices))]
     on_lattice = draw(st.booleans())
@@ -195,24 +196,13 @@ def physical_problems(draw: st.DrawFn, max_ops: int = 8, max_devices: int = 5) -
         most = 1000 / LATTICE_S
         return st.sampled_from((most, 2 * most, float("inf"))) if on_lattice else st.floats(most / 9, 3 * most)
 
-    def s_per_byte() -> st.SearchStrategy[float]:
-        return st.sampled_from((0.0, LATTICE_S / 1000)) if on_lattice else _roughly(1e-3)
-
-    charges = draw(st.booleans())
     modes = st.sampled_from(draw(st.sampled_from((("zero-copy",), ("copy",), ("zero-copy", "copy", "absent")))))
     links = {}
     for a in names:
         for b in names:
             mode = draw(modes)
             if a != b and mode != "absent":
-                access = charges and mode == "zero-copy"
-                links[a, b] = Link(
-                    setup_s=draw(seconds(2)),
-                    bandwidth_bytes_per_s=draw(bytes_per_s()),
-                    mode=mode,  # type: ignore[arg-type]
-                    read_s_per_byte=draw(s_per_byte()) if access else 0.0,
-                    written_s_per_byte=draw(s_per_byte()) if access else 0.0,
-                )
+                links[a, b] = Link(setup_s=draw(seconds(2)), bandwidth_bytes_per_s=draw(bytes_per_s()), mode=mode)  # type: ignore[arg-type]
     platform = replace(
         platform_of(*names),
         links=links,
@@ -229,6 +219,8 @@ def physical_problems(draw: st.DrawFn, max_ops: int = 8, max_devices: int = 5) -
         costs_s[op.name] = {name: draw(seconds(8)) for name in names if name in runnable}
         traffic[op.name] = draw(st.sampled_from((0, 1000, 2000, 5000)))
     problem = problem_of(graph, costs_s, platform)
+    if draw(st.booleans()):
+        problem = replace(problem, sharing=draw(sharing_costs(problem, seconds(2))))
     if draw(st.booleans()):
         return problem
     return replace(problem, traffic_function=lambda _, ops: sum(traffic[op] for op in ops), _known={})
@@ -258,18 +250,37 @@ def zero_copy(problem: Problem) -> Problem:
     return replace(problem, platform=replace(problem.platform, links=links))
 
 
+def sharing_of(
+    read_s: Mapping[tuple[str, str], float], written_s: Mapping[tuple[str, str], float] | None = None
+) -> SharingCosts:
+    """What shared tensors cost, by device and operator that makes the tensor; nothing where nothing is stated."""
+    made_s = written_s or {}
+
+    def cost_s(table: Mapping[tuple[str, str], float]) -> Callable[[str, str], float]:
+        return lambda device, tensor: table.get((device, tensor.removesuffix(".out")), 0.0)
+
+    return SharingCosts(cost_s(read_s), cost_s(made_s))
+
+
+@st.composite
+def sharing_costs(draw: st.DrawFn, problem: Problem, seconds: st.SearchStrategy[float]) -> SharingCosts:
+    """Random costs of shared tensors: few different ones, that differ by device, tensor and side."""
+    figures = draw(st.lists(seconds, min_size=1, max_size=7))
+    device_at = {name: i for i, name in enumerate(problem.platform.device_names)}
+    tensor_at = {tensor: i for i, tensor in enumerate(problem.graph.producer)}
+
+    def cost_s(side: int) -> Callable[[str, str], float]:
+        return lambda device, tensor: figures[(3 * tensor_at[tensor] + 2 * device_at[device] + side) % len(figures)]
+
+    return SharingCosts(cost_s(0), cost_s(1))
+
+
 @st.composite
 def charged(draw: st.DrawFn, problems: st.SearchStrategy[Problem]) -> Problem:
-    """Problems whose zero-copy links charge segments for what they access: for a kilobyte, up to twice the lattice."""
+    """Problems whose segments pay for shared tensors: up to twice the lattice for each."""
     problem = draw(problems)
-    figure = st.integers(0, 2).map(lambda n: n * LATTICE_S / 1000)
-    links = {
-        pair: replace(link, read_s_per_byte=draw(figure), written_s_per_byte=draw(figure))
-        if link.mode == "zero-copy"
-        else link
-        for pair, link in problem.platform.links.items()
-    }
-    return replace(problem, platform=replace(problem.platform, links=links))
+    lattice = st.integers(0, 2).map(lambda n: n * LATTICE_S)
+    return replace(problem, sharing=draw(sharing_costs(problem, lattice)))
 
 
 @st.composite

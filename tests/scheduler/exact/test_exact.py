@@ -32,6 +32,7 @@ from tests.support.problems import (
     platform_of,
     problem_of,
     problems,
+    sharing_of,
     zero_copy,
 )
 
@@ -39,7 +40,14 @@ from tests.support.problems import (
 def check(problem: Problem, solution: Solution) -> None:
     """A solution takes what it says, by the simulator and by the checker that shares no code with it."""
     timeline = simulate(problem, solution.plan)
-    check_timeline(problem.graph, problem.platform, solution.plan, timeline, duration_s=problem.cost_s)
+    check_timeline(
+        problem.graph,
+        problem.platform,
+        solution.plan,
+        timeline,
+        duration_s=problem.cost_s,
+        sharing=problem.sharing,
+    )
     assert solution.makespan_s == timeline.makespan_s == makespan_s(problem, solution.plan)
 
 
@@ -197,12 +205,11 @@ def test_where_fusing_gains_nothing_the_proof_is_of_all_plans() -> None:
 
 
 def test_where_access_costs_something_fusing_gains_although_latencies_add_up() -> None:
-    # b and c on the npu, one by one, read 1000 bytes each for 1 s each; as one segment they read them once
+    # b and c on the npu, one by one, read what a makes for 1 s each; as one segment they read it once
     reads = {"a": (), "b": ("a",), "c": ("b", "a")}
-    link = Link(read_s_per_byte=1e-3)
-    platform = replace(platform_of("cpu", "npu"), links={("cpu", "npu"): link})
     costs_s = {"a": {"cpu": 1.0}, "b": {"npu": 1.0}, "c": {"npu": 1.0}}
-    problem = replace(problem_of(graph_of(reads), costs_s, platform), additive=True)
+    problem = problem_of(graph_of(reads), costs_s, platform_of("cpu", "npu"))
+    problem = replace(problem, additive=True, sharing=sharing_of({("npu", "a"): 1.0}))
     assert not problem.fusing_gains_nothing
     assert exact(problem, fused=False).makespan_s == 1.0 + 2.0 + 2.0
     solution = exact(problem)
