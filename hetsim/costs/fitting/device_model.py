@@ -22,7 +22,8 @@ _OWN, _OWN_S = 0.03, 1e-5
 _CONTEXT = 0.02
 """By which fraction all segments of one context are slower or faster together: the machine is not always the same."""
 MIN_LEFT_OUT = 8
-"""Standard errors are scaled to the observed leave-one-out errors if there are at least this many."""
+"""Standard errors are scaled to the observed leave-one-out errors of segments of several operators if there are at least
+this many."""
 _LEAST = 0.1
 """The lowest prediction, as a fraction of the sum of the operators' times alone."""
 
@@ -108,7 +109,8 @@ class DeviceModel:
         self._regression = Regression(rows, seconds - launch_s, _NOISE * seconds + _NOISE_S)
         predicted, errors = self._regression.left_out()
         self._observed, self._left_out_s = observations, predicted + launch_s
-        z = (self._left_out_s - seconds) / errors
+        several = np.array([len(one.ops) > 1 for one in observations])  # an operator alone is a feature of itself
+        z = ((self._left_out_s - seconds) / errors)[several]
         self._scale = float(np.sqrt(np.mean(z**2))) if len(z) >= MIN_LEFT_OUT else 1.0
 
     def can_predict(self, contents: Contents) -> bool:
