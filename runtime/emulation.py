@@ -23,10 +23,12 @@ import numpy as np
 
 from hetsim.core.dataflow import Dataflow, Step
 from hetsim.core.errors import DeviceError, ModelError, PlatformError
+from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
 from hetsim.models.model import Model
 from hetsim.models.reference import evaluate
+from hetsim.models.split.planned import planned_model
 from hetsim.runtime.backends.emulated import EMULATED, write_segment
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.machine.system import available_cores
@@ -38,7 +40,7 @@ class Emulation:
     """Durations and outputs of emulated devices.
 
     Attributes:
-        model: The model, with the rewrites of the plans to load.
+        model: The model, or one that was rewritten from it.
         devices: Names of the emulated devices.
         problem: Gives the durations of their segments and the links (:mod:`hetsim.analysis.emulated`).
         inputs: The model's inputs by tensor; the outputs of emulated devices are right for these alone.
@@ -54,6 +56,18 @@ class Emulation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", {name: np.array(array) for name, array in self.inputs.items()})
+
+    def for_plan(self, plan: Plan) -> Emulation:
+        """The emulation of a plan's segments, which name operators of the model rewritten with the plan's splits.
+
+        Tensors that are known for one plan are known for all: a name means the same tensor in every rewritten model.
+
+        Raises:
+            PlanError: If a split is impossible.
+        """
+        if plan.rewrites == self.problem.rewrites:
+            return self
+        return replace(self, model=planned_model(self.model, plan), problem=self.problem.for_plan(plan))
 
     def check_inputs(self, inputs: Mapping[str, Array]) -> None:
         """Refuse inputs that the outputs of emulated devices do not belong to.

@@ -55,6 +55,7 @@ _ALGORITHMS: Mapping[str, _Algorithm] = {
     "genetic": _Algorithm(module="list_scheduling.genetic", function="genetic"),
     "exact": _Algorithm(module="exact.exact", function="exact"),
     "search": _Algorithm(module="search.search", function="search"),
+    "splits": _Algorithm(module="splits.splits", function="splits"),
     "exact_operators": _Algorithm(module="exact.exact", function="exact", options={"fused": False}),
     "cp_sat": _Algorithm(module="exact.cp_sat", function="cp_sat"),
 }

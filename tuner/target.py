@@ -40,7 +40,7 @@ class Target:
     Made by :func:`make_target`; ``Target(model=..., platform=...)`` is the machine whose devices are all real.
 
     Attributes:
-        model: The model, rewritten if the plans to execute rest on a rewritten one.
+        model: The model, or the model that was rewritten for the one plan to execute.
         platform: The devices as the runtime drives them.
         emulation: What emulated devices take and hand out; None where all devices are real.
         changed_problem: The planning problem on the changed machine; None where all devices are real.
@@ -84,7 +84,7 @@ class Target:
         if self.emulation is None:
             return plan_problem(self.model, self.platform, profile, plan)
         if profile is None or plan_context(profile, plan) is None:
-            return self.emulation.problem
+            return self.emulation.problem.for_plan(plan)
         return emulated_plan_problem(self.emulation.problem, self.emulation.devices, profile, plan)
 
 

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from hetsim.analysis.change import Change, find_change
 from hetsim.core.platform import Platform
-from hetsim.core.problem import SharingCosts
+from hetsim.core.sharing import SharingCosts
 
 
 def changed_sharing(

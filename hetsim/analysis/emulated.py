@@ -23,7 +23,8 @@ from dataclasses import replace
 from hetsim.core.errors import ProfileError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Link
-from hetsim.core.problem import Latency, Problem, SharingCosts
+from hetsim.core.problem import Latency, Problem
+from hetsim.core.sharing import SharingCosts
 from hetsim.costs.cost_model import plan_context
 from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.profile import Profile
@@ -56,12 +57,18 @@ def emulated_problem(problem: Problem, devices: Collection[str], real: Problem |
             _by_nature(sharing.written_s, None if paid is None else paid.written_s, devices),
         )
     links = {pair: _emulated_link(problem, sharing, pair, link) for pair, link in platform.links.items()}
+
+    def emulated_again(rewritten: Problem) -> Problem:
+        again = None if real is None else real.rewritten(rewritten.rewrites).problem
+        return emulated_problem(rewritten, devices, again)
+
     return replace(
         problem,
         platform=replace(platform, links=links),
         latency_function=latency,
         traffic_function=None,
         sharing=sharing,
+        splitting=problem.changed_splitting(emulated_again),
         _known={},
     )
 
@@ -112,6 +119,7 @@ def emulated_plan_problem(emulated: Problem, devices: Collection[str], profile: 
     context = plan_context(profile, plan)
     if context is None:
         raise ProfileError(f"the profile has no serial run of plan {plan.digest} of {plan.model!r}; execute it first")
+    emulated = emulated.for_plan(plan)
     medians = additive_medians(profile)
 
     def latency(device: str, ops: tuple[str, ...]) -> Latency | None:

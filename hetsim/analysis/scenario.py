@@ -82,7 +82,7 @@ class Scenario:
         return change_platform(platform, self.changes) if self.changes else platform
 
     def problem(self, problem: Problem) -> Problem:
-        """The problem on the platform after the changes.
+        """The problem on the platform after the changes; what it is rewritten to with splits is changed likewise.
 
         Raises:
             PlatformError: As :meth:`platform`; also if an operator or type does not exist.
@@ -107,6 +107,7 @@ class Scenario:
             traffic_function=None if traffic is None else lambda device, ops: traffic(origin[device], ops),
             sharing=changed_sharing(problem.sharing, problem.platform, self.changes, origin),
             additive=problem.additive and not costs.has_launches,
+            splitting=problem.changed_splitting(self.problem),
             _known={},
         )
 

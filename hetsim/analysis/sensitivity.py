@@ -17,7 +17,8 @@ from hetsim.analysis.critical_path import CriticalPath
 from hetsim.analysis.scenario import Scenario
 from hetsim.core.dataflow import resolve
 from hetsim.core.plan import Plan, Segment
-from hetsim.core.problem import Access, Problem
+from hetsim.core.problem import Problem
+from hetsim.core.sharing import Access
 from hetsim.sim.simulate import makespan_s
 
 

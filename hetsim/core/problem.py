@@ -8,13 +8,16 @@ do the same arithmetic.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol
 
-from hetsim.core.errors import ProblemError
+from hetsim.core.errors import PlanError, ProblemError
 from hetsim.core.graph import Graph
-from hetsim.core.plan import Segment
+from hetsim.core.plan import Axis, Plan, Segment, Split
 from hetsim.core.platform import Platform
+from hetsim.core.sharing import Access, SharingCosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +54,103 @@ TrafficFunction = Callable[[str, tuple[str, ...]], int]
 """The bytes that operators, in topological order, move to and from memory as one segment on a device."""
 
 
-@dataclass(frozen=True, slots=True)
-class SharingCosts:
-    """What segments take longer for shared tensors, those that segments of several devices access.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartWork:
+    """What one part of a split computes.
 
     Attributes:
-        read_s: From a device and a tensor to the seconds that a segment which reads the tensor takes longer; 0 or more.
-        written_s: The same for the segment that makes the tensor.
+        shares: By operator of the run, in topological order, the share of it that the part computes: more than 0, at
+            most 1. The shares of all parts add up to 1 or, where neighbours both compute inner rows, to more.
+        copied_bytes: Bytes that the part's own slices and concatenations write.
     """
 
-    read_s: Callable[[str, str], float]
-    written_s: Callable[[str, str], float]
+    shares: Mapping[str, float]
+    copied_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewritten:
+    """What splits make of a problem.
+
+    Attributes:
+        graph: The rewritten graph.
+        parts: By split and part, the operators of the part in topological order, including those that slice and join
+            what it reads.
+        joins: By tensor that a run makes in parts and that is joined as a whole, the operator that joins it.
+        make: Makes the rewritten problem.
+    """
+
+    graph: Graph
+    parts: tuple[tuple[tuple[str, ...], ...], ...]
+    joins: Mapping[str, str]
+    make: Callable[[], Problem] = field(repr=False)
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The rewritten problem; it is made at the first call."""
+        return self.make()
+
+
+class Splitting(Protocol):
+    """How the operators of a problem divide. All names are those of the graph without splits."""
+
+    def length(self, op: str, axis: Axis) -> int | None:
+        """How many rows or channels the output of an operator has; None if it cannot be divided along the axis."""
+        ...
+
+    def reads_all(self, op: str, axis: Axis) -> bool:
+        """Whether each part of an operator that divides along the axis reads all of some tensor along it."""
+        ...
+
+    def parts(self, split: Split) -> tuple[PartWork, ...]:
+        """The work of each part of a split.
+
+        Raises:
+            PlanError: If the split is impossible.
+        """
+        ...
+
+    def rewrite(self, splits: tuple[Split, ...]) -> Rewritten:
+        """The problem with runs of operators computed in parts; without splits, the problem as it was.
+
+        Raises:
+            PlanError: If a split is impossible.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """By how much a segment takes longer because of one shared tensor.
+class ChangedSplitting:
+    """A :class:`Splitting` of a changed problem: rewritten problems are changed likewise.
 
     Attributes:
-        tensor: Name of the tensor.
-        is_made: Whether the segment makes the tensor; otherwise it reads it.
-        seconds: More than 0.
+        splitting: The splitting of the problem before the change.
+        change: What the change makes of a problem, original or rewritten.
     """
 
-    tensor: str
-    is_made: bool
-    seconds: float
+    splitting: Splitting
+    change: Callable[[Problem], Problem]
+
+    def length(self, op: str, axis: Axis) -> int | None:
+        """As :class:`Splitting`."""
+        return self.splitting.length(op, axis)
+
+    def reads_all(self, op: str, axis: Axis) -> bool:
+        """As :class:`Splitting`."""
+        return self.splitting.reads_all(op, axis)
+
+    def parts(self, split: Split) -> tuple[PartWork, ...]:
+        """As :class:`Splitting`."""
+        return self.splitting.parts(split)
+
+    def rewrite(self, splits: tuple[Split, ...]) -> Rewritten:
+        """As :class:`Splitting`."""
+        found = self.splitting.rewrite(splits)
+        return replace(found, make=lambda: self.change(found.problem))
+
+
+MAX_REWRITTEN = 24
+"""How many rewritten problems a problem remembers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +166,9 @@ class Problem:
         sharing: What shared tensors cost; None if nothing.
         model_hash: Hash of the model, for plans; empty if the problem has no model.
         additive: Whether the latency of a segment is exactly the sum of its operators' latencies.
+        splitting: How operators divide and what the graph is after splits; None if operators cannot be split, as in a
+            task graph.
+        rewrites: The splits that the graph was rewritten with.
 
     Raises:
         ProblemError: If no device can run some operator.
@@ -104,7 +181,13 @@ class Problem:
     sharing: SharingCosts | None = None
     model_hash: str = ""
     additive: bool = False
+    splitting: Splitting | None = None
+    rewrites: tuple[Split, ...] = ()
     _known: dict[tuple[str, tuple[str, ...]], Latency | None] = field(default_factory=dict, repr=False, compare=False)
+    _traffic: dict[tuple[str, tuple[str, ...]], int] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
+    _rewritten: dict[tuple[Split, ...], Rewritten] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     def __repr__(self) -> str:
         devices = ", ".join(self.platform.device_names)
@@ -132,7 +215,12 @@ class Problem:
 
     def traffic_bytes(self, device: str, ops: tuple[str, ...]) -> int:
         """Bytes that ``ops`` move to and from memory as one segment on ``device``."""
-        return 0 if self.traffic_function is None else self.traffic_function(device, ops)
+        if self.traffic_function is None:
+            return 0
+        key = (device, ops)
+        if key not in self._traffic:
+            self._traffic[key] = self.traffic_function(device, ops)
+        return self._traffic[key]
 
     def devices_for(self, ops: tuple[str, ...]) -> tuple[str, ...]:
         """Names of the devices that can run ``ops`` as one segment, in the platform's order."""
@@ -207,3 +295,42 @@ class Problem:
                 seconds += access.seconds
             times_s[segment] = seconds
         return times_s
+
+    def plan(self, queues: Mapping[str, tuple[Segment, ...]], *, scheduler: str = "") -> Plan:
+        """The plan of this problem with these queues; nothing is checked."""
+        return Plan(
+            model=self.graph.name,
+            model_hash=self.model_hash,
+            scheduler=scheduler,
+            queues=queues,
+            rewrites=self.rewrites,
+        )
+
+    def for_plan(self, plan: Plan) -> Problem:
+        """The problem whose operators the plan's segments name: this one, or the one rewritten with the plan's splits.
+
+        Raises:
+            PlanError: If the plan has splits, and they are impossible or the problem has no model to rewrite.
+        """
+        return self if plan.rewrites == self.rewrites else self.rewritten(plan.rewrites).problem
+
+    def rewritten(self, splits: tuple[Split, ...]) -> Rewritten:
+        """The problem with runs of operators computed in parts; the last few answers are remembered.
+
+        Raises:
+            PlanError: If a split is impossible or the problem has no model to rewrite.
+        """
+        if self.splitting is None:
+            raise PlanError(
+                f"the plan splits operators, but problem {self.graph.name!r} has no model that could be rewritten; "
+                "give the model, or plan without splits"
+            )
+        found = self._rewritten.pop(splits, None) or self.splitting.rewrite(splits)
+        self._rewritten[splits] = found  # the last one used is the last one forgotten
+        while len(self._rewritten) > MAX_REWRITTEN:
+            del self._rewritten[next(iter(self._rewritten))]
+        return found
+
+    def changed_splitting(self, change: Callable[[Problem], Problem]) -> Splitting | None:
+        """The splitting of what a change makes of this problem; None if operators cannot be split."""
+        return None if self.splitting is None else ChangedSplitting(self.splitting, change)

@@ -7,7 +7,7 @@ all charge what it says.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import replace
 
@@ -15,19 +15,23 @@ import numpy as np
 
 from hetsim.core.dataflow import resolve
 from hetsim.core.errors import ProfileError
+from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
-from hetsim.core.problem import Latency, Problem, SharingCosts
+from hetsim.core.problem import Latency, Problem
+from hetsim.core.sharing import SharingCosts
 from hetsim.costs.fitting.additive_medians import additive_medians, interference_free_medians
 from hetsim.costs.fitting.calibrated import calibrated_s_per_byte
-from hetsim.costs.fitting.contents import contents, shared_tensor
 from hetsim.costs.fitting.device_model import DeviceModel, LeftOut
 from hetsim.costs.fitting.observations import observe
+from hetsim.costs.fitting.shared_tensors import shared_tensor
 from hetsim.costs.hypothetical.device_costs import hypothetical_costs
+from hetsim.costs.parts import work_of
 from hetsim.costs.profile import Profile
 from hetsim.costs.traffic import traffic_function
 from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
+from hetsim.models.split.splitting import ModelSplitting
 
 
 class CostModel:
@@ -46,6 +50,7 @@ class CostModel:
         self._base = model.base or model
         self._platform = platform
         self._profile = profile
+        self._stated = hypothetical_costs(self._base, platform)
         observations = observe(self._base, profile)
         self._devices: dict[str, DeviceModel] = {}
         for device in platform.devices:
@@ -70,7 +75,7 @@ class CostModel:
         model = model or self._base
         costs = _Costs(model, self._devices, self._profile)
         traffic = traffic_function(self._profile, model.graph, self._platform, costs.latency)
-        stated = hypothetical_costs(model, self._platform)
+        stated = self._stated.of_parts(model)
         return Problem(
             graph=model.graph,
             platform=_with_free_bytes(self._platform),
@@ -78,6 +83,8 @@ class CostModel:
             traffic_function=None if traffic is None else stated.traffic_beside(traffic),
             sharing=SharingCosts(costs.read_s, costs.written_s),
             model_hash=model.hash,
+            splitting=ModelSplitting(model, self.problem),
+            rewrites=model.splits,
         )
 
     def problem_for(self, plan: Plan) -> Problem:
@@ -119,7 +126,7 @@ class CostModel:
             segments = [
                 (
                     step.segment.ops,
-                    contents(model, step.segment.ops),
+                    work_of(model, step.segment.ops),
                     [shared_tensor(model, tensor, is_made=tensor in step.outputs) for tensor in flow.shared_by(step)],
                 )
                 for step in flow.steps
@@ -147,24 +154,24 @@ class _Costs:
     def __init__(self, model: Model, devices: Mapping[str, DeviceModel], profile: Profile) -> None:
         self._model = model
         self._devices = devices
-        graph = model.graph
-        self._refused = {
-            device: [graph.mask(ops) for ops in profile.unsupported(device) if all(op in graph.position for op in ops)]
-            for device in devices
-        }
+        self._base = (model.base or model).graph
+        self._refused = {device: _masks(model.graph, profile.unsupported(device)) for device in devices}
+        self._refused_wholes = {device: _masks(self._base, profile.unsupported(device)) for device in devices}
 
     def latency(self, device: str, ops: tuple[str, ...]) -> Latency | None:
         """What a segment takes with all tensors device-local; None where it cannot run or was never measured."""
         known = self._devices.get(device)
         if known is None:
             return None
-        outside = ~self._model.graph.mask(ops)
+        work = work_of(self._model, ops)
+        outside, others = ~self._model.graph.mask(ops), ~self._base.mask(work.shares)
         if any(refused & outside == 0 for refused in self._refused[device]):
             return None
-        what = contents(self._model, ops)
-        if not known.can_predict(what):
+        if any(refused & others == 0 for refused in self._refused_wholes[device]):
             return None
-        return Latency(known.seconds(ops, what), measured=ops in known.measured)
+        if not known.can_predict(work):
+            return None
+        return Latency(known.seconds(ops, work), measured=ops in known.measured)
 
     def read_s(self, device: str, tensor: str) -> float:
         """What a segment takes longer for a shared tensor that it reads."""
@@ -177,6 +184,11 @@ class _Costs:
     def _sharing_s(self, device: str, tensor: str, *, is_made: bool) -> float:
         known = self._devices.get(device)
         return 0.0 if known is None else known.sharing_s(shared_tensor(self._model, tensor, is_made=is_made))
+
+
+def _masks(graph: Graph, segments: Iterable[tuple[str, ...]]) -> list[int]:
+    """The segments that the graph has, as masks of operators."""
+    return [graph.mask(ops) for ops in segments if all(op in graph.position for op in ops)]
 
 
 def plan_context(profile: Profile, plan: Plan) -> str | None:

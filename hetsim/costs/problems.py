@@ -8,10 +8,11 @@ from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
 from hetsim.costs.cost_model import CostModel
-from hetsim.costs.hypothetical.device_costs import check_all_known, hypothetical_costs
+from hetsim.costs.hypothetical.device_costs import HypotheticalCosts, check_all_known, hypothetical_costs
 from hetsim.costs.profile import Profile
 from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
+from hetsim.models.split.splitting import ModelSplitting
 
 
 def make_problem(model: Model, platform: Platform, profile: Profile | None = None) -> Problem:
@@ -28,13 +29,26 @@ def make_problem(model: Model, platform: Platform, profile: Profile | None = Non
     if profile is not None:
         return fitted(model, platform, profile).problem(model)
     check_all_known(platform, model)
-    stated = hypothetical_costs(model, platform)
+    return _stated_problem(model, platform, hypothetical_costs(model.base or model, platform))
+
+
+def _stated_problem(model: Model, platform: Platform, base: HypotheticalCosts) -> Problem:
+    """The problem of a model, original or rewritten, on hypothetical devices alone.
+
+    Args:
+        model: The model.
+        platform: The devices.
+        base: Their costs of the original model.
+    """
+    stated = base.of_parts(model)
     return Problem(
         graph=model.graph,
         platform=platform,
         latency_function=stated.latency_beside(None),
         traffic_function=stated.traffic_beside(None) if math.isfinite(platform.memory.shared_bytes_per_s) else None,
         model_hash=model.hash,
+        splitting=ModelSplitting(model, lambda other: _stated_problem(other, platform, base)),
+        rewrites=model.splits,
     )
 
 

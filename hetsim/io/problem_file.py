@@ -26,7 +26,8 @@ import networkx as nx
 from hetsim.core.errors import HetsimError, ProblemError
 from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.platform import Device, Host, Kind, Link, Memory, Platform
-from hetsim.core.problem import Latency, Problem, SharingCosts
+from hetsim.core.problem import Latency, Problem
+from hetsim.core.sharing import SharingCosts
 from hetsim.io.files import write_atomically
 from hetsim.io.json_file import convert, decode_json, read_json
 

@@ -10,7 +10,7 @@ from hetsim.core.errors import PlanError
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Platform
-from hetsim.core.problem import SharingCosts
+from hetsim.core.sharing import SharingCosts
 from hetsim.core.timeline import Origin, Span, Timeline
 
 

@@ -130,7 +130,7 @@ def _taken_apart(problem: Problem, plan: Plan) -> Plan:
         device_of = {op.name: problem.devices_for((op.name,))[0] for op in graph.ops}
         queues = dict(plan_from_assignment(problem, NAME, device_of, {op.name: 1 for op in graph.ops}).queues)
         queues = {d: tuple(Segment(d, (op,)) for s in queue for op in s.ops) for d, queue in queues.items()}
-    return Plan(model=problem.graph.name, model_hash=problem.model_hash, scheduler=NAME, queues=queues)
+    return problem.plan(queues, scheduler=NAME)
 
 
 class _Program:
@@ -219,4 +219,4 @@ class _Program:
         for *_, device, name in sorted(ends):
             queues[device].append(Segment(device, (name,)))
         in_order = {device: tuple(queue) for device, queue in queues.items()}
-        return Plan(model=graph.name, model_hash=self._problem.model_hash, scheduler=NAME, queues=in_order)
+        return self._problem.plan(in_order, scheduler=NAME)

@@ -140,12 +140,8 @@ class Decomposition:
                     queues[self._names[d]].append(Segment(self._names[d], ops))
             if step.segment is not None:
                 queues[step.segment.device].append(step.segment)
-        return Plan(
-            model=self._problem.graph.name,
-            model_hash=self._problem.model_hash,
-            scheduler="exact" if self._fused or self._problem.fusing_gains_nothing else "exact_operators",
-            queues={name: tuple(queue) for name, queue in queues.items()},
-        )
+        name = "exact" if self._fused or self._problem.fusing_gains_nothing else "exact_operators"
+        return self._problem.plan({device: tuple(queue) for device, queue in queues.items()}, scheduler=name)
 
     def _runs_from(self, i: int, opened: bool, d: int) -> list[_Run]:
         """Segments on a device that begin with a block, or with its join once the rest of it has been crossed."""

@@ -135,7 +135,7 @@ def ios(problem: Problem, effort: Effort | None = None) -> Plan:
     simulator = Simulator(problem)
     if simulator.run(fused.queues) < simulator.run(grouped):
         return fused
-    return Plan(model=problem.graph.name, model_hash=problem.model_hash, scheduler="ios", queues=grouped)
+    return problem.plan(grouped, scheduler="ios")
 
 
 def _pieces(problem: Problem, until: Until) -> list[_Block]:

@@ -136,12 +136,7 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan, bound
     for op in state.best_order:
         name = names[state.best_device[op]]
         queues[name].append(Segment(name, (problem.graph.ops[op].name,)))
-    return Plan(
-        model=problem.graph.name,
-        model_hash=problem.model_hash,
-        scheduler=NAME,
-        queues={name: tuple(queue) for name, queue in queues.items()},
-    )
+    return problem.plan({name: tuple(queue) for name, queue in queues.items()}, scheduler=NAME)
 
 
 def _look_at_all(costs: Costs, tables: Tables, space: Space, state: State, budget: int) -> int:

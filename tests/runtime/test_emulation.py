@@ -11,6 +11,7 @@ import pytest
 
 from hetsim.core.dataflow import resolve
 from hetsim.core.errors import DeviceError, ModelError, PlatformError
+from hetsim.core.plan import Split
 from hetsim.core.platform import Device, Link, Platform
 from hetsim.core.problem import Latency, Problem
 from hetsim.models.model import random_inputs
@@ -23,10 +24,12 @@ from hetsim.runtime.worker.arena import SUBMITTED, Arena, plan_layout
 from hetsim.runtime.worker.loaded import LoadedProgram
 from hetsim.runtime.worker.program import build_programs
 from hetsim.runtime.worker.settings import Settings
+from hetsim.scheduler.stages import Stage, stage_plan
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import makespan_s
 from tests.support.clock import Clock
 from tests.support.models import fork_join, make_plan
+from tests.support.split_networks import split_problem, stack
 
 MODEL = fork_join()
 INPUTS = random_inputs(MODEL, seed=3)
@@ -89,6 +92,27 @@ def test_time_between_segments_is_made_up_for(runtime: Runtime) -> None:
         assert (starts[1:] == ends[:-1]).all()
         assert result.latency_s > 5e-3 - 1e-9
         assert (result.outputs["y"] == evaluate(MODEL.proto, INPUTS)["y"]).all()
+
+
+def test_plans_with_different_splits_share_an_emulation(runtime: Runtime) -> None:
+    model = stack(3, 3)
+    inputs = random_inputs(model, seed=3)
+    platform = replace(PLATFORM, links={("cpu", "npu"): Link(setup_s=1e-3), ("npu", "cpu"): Link(setup_s=1e-3)})
+    problem = split_problem(model, platform, {"cpu": 0.0, "npu": 1e-6})
+    shared = Emulation(model=model, devices=("npu",), problem=problem, inputs=inputs)
+    right = evaluate(model.proto, inputs)["y"]
+    pool = Stage(ops=("pool",), devices=("cpu",))
+    for at in (2, 5):
+        split = Split(("conv0", "conv1"), "rows", (at,))
+        plan = stage_plan(problem, [Stage(ops=split.ops, devices=("cpu", "npu"), splits=(split,)), pool])
+        with runtime.load(model, plan, emulation=shared) as session:
+            result = session.run(inputs)
+        assert np.allclose(result.outputs["y"], right, atol=1e-5)
+        target = problem.for_plan(plan)
+        check_timeline(target.graph, platform, plan, result.timeline)
+        (npu,) = (span for span in result.timeline.compute if span.device == "npu")
+        assert npu.duration_s > target.cost_s("npu", npu.ops) - 1e-9
+        assert result.latency_s > makespan_s(problem, plan) - 1e-9  # an emulated device is never early
 
 
 @pytest.mark.parametrize("copy", [False, True])

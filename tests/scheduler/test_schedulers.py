@@ -116,7 +116,7 @@ def test_every_scheduler_makes_plans_whose_timelines_pass_the_checker(problem: P
 def test_names_and_their_order() -> None:
     costs_s = {op: {"cpu": 1.0, "gpu": 1.0} for op in "abcd"} | {"d": {"cpu": 1.0, "npu": 1.0}}
     problem = problem_of(DIAMOND, costs_s, platform_of("npu", "gpu", "cpu"))
-    algorithms = ("type_based", "individual", "partition_tuner", *ON_PAPER, "exact", "search")
+    algorithms = ("type_based", "individual", "partition_tuner", *ON_PAPER, "exact", "search", "splits")
     assert scheduler_names(problem) == ("single:cpu", *algorithms)
     assert algorithm_names() == (*algorithms, *REFEREES)
 
@@ -306,7 +306,7 @@ def test_search_reports_its_progress() -> None:
 
 def test_search_with_no_evaluations_is_the_best_start() -> None:
     problem = inception_like(2)
-    starts = [name for name in scheduler_names(problem) if name not in (*ON_PAPER, "search")]
+    starts = [name for name in scheduler_names(problem) if name not in (*ON_PAPER, "search", "splits")]
     best_s = min(makespan_s(problem, make_plan(name, problem)) for name in starts)
     assert makespan_s(problem, make_plan("search", problem, max_evaluations=0)) <= best_s
 
@@ -333,5 +333,5 @@ for problem in (inception_like(3, num_npus=2), layered_problem(20, seed=3, num_d
 @pytest.mark.slow
 def test_the_same_plans_under_any_hash_seed() -> None:
     first, *others = (printed_under(seed, PRINT_PLANS) for seed in "012")
-    assert first.count("\n") == 26
+    assert first.count("\n") == 28
     assert others == [first, first]

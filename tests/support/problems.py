@@ -11,7 +11,8 @@ from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.load import Load
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Host, Link, Memory, Platform
-from hetsim.core.problem import Latency, Problem, SharingCosts
+from hetsim.core.problem import Latency, Problem
+from hetsim.core.sharing import SharingCosts
 from hetsim.scheduler.segments import queues_from_assignment
 
 Costs = Mapping[str, Mapping[str, float]]

@@ -42,8 +42,7 @@ def print_run(result: RunResult, load: Load) -> None:
         f"(95 % interval {latency.low_s * 1e3:.2f} - {latency.high_s * 1e3:.2f})"
     )
     say_load(result.served.timeline, load)
-    model = result.model
-    for assignment in device_assignments(model.graph, result.plan, result.timeline, result.platform, model.original_op):
+    for assignment in device_assignments(result.model.graph, result.plan, result.timeline, result.platform):
         say(f"  {assignment}")
     for shared in shared_runs(result.base, result.plan):
         say(f"  in parts: {shared}")

@@ -60,7 +60,7 @@ def executed_plans(model: Model, platform: Platform, finalists: Mapping[str, Fin
                 simulated=finalist.simulated,
                 measured=measured,
                 where=breakdown(measured, platform),
-                assignments=device_assignments(planned.graph, finalist.plan, measured, platform, planned.original_op),
+                assignments=device_assignments(planned.graph, finalist.plan, measured, platform),
                 shared=shared_runs(model, finalist.plan),
             )
         )

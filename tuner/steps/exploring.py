@@ -19,8 +19,8 @@ from hetsim.scheduler.effort import Effort as SearchEffort
 from hetsim.scheduler.registry import solve
 from hetsim.tuner.progress import Report
 
-NUM_EXPLORATIONS = 4
-"""The number of explored plans."""
+NUM_EXPLORATIONS = 6
+"""The number of explored plans, every other one with splits."""
 _CONTEXT = "configuration:explored "
 _MAX_EVALUATIONS = 1000
 """Candidates that the search for each may evaluate."""
@@ -50,11 +50,12 @@ def explore(
         report(number / NUM_EXPLORATIONS, f"explored plan {number + 1}")
         while True:
             costs = CostModel(model, platform, file.profile).sampled(number)
-            plan = solve("search", costs.problem(), SearchEffort(max_evaluations=_MAX_EVALUATIONS)).plan
+            scheduler = "splits" if number % 2 else "search"
+            plan = solve(scheduler, costs.problem(), SearchEffort(max_evaluations=_MAX_EVALUATIONS)).plan
             try:
                 serial_runs = run_serially(runtime, model, plan, inputs, effort)
             except RefusedError as refusal:
                 file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
             else:
-                record(file, serial_runs, f"{_CONTEXT}{number + 1}")
+                record(file, serial_runs, f"{_CONTEXT}{number + 1}", splits=plan.rewrites)
                 break

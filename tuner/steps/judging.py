@@ -74,9 +74,7 @@ def judge(
         num_compared=len(model.comparable_outputs),
         not_compared=tuple(name for name in model.graph.outputs if name not in model.comparable_outputs),
         hand_over_s=summarize(hand_over_s).median_s if hand_over_s else None,
-        assignments=device_assignments(
-            planned.graph, won.plan, won.execution.median_run, platform, planned.original_op
-        ),
+        assignments=device_assignments(planned.graph, won.plan, won.execution.median_run, platform),
         shared=shared_runs(model, won.plan),
         where=breakdown(won.execution.median_run, platform),
         rounds=proposals.rounds,

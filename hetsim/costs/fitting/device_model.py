@@ -11,9 +11,10 @@ from statistics import median
 import numpy as np
 
 from hetsim.core.graph import Graph
-from hetsim.costs.fitting.contents import Contents, SharedTensor
+from hetsim.core.problem import PartWork
 from hetsim.costs.fitting.features import RADII, Neighbourhood, copy_terms, part_terms, sharing_terms
 from hetsim.costs.fitting.regression import Regression, Term, merged
+from hetsim.costs.fitting.shared_tensors import SharedTensor
 
 _NOISE, _NOISE_S = 0.015, 5e-6
 """Standard error of a segment's time in one context, as a fraction of it and in seconds; the two are added."""
@@ -21,6 +22,9 @@ _OWN, _OWN_S = 0.03, 1e-5
 """The same of what a segment takes against the sum of its terms, in all contexts."""
 _CONTEXT = 0.02
 """By which fraction all segments of one context are slower or faster together: the machine is not always the same."""
+_SEARCHED = 0.05
+"""By which fraction plans that a search found may take longer than their parts promise. A search picks plans whose
+costs err low (the winner's curse), so how far they err is learned from such plans alone."""
 MIN_LEFT_OUT = 8
 """Standard errors are scaled to the observed leave-one-out errors of segments of several operators if there are at least
 this many."""
@@ -34,15 +38,17 @@ class Observation:
 
     Attributes:
         ops: The segment; names the segment, whatever model it belongs to.
-        contents: What it computes.
+        work: What it computes.
         context: Where it was measured.
+        is_searched: Whether a plan was run there that a search found.
         shared: The tensors that it shared with other devices there.
         seconds: What it took.
     """
 
     ops: tuple[str, ...]
-    contents: Contents
+    work: PartWork
     context: str
+    is_searched: bool
     shared: tuple[SharedTensor, ...]
     seconds: float
 
@@ -99,9 +105,10 @@ class DeviceModel:
         rows = [
             merged(
                 (
-                    *self._terms(one.contents, one.shared),
+                    *self._terms(one.work, one.shared),
                     _own(one.ops, self.measured[one.ops]),
                     Term(("context", one.context), one.seconds, 0.0, _CONTEXT),
+                    self._searched(one.work, one.seconds if one.is_searched else 0.0),
                 )
             )
             for one in observations
@@ -113,17 +120,17 @@ class DeviceModel:
         z = ((self._left_out_s - seconds) / errors)[several]
         self._scale = float(np.sqrt(np.mean(z**2))) if len(z) >= MIN_LEFT_OUT else 1.0
 
-    def can_predict(self, contents: Contents) -> bool:
+    def can_predict(self, work: PartWork) -> bool:
         """Whether each of the operators was measured, alone, in a larger segment or in part."""
-        return all(op in self._alone_s for op in contents.shares)
+        return all(op in self._alone_s for op in work.shares)
 
-    def seconds(self, ops: tuple[str, ...], contents: Contents) -> float:
+    def seconds(self, ops: tuple[str, ...], work: PartWork) -> float:
         """What a segment takes with all its tensors device-local, in seconds."""
         total_s = self._launch_s
         graph, near, summands = self._graph, self._near, self._summands
-        mask = graph.mask(contents.shares)
+        mask = graph.mask(work.shares)
         least_s = 0.0
-        for op, share in contents.shares.items():
+        for op, share in work.shares.items():
             i = graph.position[op]
             key = i, mask & near[i]
             found = summands.get(key)
@@ -131,10 +138,11 @@ class DeviceModel:
                 found = summands[key] = self._regression.value(self._op_terms(i, mask))
             total_s += share * found
             least_s += share * self._alone_s[op]
-        if len(contents.shares) < len(ops) or min(contents.shares.values(), default=1.0) < 1.0:
-            total_s += self._regression.value(self._division_terms(contents))
+        if len(work.shares) < len(ops) or min(work.shares.values(), default=1.0) < 1.0:
+            total_s += self._regression.value(self._division_terms(work))
         if ops in self.measured:
             total_s += self._regression.value([_own(ops, self.measured[ops])])
+        total_s += self._regression.value([self._searched(work, total_s)])
         return max(total_s, _LEAST * least_s)
 
     def sharing_s(self, tensor: SharedTensor) -> float:
@@ -142,14 +150,19 @@ class DeviceModel:
         return max(0.0, self._regression.value(sharing_terms(tensor, self._calibrated[tensor.is_made])))
 
     def row(
-        self, segments: Iterable[tuple[tuple[str, ...], Contents, Sequence[SharedTensor]]], context: str
+        self, segments: Iterable[tuple[tuple[str, ...], PartWork, Sequence[SharedTensor]]], context: str
     ) -> dict[Hashable, Term]:
         """The terms of segments that run in one context, own effects included."""
         terms: list[Term] = []
-        for ops, what, shared in segments:
-            seconds = self.seconds(ops, what) + sum(map(self.sharing_s, shared))
+        for ops, work, shared in segments:
+            seconds = self.seconds(ops, work) + sum(map(self.sharing_s, shared))
             own = _own(ops, self.measured.get(ops, seconds))
-            terms += [*self._terms(what, shared), own, Term(("context", context), seconds, 0.0, _CONTEXT)]
+            terms += [
+                *self._terms(work, shared),
+                own,
+                Term(("context", context), seconds, 0.0, _CONTEXT),
+                self._searched(work, seconds),
+            ]
         return merged(terms)
 
     def error_s(self, row: Mapping[Hashable, Term]) -> float:
@@ -171,12 +184,17 @@ class DeviceModel:
         other._summands = {}
         return other
 
-    def _terms(self, what: Contents, shared: Iterable[SharedTensor]) -> Iterator[Term]:
-        mask = self._graph.mask(what.shares)
-        for op, share in what.shares.items():
+    def _searched(self, work: PartWork, seconds: float) -> Term:
+        """What a segment of a plan that a search found takes longer; no search finds the whole model on one device."""
+        is_whole = len(work.shares) == len(self._graph.ops) and min(work.shares.values()) == 1.0
+        return Term(("searched",), 0.0 if is_whole else seconds, 0.0, _SEARCHED)
+
+    def _terms(self, work: PartWork, shared: Iterable[SharedTensor]) -> Iterator[Term]:
+        mask = self._graph.mask(work.shares)
+        for op, share in work.shares.items():
             for term in self._op_terms(self._graph.position[op], mask):
                 yield term if share == 1.0 else Term(term.key, share * term.value, term.mean, term.sd)
-        yield from self._division_terms(what)
+        yield from self._division_terms(work)
         for tensor in shared:
             yield from sharing_terms(tensor, self._calibrated[tensor.is_made])
 
@@ -184,12 +202,12 @@ class DeviceModel:
         for radius in RADII:
             yield from self._neighbourhood.terms(i, mask, radius)
 
-    def _division_terms(self, what: Contents) -> Iterator[Term]:
-        for op, share in what.shares.items():
+    def _division_terms(self, work: PartWork) -> Iterator[Term]:
+        for op, share in work.shares.items():
             if share < 1.0:
                 yield from part_terms(op, self._graph.by_name[op].kind, share, self._alone_s[op])
-        if what.num_copies:
-            yield from copy_terms(what.num_copies, what.copied_bytes)
+        if work.copied_bytes:
+            yield from copy_terms(work.copied_bytes)
 
 
 def _own(ops: tuple[str, ...], seconds: float) -> Term:
@@ -202,8 +220,8 @@ def _alone_s(graph: Graph, observations: Sequence[Observation]) -> dict[str, flo
     alone: dict[str, list[float]] = {}
     alone_shared: dict[str, list[float]] = {}
     for one in observations:
-        shares = one.contents.shares
-        if len(shares) == 1 and not one.contents.num_copies and set(shares.values()) == {1.0}:
+        shares = one.work.shares
+        if len(shares) == 1 and not one.work.copied_bytes and set(shares.values()) == {1.0}:
             (alone_shared if one.shared else alone).setdefault(next(iter(shares)), []).append(one.seconds)
         for op, share in shares.items():
             least[op] = min(least.get(op, math.inf), one.seconds / len(shares) / share)

@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 
 from hetsim.core.graph import Graph
-from hetsim.costs.fitting.contents import SharedTensor
 from hetsim.costs.fitting.regression import Term
+from hetsim.costs.fitting.shared_tensors import SharedTensor
 from hetsim.models.structure import CHEAP_KINDS
 
 RADII = (1, 2, 4)
@@ -168,7 +168,6 @@ def part_terms(op: str, kind: str, share: float, alone_s: float) -> Iterator[Ter
     yield Term(("own part", op), lost * alone_s, 0.0, _PART_SD)
 
 
-def copy_terms(num_copies: int, num_bytes: int) -> Iterator[Term]:
+def copy_terms(num_bytes: int) -> Iterator[Term]:
     """What slices and concatenations take."""
-    yield Term(("copies",), num_copies, 2e-6, 5e-6)
     yield Term(("copied bytes",), num_bytes, 1 / COPY_BYTES_PER_S, 0.5 / COPY_BYTES_PER_S)

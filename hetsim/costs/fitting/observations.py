@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from hetsim.costs.fitting.additive_medians import interference_free_medians
-from hetsim.costs.fitting.contents import contents, shared_tensor
 from hetsim.costs.fitting.device_model import Observation
+from hetsim.costs.fitting.shared_tensors import shared_tensor
+from hetsim.costs.parts import work_of
 from hetsim.costs.profile import Profile
 from hetsim.models.model import Model
 from hetsim.models.split.rewrite import rewrite
+
+SEARCHED = ("configuration:explored ", "replay:", "final:")
+"""How contexts begin in which plans were run that a search found."""
 
 
 def observe(model: Model, profile: Profile) -> dict[str, list[Observation]]:
@@ -29,8 +33,9 @@ def observe(model: Model, profile: Profile) -> dict[str, list[Observation]]:
                 found[device].append(
                     Observation(
                         ops=ops,
-                        contents=contents(measured, ops),
+                        work=work_of(measured, ops),
                         context=name,
+                        is_searched=name.startswith(SEARCHED),
                         shared=tuple(shared_tensor(measured, each, is_made=each in made) for each in context.shared),
                         seconds=times[device, ops][name],
                     )

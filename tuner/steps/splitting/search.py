@@ -128,7 +128,7 @@ class _Search:
             chosen, predicted_s = fastest_known(self._times)
             if not any(stage.splits for stage in chosen):
                 return "no split is predicted to be faster"
-            plan = stage_plan(self._context.model, chosen)
+            plan = stage_plan(self._times.problem, chosen)
             if plan.digest in self._replayed:
                 break
             if deadline.passed():
@@ -162,7 +162,7 @@ class _Search:
 
     def _measure(self, stages: Sequence[Stage], effort: Effort) -> bool:
         """Replay a plan of stages and note what each stage took; returns whether all engines took it."""
-        plan = stage_plan(self._context.model, stages)
+        plan = stage_plan(self._times.problem, stages)
         try:
             name = self._context.replay(plan, effort)
             times_s = self._times_s(stages, plan, name)

@@ -43,7 +43,7 @@ def plans_to_measure(times: RunTimes) -> Iterator[tuple[Stage, ...]]:
 def _shared(times: RunTimes, start: int, stop: int) -> tuple[Stage, ...]:
     """The blocks as one shared run; block by block where that is impossible, so that the others are still shared."""
     ops = times.ops(start, stop)
-    split = row_split(times.model, ops, times.shares(ops))
+    split = row_split(times.problem, ops, times.shares(ops))
     if split is not None:
         return (Stage(ops=ops, devices=times.sharing, splits=(split,)),)
     if stop - start > 1:
@@ -54,7 +54,7 @@ def _shared(times: RunTimes, start: int, stop: int) -> tuple[Stage, ...]:
 def _by_channels(times: RunTimes, block: int) -> tuple[Stage, ...]:
     """One block shared by channels; by rows where that is impossible."""
     ops = times.ops(block, block + 1)
-    splits = channel_splits(times.model, ops, times.shares(ops))
+    splits = channel_splits(times.problem, ops, times.shares(ops))
     if splits:
         return (Stage(ops=ops, devices=times.sharing, splits=splits),)
     return _shared(times, block, block + 1)

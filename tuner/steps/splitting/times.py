@@ -27,6 +27,7 @@ class RunTimes:
 
     Attributes:
         model: The model.
+        problem: The planning problem as the profile gave it at first.
         device_names: All devices.
         sharing: The devices that are fast enough to share runs.
         fractions: The part of the speed of all sharing devices that each has, in the order of ``sharing``.
@@ -37,12 +38,12 @@ class RunTimes:
     def __init__(self, context: TuningContext) -> None:
         self.model = context.model
         self.device_names = context.platform.device_names
-        self._problem = context.problem()
+        self.problem = context.problem()
         # By device, operators, whether what they read lay in parts, and whether what they hand on is read in parts.
         self._alone_s: dict[tuple[str, tuple[str, ...], bool, bool], float] = {}
         self.shared_s: dict[tuple[tuple[str, ...], bool], dict[tuple[Split, ...], PartTimes]] = {}
         self._blocks = coarse_blocks(
-            context.model, lambda ops: min(self.whole_s(device, ops) for device in self.device_names), MAX_BLOCKS
+            self.problem, lambda ops: min(self.whole_s(device, ops) for device in self.device_names), MAX_BLOCKS
         )
         everything = self.ops(0, self.num_blocks)
         speeds = {device: 1 / self.whole_s(device, everything) for device in self.device_names}  # 0 if it cannot
@@ -64,7 +65,7 @@ class RunTimes:
     def whole_s(self, device: str, ops: tuple[str, ...]) -> float:
         """What a run takes on one device in seconds, measured or predicted; infinite if it cannot run there."""
         known = self._alone_s.get((device, ops, False, False))
-        return self._problem.cost_s(device, ops) if known is None else known
+        return self.problem.cost_s(device, ops) if known is None else known
 
     def alone_after_s(self, device: str, ops: tuple[str, ...], *, after: bool) -> float | None:
         """What a run was measured to take on one device, in seconds; None if it was not.
