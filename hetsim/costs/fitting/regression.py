@@ -104,17 +104,12 @@ class Regression:
         inverse: Floats = np.linalg.inv(design @ design.T + np.eye(num_rows)) / np.outer(root, root)
         return inverse
 
-    def value(self, terms: Iterable[Term], caution: float = 0.0) -> float:
-        """The expected sum of terms; of coefficients without measurements the prior means.
-
-        Args:
-            terms: The terms.
-            caution: By how many prior standard deviations coefficients without measurements are raised.
-        """
+    def value(self, terms: Iterable[Term]) -> float:
+        """The expected sum of terms; of coefficients without measurements the prior means."""
         total = 0.0
         for term in terms:
             column = self._column.get(term.key)
-            coefficient = term.mean + caution * term.sd if column is None else self._coefficients[column]
+            coefficient = term.mean if column is None else self._coefficients[column]
             total += term.value * coefficient
         return total
 

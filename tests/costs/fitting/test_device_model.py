@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from hetsim.core.graph import Graph, Op, Tensor
-from hetsim.costs.fitting.contents import Contents, SharedTensor
+from hetsim.core.problem import PartWork
 from hetsim.costs.fitting.device_model import DeviceModel, Observation
+from hetsim.costs.fitting.shared_tensors import SharedTensor
 
 KINDS = ("Conv", "Relu", "MaxPool", "Conv", "Relu", "Conv", "Relu", "Add")
 LAUNCH_S = 1e-5
@@ -37,9 +38,14 @@ def stretch(start: int, end: int) -> tuple[str, ...]:
     return tuple(f"op{i}" for i in range(start, end))
 
 
-def whole(ops: tuple[str, ...]) -> Contents:
+def whole(ops: tuple[str, ...]) -> PartWork:
     """A segment of operators of the model as it was imported."""
-    return Contents(dict.fromkeys(ops, 1.0), 0, 0)
+    return PartWork(shares=dict.fromkeys(ops, 1.0), copied_bytes=0)
+
+
+def part(op: str, share: float, copied_bytes: int = 0) -> PartWork:
+    """A share of one operator."""
+    return PartWork(shares={op: share}, copied_bytes=copied_bytes)
 
 
 def engine_s(ops: tuple[str, ...]) -> float:
@@ -58,9 +64,17 @@ def observed(
     context: str,
     seconds: float | None = None,
     shared: tuple[SharedTensor, ...] = (),
+    *,
+    work: PartWork | None = None,
 ) -> Observation:
-    took_s = engine_s(ops) if seconds is None else seconds
-    return Observation(ops=ops, contents=whole(ops), context=context, shared=shared, seconds=took_s)
+    return Observation(
+        ops=ops,
+        work=work or whole(ops),
+        context=context,
+        is_searched=context.startswith("final:"),
+        shared=shared,
+        seconds=engine_s(ops) if seconds is None else seconds,
+    )
 
 
 def measured(*lengths: int, noise: float = 0.0) -> list[Observation]:
@@ -132,8 +146,8 @@ def test_operators_that_were_never_measured_cannot_be_predicted() -> None:
     model = fitted([observed(stretch(0, 2), "configuration:2"), observed(("op2",), "configuration:1")])
     assert model.can_predict(whole(stretch(0, 3)))  # op0 and op1 share what they took together
     assert not model.can_predict(whole(stretch(2, 4)))
-    part = Observation(ops=("a part",), contents=Contents({"op3": 0.25}, 0, 0), context="c", shared=(), seconds=1e-3)
-    assert fitted([part]).can_predict(whole(("op3",)))
+    quarter = observed(("a part",), "final:1", 1e-3, work=part("op3", 0.25))
+    assert fitted([quarter]).can_predict(whole(("op3",)))
 
 
 @pytest.mark.equation("segment")
@@ -246,35 +260,45 @@ def test_errors_are_scaled_to_those_of_leaving_one_out() -> None:
 def test_parts_of_an_operator_take_their_share_and_what_division_loses() -> None:
     observations = measured(1, 2)
     halves = [
-        Observation(
-            ops=(f"{op}[{half}]",), contents=Contents({op: 0.5}, 0, 0), context="final:1", shared=(), seconds=seconds
-        )
+        observed((f"{op}[{half}]",), "spread 1", LAUNCH_S + 0.6 * (engine_s((op,)) - LAUNCH_S), work=part(op, 0.5))
         for op in ("op0", "op3", "op5", "op8")  # convolutions
         for half in (1, 2)
-        for seconds in [LAUNCH_S + 0.6 * (engine_s((op,)) - LAUNCH_S)]
     ]
-    half, untold = Contents({"op11": 0.5}, 0, 0), fitted(observations)
+    half, untold = part("op11", 0.5), fitted(observations)
     whole_s = engine_s(("op11",)) - LAUNCH_S
     assert untold.seconds(("new",), half) == pytest.approx(LAUNCH_S + (0.5 + 0.03) * whole_s, rel=0.05)
     assert fitted([*observations, *halves]).seconds(("new",), half) == pytest.approx(LAUNCH_S + 0.6 * whole_s, rel=0.1)
-    # Copies take a while for each, and for its bytes: 2 us and 20 GB/s before any is measured.
-    copies = Contents({"op11": 0.5}, 1, 2_000_000)
-    assert untold.seconds(("new", "slice"), copies) - untold.seconds(("new",), half) == pytest.approx(102e-6)
-    assert untold.error_s(untold.row([(("slice",), Contents({}, 1, 0), ())], "a plan")) > 0
+    # Copies take a while for their bytes: 20 GB/s before any is measured.
+    copies = part("op11", 0.5, 2_000_000)
+    assert untold.seconds(("new", "slice"), copies) - untold.seconds(("new",), half) == pytest.approx(1e-4)
+    assert untold.error_s(untold.row([(("slice",), PartWork(shares={}, copied_bytes=10**6), ())], "a plan")) > 0
+
+
+@pytest.mark.equation("searched")
+def test_what_a_search_finds_takes_longer_as_far_as_such_plans_did() -> None:
+    observations, found = measured(1, 2, 3, 5, 48), range(2, 40, 7)
+    slower = [
+        observed(ops, f"final:{start}", 1.04 * engine_s(ops)) for start in found for ops in [stretch(start, start + 6)]
+    ]
+    before, after = fitted(observations), fitted([*observations, *slower])
+    for ops in (stretch(4, 10), stretch(20, 31)):
+        assert 1.01 < seconds_of(after, ops) / seconds_of(before, ops) < 1.05
+    # No search finds the whole model on one device, where there is nothing to choose.
+    everything = stretch(0, 48)
+    assert seconds_of(after, everything) == pytest.approx(seconds_of(before, everything), rel=0.005)
 
 
 @pytest.mark.equation("sampled")
 def test_sampled_costs_differ_where_costs_are_not_known() -> None:
-    model = fitted(measured(1, 2))
-    generator = np.random.default_rng(0)
+    observations = [*measured(1, 2), *(observed(stretch(i, i + 2), "final:1") for i in range(0, 48, 2))]
+    model, generator = fitted(observations), np.random.default_rng(0)
     samples = [model.sampled(generator) for _ in range(30)]
     known, unknown = stretch(0, 2), stretch(1, 9)
     relative_sd = [
         np.std([seconds_of(one, ops) for one in samples]) / seconds_of(model, ops) for ops in (known, unknown)
     ]
-    assert relative_sd[0] < 0.05
     assert relative_sd[1] > 1.5 * relative_sd[0]
-    assert seconds_of(model, unknown) == pytest.approx(seconds_of(fitted(measured(1, 2)), unknown))
+    assert seconds_of(model, unknown) == seconds_of(fitted(observations), unknown)
     again = [model.sampled(np.random.default_rng(seed)) for seed in (7, 7, 8)]
     drawn = [seconds_of(one, unknown) for one in again]
     assert drawn[0] == drawn[1] != drawn[2]

@@ -7,18 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hetsim.core.graph import Graph
-from hetsim.costs.fitting.contents import Contents, SharedTensor, contents, shared_tensor
-from hetsim.costs.fitting.features import (
-    COPY_BYTES_PER_S,
-    RADII,
-    Neighbourhood,
-    copy_terms,
-    part_terms,
-    sharing_terms,
-)
+from hetsim.core.plan import Split
+from hetsim.costs.fitting.features import RADII, Neighbourhood, copy_terms, part_terms, sharing_terms
 from hetsim.costs.fitting.regression import Term
+from hetsim.costs.fitting.shared_tensors import SharedTensor, shared_tensor
+from hetsim.costs.parts import COPY_BYTES_PER_S
 from hetsim.models.split.rewrite import rewrite
-from hetsim.scheduler.stages import row_split
 from tests.support.problems import graph_of, graphs
 from tests.support.split_networks import stack
 
@@ -135,31 +129,19 @@ def test_a_shared_tensor_is_expected_to_cost_what_calibration_says() -> None:
 def test_parts_of_operators_are_expected_to_lose_a_little() -> None:
     assert expected_s(list(part_terms("conv", "Conv", 0.5, 2.0))) == pytest.approx(0.03 * 2.0)
     assert expected_s(list(part_terms("conv", "Conv", 1.0, 2.0))) == 0.0
-    assert expected_s(list(copy_terms(2, 4000))) == pytest.approx(2 * 2e-6 + 4000 / COPY_BYTES_PER_S)
+    assert expected_s(list(copy_terms(4000))) == pytest.approx(4000 / COPY_BYTES_PER_S)
 
 
-@pytest.mark.equation("parts")
-def test_a_segment_of_a_rewritten_model_computes_shares_of_the_base_s_operators() -> None:
-    # Three convolutions of 3 x 3 on 8 rows. The upper part makes 4 rows of the second one and 5 of the first.
+def test_what_a_part_makes_is_a_part_of_the_base_s_tensor() -> None:
+    # Convolutions of 3 x 3 on 8 rows: the upper part of the first two slices rows of the image.
     model = stack(3, 3, 1)
-    split = row_split(model, ("conv0", "conv1"), (0.5, 0.5))
-    assert split is not None
-    found = rewrite(model, [split])
-    upper, lower = found.parts[0]
-    graph = found.model.graph
-    sliced = next(op for op in upper if graph.by_name[op].moves_data)
-    copied = sum(graph.tensors[tensor].num_bytes for tensor in graph.by_name[sliced].outputs)
-    assert contents(found.model, upper) == Contents({"conv0": 5 / 8, "conv1": 4 / 8}, 1, copied)
-    assert contents(found.model, (*upper, *lower, "conv2")).shares == {"conv0": 10 / 8, "conv1": 1.0, "conv2": 1.0}
-    assert contents(model, ("conv0", "conv1")) == Contents({"conv0": 1.0, "conv1": 1.0}, 0, 0)
-    # What a part makes is a part of the base's tensor; what is sliced for it is a tensor of its own.
-    base_tensor = model.graph.by_name["conv1"].outputs[0]
-    made = graph.by_name[next(op for op in upper if "conv1" in op)].outputs[0]
-    assert shared_tensor(found.model, made, is_made=True).name == base_tensor
-    cut = graph.by_name[sliced].outputs[0]
-    assert shared_tensor(found.model, cut, is_made=False) == SharedTensor(
-        False, graph.tensors[cut].num_bytes, "Conv", cut
-    )
+    found = rewrite(model, (Split(("conv0", "conv1"), "rows", (4,)),)).model
+    made, cut = "conv1[rows 0:4]", "slice t0[rows 0:6]"
+    (tensor,), (sliced,) = (found.graph.by_name[op].outputs for op in (made, cut))
+    (whole,) = model.graph.by_name["conv1"].outputs
+    assert shared_tensor(found, tensor, is_made=True) == SharedTensor(True, 4 * 4 * 5 * 4, "Conv", whole)
+    # What is sliced for a part is a tensor of its own.
+    assert shared_tensor(found, sliced, is_made=False) == SharedTensor(False, 4 * 6 * 5 * 4, "Conv", sliced)
 
 
 def test_a_tensor_is_described_by_the_operator_on_the_segment_s_side() -> None:
