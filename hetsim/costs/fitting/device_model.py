@@ -26,7 +26,8 @@ _SEARCHED = 0.05
 """By which fraction plans that a search found may take longer than their parts promise. A search picks plans whose
 costs err low (the winner's curse), so how far they err is learned from such plans alone."""
 MIN_LEFT_OUT = 8
-"""Standard errors are scaled to the observed leave-one-out errors if there are at least this many."""
+"""Standard errors are scaled to the observed leave-one-out errors of segments of several operators if there are at least
+this many."""
 _LEAST = 0.1
 """The lowest prediction, as a fraction of the sum of the operators' times alone."""
 
@@ -115,7 +116,8 @@ class DeviceModel:
         self._regression = Regression(rows, seconds - launch_s, _NOISE * seconds + _NOISE_S)
         predicted, errors = self._regression.left_out()
         self._observed, self._left_out_s = observations, predicted + launch_s
-        z = (self._left_out_s - seconds) / errors
+        several = np.array([len(one.ops) > 1 for one in observations])  # an operator alone is a feature of itself
+        z = ((self._left_out_s - seconds) / errors)[several]
         self._scale = float(np.sqrt(np.mean(z**2))) if len(z) >= MIN_LEFT_OUT else 1.0
 
     def can_predict(self, work: PartWork) -> bool:

@@ -23,6 +23,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from hetsim.core.graph import Graph
 from hetsim.costs.fitting.regression import Term
 from hetsim.costs.fitting.shared_tensors import SharedTensor
+from hetsim.costs.parts import COPY_BYTES_PER_S
 from hetsim.models.structure import CHEAP_KINDS
 
 RADII = (1, 2, 4)
@@ -40,7 +41,6 @@ _ACCESS_S = 5e-6
 _ACCESS_S_PER_BYTE = 5e-10
 _OWN_ACCESS_S_PER_BYTE = 3e-10
 _PART_SD = 0.1
-COPY_BYTES_PER_S = 2e10  # in the middle of what engines reached
 _FUSED, _BESIDE = 0.3, 1.0
 """Prior means of the part of its time alone that an operator takes: a cheap one behind another, and any other one."""
 

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from hetsim.core.errors import PlanError
 from hetsim.core.plan import Split
-from hetsim.costs.fitting.features import COPY_BYTES_PER_S
+from hetsim.costs.parts import COPY_BYTES_PER_S
 from hetsim.models.split.rules import rule_for
 from hetsim.models.split.run import check_split
 from hetsim.scheduler.stages import Option, Stage, balanced, fastest_stages, merged, step_of
