@@ -21,9 +21,9 @@ from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.registry import solve
 from hetsim.tuner.context import TuningContext
 from hetsim.tuner.progress import Report
+from hetsim.tuner.report.shared_runs import shared_runs
 from hetsim.tuner.steps.deadline import Deadline
 from hetsim.tuner.steps.proposals import SEARCH_ROUND, SPLITS, Proposals, Round, Try, accepted_plan
-from hetsim.tuner.steps.splitting.shared_runs import shared_runs
 
 NUM_ERRORS = 1.96
 """The optimistic bound is so many standard errors below the prediction: 95 % of predictions are within as many."""

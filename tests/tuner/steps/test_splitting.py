@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hetsim.tuner.steps.splitting.search import SplitEffort, propose_splits
 
 from hetsim.core.dataflow import check_plan
 from hetsim.costs.parts import COPY_BYTES_PER_S
@@ -18,7 +19,6 @@ from hetsim.tuner.pipeline import tune
 from hetsim.tuner.steps.deadline import Deadline
 from hetsim.tuner.steps.profiling import profile_model
 from hetsim.tuner.steps.proposals import Proposals
-from hetsim.tuner.steps.splitting.search import SplitEffort, propose_splits
 from tests.support.models import fake_platform
 from tests.support.split_networks import split_problem, stack
 from tests.support.tuning import QUICK, QUICK_EFFORT, calibrated_platform, tuning_context
