@@ -119,7 +119,7 @@ class _ClosedLoop:
                 break
             optimistic_bound_s, found = self._candidates(number, deadline)
             new = {name: plan for name, plan in found.items() if plan.digest not in self._measured}
-            if self.rounds and not new:
+            if self.rounds and f"{self._prefix}{number}" not in new:
                 ended = "every plan that the search finds is measured"
                 break
             if self.rounds and optimistic_bound_s >= best_s:
