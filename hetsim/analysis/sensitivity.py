@@ -124,7 +124,8 @@ def _on_path_s(
             for access in accesses[segment]
             if segment.device == (source if access.is_made else target)
         )
-        return path.on_link_s(source, target) + access_s
+        num_others = len(problem.platform.devices) - 1  # a device pays the mean over its links to these
+        return path.on_link_s(source, target) + access_s / num_others
     if change.kind != "device":
         return 0.0
     launch_s = problem.platform.device(change.target).launch_s

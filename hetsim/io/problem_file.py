@@ -125,8 +125,6 @@ def make_table_problem(file: ProblemFile, *, name: str) -> Problem:
     for op, entry in file.ops.items():
         costs_s[op] = convert(entry, dict[str, float], f"costs of operator {op!r}")
         _check_costs(f"operator {op!r}", costs_s[op], file)
-    if not sum(max(table.values(), default=0.0) for table in costs_s.values()) < math.inf:
-        raise ProblemError("the costs of all operators sum to more than a float can hold; give smaller costs")
     groups_s: dict[tuple[str, tuple[str, ...]], float | None] = {}
     for group in file.groups:
         where = f"group {', '.join(group.ops)}"
@@ -152,6 +150,7 @@ def make_table_problem(file: ProblemFile, *, name: str) -> Problem:
             _check_device(f"sharing_s of {op!r}", device, file)
             if not all(0 <= seconds < math.inf for seconds in both):
                 raise ProblemError(f"sharing_s of {op!r} on {device!r} must be two finite numbers, 0 or more")
+    _check_sum(graph, costs_s, shared_s)
 
     largest_bytes = max((tensor.num_bytes for tensor in graph.tensors.values()), default=0)
     for (source, target), link in platform.links.items():
@@ -245,18 +244,20 @@ def _as_file(problem: Problem, groups: Iterable[tuple[str, tuple[str, ...]]]) ->
 
 
 def _sharing_s(sharing: SharingCosts, graph: Graph, names: Sequence[str]) -> dict[str, dict[str, tuple[float, float]]]:
-    """By operator and device, the most that reading and making one of its outputs costs if it is shared."""
-    return {
-        op.name: {
+    """By operator and device, the most that reading and making one of its outputs costs if it is shared; not zeros."""
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for op in graph.ops:
+        read = [tensor for tensor in op.outputs if graph.consumers[tensor]]
+        table = {
             name: (
-                max(sharing.read_s(name, tensor) for tensor in op.outputs),
-                max(sharing.written_s(name, tensor) for tensor in op.outputs),
+                max((sharing.read_s(name, tensor) for tensor in read), default=0.0),
+                max((sharing.written_s(name, tensor) for tensor in read), default=0.0),
             )
             for name in names
         }
-        for op in graph.ops
-        if op.outputs
-    }
+        if any(map(any, table.values())):
+            found[op.name] = table
+    return found
 
 
 def _platform(file: ProblemFile) -> Platform:
@@ -361,6 +362,19 @@ def _check_costs(where: str, table: Mapping[str, float | None], file: ProblemFil
         _check_device(where, device, file)
         if seconds is not None and not 0 <= seconds < math.inf:  # NaN fails too
             raise ProblemError(f"{where} costs {seconds} s on {device!r}; costs are finite and not negative")
+
+
+def _check_sum(
+    graph: Graph,
+    costs_s: Mapping[str, Mapping[str, float]],
+    shared_s: Mapping[str, Mapping[str, tuple[float, float]]],
+) -> None:
+    most_s = sum(max(table.values(), default=0.0) for table in costs_s.values())
+    for op, table in shared_s.items():
+        num_readers = sum(len(graph.consumers[tensor]) for tensor in graph.by_name[op].outputs)
+        most_s += sum(num_readers * read_s + written_s for read_s, written_s in table.values())
+    if not most_s < math.inf:
+        raise ProblemError("the costs of all operators sum to more than a float can hold; give smaller costs")
 
 
 def _check_bytes(where: str, num_bytes: float) -> None:
