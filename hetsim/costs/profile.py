@@ -233,13 +233,14 @@ class Profile:
     def without(self, plan_digest: str) -> Profile:
         """The profile without all measurements of that plan."""
         dropped = {f"replay:{plan_digest}", f"final:{plan_digest}"}
-        return self._only(lambda context: context not in dropped)
+        return self.only(lambda context: context not in dropped)
 
     def beside_executions(self) -> Profile:
         """The profile with only the serial runs of final measurements, in interleaved rounds with executions."""
-        return self._only(lambda context: context.startswith("final:"))
+        return self.only(lambda context: context.startswith("final:"))
 
-    def _only(self, wanted: Callable[[str], bool]) -> Profile:
+    def only(self, wanted: Callable[[str], bool]) -> Profile:
+        """The profile with only the contexts of wanted names."""
         wanted_contexts = {
             key: {name: context for name, context in contexts.items() if wanted(name)}
             for key, contexts in self._contexts.items()

@@ -103,9 +103,9 @@ class Neighbourhood:
         yield Term(("pattern", pattern), alone_s, 0.0, _PATTERN_SD)
         read, made = self._border_bytes(i, mask)
         if made:
-            yield Term(("made", kind), made, 0.0, _KIND_S_PER_BYTE)
+            yield Term(("made outside", kind), made, 0.0, _KIND_S_PER_BYTE)
         if read:
-            yield Term(("read", kind), read, 0.0, _KIND_S_PER_BYTE)
+            yield Term(("read outside", kind), read, 0.0, _KIND_S_PER_BYTE)
         if made or read:
             yield Term(("border", pattern), made + read, 0.0, _PATTERN_S_PER_BYTE)
 

@@ -105,12 +105,11 @@ class Regression:
         return inverse
 
     def value(self, terms: Iterable[Term]) -> float:
-        """The expected sum of terms; of coefficients without measurements the prior means."""
+        """The expected sum of terms; coefficients without measurements keep their prior means."""
         total = 0.0
         for term in terms:
             column = self._column.get(term.key)
-            coefficient = term.mean if column is None else self._coefficients[column]
-            total += term.value * coefficient
+            total += term.value * (term.mean if column is None else self._coefficients[column])
         return total
 
     def variance(self, row: Row) -> float:
