@@ -15,10 +15,9 @@ from hetsim.analysis.change import Change, faster_device, faster_link, faster_me
 from hetsim.analysis.changed_costs import arithmetic_shares
 from hetsim.analysis.critical_path import CriticalPath
 from hetsim.analysis.scenario import Scenario
-from hetsim.core.dataflow import resolve
+from hetsim.core.dataflow import Access, resolve
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
-from hetsim.core.sharing import Access
 from hetsim.sim.simulate import makespan_s
 
 

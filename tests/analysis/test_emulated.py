@@ -50,7 +50,9 @@ def test_where_sharing_costs_nothing_links_stay_as_they_are() -> None:
 
 
 @pytest.mark.equation("links")
-def test_emulated_devices_pay_what_the_problem_charges_and_links_what_it_charges_real_ones_beyond_what_they_pay() -> None:
+def test_emulated_devices_pay_what_the_problem_charges_and_links_what_it_charges_real_ones_beyond_what_they_pay() -> (
+    None
+):
     # All hand-overs are twice as dear as measured: the CPU pays 1 and 3 s of 2 and 6, the NPU pays 8 and 24.
     problem, real = with_sharing(base(), 2.0, 8.0), with_sharing(base(), 1.0, 4.0)
     emulated = emulated_problem(problem, ["npu"], real)

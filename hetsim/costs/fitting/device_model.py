@@ -26,8 +26,8 @@ _SEARCHED = 0.05
 """By which fraction plans that a search found may take longer than their parts promise. A search picks plans whose
 costs err low (the winner's curse), so how far they err is learned from such plans alone."""
 MIN_LEFT_OUT = 8
-"""Standard errors are scaled to the observed leave-one-out errors of segments of several operators if there are at least
-this many."""
+"""Standard errors are scaled to the observed leave-one-out errors of segments of several operators if there are at
+least this many."""
 _LEAST = 0.1
 """The lowest prediction, as a fraction of the sum of the operators' times alone."""
 

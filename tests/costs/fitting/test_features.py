@@ -45,7 +45,7 @@ def test_an_operator_alone_is_expected_to_take_its_time_alone() -> None:
     assert [term.key[0] for term in found] == ["alone", 1, 2, 4]  # type: ignore[index]
     assert {term.value for term in found} == {4.0}
     # Whatever else the segment has, if none of it is a neighbour.
-    assert [term.key for term in terms("conv", "conv", "pool")][0] == found[0].key
+    assert next(term.key for term in terms("conv", "conv", "pool")) == found[0].key
 
 
 @pytest.mark.equation("features")

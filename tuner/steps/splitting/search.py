@@ -22,8 +22,8 @@ from hetsim.runtime import RefusedError
 from hetsim.runtime.measure.profiler import Effort
 from hetsim.scheduler.stages import Stage, stage_plan
 from hetsim.tuner.context import TuningContext
+from hetsim.tuner.deadline import Deadline
 from hetsim.tuner.progress import Report
-from hetsim.tuner.steps.deadline import Deadline
 from hetsim.tuner.steps.proposals import SPLITS, Proposals
 from hetsim.tuner.steps.splitting.choice import fastest_known
 from hetsim.tuner.steps.splitting.serial_runs import plans_to_measure
