@@ -24,11 +24,11 @@ from hetsim.runtime import Runtime
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.measure.profiler import make_header
 from hetsim.tuner.context import TuningContext, open_context
+from hetsim.tuner.deadline import Deadline, stop_on_interrupt
 from hetsim.tuner.options import Options
 from hetsim.tuner.progress import Silent, Stages
 from hetsim.tuner.report.outcome import Outcome
 from hetsim.tuner.steps.closed_loop import propose_by_rounds, propose_splits
-from hetsim.tuner.steps.deadline import Deadline, stop_on_interrupt
 from hetsim.tuner.steps.expected_outputs import find_expected_outputs
 from hetsim.tuner.steps.final_measurement import measure_finalists
 from hetsim.tuner.steps.judging import judge

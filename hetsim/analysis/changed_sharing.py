@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from hetsim.analysis.change import Change, find_change
+from hetsim.core.dataflow import SharingCosts
 from hetsim.core.platform import Platform
-from hetsim.core.sharing import SharingCosts
 
 
 def changed_sharing(

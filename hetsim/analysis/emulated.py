@@ -20,11 +20,11 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from hetsim.core.dataflow import SharingCosts
 from hetsim.core.errors import ProfileError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Link
 from hetsim.core.problem import Latency, Problem
-from hetsim.core.sharing import SharingCosts
 from hetsim.costs.cost_model import plan_context
 from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.profile import Profile

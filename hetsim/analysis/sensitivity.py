@@ -15,10 +15,9 @@ from hetsim.analysis.change import Change, faster_device, faster_link, faster_me
 from hetsim.analysis.changed_costs import arithmetic_shares
 from hetsim.analysis.critical_path import CriticalPath
 from hetsim.analysis.scenario import Scenario
-from hetsim.core.dataflow import resolve
+from hetsim.core.dataflow import Access, resolve
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
-from hetsim.core.sharing import Access
 from hetsim.sim.simulate import makespan_s
 
 
@@ -124,7 +123,8 @@ def _on_path_s(
             for access in accesses[segment]
             if segment.device == (source if access.is_made else target)
         )
-        return path.on_link_s(source, target) + access_s
+        num_others = len(problem.platform.devices) - 1  # a device pays the mean over its links to these
+        return path.on_link_s(source, target) + access_s / num_others
     if change.kind != "device":
         return 0.0
     launch_s = problem.platform.device(change.target).launch_s

@@ -1,8 +1,11 @@
-"""A plan resolved for its graph: the segments in an order that could run serially, with their inputs and outputs."""
+"""A plan resolved for its graph: the segments in an order that could run serially, with their inputs and outputs.
+
+Tensors that segments of several devices access are *shared*; what that costs is here, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -63,6 +66,34 @@ class Dataflow:
     def shared_by(self, step: Step) -> tuple[str, ...]:
         """The shared tensors that a step reads, in the order of its inputs, then those that it makes."""
         return tuple(tensor for tensor in (*(name for name, _ in step.inputs), *step.outputs) if tensor in self.shared)
+
+
+@dataclass(frozen=True, slots=True)
+class SharingCosts:
+    """What segments take longer for shared tensors, those that segments of several devices access.
+
+    Attributes:
+        read_s: From a device and a tensor to the seconds that a segment which reads the tensor takes longer; 0 or more.
+        written_s: The same for the segment that makes the tensor.
+    """
+
+    read_s: Callable[[str, str], float]
+    written_s: Callable[[str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """By how much a segment takes longer because of one shared tensor.
+
+    Attributes:
+        tensor: Name of the tensor.
+        is_made: Whether the segment makes the tensor; otherwise it reads it.
+        seconds: More than 0.
+    """
+
+    tensor: str
+    is_made: bool
+    seconds: float
 
 
 def resolve(graph: Graph, plan: Plan) -> Dataflow:

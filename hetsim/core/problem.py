@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
+from hetsim.core.dataflow import Access, SharingCosts
 from hetsim.core.errors import PlanError, ProblemError
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Axis, Plan, Segment, Split
 from hetsim.core.platform import Platform
-from hetsim.core.sharing import Access, SharingCosts
 
 
 @dataclass(frozen=True, slots=True)

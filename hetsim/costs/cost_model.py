@@ -13,13 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from hetsim.core.dataflow import resolve
+from hetsim.core.dataflow import SharingCosts, resolve
 from hetsim.core.errors import ProfileError
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Latency, Problem
-from hetsim.core.sharing import SharingCosts
 from hetsim.costs.fitting.additive_medians import additive_medians, interference_free_medians
 from hetsim.costs.fitting.calibrated import calibrated_s_per_byte
 from hetsim.costs.fitting.device_model import DeviceModel, LeftOut

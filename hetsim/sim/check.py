@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
+from hetsim.core.dataflow import SharingCosts
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Platform
-from hetsim.core.sharing import SharingCosts
 from hetsim.core.timeline import Origin, Span, Timeline
 
 

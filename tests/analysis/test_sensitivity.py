@@ -12,7 +12,7 @@ from hetsim.analysis.critical_path import critical_path
 from hetsim.analysis.scenario import parse_scenario
 from hetsim.analysis.sensitivity import Effect, sensitivity
 from hetsim.core.plan import Plan
-from hetsim.core.platform import Link, Memory
+from hetsim.core.platform import Memory
 from hetsim.core.problem import Problem
 from hetsim.scheduler.segments import plan_from_assignment
 from hetsim.sim.simulate import makespan_s, simulate
@@ -24,6 +24,7 @@ from tests.support.problems import (
     platform_of,
     problem_of,
     problems,
+    sharing_of,
     zero_copy,
 )
 
@@ -120,17 +121,27 @@ def test_launches_stay_and_an_operator_has_its_share_of_a_segment_s_arithmetic()
 
 @pytest.mark.equation("sensitivity")
 def test_a_faster_link_also_saves_its_ends_what_access_costs_them() -> None:
-    # 1000 bytes: 0.5 s and 1 s on the link, 2 s for a and 4 s for b. A faster device shortens none of these.
+    # 0.5 s and 1 s on the link, 2 s for a and 4 s for b. A faster device shortens none of these.
     graph = graph_of({"a": (), "b": ("a",)})
-    link = Link(setup_s=0.5, bandwidth_bytes_per_s=1000.0, written_s_per_byte=2e-3, read_s_per_byte=4e-3)
-    problem = problem_of(
-        graph, {"a": {"cpu": 1.0}, "b": {"npu": 3.0}}, replace(platform_of("cpu", "npu"), links={("cpu", "npu"): link})
-    )
+    platform = platform_of("cpu", "npu", setup_s=0.5, bandwidth_bytes_per_s=1000.0)
+    problem = problem_of(graph, {"a": {"cpu": 1.0}, "b": {"npu": 3.0}}, platform)
+    problem = replace(problem, sharing=sharing_of({("npu", "a"): 4.0}, {("cpu", "a"): 2.0}))
     plan = plan_of(graph, ("cpu", "a"), ("npu", "b"))
     saved = {"cpu.speed=2": 0.5, "npu.speed=2": 1.5, "link.cpu->npu.speed=2": 3.75}
     saved |= {"cpu.speed.op:a=2": 0.5, "npu.speed.op:b=2": 1.5}
     assert saved_s(problem, plan, 2.0) == pytest.approx(saved)
     assert on_path_s(problem, plan) == pytest.approx({name: 2 * seconds for name, seconds in saved.items()})
+
+
+@pytest.mark.equation("sensitivity")
+def test_of_several_links_each_has_its_part_of_what_access_costs() -> None:
+    # Of a's 2 s and b's 4 s each of two links stands for half.
+    graph = graph_of({"a": (), "b": ("a",)})
+    problem = problem_of(graph, {"a": {"cpu": 1.0}, "b": {"npu": 3.0}}, platform_of("cpu", "npu", "gpu"))
+    problem = replace(problem, sharing=sharing_of({("npu", "a"): 4.0}, {("cpu", "a"): 2.0}))
+    plan = plan_of(graph, ("cpu", "a"), ("npu", "b"))
+    assert on_path_s(problem, plan)["link.cpu->npu.speed=2"] == pytest.approx(3.0)
+    assert saved_s(problem, plan, 2.0)["link.cpu->npu.speed=2"] == pytest.approx(1.5)
 
 
 @pytest.mark.equation("sensitivity")

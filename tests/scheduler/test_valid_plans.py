@@ -12,11 +12,10 @@ import random
 
 import pytest
 
-from hetsim.core.dataflow import check_plan
+from hetsim.core.dataflow import SharingCosts, check_plan
 from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.platform import Device, Link, Memory, Platform
 from hetsim.core.problem import Latency, Problem
-from hetsim.core.sharing import SharingCosts
 from hetsim.scheduler import make_plan, scheduler_names
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import simulate

@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetsim.core.dataflow import resolve
+from hetsim.core.dataflow import Access, SharingCosts, resolve
 from hetsim.core.errors import PlanError
 from hetsim.core.load import Load
 from hetsim.core.plan import Segment
 from hetsim.core.platform import Link, Memory
 from hetsim.core.problem import Problem
-from hetsim.core.sharing import Access, SharingCosts
 from hetsim.sim.check import check_timeline
 from hetsim.sim.compiled import CompiledSimulator
 from hetsim.sim.simulate import makespan_s, simulate

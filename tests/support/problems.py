@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
+from hetsim.core.dataflow import SharingCosts
 from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.load import Load
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Host, Link, Memory, Platform
 from hetsim.core.problem import Latency, Problem
-from hetsim.core.sharing import SharingCosts
 from hetsim.scheduler.segments import queues_from_assignment
 
 Costs = Mapping[str, Mapping[str, float]]

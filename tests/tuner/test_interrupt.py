@@ -19,10 +19,10 @@ import pytest
 from hetsim.costs.profile_file import load_profile
 from hetsim.io.plan_file import load_plan
 from hetsim.io.platform_file import format_platform
+from hetsim.tuner.deadline import Deadline
 from hetsim.tuner.options import Pace
 from hetsim.tuner.pipeline import tune
 from hetsim.tuner.progress import Report, Silent
-from hetsim.tuner.steps.deadline import Deadline
 from tests.support.split_networks import stack
 from tests.support.tuning import QUICK, calibrated_platform
 

@@ -20,9 +20,9 @@ from hetsim.models.split.check import first_difference
 from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.registry import solve
 from hetsim.tuner.context import TuningContext
+from hetsim.tuner.deadline import Deadline
 from hetsim.tuner.progress import Report
 from hetsim.tuner.report.shared_runs import shared_runs
-from hetsim.tuner.steps.deadline import Deadline
 from hetsim.tuner.steps.proposals import SEARCH_ROUND, SPLITS, Proposals, Round, Try, accepted_plan
 
 NUM_ERRORS = 1.96

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from hetsim.core.plan import Plan
 from hetsim.tuner.context import TuningContext
-from hetsim.tuner.steps.deadline import Deadline
+from hetsim.tuner.deadline import Deadline
 
 SEARCH_ROUND = "search round "
 """Beginning of the names of the plans that the rounds of the closed loop propose."""

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from hetsim.core.problem import Problem
 from hetsim.scheduler.registry import SINGLE, make_plan, scheduler_names
 from hetsim.tuner.context import TuningContext
-from hetsim.tuner.steps.deadline import Deadline
+from hetsim.tuner.deadline import Deadline
 from hetsim.tuner.steps.proposals import SPLITS, Proposals, accepted_plan
 
 BASELINES = ("type_based", "individual", "partition_tuner")

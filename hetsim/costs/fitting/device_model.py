@@ -211,7 +211,7 @@ class DeviceModel:
 
 
 def _own(ops: tuple[str, ...], seconds: float) -> Term:
-    return Term(("segment", ops), seconds, 0.0, _OWN + _OWN_S / seconds)
+    return Term(("segment", ops), 1.0, 0.0, _OWN * seconds + _OWN_S)
 
 
 def _alone_s(graph: Graph, observations: Sequence[Observation]) -> dict[str, float]:

@@ -13,9 +13,9 @@ import pytest
 from hetsim.core.errors import PlanError
 from hetsim.costs.cost_model import CostModel
 from hetsim.costs.profile import Profile
+from hetsim.tuner.deadline import Deadline
 from hetsim.tuner.options import Options
 from hetsim.tuner.steps.closed_loop import propose_by_rounds, round_description
-from hetsim.tuner.steps.deadline import Deadline
 from hetsim.tuner.steps.profiling import profile_model
 from hetsim.tuner.steps.proposals import Proposals, Round, Try
 from tests.support.models import fake_platform, fork_join

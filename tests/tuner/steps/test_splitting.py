@@ -11,9 +11,9 @@ from hetsim.models.split.planned import planned_model
 from hetsim.scheduler.stages import Stage, channel_splits, row_split, stage_plan
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import simulate
+from hetsim.tuner.deadline import Deadline
 from hetsim.tuner.pipeline import tune
 from hetsim.tuner.steps.closed_loop import propose_splits
-from hetsim.tuner.steps.deadline import Deadline
 from hetsim.tuner.steps.profiling import profile_model
 from hetsim.tuner.steps.proposals import Proposals
 from tests.support.models import fake_platform
