@@ -36,6 +36,7 @@ def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int)
         plan: The plan.
         seed: The same seed gives the same durations, whatever the order of the calls.
     """
+    problem = problem.for_plan(plan)
     context = plan_context(profile, plan)
     times = additive_medians(profile)
     factors: dict[Segment, np.ndarray] = {}
@@ -77,6 +78,7 @@ def interference_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: 
         plan: The plan.
         seed: The same seed gives the same durations, whatever the order of the calls.
     """
+    problem = problem.for_plan(plan)
     interference = fit_interference(profile)
     devices = [device for device in plan.queues if device in interference.usual_s]
     readings_s = [profile.speed_probes_s(device) for device in devices]

@@ -263,4 +263,5 @@ def plan_error_s(problem: Problem, plan: Plan) -> float:
 
     All segments count, also those beside the critical path. Correlation between their errors is left out.
     """
+    problem = problem.for_plan(plan)
     return math.hypot(*(problem.error_s(segment.device, segment.ops) for segment in plan.segments))

@@ -162,6 +162,7 @@ def round_description(one: Round) -> str:
 
 def _num_predicted(problem: Problem, plan: Plan) -> int:
     """The number of a plan's segments that were never measured."""
+    problem = problem.for_plan(plan)
     latencies = (problem.latency(segment.device, segment.ops) for segment in plan.segments)
     return sum(latency is None or not latency.measured for latency in latencies)
 
