@@ -3,13 +3,14 @@
 - *Granularities*: the whole model on one device, divided into single operators, fused pairs, branches, blocks between
   articulation operators, sequences of 2, 4, 8, ... blocks, or not at all.
 - *Spreads*: fused chains dealt out to all devices at random, so that segments of many sizes share tensors with other
-  devices. What sharing a tensor costs depends on the device and on the tensor, so each tensor is shared in some spread.
+  devices. What sharing a tensor costs depends on the device and on the tensor, so each device has each chain in some
+  spread.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from hetsim.core.errors import ProblemError
@@ -88,14 +89,28 @@ def configuration_plan(
         whole = any(ops <= set(part) for ops in refused[device])
         for ops in [(op,) for op in part] if whole else [part]:
             order = (device, *(name for name in device_names if name != device))
-            home = next((name for name in order if not any(bad <= set(ops) for bad in refused[name])), None)
-            if home is None:
-                reasons = "; ".join(profile.unsupported(name)[ops] for name in device_names)
-                raise ProblemError(
-                    f"operator {ops[0]!r} ({model.graph.by_name[ops[0]].kind}) runs on no device: {reasons}"
-                )
+            home = _home(model.graph, profile, ops, order, refused)
             queues[home].append(Segment(home, ops))
     return Plan(model=model.graph.name, queues={name: tuple(queue) for name, queue in queues.items()})
+
+
+def _home(
+    graph: Graph,
+    profile: Profile,
+    ops: tuple[str, ...],
+    order: Sequence[str],
+    refused: Mapping[str, set[frozenset[str]]],
+) -> str:
+    """The first device in this order that did not refuse the operators.
+
+    Raises:
+        ProblemError: If all refused them; there is only one then.
+    """
+    home = next((name for name in order if not any(bad <= set(ops) for bad in refused[name])), None)
+    if home is None:
+        reasons = "; ".join(profile.unsupported(name)[ops] for name in refused)
+        raise ProblemError(f"operator {ops[0]!r} ({graph.by_name[ops[0]].kind}) runs on no device: {reasons}")
+    return home
 
 
 def spread_plans(graph: Graph, profile: Profile, device_names: tuple[str, ...]) -> Iterator[tuple[str, Plan]]:
@@ -106,6 +121,9 @@ def spread_plans(graph: Graph, profile: Profile, device_names: tuple[str, ...]) 
         graph: The model's graph.
         profile: Tells which segments devices refused.
         device_names: The devices.
+
+    Raises:
+        ProblemError: If an operator runs on no device.
     """
     refused = {name: {frozenset(ops) for ops in profile.unsupported(name)} for name in device_names}
     for number in range(NUM_SPREADS if len(device_names) > 1 else 0):
@@ -115,7 +133,7 @@ def spread_plans(graph: Graph, profile: Profile, device_names: tuple[str, ...]) 
             for op in graph.ops:
                 first = dealt[op.name] + rotation
                 order = [device_names[(first + k) % len(device_names)] for k in range(len(device_names))]
-                device_of[op.name] = next(name for name in order if frozenset((op.name,)) not in refused[name])
+                device_of[op.name] = _home(graph, profile, (op.name,), order, refused)
             yield f"spread {number + 1}, {device_names[rotation]}", _plan_in_order(graph, device_of, refused)
 
 

@@ -291,7 +291,7 @@ def test_calibration_says_half_of_a_byte_for_each_end_and_copies_cost_neither() 
     platform: Platform = platform_of("cpu", "npu", "gpu", bandwidth_bytes_per_s=250.0)
     copying = Link(bandwidth_bytes_per_s=250.0, mode="copy")
     platform = replace(platform, links={**platform.links, ("gpu", "cpu"): copying})
-    # 4 ms a byte on each link: half of it from the NPU, nothing from the GPU, whose tensors are copied; of both the mean.
+    # 4 ms a byte on each link: half of it from the NPU, nothing from the GPU, whose tensors are copied; the mean.
     assert calibrated_s_per_byte(platform, "cpu") == pytest.approx((1e-3, 2e-3))
     assert calibrated_s_per_byte(platform_of("cpu"), "cpu") == (0.0, 0.0)
     assert calibrated_s_per_byte(platform_of("cpu", "npu", bandwidth_bytes_per_s=inf), "cpu") == (0.0, 0.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hetsim.core.dataflow import resolve
+from hetsim.core.dataflow import SharingCosts, resolve
 from hetsim.core.errors import DeviceError, ModelError, PlatformError
 from hetsim.core.plan import Split
 from hetsim.core.platform import Device, Link, Platform
@@ -135,12 +135,9 @@ def test_hand_overs_take_what_their_links_say(runtime: Runtime, copy: bool) -> N
 def test_an_emulated_device_takes_longer_for_what_it_accesses(runtime: Runtime) -> None:
     plan = make_plan(MODEL, cpu=["stem", "left", "right2", "join"], npu=["right"])
     found = emulation(1e-3)
-    read, made = (MODEL.graph.tensors[name].num_bytes for name in ("s", "r"))
-    links = {
-        ("cpu", "npu"): Link(read_s_per_byte=2e-3 / read),
-        ("npu", "cpu"): Link(written_s_per_byte=3e-3 / made, read_s_per_byte=1.0),  # the CPU pays in earnest
-    }
-    problem = replace(found.problem, platform=replace(found.problem.platform, links=links))
+    seconds = {("npu", "s"): 2e-3, ("npu", "r"): 3e-3}  # the CPU pays in earnest, whatever the problem says
+    sharing = SharingCosts(lambda *key: seconds.get(key, 1.0), lambda *key: seconds.get(key, 1.0))
+    problem = replace(found.problem, sharing=sharing)
     with runtime.load(MODEL, plan, emulation=replace(found, problem=problem)) as session:
         result = session.run(INPUTS)
     (npu,) = (span for span in result.timeline.compute if span.device == "npu")

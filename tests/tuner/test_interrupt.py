@@ -54,7 +54,7 @@ class Interrupting(Silent):
 
 
 def test_ctrl_c_in_the_rounds_leads_to_the_final_measurement(tmp_path: Path) -> None:
-    stages = Interrupting("search, round 1, optimistic")
+    stages = Interrupting("search, round 1")
     outcome = tune(MODEL, PLATFORM, tmp_path, options=OPTIONS, stages=stages)
     assert outcome.rounds_ended == "interrupted"
     assert "splits" not in stages.titles
@@ -79,7 +79,7 @@ def test_ctrl_c_in_the_search_of_splits_leads_to_the_final_measurement(tmp_path:
 
 def test_a_second_ctrl_c_is_the_usual_interrupt(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        tune(MODEL, PLATFORM, tmp_path, options=OPTIONS, stages=Interrupting("search, round 1, optimistic", "replay"))
+        tune(MODEL, PLATFORM, tmp_path, options=OPTIONS, stages=Interrupting("search, round 1", "replay"))
     assert {path.name for path in tmp_path.iterdir()} == {"platform.toml", "profile.jsonl"}
     assert load_profile(tmp_path / "profile.jsonl").num_segments > 0
 
