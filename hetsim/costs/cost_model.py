@@ -96,7 +96,7 @@ class CostModel:
             PlanError: If the plan does not fit the model.
         """
         model = planned_model(self._base, plan)
-        problem = self.problem(model)
+        problem = (self if is_picked(plan) else self.unpicked()).problem(model)
         context = plan_context(self._profile, plan)
         if context is None:
             return problem
@@ -138,6 +138,12 @@ class CostModel:
     def left_out(self) -> Mapping[str, tuple[LeftOut, ...]]:
         """By device, the prediction of each measurement of several operators from all other measurements."""
         return {name: device.left_out() for name, device in self._devices.items()}
+
+    def unpicked(self) -> CostModel:
+        """The same for plans that no search picked, whose costs err to either side alike."""
+        other = copy(self)
+        other._devices = {name: device.unpicked() for name, device in self._devices.items()}
+        return other
 
     def sampled(self, seed: int) -> CostModel:
         """The same with all unknown costs drawn from what is known of them, for searches that explore."""
@@ -188,6 +194,11 @@ class _Costs:
 def _masks(graph: Graph, segments: Iterable[tuple[str, ...]]) -> list[int]:
     """The segments that the graph has, as masks of operators."""
     return [graph.mask(ops) for ops in segments if all(op in graph.position for op in ops)]
+
+
+def is_picked(plan: Plan) -> bool:
+    """Whether costs were compared to find the plan; only plans that were drawn at random say that they were not."""
+    return not plan.scheduler.startswith("random:")
 
 
 def plan_context(profile: Profile, plan: Plan) -> str | None:

@@ -22,6 +22,8 @@ _OWN, _OWN_S = 0.03, 1e-5
 """The same of what a segment takes against the sum of its terms, in all contexts."""
 _CONTEXT = 0.02
 """By which fraction all segments of one context are slower or faster together: the machine is not always the same."""
+_LOAD = 0.02
+"""By which fraction a plan takes longer or shorter each time that it is loaded, as its memory lies elsewhere."""
 _SEARCHED = 0.05
 """By which fraction plans that a search found may take longer than their parts promise. A search picks plans whose
 costs err low (the winner's curse), so how far they err is learned from such plans alone."""
@@ -90,6 +92,7 @@ class DeviceModel:
         launch_s: float,
         calibrated_s_per_byte: tuple[float, float],
     ) -> None:
+        self._is_picked = True
         self._graph = graph
         self._launch_s = launch_s
         self._calibrated = calibrated_s_per_byte
@@ -167,7 +170,8 @@ class DeviceModel:
 
     def error_s(self, row: Mapping[Hashable, Term]) -> float:
         """The standard error of a sum of terms, in seconds. Takes about a millisecond with a thousand measurements."""
-        return self._scale * math.sqrt(self._regression.variance(row))
+        total_s = sum(abs(term.value) for key, term in row.items() if isinstance(key, tuple) and key[0] == "context")
+        return math.hypot(self._scale * math.sqrt(self._regression.variance(row)), _LOAD * total_s)
 
     def left_out(self) -> tuple[LeftOut, ...]:
         """The prediction of each measurement of a segment of several operators from all other measurements."""
@@ -176,6 +180,12 @@ class DeviceModel:
             for one, predicted_s in zip(self._observed, self._left_out_s, strict=True)
             if len(one.ops) > 1
         )
+
+    def unpicked(self) -> DeviceModel:
+        """The same for plans that no search picked."""
+        other = copy(self)
+        other._is_picked = False
+        return other
 
     def sampled(self, generator: np.random.Generator) -> DeviceModel:
         """The same with all unknown coefficients drawn from what is known of them."""
@@ -187,7 +197,7 @@ class DeviceModel:
     def _searched(self, work: PartWork, seconds: float) -> Term:
         """What a segment of a plan that a search found takes longer; no search finds the whole model on one device."""
         is_whole = len(work.shares) == len(self._graph.ops) and min(work.shares.values()) == 1.0
-        return Term(("searched",), 0.0 if is_whole else seconds, 0.0, _SEARCHED)
+        return Term(("searched",), seconds if self._is_picked and not is_whole else 0.0, 0.0, _SEARCHED)
 
     def _terms(self, work: PartWork, shared: Iterable[SharedTensor]) -> Iterator[Term]:
         mask = self._graph.mask(work.shares)

@@ -63,7 +63,12 @@ def test_bytes_at_the_border_count_for_the_operator_there() -> None:
         return {t.key[0]: t.value for t in terms(op, *segment) if t.key[0] in wanted}  # type: ignore[index]
 
     assert at_border("relu", "conv", "relu") == {"made outside": 30, "border": 30, "wider border": 30}
-    assert at_border("relu", "relu", "pool") == {"read outside": 100, "made outside": 30, "border": 130, "wider border": 130}
+    assert at_border("relu", "relu", "pool") == {
+        "read outside": 100,
+        "made outside": 30,
+        "border": 130,
+        "wider border": 130,
+    }
     assert at_border("relu", "conv", "relu", "pool", "add") == {}
     # The model's own input and output: what nobody made is not read at a border, what nobody reads is made there.
     assert at_border("conv", "conv", "relu") == {}
