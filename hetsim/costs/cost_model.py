@@ -155,7 +155,7 @@ class _Costs:
         self._devices = devices
         self._base = (model.base or model).graph
         self._refused = {device: _masks(model.graph, profile.unsupported(device)) for device in devices}
-        self._refused_wholes = {device: _masks(self._base, profile.unsupported(device)) for device in devices}
+        self._refused_originals = {device: _masks(self._base, profile.unsupported(device)) for device in devices}
 
     def latency(self, device: str, ops: tuple[str, ...]) -> Latency | None:
         """What a segment takes with all tensors device-local; None where it cannot run or was never measured."""
@@ -166,7 +166,7 @@ class _Costs:
         outside, others = ~self._model.graph.mask(ops), ~self._base.mask(work.shares)
         if any(refused & outside == 0 for refused in self._refused[device]):
             return None
-        if any(refused & others == 0 for refused in self._refused_wholes[device]):
+        if any(refused & others == 0 for refused in self._refused_originals[device]):
             return None
         if not known.can_predict(work):
             return None

@@ -51,7 +51,7 @@ def profile(
     from hetsim.costs.profile_file import ProfileFile
     from hetsim.runtime.measure.profiler import Effort, make_header, measure_configurations
     from hetsim.runtime.runtime import Runtime
-    from hetsim.tuner.steps.exploring import explore
+    from hetsim.tuner.steps.profiling import explore
     from hetsim.tuner.steps.readiness import check_machine, check_profile
 
     found, devices = to_model(model), to_platform(platform).measured_part()

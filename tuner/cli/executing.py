@@ -16,7 +16,7 @@ from hetsim.io.chrome_trace import save_trace
 from hetsim.io.files import write_atomically
 from hetsim.tuner.api.run import RunResult
 from hetsim.tuner.cli.screen import say, say_load
-from hetsim.tuner.steps.splitting.shared_runs import shared_runs
+from hetsim.tuner.report.shared_runs import shared_runs
 
 
 def write_run(result: RunResult, *, outputs: Path | None, trace: Path | None, picture: Path | None) -> None:

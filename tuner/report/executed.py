@@ -11,8 +11,8 @@ from hetsim.core.platform import Platform
 from hetsim.core.timeline import Timeline
 from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
+from hetsim.tuner.report.shared_runs import SharedRun, shared_runs
 from hetsim.tuner.steps.final_measurement import Finalist
-from hetsim.tuner.steps.splitting.shared_runs import SharedRun, shared_runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,8 @@ from hetsim.scheduler.registry import solve
 from hetsim.tuner.context import TuningContext
 from hetsim.tuner.deadline import Deadline
 from hetsim.tuner.progress import Report
+from hetsim.tuner.report.shared_runs import shared_runs
 from hetsim.tuner.steps.proposals import SEARCH_ROUND, SPLITS, Proposals, Round, Try, accepted_plan
-from hetsim.tuner.steps.splitting.shared_runs import shared_runs
 
 NUM_ERRORS = 1.96
 """The optimistic bound is so many standard errors below the prediction: 95 % of predictions are within as many."""
@@ -119,7 +119,7 @@ class _ClosedLoop:
                 break
             optimistic_bound_s, found = self._candidates(number, deadline)
             new = {name: plan for name, plan in found.items() if plan.digest not in self._measured}
-            if self.rounds and not new:
+            if self.rounds and f"{self._prefix}{number}" not in new:
                 ended = "every plan that the search finds is measured"
                 break
             if self.rounds and optimistic_bound_s >= best_s:

@@ -17,10 +17,10 @@ from hetsim.models.split.planned import planned_model
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.tuner.options import Options
 from hetsim.tuner.report.outcome import Outcome, PlanOutcome
+from hetsim.tuner.report.shared_runs import shared_runs
 from hetsim.tuner.steps.expected_outputs import ExpectedOutputs, tolerance
 from hetsim.tuner.steps.final_measurement import Execution, Finalist
 from hetsim.tuner.steps.proposals import SEARCH_ROUND, SPLITS, Proposals
-from hetsim.tuner.steps.splitting.shared_runs import shared_runs
 
 _VERSIONS_OF = ("hetsim", "onnx", "onnxruntime", "openvino", "numpy", "simpy")
 

@@ -4,7 +4,7 @@ A proposer adds plans to those that were proposed before it. There are four:
 :func:`~hetsim.tuner.steps.scheduler_plans.propose_baselines` and
 :func:`~hetsim.tuner.steps.scheduler_plans.propose_searched` only plan;
 :func:`~hetsim.tuner.steps.closed_loop.propose_by_rounds` and
-:func:`~hetsim.tuner.steps.splitting.search.propose_splits` measure what they plan and plan again.
+:func:`~hetsim.tuner.steps.closed_loop.propose_splits` measure what they plan and plan again.
 """
 
 from __future__ import annotations

@@ -59,15 +59,20 @@ def test_cheap_operators_behind_others_are_expected_to_take_less() -> None:
 @pytest.mark.equation("features")
 def test_bytes_at_the_border_count_for_the_operator_there() -> None:
     def at_border(op: str, *segment: str) -> dict[object, float]:
-        wanted = ("made", "read", "border", "wider border")
+        wanted = ("made outside", "read outside", "border", "wider border")
         return {t.key[0]: t.value for t in terms(op, *segment) if t.key[0] in wanted}  # type: ignore[index]
 
-    assert at_border("relu", "conv", "relu") == {"made": 30, "border": 30, "wider border": 30}
-    assert at_border("relu", "relu", "pool") == {"read": 100, "made": 30, "border": 130, "wider border": 130}
+    assert at_border("relu", "conv", "relu") == {"made outside": 30, "border": 30, "wider border": 30}
+    assert at_border("relu", "relu", "pool") == {
+        "read outside": 100,
+        "made outside": 30,
+        "border": 130,
+        "wider border": 130,
+    }
     assert at_border("relu", "conv", "relu", "pool", "add") == {}
     # The model's own input and output: what nobody made is not read at a border, what nobody reads is made there.
     assert at_border("conv", "conv", "relu") == {}
-    assert at_border("add", "relu", "add") == {"read": 7, "made": 2, "border": 9, "wider border": 9}
+    assert at_border("add", "relu", "add") == {"read outside": 7, "made outside": 2, "border": 9, "wider border": 9}
 
 
 @pytest.mark.equation("features")
@@ -81,12 +86,15 @@ def test_operators_of_a_kind_share_terms_as_far_as_their_neighbours_are_alike() 
         return {term.key for term in terms(op, *segment, graph=graph)}
 
     inner, other = keys("relu1", "conv1", "relu1"), keys("relu0", "conv0", "relu0")
-    assert {key[0] for key in inner & other} == {"kind", "pattern", "wider", "made", "border", "wider border"}  # type: ignore[index]
+    assert {key[0] for key in inner & other} == {  # type: ignore[index]
+        *("kind", "pattern", "wider"),
+        *("made outside", "border", "wider border"),
+    }
     # Those of the operator itself are its own, but the same in another segment that is alike near it.
     assert keys("relu0", "conv0", "relu0", "relu3") == other
     # With another operator two steps away, those that look no further are the same.
     assert {key[0] for key in inner & keys("relu1", "relu0", "conv1", "relu1")} == {  # type: ignore[index]
-        *("kind", "pattern", "made", "border"),
+        *("kind", "pattern", "made outside", "border"),
         1,
     }
 
@@ -125,7 +133,7 @@ def test_a_shared_tensor_is_expected_to_cost_what_calibration_says() -> None:
     assert [term.value for term in read] == [1.0, 1000, 1000, 1000]
 
 
-@pytest.mark.equation("parts")
+@pytest.mark.equation("division")
 def test_parts_of_operators_are_expected_to_lose_a_little() -> None:
     assert expected_s(list(part_terms("conv", "Conv", 0.5, 2.0))) == pytest.approx(0.03 * 2.0)
     assert expected_s(list(part_terms("conv", "Conv", 1.0, 2.0))) == 0.0

@@ -12,8 +12,7 @@ from hetsim.costs.profile_file import load_profile
 from hetsim.models.model import Model
 from hetsim.models.split.rewrite import rewrite
 from hetsim.runtime.measure.configurations import has_all_configurations
-from hetsim.tuner.steps.exploring import NUM_EXPLORATIONS
-from hetsim.tuner.steps.profiling import profile_model
+from hetsim.tuner.steps.profiling import NUM_EXPLORATIONS, profile_model
 from tests.support.models import fake_platform, fork_join
 from tests.support.tuning import tuning_context
 

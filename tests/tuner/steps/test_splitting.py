@@ -13,12 +13,12 @@ from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import simulate
 from hetsim.tuner.deadline import Deadline
 from hetsim.tuner.pipeline import tune
+from hetsim.tuner.steps.closed_loop import propose_splits
 from hetsim.tuner.steps.profiling import profile_model
 from hetsim.tuner.steps.proposals import Proposals
-from hetsim.tuner.steps.splitting.search import SplitEffort, propose_splits
 from tests.support.models import fake_platform
 from tests.support.split_networks import split_problem, stack
-from tests.support.tuning import QUICK, QUICK_EFFORT, calibrated_platform, tuning_context
+from tests.support.tuning import QUICK, calibrated_platform, tuning_context
 
 MODEL = stack(3, 3, 1)
 PROBLEM = split_problem(MODEL)
@@ -36,16 +36,17 @@ def test_splits_are_found_simulated_and_right(tmp_path: Path) -> None:
     )
     with tuning_context(MODEL, fake_platform(op_s="0.001"), tmp_path) as context:
         profile_model(context)
-        plan = stage_plan(PROBLEM, stages)
+        plan = stage_plan(PROBLEM, stages)  # never measured: its parts are predicted from their operators
         problem = context.plan_problem(plan)
         check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
-        # Each part has a prediction, whatever parts were explored.
-        for segment in plan.segments:
-            predicted = problem.latency(segment.device, segment.ops)
-            assert predicted is not None
-            assert predicted.seconds > 0
-        effort = SplitEffort(budget_s=5.0, serial_run=QUICK_EFFORT, replay=QUICK_EFFORT)
-        found = propose_splits(context, Proposals(), Deadline(), effort)
+        # Rows 0:5 of 8 of one convolution, 0:4 of another, and a slice of 6 rows.
+        work = PROBLEM.splitting.parts(split)[0] if PROBLEM.splitting is not None else None
+        assert work is not None
+        assert work.shares == {"conv0": 5 / 8, "conv1": 4 / 8}
+        predicted = problem.latency("cpu", plan.queues["cpu"][0].ops)
+        assert predicted is not None
+        assert not predicted.measured
+        found = propose_splits(context, Proposals(), Deadline())
         for plan in found.plans.values():
             problem = context.plan_problem(plan)
             check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))

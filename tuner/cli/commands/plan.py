@@ -51,7 +51,7 @@ def plan(
     from hetsim.tuner.api.simulate import simulate as simulate_plan
     from hetsim.tuner.cli.sources import Bindings, read_source
     from hetsim.tuner.progress import OnScreen
-    from hetsim.tuner.steps.splitting.shared_runs import planned_shares
+    from hetsim.tuner.report.shared_runs import planned_shares
 
     source = read_source(
         model,

@@ -87,8 +87,8 @@ def ablated(name: str) -> Iterator[None]:
         """A regression without some coefficients."""
 
         def __init__(self, rows: Sequence[Row], measured: Floats, noise: Floats) -> None:
-            kept = [{key: term for key, term in row.items() if not variant.drops(key)} for row in rows]
-            super().__init__(kept, measured, noise)
+            wanted = [{key: term for key, term in row.items() if not variant.drops(key)} for row in rows]
+            super().__init__(wanted, measured, noise)
 
         def value(self, terms: Iterable[Term]) -> float:
             return super().value(term for term in terms if not variant.drops(term.key))

@@ -21,7 +21,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from experiments.shared.ablated import VARIANTS, ablated
+from experiments.ablation.variants import VARIANTS, ablated
 from experiments.shared.profiles import calibrated, profiled
 from experiments.shared.records import Record, Settings, fill, model_label, model_names, read_rows, write_rows
 from hetsim.analysis.plots.bars import Bar, Group, draw_bars
@@ -38,7 +38,6 @@ from hetsim.scheduler.effort import Effort
 from hetsim.scheduler.random_plans import random_plans
 from hetsim.scheduler.registry import solve
 from hetsim.sim.simulate import makespan_s
-from hetsim.tuner.cli.exits import run_to_exit
 from hetsim.tuner.context import TuningContext
 from hetsim.tuner.options import Options
 from hetsim.tuner.progress import OnScreen, Silent, Stages
@@ -304,7 +303,3 @@ def _plans(context: TuningContext, num_random: int) -> list[tuple[str, Plan]]:
         if context.refusal(plan) is None:
             found.setdefault(plan.digest, (RANDOM, plan))
     return list(found.values())
-
-
-if __name__ == "__main__":
-    run_to_exit(app, command=COMMAND)
