@@ -52,6 +52,7 @@ def faster_scenarios(problem: Problem, plan: Plan, factor: float) -> tuple[Scena
     First the devices that the plan uses, then the links that it uses, the memory if it can be a bottleneck, and every
     operator on the device that runs it.
     """
+    problem = problem.for_plan(plan)
     flow = resolve(problem.graph, plan)
     platform = problem.platform
     changes = [faster_device(name, factor) for name in platform.device_names if name in plan.queues]
@@ -94,6 +95,7 @@ def sensitivity(
     Raises:
         PlanError: If the plan is not valid for the problem.
     """
+    problem = problem.for_plan(plan)
     before_s = makespan_s(problem, plan)
     accesses = problem.accesses(plan.segments)
     scenarios = faster_scenarios(problem, plan, factor)

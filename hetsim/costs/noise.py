@@ -36,6 +36,7 @@ def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int)
         plan: The plan.
         seed: The same seed gives the same durations, whatever the order of the calls.
     """
+    problem = problem.for_plan(plan)
     context = plan_context(profile, plan)
     times = additive_medians(profile)
     factors: dict[Segment, np.ndarray] = {}
@@ -78,6 +79,7 @@ def interference_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: 
         plan: The plan.
         seed: The same seed gives the same durations, whatever the order of the calls.
     """
+    problem = problem.for_plan(plan)
     usual_s = problem.segment_times_s(plan.segments)
     interference = fit_interference(profile)
     devices = [device for device in plan.queues if device in interference.usual_s]

@@ -50,8 +50,8 @@ SEARCH_SHARE, REFINEMENT_SHARE = 0.5, 0.7
 def splits(problem: Problem, effort: Effort | None = None) -> Solution:
     """The fastest plan found by the model, with splits or without; never slower than that of ``search``.
 
-    Without anything to split, or on one device alone, it is the plan of ``search``. The bound is one of the load alone
-    otherwise, since an operator that is divided is on no critical path as a whole.
+    Without a model, of a problem that is rewritten already, or on one device alone, it is the plan of ``search``. The
+    bound is one of the load alone otherwise, since an operator that is divided is on no critical path as a whole.
 
     Args:
         problem: The problem.
@@ -63,7 +63,7 @@ def splits(problem: Problem, effort: Effort | None = None) -> Solution:
     started_s = time.perf_counter()
     until = effort.until()
     base = search(problem, replace(effort, stop=until.part(SEARCH_SHARE)))
-    if problem.splitting is None or len(problem.platform.devices) < 2:
+    if problem.splitting is None or problem.rewrites or len(problem.platform.devices) < 2:
         return replace(base, plan=replace(base.plan, scheduler=NAME))
     limit = MAX_EVALUATIONS if effort.max_evaluations is None else effort.max_evaluations
     best, best_s, num_evaluations = base.plan, base.makespan_s, base.num_evaluations

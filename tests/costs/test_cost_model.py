@@ -227,7 +227,7 @@ def stack_profile() -> Profile:
     return profile
 
 
-@pytest.mark.equation("division")
+@pytest.mark.equation("parts")
 def test_parts_cost_their_share_until_they_are_measured() -> None:
     profile, plan = stack_profile(), split_plan()
     problem = make_problem(STACK, PLATFORM, profile)

@@ -256,7 +256,7 @@ def test_errors_are_scaled_to_those_of_leaving_one_out() -> None:
     assert spread[1] > 2 * spread[0]
 
 
-@pytest.mark.equation("division")
+@pytest.mark.equation("parts")
 def test_parts_of_an_operator_take_their_share_and_what_division_loses() -> None:
     observations = measured(1, 2)
     halves = [

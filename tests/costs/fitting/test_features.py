@@ -133,7 +133,7 @@ def test_a_shared_tensor_is_expected_to_cost_what_calibration_says() -> None:
     assert [term.value for term in read] == [1.0, 1000, 1000, 1000]
 
 
-@pytest.mark.equation("division")
+@pytest.mark.equation("parts")
 def test_parts_of_operators_are_expected_to_lose_a_little() -> None:
     assert expected_s(list(part_terms("conv", "Conv", 0.5, 2.0))) == pytest.approx(0.03 * 2.0)
     assert expected_s(list(part_terms("conv", "Conv", 1.0, 2.0))) == 0.0

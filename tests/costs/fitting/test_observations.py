@@ -47,7 +47,7 @@ def test_each_context_is_an_observation_with_the_tensors_that_were_shared_there(
     )
 
 
-@pytest.mark.equation("division")
+@pytest.mark.equation("parts")
 def test_segments_of_rewritten_models_are_observed_where_the_profile_says_how_they_were_rewritten() -> None:
     profile = Profile(header=HEADER)
     profile.add(samples(UPPER, "replay:untold"))

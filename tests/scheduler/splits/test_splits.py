@@ -73,10 +73,11 @@ def test_three_devices_share_and_one_that_is_too_slow_gets_nothing() -> None:
     assert equal.makespan_s == pytest.approx(11 * 1281e-6 + 2e-6)  # 11, 11 and 10 channels
 
 
-def test_one_device_or_no_model_gives_the_plan_of_the_search() -> None:
+def test_one_device_no_model_or_splits_already_give_the_plan_of_the_search() -> None:
     alone = split_problem(WIDE, fake_platform("cpu"))
     tasks = inception_like(2)
-    for problem in (alone, tasks):
+    rewritten = split_problem(WIDE).rewritten((Split(("conv0",), "rows", (4,)),)).problem
+    for problem in (alone, tasks, rewritten):
         with_splits, without = solve("splits", problem, FEW), solve("search", problem, FEW)
         assert with_splits.plan == replace(without.plan, scheduler="splits")
         assert with_splits.bound_s == without.bound_s
@@ -200,6 +201,7 @@ def test_plans_that_no_problem_fits_are_one_line() -> None:
         makespan_s(tasks, beyond)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["laptop", "phone", "paper-board-4"])
 def test_hypothetical_devices_share_where_there_are_two_of_them(platform: str) -> None:
     problem = make_problem(load_model("squeezenet"), load_platform(platform))

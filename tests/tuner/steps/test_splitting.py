@@ -52,6 +52,15 @@ def test_splits_are_found_simulated_and_right(tmp_path: Path) -> None:
             check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
 
 
+def test_the_scheduler_s_splits_are_executed_if_asked_for(tmp_path: Path) -> None:
+    model, platform = stack(3, 3, rows=64), calibrated_platform(item_s="6e-6")
+    outcome = tune(model, platform, tmp_path, options=replace(QUICK, rounds=1, also=("splits",)))
+    assert outcome.outputs_match
+    found = {row.name: row for row in outcome.plans}["splits"]
+    assert found.num_splits > 0
+    assert found.simulated_s < 0.8 * outcome.best_single_device_s
+
+
 def test_tune_proposes_splits_and_writes_a_plan_that_runs(tmp_path: Path) -> None:
     # Time is by the element, so halves take half as long: twice 64 rows of 20 elements at 6 us each are 15.4 ms, and
     # halves with their halo of one row 7.8 ms.

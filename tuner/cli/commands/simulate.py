@@ -92,4 +92,4 @@ def _noise(source: Source, plan: Plan, seed: int) -> DurationFunction:
 
     if source.profile is None:
         raise ProblemError("--noise draws from the samples of a profile, and none is given; leave it out")
-    return measured_noise(source.problem.for_plan(plan), source.profile, plan, seed=seed)
+    return measured_noise(source.problem, source.profile, plan, seed=seed)
