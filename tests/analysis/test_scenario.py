@@ -117,7 +117,7 @@ def test_hand_overs_and_memory() -> None:
 
 
 def sharing_after(*settings: str, names: tuple[str, ...] = ("cpu", "npu")) -> dict[str, tuple[float, float]]:
-    """By device, what it takes to read and to make a tensor after settings: before them 1 and 2 s, on NPUs 4 and 8."""
+    """By device, what reading and making a tensor costs after settings: before them 1 and 2 s, on NPUs 4 and 8 s."""
     read_s = {(name, "a"): 4.0 if name.startswith("npu") else 1.0 for name in names}
     written_s = {key: 2 * seconds for key, seconds in read_s.items()}
     base = two_sorts()

@@ -86,7 +86,10 @@ def test_operators_of_a_kind_share_terms_as_far_as_their_neighbours_are_alike() 
         return {term.key for term in terms(op, *segment, graph=graph)}
 
     inner, other = keys("relu1", "conv1", "relu1"), keys("relu0", "conv0", "relu0")
-    assert {key[0] for key in inner & other} == {"kind", "pattern", "wider", "made outside", "border", "wider border"}  # type: ignore[index]
+    assert {key[0] for key in inner & other} == {  # type: ignore[index]
+        *("kind", "pattern", "wider"),
+        *("made outside", "border", "wider border"),
+    }
     # Those of the operator itself are its own, but the same in another segment that is alike near it.
     assert keys("relu0", "conv0", "relu0", "relu3") == other
     # With another operator two steps away, those that look no further are the same.

@@ -27,7 +27,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model, two devices, its profile, and a plan in which both share the convolutions."""
     folder = tmp_path_factory.mktemp("split")
     onnx.save(MODEL.proto, folder / "stack.onnx")
-    (folder / "fake.toml").write_text(format_platform(fake_platform(item_s="1e-6")))
+    (folder / "fake.toml").write_text(format_platform(fake_platform(item_s="1e-5")))
     split = row_split(PROBLEM, ("conv0", "conv1"), (0.25, 0.75))
     assert split is not None
     shared = Stage(ops=split.ops, devices=("cpu", "npu"), splits=(split,))

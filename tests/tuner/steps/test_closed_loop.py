@@ -6,10 +6,12 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import median, stdev
 
 import pytest
 
 from hetsim.core.errors import PlanError
+from hetsim.costs.cost_model import CostModel
 from hetsim.costs.profile import Profile
 from hetsim.tuner.deadline import Deadline
 from hetsim.tuner.options import Options
@@ -79,6 +81,23 @@ def test_each_round_searches_with_expected_costs_and_with_sampled_ones(profile: 
     assert len({name for one in found.rounds for name in (tried.name for tried in one.tries)}) == sum(
         len(one.tries) for one in found.rounds
     )
+
+
+def test_sampled_costs_differ_where_little_is_known(profile: Path, tmp_path: Path) -> None:
+    _, after = propose_rounds(profile, tmp_path, 1)
+    costs = CostModel(MODEL, fake_platform(), after)
+    ops = tuple(op.name for op in MODEL.graph.ops)
+    expected, drawn = costs.problem(), [costs.sampled(seed).problem() for seed in range(8)]
+    parts = [ops[start:end] for start in range(len(ops)) for end in range(start + 1, len(ops) + 1)]
+
+    def spread(part: tuple[str, ...]) -> float:
+        times_s = [problem.cost_s("cpu", part) for problem in drawn]
+        return stdev(times_s) / expected.cost_s("cpu", part)
+
+    unknown = [spread(part) for part in parts if not expected.latency("cpu", part).measured]  # type: ignore[union-attr]
+    known = [spread(part) for part in parts if expected.latency("cpu", part).measured]  # type: ignore[union-attr]
+    assert 0 < median(known) < median(unknown)
+    assert costs.sampled(3).problem().cost_s("cpu", ops) == drawn[3].cost_s("cpu", ops)
 
 
 def test_a_round_is_described() -> None:
