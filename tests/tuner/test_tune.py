@@ -151,7 +151,7 @@ def again(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 def test_a_second_run_goes_on_from_the_profile(folder: Path, again: tuple[Path, Outcome]) -> None:
     before, after = (load_profile(out / "profile.jsonl") for out in (folder, again[0]))
     for ops in before.measured("cpu"):
-        if len(ops) == 1:
+        if len(ops) == 1 and ops[0] in MODEL.graph.by_name:  # others are parts, in explored plans
             covered = before.samples_s("cpu", ops, "configuration:operators")
             assert covered
             assert after.samples_s("cpu", ops, "configuration:operators") == covered
