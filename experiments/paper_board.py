@@ -46,12 +46,13 @@ MODELS = ("squeezenet", "resnet18", "resnet50", "inception_v1", "inception_v2", 
 """The abstract names the first three; the authors' compiler has examples of the others or of similar networks."""
 BOARDS: Mapping[str, int] = {"paper-board": 1, "paper-board-4": 4}
 """By platform, its number of VTA units."""
-TYPE_BASED, WITH_RELU, INDIVIDUAL, TUNER, OURS = (
+TYPE_BASED, WITH_RELU, INDIVIDUAL, TUNER, OURS, SPLITS = (
     "type_based",
     "type_based+relu",
     "individual",
     "partition_tuner",
     "search",
+    "splits",
 )
 OVER = {
     TYPE_BASED: "over type-based",
@@ -80,6 +81,7 @@ class BoardLine:
         tuner_gain: The part of this latency that PartitionTuner's plan saves; negative if that plan is slower.
         published_gain: The same according to the paper's abstract; None if the abstract does not state it.
         search_gain: The part of this latency that the plan of ``search`` saves.
+        splits_gain: The part of this latency that the plan of ``splits`` saves.
     """
 
     model: str
@@ -92,6 +94,7 @@ class BoardLine:
     tuner_gain: float
     published_gain: float | None
     search_gain: float
+    splits_gain: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +190,8 @@ def compare(
 
 def _lines(model: Model, board: str, *, seed: int, max_evaluations: int) -> list[BoardLine]:
     problem = make_problem(model, load_platform(board))
-    plans = {**_plans(problem), OURS: make_plan(OURS, problem, seed=seed, max_evaluations=max_evaluations)}
+    plans = _plans(problem)
+    plans |= {name: make_plan(name, problem, seed=seed, max_evaluations=max_evaluations) for name in (OURS, SPLITS)}
     takes_s = {name: makespan_s(problem, plan) for name, plan in plans.items()}
     return [
         BoardLine(
@@ -201,6 +205,7 @@ def _lines(model: Model, board: str, *, seed: int, max_evaluations: int) -> list
             tuner_gain=1 - takes_s[TUNER] / takes_s[name],
             published_gain=PUBLISHED.get((model.name, name)),
             search_gain=1 - takes_s[OURS] / takes_s[name],
+            splits_gain=1 - takes_s[SPLITS] / takes_s[name],
         )
         for name, plan in plans.items()
     ]
@@ -285,11 +290,12 @@ def _bars(rows: Sequence[BoardLine], varied: Sequence[AssumptionLine]) -> Iterat
             yield Bar(label=f"published, {OVER[row.scheduler]}", value=100 * row.published_gain)
         if row.scheduler == TUNER:
             yield Bar(label="search over PartitionTuner", value=100 * row.search_gain)
+            yield Bar(label="splits over PartitionTuner", value=100 * row.splits_gain)
 
 
 def print_lines(lines: Sequence[BoardLine], screen: Console) -> None:
-    """Print a table with the latency of each plan, and with the gains of PartitionTuner and of the search over it."""
-    table = Table("network", "VTA", "plan", "ms", "PartitionTuner", "published", "search", box=None)
+    """Print a table with the latency of each plan, and with what PartitionTuner, search and splits gain over it."""
+    table = Table("network", "VTA", "plan", "ms", "PartitionTuner", "published", "search", "splits", box=None)
     for column in table.columns[3:]:
         column.justify = "right"
     for line in lines:
@@ -301,6 +307,7 @@ def print_lines(lines: Sequence[BoardLine], screen: Console) -> None:
             f"{line.tuner_gain:.2%}",
             "" if line.published_gain is None else f"{line.published_gain:.2%}",
             f"{line.search_gain:.2%}",
+            f"{line.splits_gain:.2%}",
         )
     screen.print("Milliseconds on hypothetical boards, and the part that other plans save of them:")
     screen.print(table)

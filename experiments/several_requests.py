@@ -292,7 +292,8 @@ def _figures(timelines: Sequence[Timeline]) -> dict[str, float]:
 
 def _busiest_s(problem: Problem, plan: Plan) -> float:
     """Time that one request takes on the device with the most work, in seconds."""
-    return max(sum(problem.cost_s(segment.device, segment.ops) for segment in queue) for queue in plan.queues.values())
+    times_s = problem.segment_times_s(plan.segments)
+    return max(sum(times_s[segment] for segment in queue) for queue in plan.queues.values())
 
 
 def _describe_load(line: LoadLine) -> str:

@@ -38,7 +38,8 @@ from hetsim.costs.profile import Profile
 from hetsim.io.platform_file import load_platform
 from hetsim.models.model import Model
 from hetsim.runtime import RefusedError, Runtime
-from hetsim.runtime.measure.profiler import Effort, configuration_plan, profiling_configurations
+from hetsim.runtime.measure.configurations import configuration_plan, profiling_configurations
+from hetsim.runtime.measure.profiler import Effort
 from hetsim.scheduler.random_plans import RANDOM, random_plans
 from hetsim.sim.segments import DurationFunction
 from hetsim.sim.simulate import simulate

@@ -127,6 +127,7 @@ class Devices:
         model = planned_model(model, plan)
         flow = check_plan(model.graph, plan, device_names=self.platform.device_names, model_hash=model.hash)
         self._check_emulated(emulation)
+        emulation = None if emulation is None else emulation.for_plan(plan)
         self._pool.pause()
         programs, layout = self._build(model, flow, num_slots, emulation, check_numbers=check_numbers)
         arena = Arena(layout)

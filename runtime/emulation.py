@@ -2,9 +2,10 @@
 
 An emulated device starts and ends its segments as docs/model.md describes. A segment starts when the device is free and
 the segment's inputs have arrived; both are read from time stamps, so a late worker does not delay it. It ends after the
-duration that the problem gives. Hand-overs to and from an emulated device arrive after the time that their link gives:
-the producer notes the arrival, and the consumer does not start earlier. Copies occupy the one memory channel, first
-come first served. Serial runs measure the real devices, so they emulate no hand-overs.
+duration that the problem gives it in the plan, cross-device access included. Hand-overs to and from an emulated device
+arrive after the time that their link gives: the producer notes the arrival, and the consumer does not start earlier.
+Copies occupy the one memory channel, first come first served. Serial runs measure the real devices, so they emulate no
+hand-overs.
 
 Left out: memory traffic. An emulated device moves no bytes except those that it hands over, so it slows down no other
 device.
@@ -13,6 +14,7 @@ device.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,10 +23,12 @@ import numpy as np
 
 from hetsim.core.dataflow import Dataflow, Step
 from hetsim.core.errors import DeviceError, ModelError, PlatformError
+from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
 from hetsim.models.model import Model
 from hetsim.models.reference import evaluate
+from hetsim.models.split.planned import planned_model
 from hetsim.runtime.backends.emulated import EMULATED, write_segment
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.machine.system import available_cores
@@ -36,7 +40,7 @@ class Emulation:
     """Durations and outputs of emulated devices.
 
     Attributes:
-        model: The model, with the rewrites of the plans to load.
+        model: The model, or one that was rewritten from it.
         devices: Names of the emulated devices.
         problem: Gives the durations of their segments and the links (:mod:`hetsim.analysis.emulated`).
         inputs: The model's inputs by tensor; the outputs of emulated devices are right for these alone.
@@ -52,6 +56,18 @@ class Emulation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", {name: np.array(array) for name, array in self.inputs.items()})
+
+    def for_plan(self, plan: Plan) -> Emulation:
+        """The emulation of a plan's segments, which name operators of the model rewritten with the plan's splits.
+
+        Tensors that are known for one plan are known for all: a name means the same tensor in every rewritten model.
+
+        Raises:
+            PlanError: If a split is impossible.
+        """
+        if plan.rewrites == self.problem.rewrites:
+            return self
+        return replace(self, model=planned_model(self.model, plan), problem=self.problem.for_plan(plan))
 
     def check_inputs(self, inputs: Mapping[str, Array]) -> None:
         """Refuse inputs that the outputs of emulated devices do not belong to.
@@ -109,7 +125,8 @@ class Emulation:
         if missing:
             proto, names = self.model.standalone_proto(), list(dict.fromkeys(missing))
             self._tensors.update(evaluate(proto, self.inputs, names, custom_ops=self.model.custom_ops))
-        return {i: self._write(flow, step, wanted[i], folder) for i, step in steps.items()}
+        times_s = self.problem.segment_times_s(step.segment for step in flow.steps)
+        return {i: self._write(flow, step, times_s[step.segment], wanted[i], folder) for i, step in steps.items()}
 
     def _is_emulated(self, source: str, target: str) -> bool:
         either = source in self.devices or target in self.devices or (source, target) in self.links
@@ -122,21 +139,20 @@ class Emulation:
         }
         return tuple(tensor for tensor in step.outputs if tensor in read or tensor in flow.graph.outputs)
 
-    def _write(self, flow: Dataflow, step: Step, names: tuple[str, ...], folder: Path) -> Path:
+    def _write(self, flow: Dataflow, step: Step, seconds: float, names: tuple[str, ...], folder: Path) -> Path:
         device, ops = step.segment.device, step.segment.ops
-        latency = self.problem.latency(device, ops)
-        if latency is None:
+        if seconds == math.inf:
             raise DeviceError(
                 f"device {device!r} (emulated) cannot run segment {flow.graph.label(ops)!r} as one",
                 device=device,
                 segment=ops,
             )
-        digest = hashlib.sha256(repr((device, ops, names, latency.seconds)).encode())
+        digest = hashlib.sha256(repr((device, ops, names, seconds)).encode())
         for array in self.inputs.values():
             digest.update(array.tobytes())
         path = folder / f"{digest.hexdigest()[:24]}.npz"
         if not path.exists():
-            write_segment(path, latency.seconds, {name: self._tensors[name] for name in names})
+            write_segment(path, seconds, {name: self._tensors[name] for name in names})
         return path
 
 

@@ -32,6 +32,7 @@ ios: 2.0 s
 genetic: 2.0 s
 exact: 2.0 s
 search: 2.0 s
+splits: 2.0 s
 """
 
 from typing import TYPE_CHECKING

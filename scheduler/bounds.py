@@ -3,7 +3,7 @@
 Three relaxations, each of the plan that runs every operator as a segment of its own:
 
 - **Critical path.** Every operator waits for its slowest input alone; each of those may have come from whatever device
-  gives it soonest. Hand-overs are paid between devices.
+  gives it soonest. Hand-overs are paid between devices, accesses included.
 - **Load.** Operators may be cut into parts that different devices run at once, in any order: the linear program
   ``min T`` such that ``sum over v of x[v, d] * c[v, d] <= T`` for each device ``d``, ``sum over d of x[v, d] = 1``. By
   duality it is the maximum over weights ``w >= 0`` of devices that sum to 1 of ``sum over v of min over d of
@@ -23,12 +23,20 @@ least share that any segment of the collection gives it (:func:`prices`), the bo
 **Copies and contention** only make things later: with the queues as they are, a copy that waits for the memory channel
 arrives no earlier than one that does not, a segment beside others takes no less than alone, and by induction along the
 order of segments nothing ends sooner. So bounds that leave both out hold with them.
+
+**Access to shared tensors** is part of segments in a plan, and of delays between operators here
+(:meth:`~hetsim.core.problem.Problem.hand_over_s`). From a plan follows a schedule with these delays that ends no later:
+let a segment's operators run from its start plus ``read``, what reading takes it longer, so that ``written``, what
+writing takes it longer, is left after them. They then begin at least ``written`` of the writer, the transfer and
+``read`` of the reader after the operators end that make what they read, and the two are at least what one tensor costs
+writer and reader. Segments beside others take no less time than alone, accesses included. But one that waits for the
+memory alone may access tensors meanwhile, so the memory is left out of its time then (:func:`alone_s`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 
@@ -53,9 +61,12 @@ ROUNDS = 200
 
 
 def alone_s(problem: Problem, device: str, ops: tuple[str, ...]) -> float:
-    """What a segment takes with the memory to itself, in seconds; infinite where it cannot run."""
+    """What a segment takes with the memory to itself, without access, in seconds; infinite where it cannot run.
+
+    Where access costs something, work that waits for the memory may access tensors meanwhile: then the latency alone.
+    """
     seconds = problem.cost_s(device, ops)
-    if problem.traffic_function is None or not 0 < seconds < math.inf:
+    if problem.traffic_function is None or problem.sharing is not None or not 0 < seconds < math.inf:
         return seconds
     return max(seconds, problem.traffic_bytes(device, ops) / problem.platform.memory.shared_bytes_per_s)
 
@@ -178,8 +189,8 @@ def lower_bound(problem: Problem, segments: Iterable[Segment] = ()) -> float:
 def on_grid(problem: Problem, bound_s: float) -> float:
     """A lower bound for plans of single operators, raised to the next time that such a plan can take, in seconds.
 
-    Where all costs and hand-overs are multiples of one number, so is what any plan takes without copies that queue and
-    without contention; with these it takes no less. Measured times have no such number that matters.
+    Where all costs, hand-overs and accesses are multiples of one number, so is what any plan takes without copies that
+    queue and without contention; with these it takes no less. Measured times have no such number that matters.
 
     Args:
         problem: The problem.
@@ -187,10 +198,8 @@ def on_grid(problem: Problem, bound_s: float) -> float:
     """
     if not 0 < bound_s < math.inf:
         return bound_s
-    names, tensors = problem.platform.device_names, problem.graph.producer
-    hand_overs = (problem.transfer_s(a, b, tensor) for a in names for b in names for tensor in tensors)
     grid = Fraction(0)
-    for seconds in chain(prices(problem).flat, hand_overs):
+    for seconds in chain(prices(problem).flat, _hand_overs_s(problem)):
         if 0 < seconds < math.inf:
             other = Fraction(float(seconds))
             shared = math.lcm(grid.denominator, other.denominator)
@@ -198,6 +207,19 @@ def on_grid(problem: Problem, bound_s: float) -> float:
             if grid < bound_s * FINEST_GRID:
                 return bound_s
     return float(grid * math.ceil(Fraction(bound_s * (1 - ROUNDING)) / grid)) if grid else bound_s
+
+
+def _hand_overs_s(problem: Problem) -> Iterator[float]:
+    """What hand-overs of all tensors between any two devices take, and what each costs its writer and its reader."""
+    links, sharing = list(problem.platform.links.values()), problem.sharing
+    for tensor in problem.graph.producer:
+        num_bytes = problem.graph.tensors[tensor].num_bytes
+        for link in links:
+            yield link.transfer_s(num_bytes)
+        if sharing is not None:
+            for device in problem.platform.device_names:
+                yield sharing.written_s(device, tensor)
+                yield sharing.read_s(device, tensor)
 
 
 def _delays(problem: Problem) -> Sequence[Sequence[tuple[int, Floats]]]:
@@ -210,7 +232,7 @@ def _delays(problem: Problem) -> Sequence[Sequence[tuple[int, Floats]]]:
         for tensor in op.inputs:
             if tensor in graph.producer:
                 if (tensor,) not in known:
-                    known[tensor,] = np.array([[problem.transfer_s(a, b, tensor) for b in names] for a in names])
+                    known[tensor,] = np.array([[problem.hand_over_s(a, b, tensor) for b in names] for a in names])
                 before = graph.position[graph.producer[tensor]]
                 read[before] = np.maximum(read[before], known[tensor,]) if before in read else known[tensor,]
         result.append(tuple(read.items()))

@@ -55,6 +55,7 @@ _ALGORITHMS: Mapping[str, _Algorithm] = {
     "genetic": _Algorithm(module="list_scheduling.genetic", function="genetic"),
     "exact": _Algorithm(module="exact.exact", function="exact"),
     "search": _Algorithm(module="search.search", function="search"),
+    "splits": _Algorithm(module="splits.splits", function="splits"),
     "exact_operators": _Algorithm(module="exact.exact", function="exact", options={"fused": False}),
     "cp_sat": _Algorithm(module="exact.cp_sat", function="cp_sat"),
 }
@@ -141,7 +142,7 @@ def _made(name: str, problem: Problem, effort: Effort) -> Plan | Solution:
 def _bounded(problem: Problem, plan: Plan, planning_s: float) -> Solution:
     """A plan with the bound of all plans of single operators and of the segments that it fuses itself."""
     best_s = makespan_s(problem, plan)
-    fused = [] if problem.additive else [segment for segment in plan.segments if len(segment.ops) > 1]
+    fused = [] if problem.fusing_gains_nothing else [segment for segment in plan.segments if len(segment.ops) > 1]
     return Solution(
         plan=plan,
         makespan_s=best_s,

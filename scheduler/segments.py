@@ -115,14 +115,12 @@ def plan_from_assignment(
         ProblemError: If an operator is on a device that cannot run it.
     """
     queues = queues_from_assignment(problem.graph, device_of, level_of, connected=connected)
-    return Plan(
-        model=problem.graph.name,
-        model_hash=problem.model_hash,
-        scheduler=scheduler,
-        queues={
+    return problem.plan(
+        {
             device: tuple(part for segment in queues.get(device, ()) for part in _runnable(problem, segment))
             for device in problem.platform.device_names
         },
+        scheduler=scheduler,
     )
 
 

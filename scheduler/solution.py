@@ -72,6 +72,6 @@ ANY = "segments of any operators, as fusing gains nothing here"
 
 def space_of(problem: Problem, num_fused: int) -> str:
     """The space of single operators and so many fused segments, in words."""
-    if problem.additive:
+    if problem.fusing_gains_nothing:
         return ANY
     return f"{SINGLE} and the {num_fused} fused segments of this plan" if num_fused else SINGLE

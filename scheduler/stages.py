@@ -14,10 +14,7 @@ from dataclasses import dataclass
 
 from hetsim.core.errors import PlanError
 from hetsim.core.plan import Axis, Plan, Segment, Split
-from hetsim.models.model import Model
-from hetsim.models.split.rewrite import rewrite
-from hetsim.models.split.rules import can_split, rule_for
-from hetsim.models.split.run import check_split
+from hetsim.core.problem import Problem, Splitting
 from hetsim.models.structure import CHEAP_KINDS, Parts, blocks
 
 _LANES = 16
@@ -29,29 +26,31 @@ class Stage:
     """A run of operators and who computes it.
 
     Attributes:
-        ops: Operators of the model, in topological order.
+        ops: Operators of the problem, in topological order.
         devices: One that computes them all as one segment, or one for each part.
-        splits: How they are divided, one after the other; none where one device computes them all.
+        splits: How they are divided, one after the other; none where no operator is divided.
+        spread: By operator, the device that computes it, where none is divided and several devices compute some.
     """
 
     ops: tuple[str, ...]
     devices: tuple[str, ...]
     splits: tuple[Split, ...] = ()
+    spread: tuple[tuple[str, str], ...] = ()
 
 
-def stage_plan(model: Model, stages: Sequence[Stage]) -> Plan:
+def stage_plan(problem: Problem, stages: Sequence[Stage]) -> Plan:
     """The plan that runs the stages one after the other; an operator that puts a tensor together goes to who reads it.
 
     Args:
-        model: An imported model.
+        problem: A problem whose operators can be split.
         stages: Hold every operator once, in topological order.
 
     Raises:
         PlanError: If a split is impossible.
     """
     splits = tuple(split for stage in stages for split in stage.splits)
-    found = rewrite(model, splits)
-    graph = found.model.graph
+    found = problem.rewritten(splits)
+    graph = found.graph
     reader = {tensor: next(iter(graph.consumers[tensor]), None) for tensor in found.joins}
     joins_of: dict[str | None, list[str]] = {}
     for tensor, join in found.joins.items():
@@ -71,8 +70,8 @@ def stage_plan(model: Model, stages: Sequence[Stage]) -> Plan:
     for join in joins_of.get(None, ()):  # what the caller gets
         queues[last].append(Segment(last, (join,)))
     return Plan(
-        model=model.name,
-        model_hash=model.hash,
+        model=problem.graph.name,
+        model_hash=problem.model_hash,
         queues={device: tuple(queue) for device, queue in queues.items()},
         rewrites=splits,
     )
@@ -82,14 +81,26 @@ def merged(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     """The stages with neighbours on one device as one: a border between them costs, whatever their times add up to."""
     found: list[Stage] = []
     for stage in stages:
-        if found and not (stage.splits or found[-1].splits) and stage.devices == found[-1].devices:
+        whole = not any(each.splits or each.spread for each in (stage, *found[-1:]))
+        if found and whole and stage.devices == found[-1].devices:
             found[-1] = Stage(ops=found[-1].ops + stage.ops, devices=stage.devices)
         else:
             found.append(stage)
     return tuple(found)
 
 
-def coarse_blocks(model: Model, cost_s: Callable[[tuple[str, ...]], float], max_blocks: int) -> Parts:
+def splitting_of(problem: Problem) -> Splitting:
+    """How the problem's operators divide.
+
+    Raises:
+        PlanError: If they cannot be split.
+    """
+    if problem.splitting is None:
+        raise PlanError(f"operators of {problem.graph.name!r} cannot be split, as it has no model")
+    return problem.splitting
+
+
+def coarse_blocks(problem: Problem, cost_s: Callable[[tuple[str, ...]], float], max_blocks: int) -> Parts:
     """Consecutive parts of the graph between operators through which every path passes, about so many at most.
 
     Neighbours are joined until few enough are left: first where a cut would separate an operator from a cheap one that
@@ -97,12 +108,12 @@ def coarse_blocks(model: Model, cost_s: Callable[[tuple[str, ...]], float], max_
     never joined to what cannot.
 
     Args:
-        model: An imported model.
+        problem: A problem whose operators can be split.
         cost_s: About how long operators take.
         max_blocks: At least 1.
     """
-    graph = model.graph
-    in_rows = {op.name: can_split(model, op.name, "rows") for op in graph.ops}
+    graph, splitting = problem.graph, splitting_of(problem)
+    in_rows = {op.name: splitting.length(op.name, "rows") is not None for op in graph.ops}
 
     def alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
         return all(in_rows[op] for op in one) == all(in_rows[op] for op in other)
@@ -128,36 +139,37 @@ def coarse_blocks(model: Model, cost_s: Callable[[tuple[str, ...]], float], max_
     return tuple(parts)
 
 
-def row_split(model: Model, ops: tuple[str, ...], fractions: Sequence[float]) -> Split | None:
+def row_split(problem: Problem, ops: tuple[str, ...], fractions: Sequence[float]) -> Split | None:
     """The run divided by rows in about these fractions; None where it cannot be."""
-    if not all(can_split(model, op, "rows") for op in ops):
+    lengths = [splitting_of(problem).length(op, "rows") for op in ops]
+    if not all(lengths):
         return None
-    return _checked(model, ops, "rows", boundaries(rule_for(model, ops[-1], "rows").size, fractions))
+    return checked(problem, ops, "rows", boundaries(lengths[-1] or 0, fractions))
 
 
-def channel_splits(model: Model, ops: tuple[str, ...], fractions: Sequence[float]) -> tuple[Split, ...]:
-    """The run divided by channels in about these fractions, one split after the other; none where it cannot be.
+def channel_groups(problem: Problem, ops: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The runs, one after the other, that operators divide into by channels; none where some operator cannot be split.
 
-    A new split begins where an operator reads all channels of what this one makes.
+    A new run begins where an operator reads all channels of what this one makes.
     """
+    splitting = splitting_of(problem)
+    if any(splitting.length(op, "channels") is None for op in ops):
+        return ()
     groups: list[list[str]] = []
-    made: set[str] = set()
     for op in ops:
-        if not can_split(model, op, "channels"):
-            return ()
-        rule = rule_for(model, op, "channels")
-        inputs = zip(model.nodes[op].input, rule.readings, strict=True)
-        reads_all = any(reading.axis is None and name in model.graph.tensors for name, reading in inputs)
-        if reads_all or not groups:
+        if splitting.reads_all(op, "channels") or not groups:
             groups.append([])
-            made = set()
         groups[-1].append(op)
-        made.update(model.graph.by_name[op].outputs)
+    return tuple(map(tuple, groups))
+
+
+def channel_splits(problem: Problem, ops: tuple[str, ...], fractions: Sequence[float]) -> tuple[Split, ...]:
+    """The run divided by channels in about these fractions, one split after the other; none where it cannot be."""
     found: list[Split] = []
-    for group in groups:
-        size = rule_for(model, group[-1], "channels").size
+    for group in channel_groups(problem, ops):
+        size = splitting_of(problem).length(group[-1], "channels") or 0
         step = step_of("channels", size, len(fractions))
-        split = _checked(model, tuple(group), "channels", boundaries(size, fractions, step))
+        split = checked(problem, group, "channels", boundaries(size, fractions, step))
         if split is None:
             return ()
         found.append(split)
@@ -183,12 +195,13 @@ def boundaries(size: int, fractions: Sequence[float], step: int = 1) -> tuple[in
     return tuple(at) if ascending else ()
 
 
-def _checked(model: Model, ops: tuple[str, ...], axis: Axis, at: tuple[int, ...]) -> Split | None:
+def checked(problem: Problem, ops: tuple[str, ...], axis: Axis, at: tuple[int, ...]) -> Split | None:
+    """The split of a run, if it is possible; None without boundaries too."""
     if not at:
         return None
     split = Split(ops, axis, at)
     try:
-        check_split(model, split)
+        splitting_of(problem).parts(split)
     except PlanError:
         return None
     return split

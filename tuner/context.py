@@ -11,6 +11,8 @@ from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
 from hetsim.core.timeline import Timeline
+from hetsim.costs.cost_model import CostModel
+from hetsim.costs.problems import fitted
 from hetsim.costs.profile import Unsupported
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.models.model import Model
@@ -62,6 +64,14 @@ class TuningContext:
             ProblemError: If an operator runs on no device.
         """
         return self.target.problem(self.file.profile)
+
+    def cost_model(self) -> CostModel:
+        """The costs that the measurements so far give.
+
+        Raises:
+            ProfileError: If nothing was measured on some device.
+        """
+        return fitted(self.model, self.platform, self.file.profile)
 
     def plan_problem(self, plan: Plan) -> Problem:
         """The problem as the plan meets it, from its own serial runs if there are any."""

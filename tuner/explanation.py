@@ -116,6 +116,7 @@ def explain(
     Raises:
         PlanError: If the plan is not valid for the problem, or there is no such scheduler.
     """
+    problem = problem.for_plan(plan)
     timeline = simulate(problem, plan)
     path = critical_path(problem.graph, plan, timeline, problem.platform)
     with stages.stage("simulate changes") as report:

@@ -24,11 +24,11 @@ from hetsim.runtime import Runtime
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.measure.profiler import make_header
 from hetsim.tuner.context import TuningContext, open_context
+from hetsim.tuner.deadline import Deadline, stop_on_interrupt
 from hetsim.tuner.options import Options
 from hetsim.tuner.progress import Silent, Stages
 from hetsim.tuner.report.outcome import Outcome
-from hetsim.tuner.steps.closed_loop import propose_by_rounds
-from hetsim.tuner.steps.deadline import Deadline, stop_on_interrupt
+from hetsim.tuner.steps.closed_loop import propose_by_rounds, propose_splits
 from hetsim.tuner.steps.expected_outputs import find_expected_outputs
 from hetsim.tuner.steps.final_measurement import measure_finalists
 from hetsim.tuner.steps.judging import judge
@@ -37,7 +37,6 @@ from hetsim.tuner.steps.proposals import Proposals, Proposer, propose
 from hetsim.tuner.steps.readiness import check_machine
 from hetsim.tuner.steps.reference_engines import engines_alone
 from hetsim.tuner.steps.scheduler_plans import propose_baselines, propose_searched
-from hetsim.tuner.steps.splitting.search import propose_splits
 from hetsim.tuner.steps.writing import write_outputs
 from hetsim.tuner.target import Target, check_executable, make_target
 

@@ -25,7 +25,8 @@ from hetsim.core.errors import PlatformError, ProfileError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
-from hetsim.costs.problems import make_problem, plan_context, plan_problem
+from hetsim.costs.cost_model import plan_context
+from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Profile
 from hetsim.models.model import Model
 from hetsim.runtime.backends.protocol import Array
@@ -39,7 +40,7 @@ class Target:
     Made by :func:`make_target`; ``Target(model=..., platform=...)`` is the machine whose devices are all real.
 
     Attributes:
-        model: The model, rewritten if the plans to execute rest on a rewritten one.
+        model: The model, or the model that was rewritten for the one plan to execute.
         platform: The devices as the runtime drives them.
         emulation: What emulated devices take and hand out; None where all devices are real.
         changed_problem: The planning problem on the changed machine; None where all devices are real.
@@ -83,7 +84,7 @@ class Target:
         if self.emulation is None:
             return plan_problem(self.model, self.platform, profile, plan)
         if profile is None or plan_context(profile, plan) is None:
-            return self.emulation.problem
+            return self.emulation.problem.for_plan(plan)
         return emulated_plan_problem(self.emulation.problem, self.emulation.devices, profile, plan)
 
 
@@ -114,7 +115,8 @@ def make_target(
         return Target(model=model, platform=platform)
     if profile is None and any(device.is_measured for device in platform.devices):
         raise ProfileError("emulated devices need --profile FILE, a profile of the devices as they are")
-    changed = scenario.problem(make_problem(model, platform, profile))
+    real = make_problem(model, platform, profile)
+    changed = scenario.problem(real)
     to_emulate = {*scenario.devices(platform), *_without_engine(changed.platform)}
     devices = tuple(name for name in changed.platform.device_names if name in to_emulate)
     return Target(
@@ -123,7 +125,7 @@ def make_target(
         emulation=Emulation(
             model=model,
             devices=devices,
-            problem=emulated_problem(changed, devices, profile, platform),
+            problem=emulated_problem(changed, devices, real),
             inputs=inputs,
             links=scenario.links(changed.platform),
         ),

@@ -1,10 +1,10 @@
 """Question: how does the best latency change with the speed of a hypothetical NPU?
 
-The best plan changes with the hardware, so the model is planned anew at each speed; exact planning proves the optimum
-if it can. The results are compared with the plan that is best at speed 1, with each device alone, and with the limit, a
-lower bound by critical path and load. The experiment also varies the number of NPUs and the memory's bandwidth. A map
-over speed and bandwidth shows the gain of the best plan over the best single device. All of it needs a profile only,
-which is measured first if the folder has none.
+The best plan changes with the hardware, so the model is planned anew at each speed, with splits of operators and
+without; exact planning proves the optimum if it can. The results are compared with the plan that is best at speed 1,
+with each device alone, and with limits, lower bounds by load and by critical path. The experiment also varies the
+number of NPUs and the memory's bandwidth. A map over speed and bandwidth shows the gain of the best plan over the best
+single device. All of it needs a profile only, which is measured first if the folder has none.
 
 With ``--execute`` the plans are also executed at each speed from 0.5 to 8, on the real devices beside an emulated NPU.
 

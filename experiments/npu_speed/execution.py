@@ -10,6 +10,7 @@ from hetsim.analysis.emulated import emulated_problem
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
+from hetsim.costs.problems import make_problem
 from hetsim.costs.profile import Profile
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.models.model import Model
@@ -85,13 +86,14 @@ def execute_speeds(
     found: dict[tuple[float, str], Executed] = {}
     emulation = Emulation(model=model, devices=(device,), problem=speeds[0].problem, inputs=expected.inputs)
     emulated = with_emulated(platform, [device])
+    real = make_problem(model, platform, profile)
     with (
         Runtime(emulated) as runtime,
         stages.stage(f"execute {model.name} beside {device} (emulated)") as report,
     ):
         for number, group in enumerate(speeds):
             # The emulation of another speed reuses the outputs that were computed for the first one.
-            emulation = replace(emulation, problem=emulated_problem(group.problem, [device], profile, platform))
+            emulation = replace(emulation, problem=emulated_problem(group.problem, [device], real))
             target = Target(model=model, platform=emulated, emulation=emulation, changed_problem=group.problem)
             path = folder / f"speed-{group.speed:g}.jsonl"
             path.unlink(missing_ok=True)  # serial runs belong to executions of the same run

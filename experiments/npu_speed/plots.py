@@ -9,9 +9,12 @@ from typing import Protocol, TypeVar
 
 from experiments.npu_speed.rows import BandwidthLine, CountLine, MapLine, SpeedLine, TurningLine
 from experiments.shared.records import read_rows
-from experiments.sweeps.hypothetical_curves import BEST, LIMIT
+from experiments.sweeps.hypothetical_curves import BEST, LIMIT, LIMIT_WITHOUT_SPLITS
 from hetsim.analysis.plots.curves import Curve, Mark, Measurement, draw_curves, times
 from hetsim.analysis.plots.heat import draw_heat_map
+
+MAP_SCALE_PERCENT = 100.0
+"""The gain with the darkest colour of a map, the same in all maps; two equal devices gain no more."""
 
 
 class CurveLine(Protocol):
@@ -76,18 +79,20 @@ def _speed(line: SpeedLine) -> float:
 
 
 def _curves(lines: Sequence[LineT], value: Callable[[LineT], float]) -> list[Curve]:
-    """The curves that the lines belong to, the limit last."""
-    names = sorted(dict.fromkeys(line.curve for line in lines), key=LIMIT.__eq__)
-    return [_curve([line for line in lines if line.curve == name], name, value) for name in names]
+    """The curves that the lines belong to, limits last."""
+    names = sorted(dict.fromkeys(line.curve for line in lines), key=(LIMIT_WITHOUT_SPLITS, LIMIT).__contains__)
+    load_alone = LIMIT_WITHOUT_SPLITS in names  # operators that are split are on no critical path as a whole
+    return [_curve([line for line in lines if line.curve == name], name, value, load_alone) for name in names]
 
 
-def _curve(lines: Sequence[LineT], label: str, value: Callable[[LineT], float]) -> Curve:
+def _curve(lines: Sequence[LineT], label: str, value: Callable[[LineT], float], load_alone: bool = False) -> Curve:
     shown = [line for line in lines if line.simulated_s > 0]  # a logarithmic scale has no place for a limit of 0
+    bounds = {LIMIT: "load" if load_alone else "critical path, load", LIMIT_WITHOUT_SPLITS: "critical path, load"}
     return Curve(
-        label=f"{label}: critical path, load" if label == LIMIT else label,
+        label=f"{label}: {bounds[label]}" if label in bounds else label,
         values=tuple(value(line) for line in shown),
         latencies_s=tuple(line.simulated_s for line in shown),
-        dashed=label == LIMIT,
+        dashed=label in bounds,
     )
 
 
@@ -190,7 +195,8 @@ def _draw_map(lines: Sequence[MapLine], path: Path) -> None:
         [[cells[row, speed].gain_percent or 0.0 for speed in columns] for row in rows],
         path,
         title=f"{first.model} on {first.platform}: gain of the best plan",
-        subtitle="in percent, over the best single device; simulated",
+        subtitle=f"in percent, over the best single device; simulated; colours from 0 to {MAP_SCALE_PERCENT:.0f} %",
+        largest=MAP_SCALE_PERCENT,
         x_label=f"Speed of {first.device}, relative to {first.device.split()[0]} as measured",
         y_label="Hypothetical memory (GB/s)",
     )

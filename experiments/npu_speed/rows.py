@@ -21,8 +21,10 @@ class SpeedLine:
             emulated device, else from the profile alone.
         num_segments: Compiled units of the plan; 0 for the limit.
         measured_s: Median latency of executions beside the emulated device, or None.
-        curve: The curve that the line belongs to: ``planned anew``, the best plan; ``best of several devices``;
-            ``best at 1x, unchanged``; ``DEVICE alone``; or ``limit``, a lower bound by critical path and load.
+        curve: The curve that the line belongs to: ``planned anew``, the best plan; ``planned anew without splits``;
+            ``best of several devices``; ``best at 1x, unchanged``; ``DEVICE alone``; ``limit``, a lower bound of them
+            all; or ``limit without splits``, one by critical path and load. Where no plan splits an operator, the
+            curves without splits are left out. If some do, ``limit`` is by load alone.
         device: Label of the varied device.
         plan_id: The plan's digest; None for the limit.
         predicted_s: Latency simulated from the profile alone.

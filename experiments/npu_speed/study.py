@@ -320,8 +320,16 @@ class Study:
 
     def _turning_line(self, point: TurningPoint) -> TurningLine:
         plan = point.plan
-        num_ops = {device: sum(len(segment.ops) for segment in queue) for device, queue in plan.queues.items()}
-        by_device = ", ".join(f"{count} on {device}" for device, count in num_ops.items())
+        devices_of: dict[str, set[str]] = {}
+        graph = base_problem(self._base).for_plan(plan).graph
+        for segment in plan.segments:
+            for op in (graph.by_name[name] for name in segment.ops):
+                if not op.moves_data:
+                    devices_of.setdefault(op.part_of or op.name, set()).add(segment.device)
+        num_ops = {name: sum(devices == {name} for devices in devices_of.values()) for name in plan.queues}
+        shared = len(devices_of) - sum(num_ops.values())
+        by_device = ", ".join(f"{count} on {device}" for device, count in num_ops.items() if count)
+        by_device += f"{', ' if by_device else ''}{shared} in parts" if shared else ""
         return TurningLine(
             model=self._model.name,
             platform=self._platform,
@@ -330,5 +338,5 @@ class Study:
             latency_s=point.seconds,
             plan_id=plan.digest,
             scheduler=plan.scheduler,
-            description=f"{by_device} of {sum(num_ops.values())} operators in {plan.num_segments} segments",
+            description=f"{by_device} of {len(devices_of)} operators in {plan.num_segments} segments",
         )

@@ -17,7 +17,8 @@ from hetsim.io.platform_file import format_platform, load_platform
 from hetsim.models.model import Model
 from hetsim.runtime import Runtime
 from hetsim.runtime.measure.calibrate import calibrate
-from hetsim.runtime.measure.profiler import Effort, has_all_configurations
+from hetsim.runtime.measure.configurations import has_all_configurations
+from hetsim.runtime.measure.profiler import Effort
 from hetsim.tuner.context import TuningContext, open_context
 from hetsim.tuner.options import Options
 from hetsim.tuner.progress import Stages

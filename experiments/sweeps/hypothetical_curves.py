@@ -15,8 +15,9 @@ from experiments.sweeps.hypothetical_points import Base, Candidates, Point, Poin
 from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan
 
-BEST, BEST_OF_SEVERAL, LIMIT = "planned anew", "best of several devices", "limit"
-"""Names of curves."""
+BEST, WITHOUT_SPLITS = "planned anew", "planned anew without splits"
+BEST_OF_SEVERAL, LIMIT, LIMIT_WITHOUT_SPLITS = "best of several devices", "limit", "limit without splits"
+"""Names of curves. Where no plan splits an operator, those without splits are left out, as they would be the same."""
 UNLIMITED = 1e6
 """A speed at which a device's arithmetic takes no time worth mentioning."""
 SATURATION = 0.02
@@ -138,7 +139,8 @@ def choices_at(
     others: dict[str, Plan | None],
     renamed: dict[str, str] | None = None,
 ) -> list[Choice]:
-    """The points of all curves at a value: best plan, best on several devices, ``others``, single devices, limit.
+    """The points of all curves at a value: the best plan, with splits and without, the best on several devices,
+    ``others``, single devices, limits.
 
     Args:
         pool: The plans to choose from.
@@ -154,6 +156,8 @@ def choices_at(
     if best is None:
         raise PlanError(f"no plan runs where {', '.join(settings)}")
     plans = {BEST: best, BEST_OF_SEVERAL: pool.fastest(settings, min_devices=2), **others}
+    if pool.has_splits:
+        plans[WITHOUT_SPLITS] = pool.fastest(settings, splits=False)
     for device in base_problem(pool.base).platform.device_names:
         plans[f"{device} alone"] = pool.fastest(settings, (renamed or {}).get(device, device))
     choices = [
@@ -167,7 +171,10 @@ def choices_at(
         for curve, plan in plans.items()
         if plan is not None
     ]
-    return [*choices, Choice(value=value, curve=LIMIT, plan=None, seconds=pool.limit_s(settings))]
+    limits = {LIMIT: pool.has_splits, **({LIMIT_WITHOUT_SPLITS: False} if pool.has_splits else {})}
+    for curve, splits in limits.items():
+        choices.append(Choice(value=value, curve=curve, plan=None, seconds=pool.limit_s(settings, splits=splits)))
+    return choices
 
 
 def turning_points(pool: Candidates, device: str, speeds: Sequence[float]) -> list[TurningPoint]:

@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from hetsim.analysis.scenario import parse_scenario
-from hetsim.core.errors import PlanError
-from hetsim.core.plan import Plan, Segment
+from hetsim.core.errors import PlanError, ProblemError
+from hetsim.core.plan import Plan, Segment, Split
 from hetsim.core.problem import Problem
 from hetsim.costs.problems import make_problem
 from hetsim.costs.profile_file import load_profile
@@ -24,7 +24,10 @@ from hetsim.scheduler.exact.decomposition import Decomposition
 from hetsim.scheduler.exact.exact import bound_beside
 from hetsim.scheduler.registry import make_plan, solve
 from hetsim.scheduler.solution import Solution
+from hetsim.scheduler.splits.bound import split_bound
 from hetsim.sim.compiled import CompiledSimulator
+from hetsim.sim.simulate import makespan_s
+from hetsim.tuner.steps.proposals import SPLITS
 from hetsim.tuner.steps.scheduler_plans import executed_names
 
 
@@ -52,7 +55,7 @@ class Point:
     Attributes:
         settings: The changes, as for ``--set``.
         schedulers: Schedulers that plan, besides exact planning; None stands for those whose plans ``hetsim tune``
-            executes.
+            executes on emulated devices.
         max_evaluations: Candidates that a search simulates.
     """
 
@@ -67,16 +70,18 @@ class PointPlans:
 
     Attributes:
         queues: By scheduler, its plan: by device, the operators of each segment.
+        rewrites: By scheduler, the splits of its plan; schedulers without splits are absent.
     """
 
     queues: dict[str, dict[str, tuple[tuple[str, ...], ...]]]
+    rewrites: dict[str, tuple[Split, ...]] = field(default_factory=dict)
 
 
 def plan_point(base: Base, point: Point) -> PointPlans:
     """The plans that schedulers make for a point."""
     problem = problem_at(base, point.settings)
     proof = proof_at(base, point.settings)
-    names = executed_names(problem) if point.schedulers is None else point.schedulers
+    names = (*executed_names(problem), SPLITS) if point.schedulers is None else point.schedulers
     plans = {"exact": proof.plan}
     for name in names:
         plans[name] = make_plan(name, problem, seed=base.seed, max_evaluations=point.max_evaluations)
@@ -85,6 +90,7 @@ def plan_point(base: Base, point: Point) -> PointPlans:
             name: {device: tuple(segment.ops for segment in queue) for device, queue in plan.queues.items()}
             for name, plan in plans.items()
         },
+        rewrites={name: plan.rewrites for name, plan in plans.items() if plan.rewrites},
     )
 
 
@@ -140,12 +146,22 @@ class Candidates:
         """
         key = settings, plan.digest
         if key not in self._known_s:
-            if settings not in self._simulators:
-                self._simulators[settings] = CompiledSimulator(problem_at(self.base, settings))
-            self._known_s[key] = self._simulators[settings].run(plan.queues)
+            if plan.rewrites:  # hardly two plans have the same
+                self._known_s[key] = makespan_s(problem_at(self.base, settings), plan)
+            else:
+                if settings not in self._simulators:
+                    self._simulators[settings] = CompiledSimulator(problem_at(self.base, settings))
+                self._known_s[key] = self._simulators[settings].run(plan.queues)
         return self._known_s[key]
 
-    def fastest(self, settings: tuple[str, ...], device: str | None = None, *, min_devices: int = 1) -> Plan | None:
+    @property
+    def has_splits(self) -> bool:
+        """Whether some plan splits operators."""
+        return any(plan.rewrites for plan in self.plans)
+
+    def fastest(
+        self, settings: tuple[str, ...], device: str | None = None, *, min_devices: int = 1, splits: bool = True
+    ) -> Plan | None:
         """The fastest plan, or None if no plan qualifies.
 
         Among equally fast plans, the one with the fewest devices wins, then the one with the fewest segments, then the
@@ -155,35 +171,57 @@ class Candidates:
             settings: The changes of the machine.
             device: The only device that the plan may use; None allows all.
             min_devices: How many devices the plan must use at least.
+            splits: Whether it may split operators.
         """
         problem = problem_at(self.base, settings)
         runnable = []
         for plan in self.plans:
             allowed = {*problem.platform.device_names} if device is None else {device}
-            if not set(plan.queues) <= allowed or len(plan.queues) < min_devices:
+            if not set(plan.queues) <= allowed or len(plan.queues) < min_devices or (plan.rewrites and not splits):
                 continue
             try:
                 runnable.append((self.latency_s(settings, plan), len(plan.queues), plan.num_segments, plan))
-            except PlanError:  # a segment that this machine refuses
+            except (PlanError, ProblemError):  # a segment, or a slice, that this machine refuses
                 continue
         return min(runnable, key=lambda entry: entry[:3])[3] if runnable else None
 
-    def limit_s(self, settings: tuple[str, ...]) -> float:
-        """Lower bound by critical path and load, in seconds, over all plans that these segments can form.
+    def limit_s(self, settings: tuple[str, ...], *, splits: bool) -> float:
+        """Lower bound in seconds over all plans that these segments can form: by critical path and load, or by load.
 
         The segments are those of exact planning's space and those of all plans of this sweep.
+
+        Args:
+            settings: The changes of the machine.
+            splits: Whether segments may be divided among devices, so that the load alone bounds them.
         """
         problem = problem_at(self.base, settings)
-        family = Decomposition(problem, fused=not problem.additive).segments()
-        names = problem.platform.device_names
-        others = [segment for plan in self.plans for segment in plan.segments if segment.device in names]
-        return lower_bound(problem, dict.fromkeys([*family, *others]))
+        names = set(problem.platform.device_names)
+        plans = [plan for plan in self.plans if set(plan.queues) <= names]
+        if splits:
+            return split_bound(problem, [plan for plan in plans if self._runs(settings, plan)])[0]
+        family = Decomposition(problem, fused=not problem.fusing_gains_nothing).segments()
+        others = [segment for plan in self.plans if not plan.rewrites for segment in plan.segments]
+        return lower_bound(problem, dict.fromkeys([*family, *(s for s in others if s.device in names)]))
 
     def bound_s(self, settings: tuple[str, ...], plan: Plan) -> float:
-        """Lower bound over plans of exact planning's space and of the segments of ``plan``, in seconds."""
+        """Lower bound in seconds over plans of exact planning's space and of the segments of ``plan``.
+
+        If the plan splits operators, other splits count as well, and the load alone bounds them.
+        """
         problem = problem_at(self.base, settings)
-        bound_s, _ = bound_beside(problem, plan, proof_at(self.base, settings))
+        if plan.rewrites:
+            bound_s, _ = split_bound(problem, [plan])
+        else:
+            bound_s, _ = bound_beside(problem, plan, proof_at(self.base, settings))
         return min(bound_s, self.latency_s(settings, plan))
+
+    def _runs(self, settings: tuple[str, ...], plan: Plan) -> bool:
+        """Whether the machine as changed runs a plan."""
+        try:
+            self.latency_s(settings, plan)
+        except (PlanError, ProblemError):
+            return False
+        return True
 
 
 def candidates(base: Base, found: Iterable[PointPlans], renamed: Mapping[str, str] | None = None) -> Candidates:
@@ -197,6 +235,7 @@ def candidates(base: Base, found: Iterable[PointPlans], renamed: Mapping[str, st
                 model_hash=problem.model_hash,
                 scheduler=scheduler,
                 queues={device: tuple(Segment(device, ops) for ops in queue) for device, queue in queues.items()},
+                rewrites=plans_of_point.rewrites.get(scheduler, ()),
             ).renamed(renamed or {})
             plans.setdefault(plan.digest, plan)
     return Candidates(base=base, plans=tuple(plans.values()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hetsim.core.graph import Graph
@@ -19,7 +18,7 @@ class DeviceTime:
         device: Name of the device.
         label: Its name; a device that is not real hardware has its nature in it.
         num_segments: Number of segments that it ran.
-        compute_s: Running segments, without their launches.
+        compute_s: Running segments, without their launches; cross-device access included.
         launch_s: Launching them: ``num_segments`` times the platform's ``launch_s``, at most all the time that it ran.
         hand_over_s: Idle during a hand-over of an input of its next segment.
         waiting_s: Idle otherwise: before its inputs are produced, and after its last segment.
@@ -108,28 +107,24 @@ def breakdown(timeline: Timeline, platform: Platform) -> Breakdown:
     )
 
 
-def device_assignments(
-    graph: Graph, plan: Plan, timeline: Timeline, platform: Platform, original_op: Mapping[str, str] | None = None
-) -> tuple[Assignment, ...]:
+def device_assignments(graph: Graph, plan: Plan, timeline: Timeline, platform: Platform) -> tuple[Assignment, ...]:
     """The part of the network that each device of the platform runs, in the platform's order.
+
+    Operators are counted as before the splits: a device that computes all parts of one runs it, and operators that only
+    move data do not count.
 
     Args:
         graph: The graph that the plan is for, with the plan's rewrites.
         plan: The plan.
         timeline: Its timeline.
         platform: The devices.
-        original_op: By operator of a rewritten graph, the operator that it computes or is a part of
-            (:attr:`hetsim.models.model.Model.original_op`). Operators are counted as before the rewrites: a device that
-            computes all parts of one runs it, and operators that only move data do not count. None stands for a graph
-            without rewrites.
     """
-    if original_op is None:
-        original_op = {op.name: op.name for op in graph.ops}
     devices_of: dict[str, set[str]] = {}
     for segment in plan.segments:
         for op in segment.ops:
-            if op in original_op:
-                devices_of.setdefault(original_op[op], set()).add(segment.device)
+            known = graph.by_name[op]
+            if not known.moves_data:
+                devices_of.setdefault(known.part_of or op, set()).add(segment.device)
     makespan_s = timeline.makespan_s
     return tuple(
         Assignment(

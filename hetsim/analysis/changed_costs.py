@@ -7,6 +7,7 @@ operators of the segment take alone without launches,
     d' = launch' + (d - launch) * sum over operators of share / speed
 
 Of an operator that the device cannot run alone the share is 0; if all shares would be 0, all operators have equal ones.
+The speed of an operator is that of all its parts, if it was split.
 The bytes that a segment moves stay the same, so the memory may become what limits it.
 """
 
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from hetsim.analysis.change import OP, Change, find_change
 from hetsim.core.errors import PlatformError
-from hetsim.core.graph import Graph
+from hetsim.core.graph import Graph, Op
 from hetsim.core.platform import Device
 from hetsim.core.problem import Latency, Problem
 
@@ -109,8 +110,7 @@ def _rates(changes: Sequence[Change], device: Device, graph: Graph) -> _Rates:
     by_selector = {change.only: change.amount for change in own if change.field == "speed"}
     selected = [op for change in own if change.field == "speed" for op in _selected(graph, change, change.only)]
     speed = {
-        op: next(by_selector[only] for only in (f"{OP}{op}", graph.by_name[op].kind, "") if only in by_selector)
-        for op in selected
+        op: next(by_selector[only] for only in _selectors(graph.by_name[op]) if only in by_selector) for op in selected
     }
     unsupported = [
         op
@@ -128,8 +128,15 @@ def _rates(changes: Sequence[Change], device: Device, graph: Graph) -> _Rates:
     )
 
 
+def _selectors(op: Op) -> tuple[str, ...]:
+    """What selects an operator, the most specific first: its name, that of what it is a part of, its type, all."""
+    return (f"{OP}{op.name}", f"{OP}{op.part_of}", op.kind, "")
+
+
 def _selected(graph: Graph, change: Change, only: str) -> Sequence[str]:
     """Operators by ``op:NAME``, by their type, or all; a type of ONNX may be absent from the graph.
+
+    An operator that was split is selected as all of its parts.
 
     Raises:
         PlatformError: If there is no such operator or type.
@@ -138,11 +145,12 @@ def _selected(graph: Graph, change: Change, only: str) -> Sequence[str]:
         return [op.name for op in graph.ops]
     if only.startswith(OP):
         name = only.removeprefix(OP)
-        if name not in graph.by_name:
+        named = [op.name for op in graph.ops if name in (op.name, op.part_of)]
+        if not named:
             raise PlatformError(
                 f"--set {change.description!r}: {graph.name!r} has no operator {name!r}; it has {_few(graph.by_name)}"
             )
-        return [name]
+        return named
     found = [op.name for op in graph.ops if op.kind == only]
     if not found and not _is_onnx_type(only):
         kinds = sorted({op.kind for op in graph.ops})

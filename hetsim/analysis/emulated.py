@@ -1,12 +1,13 @@
 """The problem that a machine with emulated devices executes: a hypothetical problem less what real devices add.
 
 A plan on a hypothetical device runs in real time beside real devices. The real devices take the time that they take,
-cross-device accesses included (:mod:`hetsim.costs.fitting.transfer_costs`). The runtime emulates the rest: the time of
-segments on emulated devices, and the emulated side's part of each hand-over. The runtime, and the simulation that its
-measurements are compared with, both use the problem that :func:`emulated_problem` makes:
+access to shared tensors included. The runtime emulates the rest: the time of segments on emulated devices with what the
+problem charges them for shared tensors, and delays of hand-overs. The runtime, and the simulation that its measurements
+are compared with, both use the problem that :func:`emulated_problem` makes:
 
-- A zero-copy link costs for each byte what the problem says, less what its real ends pay to write or read that byte.
-- A segment on an emulated device takes the time that it takes with the memory to itself.
+- Real devices pay for shared tensors what they pay by the profile, and emulated devices what the problem says.
+- What the problem charges real devices beyond that, which nobody pays, is a delay of the link, by the byte.
+- A segment on an emulated device takes the time that it takes with the memory to itself, and its accesses.
 - There is no contention: an emulated device moves no bytes through the memory.
 
 Like a :class:`~hetsim.analysis.scenario.Scenario` this maps one problem to another and needs no runtime, so it is part
@@ -16,38 +17,29 @@ of the analysis and not of the tuner.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from hetsim.core.dataflow import SharingCosts
 from hetsim.core.errors import ProfileError
 from hetsim.core.plan import Plan
-from hetsim.core.platform import Link, Platform
+from hetsim.core.platform import Link
 from hetsim.core.problem import Latency, Problem
-from hetsim.costs.fitting.additive_medians import additive_medians, interference_free_medians
-from hetsim.costs.fitting.transfer_costs import TransferCosts, fit_transfer_costs
-from hetsim.costs.problems import plan_context
+from hetsim.costs.cost_model import plan_context
+from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.profile import Profile
 
-_ROUNDING = 1e-9
-"""A link whose bytes cost less than this fraction of what the problem says is left with no cost for bytes."""
+Cost = Callable[[str, str], float]
 
 
-def emulated_problem(
-    problem: Problem, devices: Collection[str], profile: Profile | None = None, machine: Platform | None = None
-) -> Problem:
+def emulated_problem(problem: Problem, devices: Collection[str], real: Problem | None = None) -> Problem:
     """The problem that a machine executes on which some of the problem's devices are emulated.
 
     Args:
         problem: The problem on the hypothetical platform.
         devices: Names of the emulated devices.
-        profile: Gives the cross-device access costs of the real devices; None if nothing was measured.
-        machine: The real devices with their calibrated links; None stands for the problem's platform.
+        real: The problem on the devices as they are; None if nothing was measured.
     """
-    transfer_costs: Mapping[str, TransferCosts] = {}
-    if profile is not None:
-        medians = interference_free_medians(profile)
-        transfer_costs = fit_transfer_costs(profile, medians, machine or problem.platform, [problem.graph])
-    real = {name: costs for name, costs in transfer_costs.items() if name not in devices}
     platform, memory = problem.platform, problem.platform.memory
 
     def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
@@ -57,32 +49,63 @@ def emulated_problem(
         memory_s = problem.traffic_bytes(device, ops) / memory.shared_bytes_per_s
         return replace(found, seconds=max(found.seconds, memory_s))
 
-    links = {pair: _emulated_link(link, pair, real) for pair, link in platform.links.items()}
+    paid = None if real is None else real.sharing
+    sharing = problem.sharing
+    if sharing is not None:
+        sharing = SharingCosts(
+            _by_nature(sharing.read_s, None if paid is None else paid.read_s, devices),
+            _by_nature(sharing.written_s, None if paid is None else paid.written_s, devices),
+        )
+    links = {pair: _emulated_link(problem, sharing, pair, link) for pair, link in platform.links.items()}
+
+    def emulated_again(rewritten: Problem) -> Problem:
+        again = None if real is None else real.rewritten(rewritten.rewrites).problem
+        return emulated_problem(rewritten, devices, again)
+
     return replace(
         problem,
         platform=replace(platform, links=links),
         latency_function=latency,
         traffic_function=None,
+        sharing=sharing,
+        splitting=problem.changed_splitting(emulated_again),
         _known={},
     )
 
 
-def _emulated_link(link: Link, pair: tuple[str, str], real: Mapping[str, TransferCosts]) -> Link:
-    """The link with the cost per byte that is left when its real ends have paid theirs."""
-    if link.mode == "copy":
+def _by_nature(emulated_s: Cost, real_s: Cost | None, devices: Collection[str]) -> Cost:
+    """A cost of shared tensors: one for emulated devices, another one, or nothing, for real ones."""
+
+    def cost_s(device: str, tensor: str) -> float:
+        if device in devices:
+            return emulated_s(device, tensor)
+        return 0.0 if real_s is None else real_s(device, tensor)
+
+    return cost_s
+
+
+def _emulated_link(problem: Problem, paid: SharingCosts | None, pair: tuple[str, str], link: Link) -> Link:
+    """The link that delays each byte, on average over all tensors, by what its ends should pay for it and do not."""
+    graph, wanted = problem.graph, problem.sharing
+    num_bytes = sum(graph.tensors[tensor].num_bytes for tensor in graph.producer)
+    if link.mode == "copy" or wanted is None or paid is None or not num_bytes:
         return link
     source, target = pair
-    paid_s_per_byte = (real[source].written_s_per_byte if source in real else 0.0) + (
-        real[target].read_s_per_byte if target in real else 0.0
+    rest_s = sum(
+        wanted.written_s(source, tensor)
+        - paid.written_s(source, tensor)
+        + wanted.read_s(target, tensor)
+        - paid.read_s(target, tensor)
+        for tensor in graph.producer
     )
-    whole_s_per_byte = 1 / link.bandwidth_bytes_per_s
-    rest_s_per_byte = whole_s_per_byte - paid_s_per_byte
-    is_paid = rest_s_per_byte <= _ROUNDING * whole_s_per_byte
-    return replace(link, bandwidth_bytes_per_s=math.inf if is_paid else 1 / rest_s_per_byte)
+    s_per_byte = 1 / link.bandwidth_bytes_per_s + max(0.0, rest_s) / num_bytes
+    return replace(link, bandwidth_bytes_per_s=1 / s_per_byte if s_per_byte else math.inf)
 
 
 def emulated_plan_problem(emulated: Problem, devices: Collection[str], profile: Profile, plan: Plan) -> Problem:
     """The emulated problem for one plan: real devices take what they took in the plan's own serial runs.
+
+    These include what the real devices pay for shared tensors.
 
     Args:
         emulated: From :func:`emulated_problem`.
@@ -96,10 +119,14 @@ def emulated_plan_problem(emulated: Problem, devices: Collection[str], profile: 
     context = plan_context(profile, plan)
     if context is None:
         raise ProfileError(f"the profile has no serial run of plan {plan.digest} of {plan.model!r}; execute it first")
+    emulated = emulated.for_plan(plan)
     medians = additive_medians(profile)
 
     def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
         own_s = None if device in devices else medians.get((device, ops), {}).get(context)
         return emulated.latency(device, ops) if own_s is None else Latency(own_s, measured=True)
 
-    return replace(emulated, latency_function=latency, _known={})
+    sharing = emulated.sharing
+    if sharing is not None:
+        sharing = SharingCosts(_by_nature(sharing.read_s, None, devices), _by_nature(sharing.written_s, None, devices))
+    return replace(emulated, latency_function=latency, sharing=sharing, _known={})

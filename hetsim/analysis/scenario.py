@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from hetsim.analysis.change import Change, find_change, names_of_copies, parse_change
 from hetsim.analysis.changed_costs import ChangedCosts
 from hetsim.analysis.changed_platform import change_platform
+from hetsim.analysis.changed_sharing import changed_sharing
 from hetsim.core.errors import PlatformError
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
@@ -81,7 +82,7 @@ class Scenario:
         return change_platform(platform, self.changes) if self.changes else platform
 
     def problem(self, problem: Problem) -> Problem:
-        """The problem on the platform after the changes.
+        """The problem on the platform after the changes; what it is rewritten to with splits is changed likewise.
 
         Raises:
             PlatformError: As :meth:`platform`; also if an operator or type does not exist.
@@ -104,7 +105,9 @@ class Scenario:
             platform=platform,
             latency_function=lambda device, ops: costs.latency(origin[device], ops),
             traffic_function=None if traffic is None else lambda device, ops: traffic(origin[device], ops),
+            sharing=changed_sharing(problem.sharing, problem.platform, self.changes, origin),
             additive=problem.additive and not costs.has_launches,
+            splitting=problem.changed_splitting(self.problem),
             _known={},
         )
 

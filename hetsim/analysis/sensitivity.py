@@ -8,15 +8,15 @@ plan is simulated in it. So the answer is exact for the model, contention and co
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hetsim.analysis.change import Change, faster_device, faster_link, faster_memory
 from hetsim.analysis.changed_costs import arithmetic_shares
 from hetsim.analysis.critical_path import CriticalPath
 from hetsim.analysis.scenario import Scenario
-from hetsim.core.dataflow import resolve
-from hetsim.core.plan import Plan
+from hetsim.core.dataflow import Access, resolve
+from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
 from hetsim.sim.simulate import makespan_s
 
@@ -31,7 +31,8 @@ class Effect:
         saved_s: By how much that is shorter than before; negative where the plan becomes slower, which copies and
             contention allow.
         on_path_s: How many seconds of the critical path, before the change, the change makes faster: arithmetic of a
-            device or an operator without launches, or hand-overs of a link; 0 for the memory.
+            device or an operator without launches and cross-device access, or hand-overs of a link and what its ends
+            take longer for them; 0 for the memory.
     """
 
     scenario: Scenario
@@ -51,6 +52,7 @@ def faster_scenarios(problem: Problem, plan: Plan, factor: float) -> tuple[Scena
     First the devices that the plan uses, then the links that it uses, the memory if it can be a bottleneck, and every
     operator on the device that runs it.
     """
+    problem = problem.for_plan(plan)
     flow = resolve(problem.graph, plan)
     platform = problem.platform
     changes = [faster_device(name, factor) for name in platform.device_names if name in plan.queues]
@@ -93,7 +95,9 @@ def sensitivity(
     Raises:
         PlanError: If the plan is not valid for the problem.
     """
+    problem = problem.for_plan(plan)
     before_s = makespan_s(problem, plan)
+    accesses = problem.accesses(plan.segments)
     scenarios = faster_scenarios(problem, plan, factor)
 
     def effects() -> Iterator[Effect]:
@@ -104,16 +108,25 @@ def sensitivity(
                 scenario=scenario,
                 makespan_s=after_s,
                 saved_s=before_s - after_s,
-                on_path_s=_on_path_s(problem, path, scenario.changes[0]),
+                on_path_s=_on_path_s(problem, path, accesses, scenario.changes[0]),
             )
 
     return tuple(sorted(effects(), key=lambda effect: effect.makespan_s))
 
 
-def _on_path_s(problem: Problem, path: CriticalPath, change: Change) -> float:
+def _on_path_s(
+    problem: Problem, path: CriticalPath, accesses: Mapping[Segment, tuple[Access, ...]], change: Change
+) -> float:
     if change.kind == "link":
         source, target = change.devices
-        return path.on_link_s(source, target)
+        access_s = sum(
+            access.seconds
+            for segment in path.segments
+            for access in accesses[segment]
+            if segment.device == (source if access.is_made else target)
+        )
+        num_others = len(problem.platform.devices) - 1  # a device pays the mean over its links to these
+        return path.on_link_s(source, target) + access_s / num_others
     if change.kind != "device":
         return 0.0
     launch_s = problem.platform.device(change.target).launch_s
@@ -123,5 +136,6 @@ def _on_path_s(problem: Problem, path: CriticalPath, change: Change) -> float:
             share = 1.0
             if change.op:
                 share = arithmetic_shares(problem, span.device, span.ops)[span.ops.index(change.op)]
-            total_s += max(span.duration_s - launch_s, 0.0) * share
+            access_s = sum(access.seconds for access in accesses[Segment(span.device, span.ops)])
+            total_s += max(span.duration_s - access_s - launch_s, 0.0) * share
     return total_s

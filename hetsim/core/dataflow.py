@@ -1,8 +1,11 @@
-"""A plan resolved for its graph: the segments in an order that could run serially, with their inputs and outputs."""
+"""A plan resolved for its graph: the segments in an order that could run serially, with their inputs and outputs.
+
+Tensors that segments of several devices access are *shared*; what that costs is here, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -52,29 +55,45 @@ class Dataflow:
     steps: tuple[Step, ...]
 
     @cached_property
-    def read_bytes(self) -> tuple[int, ...]:
-        """By step, the size in bytes of its inputs that another device makes."""
-        return tuple(
-            sum(
-                self.graph.tensors[tensor].num_bytes
-                for tensor, maker in step.inputs
-                if maker is not None and self.steps[maker].segment.device != step.segment.device
-            )
-            for step in self.steps
-        )
-
-    @cached_property
-    def written_bytes(self) -> tuple[int, ...]:
-        """By step, the size in bytes of its outputs that another device reads."""
-        read_elsewhere: list[set[str]] = [set() for _ in self.steps]
+    def shared(self) -> frozenset[str]:
+        """The tensors that steps on more than one device make or read."""
+        devices: dict[str, set[str]] = {}
         for step in self.steps:
-            for tensor, maker in step.inputs:
-                if maker is not None and self.steps[maker].segment.device != step.segment.device:
-                    read_elsewhere[maker].add(tensor)
-        return tuple(
-            sum(self.graph.tensors[tensor].num_bytes for tensor in step.outputs if tensor in elsewhere)
-            for step, elsewhere in zip(self.steps, read_elsewhere, strict=True)
-        )
+            for tensor in (*step.outputs, *(tensor for tensor, maker in step.inputs if maker is not None)):
+                devices.setdefault(tensor, set()).add(step.segment.device)
+        return frozenset(tensor for tensor, touching in devices.items() if len(touching) > 1)
+
+    def shared_by(self, step: Step) -> tuple[str, ...]:
+        """The shared tensors that a step reads, in the order of its inputs, then those that it makes."""
+        return tuple(tensor for tensor in (*(name for name, _ in step.inputs), *step.outputs) if tensor in self.shared)
+
+
+@dataclass(frozen=True, slots=True)
+class SharingCosts:
+    """What segments take longer for shared tensors, those that segments of several devices access.
+
+    Attributes:
+        read_s: From a device and a tensor to the seconds that a segment which reads the tensor takes longer; 0 or more.
+        written_s: The same for the segment that makes the tensor.
+    """
+
+    read_s: Callable[[str, str], float]
+    written_s: Callable[[str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """By how much a segment takes longer because of one shared tensor.
+
+    Attributes:
+        tensor: Name of the tensor.
+        is_made: Whether the segment makes the tensor; otherwise it reads it.
+        seconds: More than 0.
+    """
+
+    tensor: str
+    is_made: bool
+    seconds: float
 
 
 def resolve(graph: Graph, plan: Plan) -> Dataflow:

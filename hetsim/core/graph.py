@@ -55,6 +55,7 @@ class Op:
         num_macs: Multiply-accumulate operations; 0 for kinds other than convolutions and matrix products.
         role: ``"compute"`` for every operator of the network itself, whatever its kind. ``"slice"`` and ``"concat"``
             are operators that a split adds: they cut a range out of a tensor, or join ranges to one tensor.
+        part_of: In a rewritten graph, the operator of the original one that it computes a part of; else empty.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Op:
     weight_bytes: int = 0
     num_macs: int = 0
     role: Role = "compute"
+    part_of: str = ""
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ import numpy as np
 
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
+from hetsim.costs.cost_model import plan_context
 from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.fitting.interference import fit_interference, speed_probe_around_s
-from hetsim.costs.problems import plan_context
 from hetsim.costs.profile import Profile
 from hetsim.sim.segments import DurationFunction
 
@@ -36,6 +36,7 @@ def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int)
         plan: The plan.
         seed: The same seed gives the same durations, whatever the order of the calls.
     """
+    problem = problem.for_plan(plan)
     context = plan_context(profile, plan)
     times = additive_medians(profile)
     factors: dict[Segment, np.ndarray] = {}
@@ -44,6 +45,7 @@ def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int)
         names = measured if context is None else [context]
         drawn = [np.array(measured[name].samples_s) / times[segment.device, segment.ops][name] for name in names]
         factors[segment] = np.concatenate(drawn) if drawn else np.ones(1)
+    usual_s = problem.segment_times_s(plan.segments)
     numbers = {segment: i for i, segment in enumerate(plan.segments)}
     num_serial_runs = {len(drawn) for drawn in factors.values()}
     serial_runs_match = context is not None and len(num_serial_runs) == 1
@@ -59,7 +61,7 @@ def measured_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: int)
     def duration_s(request: int, segment: Segment) -> float:
         if request not in rows:
             rows[request] = row(request)
-        return problem.cost_s(segment.device, segment.ops) * rows[request][segment]
+        return usual_s[segment] * rows[request][segment]
 
     return duration_s
 
@@ -77,6 +79,8 @@ def interference_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: 
         plan: The plan.
         seed: The same seed gives the same durations, whatever the order of the calls.
     """
+    problem = problem.for_plan(plan)
+    usual_s = problem.segment_times_s(plan.segments)
     interference = fit_interference(profile)
     devices = [device for device in plan.queues if device in interference.usual_s]
     readings_s = [profile.speed_probes_s(device) for device in devices]
@@ -90,7 +94,7 @@ def interference_noise(problem: Problem, profile: Profile, plan: Plan, *, seed: 
             serial_runs += zip(*(each.tolist() for each in slower), strict=False)
 
     def duration_s(request: int, segment: Segment) -> float:
-        alone_s = problem.cost_s(segment.device, segment.ops)
+        alone_s = usual_s[segment]
         if not serial_runs or segment.device not in devices:
             return alone_s
         serial_run = serial_runs[int(np.random.default_rng((seed, request)).integers(len(serial_runs)))]

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from hetsim.core.plan import Axis, Split
 from hetsim.core.statistics import Summary, summarize
 
-FORMAT = 3
+FORMAT = 4
 
 
 class Header(msgspec.Struct, tag_field="record", tag="header", frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,8 +47,7 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
             for serial runs of the whole model on one device at one granularity, ``"replay:DIGEST"`` for serial runs of
             a plan, ``"final:DIGEST"`` for serial runs of a plan in interleaved rounds with its parallel execution.
         samples_s: Raw durations in seconds, in the order in which they were taken; at least one, all positive.
-        read_bytes: Bytes that the segment read in that context and another device had written.
-        written_bytes: Bytes that it wrote and another device read.
+        shared: The tensors that the segment read or made in that context and that segments of other devices accessed.
 
     Raises:
         ValueError: If an operator or a duration is missing, or a duration is not positive.
@@ -57,14 +57,11 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
     ops: tuple[str, ...]
     context: str
     samples_s: tuple[float, ...]
-    read_bytes: int = 0
-    written_bytes: int = 0
+    shared: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.ops or not self.samples_s:
             raise ValueError("a record of samples needs at least one operator and one duration")
-        if self.read_bytes < 0 or self.written_bytes < 0:
-            raise ValueError("bytes that cross between devices cannot be negative")
         if not all(0 < sample < 1e6 for sample in self.samples_s):  # NaN fails too
             raise ValueError("a duration is not a positive number of seconds")
 
@@ -79,6 +76,7 @@ class SerialRuns(
         context: As that of the samples.
         speed_probe_s: The speed probe after each serial run: the time of a fixed piece of arithmetic on the device's
             core, in seconds; as many as there are samples, all positive.
+        splits: The rewrites of the plan that was run: operators, axis and boundaries of each split.
 
     Raises:
         ValueError: If a duration is not positive.
@@ -87,6 +85,7 @@ class SerialRuns(
     device: str
     context: str
     speed_probe_s: tuple[float, ...]
+    splits: tuple[tuple[tuple[str, ...], Axis, tuple[int, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         if not all(0 < seconds < 1e6 for seconds in self.speed_probe_s):  # NaN fails too
@@ -145,13 +144,11 @@ class Context:
 
     Attributes:
         samples_s: Raw durations in seconds, in the order in which they were taken.
-        read_bytes: Bytes that the segment read there and another device had written.
-        written_bytes: Bytes that it wrote there and another device read.
+        shared: The tensors that it read or made there and that segments of other devices accessed.
     """
 
     samples_s: list[float]
-    read_bytes: int
-    written_bytes: int
+    shared: tuple[str, ...]
 
 
 @dataclass(kw_only=True)
@@ -160,13 +157,18 @@ class Profile:
 
     Attributes:
         header: What was measured on.
+        revision: How many records were added so far.
+        fitted: Cache of the costs that were fitted to it, with what they depend on.
     """
 
     header: Header
+    revision: int = 0
+    fitted: tuple[object, object] | None = field(default=None, repr=False, compare=False)
     _contexts: dict[Key, dict[str, Context]] = field(default_factory=dict, repr=False)
     _unsupported: dict[Key, str] = field(default_factory=dict, repr=False)
     _co_runs: dict[Key, CoRun] = field(default_factory=dict, repr=False)
     _speed_probes_s: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict, repr=False)
+    _splits: dict[str, tuple[Split, ...]] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         devices = ", ".join(self.header.engines)
@@ -181,11 +183,14 @@ class Profile:
         of a ``final`` context replace earlier ones, since they belong to one set of executions. A record of serial runs
         of a configuration or a final removes the earlier samples of that context.
         """
+        self.revision += 1
         if isinstance(record, SerialRuns):
             key = (record.device, record.context)
             if not record.context.startswith("replay:"):
                 self._drop(*key)
             self._speed_probes_s[key] = (*self._speed_probes_s.get(key, ()), *record.speed_probe_s)
+            if record.splits:
+                self._splits[record.context] = tuple(Split(*each) for each in record.splits)
             return
         segment = (record.device, record.ops)
         if isinstance(record, Unsupported):
@@ -195,7 +200,7 @@ class Profile:
         else:
             contexts = self._contexts.setdefault(segment, {})
             if record.context not in contexts or record.context.startswith("final:"):
-                contexts[record.context] = Context([], record.read_bytes, record.written_bytes)
+                contexts[record.context] = Context([], record.shared)
             contexts[record.context].samples_s.extend(record.samples_s)
 
     def samples_s(self, device: str, ops: tuple[str, ...], context: str | None = None) -> tuple[float, ...]:
@@ -217,16 +222,25 @@ class Profile:
         """By context, the device's speed probe after each serial run, in seconds; contexts may have none."""
         return {context: found for (name, context), found in self._speed_probes_s.items() if name == device}
 
+    def splits(self, context: str) -> tuple[Split, ...]:
+        """The rewrites of the plan that was run in a context."""
+        return self._splits.get(context, ())
+
+    def contexts_named(self, beginning: str) -> tuple[str, ...]:
+        """The contexts of serial runs whose names begin so."""
+        return tuple(dict.fromkeys(name for _, name in self._speed_probes_s if name.startswith(beginning)))
+
     def without(self, plan_digest: str) -> Profile:
         """The profile without all measurements of that plan."""
         dropped = {f"replay:{plan_digest}", f"final:{plan_digest}"}
-        return self._only(lambda context: context not in dropped)
+        return self.only(lambda context: context not in dropped)
 
     def beside_executions(self) -> Profile:
         """The profile with only the serial runs of final measurements, in interleaved rounds with executions."""
-        return self._only(lambda context: context.startswith("final:"))
+        return self.only(lambda context: context.startswith("final:"))
 
-    def _only(self, wanted: Callable[[str], bool]) -> Profile:
+    def only(self, wanted: Callable[[str], bool]) -> Profile:
+        """The profile with only the contexts of wanted names."""
         wanted_contexts = {
             key: {name: context for name, context in contexts.items() if wanted(name)}
             for key, contexts in self._contexts.items()
@@ -237,6 +251,7 @@ class Profile:
             _unsupported=dict(self._unsupported),
             _co_runs=dict(self._co_runs),
             _speed_probes_s={key: found for key, found in self._speed_probes_s.items() if wanted(key[1])},
+            _splits=dict(self._splits),
         )
 
     def summary(self, device: str, ops: tuple[str, ...], context: str | None = None) -> Summary | None:

@@ -67,7 +67,8 @@ def traffic_function(
     moved: dict[tuple[str, str], float] = {}
     for device in platform.device_names:
         for op in graph.ops:
-            co_run, alone = profile.co_run(device, (op.name,)), latency(device, (op.name,))
+            # A part moves its bytes at the rate of the whole operator.
+            co_run, alone = profile.co_run(device, (op.part_of or op.name,)), latency(device, (op.name,))
             if co_run is not None and alone is not None and median(co_run.speeds) < _FULL_SPEED:
                 moved[device, op.name] = (
                     platform.memory.shared_bytes_per_s / co_run.num_devices * alone.seconds / median(co_run.speeds)

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 
 from hetsim.core.graph import Graph
+from hetsim.core.plan import Split
 from hetsim.models.nodes import is_random, names_read
 from hetsim.models.reference import evaluate
 from hetsim.models.source import Source
@@ -35,9 +36,11 @@ class Model:
         weight_slices: By name, weights of a rewritten model that are parts of its base's weights.
         origins: By operator of a rewritten model that computes a part of an operator of the base, that operator and
             the share of it, from 0 to 1.
+        splits: The splits that the base was rewritten with.
         regions: By operator that stands for several nodes, which must stay together, the names of these nodes.
         source: The user's own model, with which this one was compared; None for models made from another one.
-        rewrites: Cache of the models that were rewritten from this one, by their splits.
+        rewrites: Cache of models that were rewritten from this one, by their splits.
+        split_rules: Cache of how operators divide.
     """
 
     graph: Graph
@@ -46,9 +49,11 @@ class Model:
     base: Model | None = None
     weight_slices: Mapping[str, WeightSlice] = field(default_factory=dict)
     origins: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    splits: tuple[Split, ...] = ()
     regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: Source | None = field(default=None, repr=False)
     rewrites: dict[object, object] = field(default_factory=dict, repr=False)
+    split_rules: dict[object, object] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         return f"<Model {self.name!r}: {len(self.graph.ops)} operators>"

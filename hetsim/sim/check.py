@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
+from hetsim.core.dataflow import SharingCosts
 from hetsim.core.errors import PlanError
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan, Segment
@@ -20,6 +21,7 @@ def check_timeline(
     timeline: Timeline,
     *,
     duration_s: Callable[[str, tuple[str, ...]], float] | None = None,
+    sharing: SharingCosts | None = None,
     tolerance_s: float = 1e-9,
 ) -> None:
     """Check that a timeline of one or more inferences is physically possible and follows its plan.
@@ -35,7 +37,9 @@ def check_timeline(
         platform: Its links give the minimum hand-over times of a simulated timeline.
         plan: The plan that was simulated or executed.
         timeline: The timeline to check.
-        duration_s: If given, the exact duration of each segment, by device and operators, in seconds.
+        duration_s: If given, what each segment takes in seconds, by device and operators, without access to shared
+            tensors. Each must take exactly as long, and longer by what these cost.
+        sharing: What shared tensors cost; None if nothing.
         tolerance_s: Tolerance for rounding, in seconds.
 
     Raises:
@@ -62,14 +66,34 @@ def check_timeline(
         for op in span.ops
         for tensor in graph.by_name[op].outputs
     }
+    device_of = {op: device for device, queue in plan.queues.items() for segment in queue for op in segment.ops}
     for span in timeline.compute:
-        if duration_s is not None and abs(span.duration_s - duration_s(span.device, span.ops)) > tolerance_s:
-            raise PlanError(
-                f"timeline gives {label(span.ops)!r} {span.duration_s} s, not {duration_s(span.device, span.ops)} s"
-            )
+        if duration_s is not None:
+            wanted_s = duration_s(span.device, span.ops) + _access_s(graph, sharing, device_of, span)
+            if abs(span.duration_s - wanted_s) > tolerance_s:
+                raise PlanError(f"timeline gives {label(span.ops)!r} {span.duration_s} s, not {wanted_s} s")
         for op in span.ops:
             for tensor in graph.by_name[op].inputs:
                 _check_arrival(graph, platform, timeline.origin, made, span, tensor, tolerance_s)
+
+
+def _access_s(graph: Graph, sharing: SharingCosts | None, device_of: Mapping[str, str], span: Span) -> float:
+    """By how much a segment takes longer as it accesses tensors that other devices access, in seconds."""
+    if sharing is None:
+        return 0.0
+    inside, seconds = set(span.ops), 0.0
+
+    def is_shared(tensor: str) -> bool:
+        return len({device_of[op] for op in (graph.producer[tensor], *graph.consumers[tensor])}) > 1
+
+    for tensor in {tensor for op in span.ops for tensor in graph.by_name[op].inputs}:
+        if tensor in graph.producer and graph.producer[tensor] not in inside and is_shared(tensor):
+            seconds += sharing.read_s(span.device, tensor)
+    for op in span.ops:
+        seconds += sum(
+            sharing.written_s(span.device, tensor) for tensor in graph.by_name[op].outputs if is_shared(tensor)
+        )
+    return seconds
 
 
 def _check_device(

@@ -43,7 +43,7 @@ class CompiledSimulator:
         self._facts = SegmentFacts(problem)
         self._encoding = _Encoding(problem, self._facts)
         self._space: Space | None = None
-        self._room = (0, 0)  # number of requests and of segments that fit into the space
+        self._room = (0, 0, 0)  # number of requests, of segments and of units that fit into the space
 
     def run(
         self,
@@ -125,10 +125,11 @@ class CompiledSimulator:
         return new_space(self.tables, 1, num_places)
 
     def _space_for(self, num_requests: int, num_places: int) -> Space:
-        room = max(self._room[0], num_requests), max(self._room[1], num_places)
+        tables = self.tables
+        room = max(self._room[0], num_requests), max(self._room[1], num_places), len(tables.seconds)
         if self._space is None or room != self._room:
             self._room = room
-            self._space = new_space(self.tables, *room)
+            self._space = new_space(tables, *room[:2])
         return self._space
 
     def _fill(self, record: Record, lists: Sequence[Sequence[Segment]], num_requests: int, space: Space) -> None:
@@ -204,6 +205,12 @@ class _Encoding:
         self._transfer_s[:, :-1] = setup_s + self._tensor_bytes[:, None, None] / bandwidth
         self._copies = np.array([*([link.mode == "copy" for link in row] for row in links), [False] * len(names)])
         self._any_copies = bool(self._copies.any())
+        self._read_s, self._written_s = np.zeros((2, len(self.tensors), len(names)))
+        if problem.sharing is not None:
+            for tensor, number in self.tensors.items():
+                self._read_s[number] = [problem.sharing.read_s(name, tensor) for name in names]
+                self._written_s[number] = [problem.sharing.written_s(name, tensor) for name in names]
+        self._any_access = problem.sharing is not None
         self._capacity = float(platform.memory.shared_bytes_per_s)
         shape = (0, len(names))
         self._seconds, self._num_bytes, self._demand = _Column(shape, 0.0), _Column(shape, 0.0), _Column(shape, 0.0)
@@ -265,6 +272,9 @@ class _Encoding:
             transfer_s=self._transfer_s,
             copies=self._copies,
             any_copies=self._any_copies,
+            read_s=self._read_s,
+            written_s=self._written_s,
+            any_access=self._any_access,
             capacity_bytes_per_s=self._capacity,
             num_ops=self._num_ops,
         )

@@ -2,7 +2,8 @@
 
 1. A device runs its queue strictly in order, one segment at a time, and all segments of one request before any of the
    next: :meth:`Run._device`.
-2. A segment starts when its device is free and all its inputs have arrived. Inputs from the caller arrive with the
+2. A segment takes ``problem.segment_times_s`` alone: its latency, and what accessing tensors across devices takes it
+   longer. It starts when its device is free and all its inputs have arrived. Inputs from the caller arrive with the
    request. A tensor from another device arrives the link's ``transfer_s`` after its producer's end, once for each
    receiving device, however many segments read it there: :meth:`Run._send`. If the link's mode is ``"copy"``,
    hand-overs queue for the single memory channel, which each holds for its ``transfer_s``, first come first served:
@@ -115,6 +116,7 @@ class Run:
             for device in self._platform.device_names
             if device in queues
         }
+        self._seconds = facts.problem.segment_times_s(one.segment for queue in self._work.values() for one in queue)
         self.num_left = self._load.num_requests * sum(map(len, self._work.values()))
         if any(link.mode == "copy" for link in self._platform.links.values()):
             self._channel = _Server(self._env, _CHANNEL)
@@ -185,7 +187,8 @@ class Run:
                     if not arrival.processed:
                         yield arrival
                 start_s = env.now
-                seconds = work.seconds if self._duration_s is None else self._duration_s(request, work.segment)
+                segment = work.segment
+                seconds = self._seconds[segment] if self._duration_s is None else self._duration_s(request, segment)
                 yield self._memory.run(seconds, work.traffic_bytes)
                 self.num_left -= 1
                 self._last_s = env.now
@@ -194,7 +197,7 @@ class Run:
                         Span(
                             kind="compute",
                             device=device,
-                            ops=work.segment.ops,
+                            ops=segment.ops,
                             start_s=start_s,
                             end_s=env.now,
                             request=request,

@@ -14,7 +14,8 @@ Queues = Mapping[str, tuple[Segment, ...]]
 """By device, the segments in the order in which it runs them, as in :class:`~hetsim.core.plan.Plan`."""
 
 DurationFunction = Callable[[int, Segment], float]
-"""The seconds that a segment takes alone in a request, by the request's number, from 0, and the segment."""
+"""The seconds that a segment takes alone in a request, cross-device access included, by the request's number, from 0,
+and the segment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class SegmentWork:
 
     Attributes:
         segment: The segment.
-        seconds: Its time on its device.
+        seconds: Its latency on its device, to which plans add cross-device access.
         position: Position of its first operator in the graph.
         traffic_bytes: Bytes that it moves to and from memory.
         reads: Tensors that it reads and that operators outside it make.

@@ -25,15 +25,15 @@ def simulate(
     starts to wait for it.
 
     Args:
-        problem: The problem.
+        problem: The problem; for a plan with splits it is rewritten with them.
         plan: The plan.
         load: The requests. None means one request that is at the devices at time 0.
-        duration_s: Durations of segments that replace the problem's costs.
+        duration_s: Durations of segments that replace the problem's costs, cross-device access included.
 
     Raises:
         PlanError: If the plan is not valid, was made for another model, or puts a segment where it cannot run.
     """
-    _check(problem, plan)
+    problem = _checked(problem, plan)
     record = Record()
     Simulator(problem).run(plan.queues, record, load=load, duration_s=duration_s)
     return Timeline(origin="simulated", spans=tuple(record.spans), arrivals_s=tuple(record.arrivals_s))
@@ -45,12 +45,14 @@ def makespan_s(problem: Problem, plan: Plan) -> float:
     Raises:
         PlanError: As :func:`simulate` does.
     """
-    _check(problem, plan)
-    return Simulator(problem).run(plan.queues)
+    return Simulator(_checked(problem, plan)).run(plan.queues)
 
 
-def _check(problem: Problem, plan: Plan) -> None:
+def _checked(problem: Problem, plan: Plan) -> Problem:
+    """The problem whose operators the plan names, after a check that the plan fits it."""
+    problem = problem.for_plan(plan)
     check_plan(problem.graph, plan, device_names=problem.platform.device_names, model_hash=problem.model_hash)
+    return problem
 
 
 class Simulator:

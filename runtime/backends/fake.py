@@ -23,8 +23,9 @@ class FakeBackend:
 
     Args:
         device: Its ``options`` choose the behaviour. ``op_s`` is the duration of each operator in seconds (default 0),
-            ``item_s`` the additional duration of each element that a convolution makes (default 0). ``refuse`` is an
-            operator kind that does not compile. The others name an operator: the segment of ``fail`` raises when run,
+            ``item_s`` the additional duration of each element that a convolution makes, and ``element_s`` that of each
+            element that any operator makes, slices and concatenations excepted (default 0). ``refuse`` is an operator
+            kind that does not compile. The others name an operator: the segment of ``fail`` raises when run,
             that of ``misshape`` makes outputs of another shape, that of ``nan`` makes NaN, that of ``misbind`` compiles
             but refuses its buffers, and that of ``hang`` takes 30 seconds from its second run on. The operator
             ``wrong`` makes values that are wrong as ``wrong_by`` says
@@ -42,6 +43,7 @@ class FakeBackend:
     ) -> None:
         self._op_s = float(device.options.get("op_s", "0"))
         self._item_s = float(device.options.get("item_s", "0"))
+        self._element_s = float(device.options.get("element_s", "0"))
         self._refuse = device.options.get("refuse", "")
         self._faults = {kind: device.options.get(kind, "") for kind in ("fail", "misshape", "misbind", "nan", "hang")}
         self._sleep = sleep
@@ -66,14 +68,16 @@ class FakeBackend:
                 raise Refused(f"{node.op_type} is not supported")
         names = [plain_name(node.name) for node in model.graph.node]
         fault = next((kind for kind, op in self._faults.items() if op and op in names), "")
-        seconds = self._op_s * len(names) + self._item_s * _convolved_items(model)
+        kinds = {node.op_type for node in model.graph.node}
+        seconds = self._op_s * len(names) + self._item_s * _num_elements(model, kinds & {"Conv"})
+        seconds += self._element_s * _num_elements(model, kinds - {"Slice", "Concat"})
         return FakeSegment(model, partial(self._sleep, seconds), partial(self._sleep, 30.0), fault=fault)
 
 
-def _convolved_items(model: onnx.ModelProto) -> int:
-    """The number of elements in the outputs of the model's convolutions."""
+def _num_elements(model: onnx.ModelProto, kinds: Collection[str]) -> int:
+    """The number of elements in the outputs of the model's operators of these kinds."""
     graph = onnx.shape_inference.infer_shapes(model).graph
-    made = {node.output[0] for node in graph.node if node.op_type == "Conv"}
+    made = {node.output[0] for node in graph.node if node.op_type in kinds}
     return sum(
         math.prod(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in (*graph.value_info, *graph.output)

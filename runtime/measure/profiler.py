@@ -3,8 +3,7 @@
 The profiler measures whole plans in *serial runs*: one segment after the other in model order, on one device at a time.
 So a segment is never repeated alone, and finds the caches as they are in a plan. There are two kinds of plans:
 
-- *profiling configurations*: the whole model on one device, divided at one granularity: single operators, fused pairs,
-  branches, blocks between articulation operators, sequences of 2, 4, 8, ... blocks, the whole model;
+- *profiling configurations* (:mod:`hetsim.runtime.measure.configurations`);
 - *replays* of plans that a scheduler made, which also hand over tensors between devices.
 
 Each serial run records the devices' speed probes, too (:mod:`hetsim.runtime.worker.speed_probe`).
@@ -13,23 +12,29 @@ Each serial run records the devices' speed probes, too (:mod:`hetsim.runtime.wor
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 
-from hetsim.core.errors import ProblemError
-from hetsim.core.graph import Graph
-from hetsim.core.plan import Plan, Segment
+from hetsim.core.plan import Plan, Split
 from hetsim.core.platform import Device
-from hetsim.costs.profile import Header, Profile, Samples, SerialRuns, Unsupported
+from hetsim.costs.profile import Header, Samples, SerialRuns, Unsupported
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.models.model import Model, random_inputs
-from hetsim.models.structure import blocks, branches, fused_chains, runs
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.inference import Inference
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
+from hetsim.runtime.measure.configurations import (
+    NUM_SPREADS,
+    Parts,
+    configuration_plan,
+    has_samples,
+    is_measured,
+    profiling_configurations,
+    spread_plans,
+)
 from hetsim.runtime.runtime import Runtime
 from hetsim.runtime.session import Session
 from hetsim.runtime.worker_pool import RefusedError
@@ -42,7 +47,6 @@ WARM_UP_BUDGET_S = 1.5
 MAX_RUNS_PER_REPEAT = 2
 """While cores are disturbed, at most this many serial runs are made for each repeat that is wanted."""
 
-Parts = tuple[tuple[str, ...], ...]
 Progress = Callable[[float, str], None]
 """Called with the fraction of the work done, from 0 to 1, and a text that says what comes next."""
 
@@ -88,22 +92,6 @@ def engine_description(engine: str, device: Device) -> str:
     return "; ".join([f"{engine}, {cores}", *(f"{key}={value}" for key, value in sorted(device.options.items()))])
 
 
-def profiling_configurations(graph: Graph) -> Mapping[str, Parts]:
-    """The profiling configurations of a model: by name, its operators in segments; finest first, without duplicates."""
-    in_blocks = blocks(graph)
-    found: dict[str, Parts] = {"operators": tuple((op.name,) for op in graph.ops)}
-    candidates = {"fused pairs": fused_chains(graph), "branches": branches(graph), "blocks": in_blocks}
-    length = 2
-    while length < len(in_blocks):
-        candidates[f"runs of {length} blocks"] = runs(in_blocks, length)
-        length *= 2
-    candidates["whole"] = (tuple(op.name for op in graph.ops),)
-    for name, parts in candidates.items():
-        if parts not in found.values():
-            found[name] = parts
-    return found
-
-
 def measure_configurations(
     runtime: Runtime, model: Model, file: ProfileFile, *, effort: Effort, progress: Progress | None = None
 ) -> None:
@@ -127,14 +115,20 @@ def measure_configurations(
     _note_unsupported(runtime, model, file)
     found = profiling_configurations(model.graph)
     weights = {name: 2.0 * effort.repeats + len(parts) for name, parts in found.items()}
-    total = sum(weights.values()) * len(runtime.platform.devices)
+    num_devices = len(runtime.platform.devices)
+    total = sum(weights.values()) * num_devices + NUM_SPREADS * num_devices * weights["operators"]
     done = 0.0
     for device in runtime.platform.device_names:
         for name, parts in found.items():
             report(done / total, f"{device}: {name}")
-            if not _is_measured(file.profile, device, parts, f"configuration:{name}"):
+            if not is_measured(file.profile, device, parts, f"configuration:{name}"):
                 _measure_configuration(runtime, model, file, device, name, parts, inputs, effort)
             done += weights[name]
+    for name, plan in spread_plans(model.graph, file.profile, runtime.platform.device_names):
+        report(done / total, name)
+        if not has_samples(file.profile, plan, f"configuration:{name}"):
+            _measure_spread(runtime, model, file, name, plan, inputs, effort)
+        done += weights["operators"]
     report(1.0, "profiled")
 
 
@@ -165,22 +159,14 @@ def replay(
         DeviceError: If a device failed or refuses a segment.
     """
     context = f"replay:{plan.digest}"
-    if anew or not all(file.profile.samples_s(segment.device, segment.ops, context) for segment in plan.segments):
+    if anew or not has_samples(file.profile, plan, context):
         record(
             file,
             run_serially(runtime, model, plan, inputs or random_inputs(model, trust=runtime.trust), effort),
             context,
+            splits=plan.rewrites,
         )
     return context
-
-
-def has_all_configurations(profile: Profile, graph: Graph, device_names: Iterable[str]) -> bool:
-    """Whether every segment of every profiling configuration was measured or refused, on every device."""
-    return all(
-        _is_measured(profile, device, parts, f"configuration:{name}")
-        for device in device_names
-        for name, parts in profiling_configurations(graph).items()
-    )
 
 
 def _note_unsupported(runtime: Runtime, model: Model, file: ProfileFile) -> None:
@@ -195,9 +181,25 @@ def _note_unsupported(runtime: Runtime, model: Model, file: ProfileFile) -> None
                 file.add(Unsupported(device=device.name, ops=(op.name,), reason=reason))
 
 
-def _is_measured(profile: Profile, device: str, parts: Parts, context: str) -> bool:
-    refused = [set(ops) for ops in profile.unsupported(device)]
-    return all(any(bad <= set(ops) for bad in refused) or profile.samples_s(device, ops, context) for ops in parts)
+def _measure_spread(
+    runtime: Runtime,
+    model: Model,
+    file: ProfileFile,
+    name: str,
+    plan: Plan,
+    inputs: Mapping[str, Array],
+    effort: Effort,
+) -> None:
+    """Measure a spread; what an engine refuses is recorded, and the spread as it is then is measured instead."""
+    while True:
+        try:
+            serial_runs = run_serially(runtime, model, plan, inputs, effort)
+        except RefusedError as refusal:
+            file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
+            plan = dict(spread_plans(model.graph, file.profile, runtime.platform.device_names))[name]
+        else:
+            record(file, serial_runs, f"configuration:{name}")
+            return
 
 
 def _measure_configuration(
@@ -220,40 +222,6 @@ def _measure_configuration(
         else:
             record(file, serial_runs, f"configuration:{name}", only=device)
             return
-
-
-def configuration_plan(
-    model: Model, profile: Profile, device_names: tuple[str, ...], device: str, parts: Parts
-) -> Plan:
-    """The plan of a profiling configuration: its parts on one device, except for operators that this refused.
-
-    A part with a refused operator is divided into single operators; the refused ones go to the first other device that
-    supports them.
-
-    Args:
-        model: The model.
-        profile: Tells which segments devices refused.
-        device_names: All devices of the platform.
-        device: The device to measure.
-        parts: The configuration's segments, in model order.
-
-    Raises:
-        ProblemError: If an operator runs on no device.
-    """
-    refused = {name: {frozenset(ops) for ops in profile.unsupported(name)} for name in device_names}
-    queues: dict[str, list[Segment]] = {name: [] for name in device_names}
-    for part in parts:
-        whole = any(ops <= set(part) for ops in refused[device])
-        for ops in [(op,) for op in part] if whole else [part]:
-            order = (device, *(name for name in device_names if name != device))
-            home = next((name for name in order if not any(bad <= set(ops) for bad in refused[name])), None)
-            if home is None:
-                reasons = "; ".join(profile.unsupported(name)[ops] for name in device_names)
-                raise ProblemError(
-                    f"operator {ops[0]!r} ({model.graph.by_name[ops[0]].kind}) runs on no device: {reasons}"
-                )
-            queues[home].append(Segment(home, ops))
-    return Plan(model=model.graph.name, queues={name: tuple(queue) for name, queue in queues.items()})
 
 
 def run_serially(
@@ -311,7 +279,14 @@ def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_
     return last
 
 
-def record(file: ProfileFile, serial_runs: Sequence[Inference], context: str, *, only: str | None = None) -> None:
+def record(
+    file: ProfileFile,
+    serial_runs: Sequence[Inference],
+    context: str,
+    *,
+    only: str | None = None,
+    splits: Sequence[Split] = (),
+) -> None:
     """Record the segments' times of serial runs in a profile.
 
     Args:
@@ -319,6 +294,7 @@ def record(file: ProfileFile, serial_runs: Sequence[Inference], context: str, *,
         serial_runs: At least one; all of the same plan.
         context: Name of the runs in the profile.
         only: The one device whose segments to record; None for all.
+        splits: The plan's rewrites.
     """
     flow = serial_runs[0].flow
     occupied_s = np.array([serial_run.occupied_s for serial_run in serial_runs])
@@ -329,6 +305,7 @@ def record(file: ProfileFile, serial_runs: Sequence[Inference], context: str, *,
                     device=device,
                     context=context,
                     speed_probe_s=tuple(serial_run.speed_probes_s[device] for serial_run in serial_runs),
+                    splits=tuple((each.ops, each.axis, each.at) for each in splits),
                 )
             )
     for i, step in enumerate(flow.steps):
@@ -339,7 +316,6 @@ def record(file: ProfileFile, serial_runs: Sequence[Inference], context: str, *,
                     ops=step.segment.ops,
                     context=context,
                     samples_s=tuple(occupied_s[:, i].tolist()),
-                    read_bytes=flow.read_bytes[i],
-                    written_bytes=flow.written_bytes[i],
+                    shared=flow.shared_by(step),
                 )
             )

@@ -59,7 +59,7 @@ def edge_s(problem: Problem, producer: str, reader: str, source: str, target: st
     if source == target:
         return 0.0
     tensors = problem.graph.tensors_between[producer, reader]
-    return sum(problem.transfer_s(source, target, tensor) for tensor in tensors)
+    return sum(problem.hand_over_s(source, target, tensor) for tensor in tensors)
 
 
 def _place_branch(problem: Problem, branch: tuple[str, ...], known: Mapping[str, str]) -> dict[str, str]:

@@ -116,7 +116,7 @@ class _Branch:
     def _arrive_s(self, start: int, before: str, device: str) -> float:
         """Seconds to hand over what a group reads: from known devices, or from ``before`` in its own branch."""
         reads, known = self._reads[start], self._known
-        return sum(self._problem.transfer_s(known.get(maker, before), device, tensor) for maker, tensor in reads)
+        return sum(self._problem.hand_over_s(known.get(maker, before), device, tensor) for maker, tensor in reads)
 
 
 def _units(branches: Sequence[_Branch], names: Sequence[str]) -> tuple[float, tuple[str, ...]] | None:

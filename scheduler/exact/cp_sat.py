@@ -13,7 +13,8 @@ Where operators lie between two articulation operators, each device has to do it
 follows from the rest, but the solver proves little without it; it can be left out, so that the referee takes nothing
 for granted.
 
-Copies that queue and contention are left out, as in :mod:`hetsim.scheduler.exact.exact`.
+Copies that queue and contention are left out, and access across devices is part of the hand-over, as in
+:mod:`hetsim.scheduler.exact.exact`.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def _taken_apart(problem: Problem, plan: Plan) -> Plan:
         device_of = {op.name: problem.devices_for((op.name,))[0] for op in graph.ops}
         queues = dict(plan_from_assignment(problem, NAME, device_of, {op.name: 1 for op in graph.ops}).queues)
         queues = {d: tuple(Segment(d, (op,)) for s in queue for op in s.ops) for d, queue in queues.items()}
-    return Plan(model=problem.graph.name, model_hash=problem.model_hash, scheduler=NAME, queues=queues)
+    return problem.plan(queues, scheduler=NAME)
 
 
 class _Program:
@@ -146,7 +147,7 @@ class _Program:
         self._at = graph.position
         cost_s = prices(problem)
         hand_over_s = {
-            edge: np.array([[max(problem.transfer_s(a, b, t) for t in tensors) for b in names] for a in names])
+            edge: np.array([[max(problem.hand_over_s(a, b, t) for t in tensors) for b in names] for a in names])
             for edge, tensors in graph.tensors_between.items()
         }
         whole_s = float(np.where(np.isfinite(cost_s), cost_s, 0.0).max(axis=1).sum())
@@ -218,4 +219,4 @@ class _Program:
         for *_, device, name in sorted(ends):
             queues[device].append(Segment(device, (name,)))
         in_order = {device: tuple(queue) for device, queue in queues.items()}
-        return Plan(model=graph.name, model_hash=self._problem.model_hash, scheduler=NAME, queues=in_order)
+        return self._problem.plan(in_order, scheduler=NAME)

@@ -78,7 +78,7 @@ class Decomposition:
         """The space in words."""
         if self._fused:
             return f"segments from {len({segment.ops for segment in self.segments()})} candidates"
-        return ANY if self._problem.additive else SINGLE
+        return ANY if self._problem.fusing_gains_nothing else SINGLE
 
     def segments(self) -> list[Segment]:
         """Every segment that plans may have."""
@@ -140,12 +140,8 @@ class Decomposition:
                     queues[self._names[d]].append(Segment(self._names[d], ops))
             if step.segment is not None:
                 queues[step.segment.device].append(step.segment)
-        return Plan(
-            model=self._problem.graph.name,
-            model_hash=self._problem.model_hash,
-            scheduler="exact" if self._fused or self._problem.additive else "exact_operators",
-            queues={name: tuple(queue) for name, queue in queues.items()},
-        )
+        name = "exact" if self._fused or self._problem.fusing_gains_nothing else "exact_operators"
+        return self._problem.plan({device: tuple(queue) for device, queue in queues.items()}, scheduler=name)
 
     def _runs_from(self, i: int, opened: bool, d: int) -> list[_Run]:
         """Segments on a device that begin with a block, or with its join once the rest of it has been crossed."""
@@ -214,7 +210,7 @@ class Decomposition:
 
     def _delay(self, tensors: Sequence[str]) -> Floats:
         """By device and receiving device, how long all of these tensors take if none waits for another."""
-        seconds = self._problem.transfer_s
+        seconds = self._problem.hand_over_s
         return np.array(
             [[max((seconds(a, b, t) for t in tensors), default=0.0) for b in self._names] for a in self._names]
         )

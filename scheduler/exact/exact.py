@@ -18,8 +18,10 @@ time the path by upper bounds is a plan, and the length of the one by lower boun
 A block with too many downsets is planned by one list schedule. Where segments are single operators, annealing
 (:mod:`hetsim.scheduler.search.anneal`) goes on from there, until the bound proves its plan or moves run out.
 
-Copies that queue for the memory channel, and contention, are left out of the search: they only make plans slower, so
-the bound holds; the plan is what the model says it is, and where that is more than the bound, the gap says so.
+Copies that queue for the memory channel, and contention, are left out of the search, and what accessing a tensor across
+devices costs its writer and its reader is part of the delay between them (:mod:`hetsim.scheduler.bounds`). All three
+only make plans slower, so the bound holds; the plan is what the model says it is, and where that is more than the
+bound, the gap says so.
 """
 
 from __future__ import annotations
@@ -84,11 +86,13 @@ def exact_with_family(problem: Problem, effort: Effort | None = None, *, fused: 
     started_s = time.perf_counter()
     until = effort.until()
     limit = MAX_STATES if effort.max_evaluations is None else effort.max_evaluations
-    fused = not problem.additive if fused is None else fused
+    fused = not problem.fusing_gains_nothing if fused is None else fused
     path = Decomposition(problem, fused=fused, until=until)
-    # Otherwise copies that queue, or a memory that is short, make a plan slower than the path says.
-    as_modelled = problem.traffic_function is None and not any(
-        link.mode == "copy" for link in problem.platform.links.values()
+    # Otherwise copies that queue, a memory that is short, or accesses make a plan slower than the path says.
+    as_modelled = (
+        problem.traffic_function is None
+        and problem.sharing is None
+        and not any(link.mode == "copy" for link in problem.platform.links.values())
     )
     best, best_s, bound_s, upper_s = None, math.inf, 0.0, math.inf
     while True:
@@ -152,7 +156,7 @@ def bound_beside(
         proof: What :func:`exact` said of the problem.
         family: Every segment of its space; None if it had time to look at all.
     """
-    if problem.additive:
+    if problem.fusing_gains_nothing:
         return proof.bound_s, proof.space
     known = dict.fromkeys(Decomposition(problem, fused=True).segments() if family is None else family)
     others = [segment for segment in plan.segments if segment not in known]

@@ -135,7 +135,7 @@ def ios(problem: Problem, effort: Effort | None = None) -> Plan:
     simulator = Simulator(problem)
     if simulator.run(fused.queues) < simulator.run(grouped):
         return fused
-    return Plan(model=problem.graph.name, model_hash=problem.model_hash, scheduler="ios", queues=grouped)
+    return problem.plan(grouped, scheduler="ios")
 
 
 def _pieces(problem: Problem, until: Until) -> list[_Block]:
@@ -318,7 +318,7 @@ class _Block:
         """Seconds from the start of a stage until these tensors are on the device."""
         producer = self._graph.producer
         return max(
-            (self._problem.transfer_s(self._home(producer[tensor], way), device, tensor) for tensor in reads),
+            (self._problem.hand_over_s(self._home(producer[tensor], way), device, tensor) for tensor in reads),
             default=0.0,
         )
 

@@ -38,7 +38,7 @@ def plan_from_orders(problem: Problem, scheduler: str, orders: Orders) -> Plan:
     single = {device: tuple(Segment(device, (op,)) for op in ops) for device, ops in orders.items()}
     fused = fused_runs(problem, orders)
     chosen = min((fused, single), key=simulator.run)
-    return Plan(model=problem.graph.name, model_hash=problem.model_hash, scheduler=scheduler, queues=chosen)
+    return problem.plan(chosen, scheduler=scheduler)
 
 
 def fused_runs(problem: Problem, orders: Orders) -> Queues:

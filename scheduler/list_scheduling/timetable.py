@@ -3,8 +3,8 @@
 This is the insertion policy of H. Topcuoglu, S. Hariri, M.-Y. Wu, "Performance-effective and low-complexity task
 scheduling for heterogeneous computing", IEEE Transactions on Parallel and Distributed Systems 13(3), 2002, doi
 10.1109/71.993206, and the averages that ranks are made of there. Hand-overs take what the platform says, all at once if
-need be: where copies queue for the memory's channel, or segments for its bandwidth, the timetable is too optimistic,
-and the plan is judged by the model afterwards.
+need be: where copies queue for the memory's channel, segments for its bandwidth, or devices are busy for longer as they
+access each other's tensors, the timetable is too optimistic, and the plan is judged by the model afterwards.
 """
 
 from __future__ import annotations
@@ -41,11 +41,14 @@ class CostTable:
         return fmean(self.seconds[op].values())
 
     def hand_over_s(self, producer: str, reader: str, source: str, target: str) -> float:
-        """From the producer's end on ``source`` until all that the reader wants of it is on ``target``, in seconds."""
+        """From the producer's end on ``source`` until all that the reader wants of it is on ``target``, in seconds.
+
+        That accessing it takes both of them longer is counted here, not in their own times.
+        """
         if source == target:
             return 0.0
         tensors = self.problem.graph.tensors_between[producer, reader]
-        return max(self.problem.transfer_s(source, target, tensor) for tensor in tensors)
+        return max(self.problem.hand_over_s(source, target, tensor) for tensor in tensors)
 
     def mean_hand_over_s(self, producer: str, reader: str) -> float:
         """A hand-over on average over the pairs of different devices that may be at its ends, in seconds.

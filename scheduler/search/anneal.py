@@ -8,12 +8,12 @@ evaluated from the first place that they change, given up as soon as they are su
 all is again as it was; what is said of a plan is the makespan of the model to the last bit. Rounds of annealing start
 from the best plan so far; they grow longer up to a limit.
 
-Where no hand-over is a copy and nothing slows anything down, assignments of low load come first, each with an order
-made by dispatching (:mod:`hetsim.scheduler.search.ordering`). Up to some hundred operators, each round of annealing is
-followed by annealing the order alone for such assignments, and by planning stretches of the plan anew
-(:mod:`hetsim.scheduler.search.window`). Few operators leave time to go on from there for as long as the round took, by
-iterated local search: shorter rounds, each followed by the same; H. R. Lourenço, O. C. Martin, T. Stützle, "Iterated
-local search", in Handbook of Metaheuristics, 2003, doi 10.1007/0-306-48056-5_11.
+Where no hand-over is a copy, access across devices costs nothing and nothing slows anything down, assignments of low
+load come first, each with an order made by dispatching (:mod:`hetsim.scheduler.search.ordering`). Up to some hundred
+operators, each round of annealing is followed by annealing the order alone for such assignments, and by planning
+stretches of the plan anew (:mod:`hetsim.scheduler.search.window`). Few operators leave time to go on from there for as
+long as the round took, by iterated local search: shorter rounds, each followed by the same; H. R. Lourenço, O. C.
+Martin, T. Stützle, "Iterated local search", in Handbook of Metaheuristics, 2003, doi 10.1007/0-306-48056-5_11.
 """
 
 from __future__ import annotations
@@ -136,12 +136,7 @@ def anneal(problem: Problem, effort: Effort | None = None, *, start: Plan, bound
     for op in state.best_order:
         name = names[state.best_device[op]]
         queues[name].append(Segment(name, (problem.graph.ops[op].name,)))
-    return Plan(
-        model=problem.graph.name,
-        model_hash=problem.model_hash,
-        scheduler=NAME,
-        queues={name: tuple(queue) for name, queue in queues.items()},
-    )
+    return problem.plan({name: tuple(queue) for name, queue in queues.items()}, scheduler=NAME)
 
 
 def _look_at_all(costs: Costs, tables: Tables, space: Space, state: State, budget: int) -> int:
@@ -167,7 +162,7 @@ class _Improver(Protocol):
 
 
 def _improvers(costs: Costs, tables: Tables, space: Space, state: State, ordering: Ordering | None) -> list[_Improver]:
-    """What follows each round, where no hand-over is a copy and nothing slows anything down."""
+    """What follows each round, where the candidates' times are sums of costs and delays."""
     if ordering is None or len(state.order) > MAX_POLISHED:
         return []
     return [ordering, _Windows(costs, tables, space, state)]
@@ -249,7 +244,7 @@ def annealing_costs(problem: Problem, simulator: CompiledSimulator) -> Costs:
         after_start=after_start,
         after=after,
         tail_s=tail_s,
-        plain=not tables.any_copies and not tables.demand[:num_ops].any(),
+        plain=not tables.any_copies and not tables.any_access and not tables.demand[:num_ops].any(),
     )
 
 

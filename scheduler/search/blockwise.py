@@ -102,11 +102,11 @@ def blockwise(problem: Problem, simulator: CompiledSimulator, until: Until = FOR
                 if latency is None:
                     continue
                 for source in best[start]:
-                    arrive_s = max((problem.transfer_s(source, device, tensor) for tensor in arriving), default=0.0)
+                    arrive_s = max((problem.hand_over_s(source, device, tensor) for tensor in arriving), default=0.0)
                     relax(start, source, end, arrive_s + latency.seconds, device)
         if len(block) > 1 and not until():
             for source in best[start]:
-                for seconds, device_of in _spreads(simulator, before, source, block, whole[start], until):
+                for seconds, device_of in spreads(simulator, before, source, block, whole[start], until):
                     relax(start, source, start + 1, seconds, device_of)
     return _traced(problem, whole, best)
 
@@ -129,7 +129,7 @@ def _traced(problem: Problem, whole: Parts, best: Sequence[Mapping[str, _Edge]])
     return placed, level_of
 
 
-def _spreads(
+def spreads(
     simulator: CompiledSimulator,
     before: str | None,
     source: str,

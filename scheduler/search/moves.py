@@ -28,7 +28,8 @@ class Costs(NamedTuple):
         after_start: The same for ``after``.
         after: Operators that read from it.
         tail_s: By operator, what must pass at least between its end and the last end of all.
-        plain: Whether no hand-over is a copy, and nothing slows anything down.
+        plain: Whether no hand-over is a copy, and nothing slows anything down or takes longer in some plans than in
+            others.
     """
 
     seconds: Floats
@@ -315,7 +316,7 @@ def _uniform(random: NDArray[np.uint64]) -> float:
 
 @njit(cache=True, error_model="numpy")
 def _by_compiled_simulator(tables: Tables, space: Space, state: State) -> float:
-    """The makespan of the candidate where rule 3 or copies act."""
+    """The makespan of the candidate where rule 3, copies or cross-device access act."""
     num_devices = len(state.queue_start) - 1
     place = np.uint32(0)
     for device in range(num_devices):

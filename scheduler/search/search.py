@@ -85,7 +85,7 @@ def search(problem: Problem, effort: Effort | None = None) -> Solution:
     rest = effort.started()
     found = exact_with_family(problem, Effort(stop=rest.until().part(EXACT_SHARE)))
     proof = found.solution
-    if problem.additive:
+    if problem.fusing_gains_nothing:
         proof = proof if proof.proven or rest.stop() else _loaded(problem, proof)
         plan = proof.plan if proof.proven else _annealed(problem, rest, proof)
         num_evaluations = 0
@@ -121,9 +121,28 @@ def _annealed(problem: Problem, effort: Effort, proof: Solution) -> Plan:
 
 def _searched(problem: Problem, effort: Effort, proof: Solution) -> tuple[Plan, int]:
     """Where fusing may pay: the best plan of the local search, and how many candidates it evaluated."""
-    limit = MAX_EVALUATIONS if effort.max_evaluations is None else effort.max_evaluations
     local_search = _LocalSearch(problem, random.Random(effort.seed))
-    current = best = min(local_search.starts(proof.plan, effort), key=lambda candidate: candidate.rank)
+    start = min(local_search.starts(proof.plan, effort), key=lambda candidate: candidate.rank)
+    return _climbed(local_search, start, effort)
+
+
+def improved(problem: Problem, start: Plan, effort: Effort) -> tuple[Plan, int]:
+    """The best plan of the local search from one plan, never slower than that, and how many candidates it evaluated.
+
+    Args:
+        problem: The problem.
+        start: A valid plan for it.
+        effort: As for :func:`search`.
+    """
+    local_search = _LocalSearch(problem, random.Random(effort.seed))
+    first = local_search.candidate(start)
+    return (start, 0) if first is None else _climbed(local_search, first, effort)
+
+
+def _climbed(local_search: _LocalSearch, start: _Candidate, effort: Effort) -> tuple[Plan, int]:
+    """Late acceptance hill climbing."""
+    limit = MAX_EVALUATIONS if effort.max_evaluations is None else effort.max_evaluations
+    current = best = start
     history = [current.makespan_s] * MEMORY
     best_at = 0
     num_evaluations = 0
@@ -143,14 +162,14 @@ def _searched(problem: Problem, effort: Effort, proof: Solution) -> tuple[Plan, 
             history = [best.makespan_s * random_slack for random_slack in local_search.slacks(MEMORY)]
     if effort.progress is not None:
         effort.progress(limit, limit, best.makespan_s)
-    return plan_from_assignment(problem, "search", best.device_of, best.level_of), num_evaluations
+    return plan_from_assignment(local_search.problem, "search", best.device_of, best.level_of), num_evaluations
 
 
 class _LocalSearch:
     """Candidates of one problem: where to start, and where to go from one of them."""
 
     def __init__(self, problem: Problem, generator: random.Random) -> None:
-        self._problem = problem
+        self.problem = problem
         self._random = generator
         self._simulator = CompiledSimulator(problem)
         self._runnable = {op.name: problem.devices_for((op.name,)) for op in problem.graph.ops}
@@ -172,13 +191,13 @@ class _LocalSearch:
     def starts(self, exact_plan: Plan, effort: Effort) -> Iterator[_Candidate]:
         """The plan of exact planning, every single device, and as time allows every baseline and the shortest path over
         blocks."""
-        problem, until = self._problem, effort.until()
+        problem, until = self.problem, effort.until()
         makers: list[Callable[[], Plan]] = [lambda: exact_plan]
         makers += [partial(single_device, problem, name) for name in whole_model_devices(problem)]
         makers += [partial(make, problem, effort) for make in (type_based, individual, partition_tuner)]
         for number, make in enumerate(makers):
             if number == 0 or not until():
-                start = self._evaluate(*assignment_of(resolve(problem.graph, make())))
+                start = self.candidate(make())
                 if start is not None:
                     yield start
         path = None if until() else blockwise(problem, self._simulator, until)
@@ -186,11 +205,15 @@ class _LocalSearch:
         if start is not None:
             yield start
 
+    def candidate(self, plan: Plan) -> _Candidate | None:
+        """The candidate that is a valid plan; None if a device refuses one of its segments."""
+        return self._evaluate(*assignment_of(resolve(self.problem.graph, plan)))
+
     def neighbour(self, current: _Candidate) -> _Candidate | None:
         """A random step from ``current``, or None if it leads nowhere."""
         device_of, level_of = dict(current.device_of), dict(current.level_of)
         self._random.choice(self._moves)(device_of, level_of)
-        queues = queues_from_assignment(self._problem.graph, device_of, level_of)
+        queues = queues_from_assignment(self.problem.graph, device_of, level_of)
         if queues == current.queues:
             return None
         return self._evaluate(device_of, level_of, queues)
@@ -202,7 +225,7 @@ class _LocalSearch:
     def _evaluate(
         self, device_of: dict[str, str], level_of: dict[str, int], queues: Queues | None = None
     ) -> _Candidate | None:
-        queues = queues or queues_from_assignment(self._problem.graph, device_of, level_of)
+        queues = queues or queues_from_assignment(self.problem.graph, device_of, level_of)
         try:
             makespan_s = self._simulator.run(queues)
         except PlanError:  # a device refuses one of the segments
@@ -241,14 +264,14 @@ class _LocalSearch:
         for ops in self._block_ops[first : last + 1]:
             self._place(device_of, ops, device)
             self._cut_before(level_of, ops, 0)
-        self._cut_before(level_of, entries(self._problem, self._block_ops[first]), self._random.randrange(2))
+        self._cut_before(level_of, entries(self.problem, self._block_ops[first]), self._random.randrange(2))
 
     def _spread_block(self, device_of: dict[str, str], level_of: dict[str, int]) -> None:
         """Each branch of a block to some device."""
         k = self._random.randrange(len(self._blocks))
         for branch in self._blocks[k]:
             self._place(device_of, branch, self._random.choice(self._names))
-        self._cut_before(level_of, entries(self._problem, self._block_ops[k]), self._random.randrange(2))
+        self._cut_before(level_of, entries(self.problem, self._block_ops[k]), self._random.randrange(2))
 
     def _move_stretch(self, device_of: dict[str, str], level_of: dict[str, int]) -> None:
         """A few neighbouring chains to one device, fused where they can be."""

@@ -8,8 +8,8 @@ Research 11(1), 1982, doi 10.1016/S0377-2217(82)80007-6. Exact search as a move 
 constraint programming and local search methods to solve vehicle routing problems", CP 1998, doi
 10.1007/3-540-49481-2_30.
 
-Candidates are those of :mod:`hetsim.scheduler.search.moves`, where no hand-over is a copy and nothing slows anything
-down.
+Candidates are those of :mod:`hetsim.scheduler.search.moves`, where no hand-over is a copy, and nothing slows anything
+down or charges it for access.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from hetsim.core.problem import Problem
 from hetsim.scheduler.registry import make_plan
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import makespan_s, simulate
-from tests.support.problems import graph_of, plan_of, platform_of, problem_of, problems
+from tests.support.problems import charged, graph_of, plan_of, platform_of, problem_of, problems, sharing_of
 
 LAUNCH_S = 0.5
 
@@ -116,6 +116,45 @@ def test_hand_overs_and_memory() -> None:
     assert makespan_s(half, plan) - makespan_s(narrow, plan) == pytest.approx(1.0)
 
 
+def sharing_after(*settings: str, names: tuple[str, ...] = ("cpu", "npu")) -> dict[str, tuple[float, float]]:
+    """By device, what reading and making a tensor costs after settings: before them 1 and 2 s, on NPUs 4 and 8 s."""
+    read_s = {(name, "a"): 4.0 if name.startswith("npu") else 1.0 for name in names}
+    written_s = {key: 2 * seconds for key, seconds in read_s.items()}
+    base = two_sorts()
+    costs_s = {op: dict.fromkeys(names, 1.0) for op in "abc"}
+    problem = replace(
+        problem_of(base.graph, costs_s, platform_of(*names, bandwidth_bytes_per_s=1000.0)),
+        sharing=sharing_of(read_s, written_s),
+    )
+    found = parse_scenario(settings).problem(problem)
+    sharing = found.sharing
+    assert sharing is not None
+    return {
+        name: (sharing.read_s(name, "a.out"), sharing.written_s(name, "a.out")) for name in found.platform.device_names
+    }
+
+
+@pytest.mark.equation("scenario")
+def test_links_stand_for_what_their_ends_pay_for_shared_tensors() -> None:
+    assert sharing_after("npu.speed=2") == {"cpu": (1.0, 2.0), "npu": (4.0, 8.0)}
+    assert sharing_after("link.cpu->npu.speed=2") == {"cpu": (1.0, 1.0), "npu": (2.0, 8.0)}
+    assert sharing_after("link.cpu->npu.bandwidth=4x") == {"cpu": (1.0, 0.5), "npu": (1.0, 8.0)}
+    assert sharing_after("link.cpu->npu.setup_s=1") == {"cpu": (1.0, 2.0), "npu": (4.0, 8.0)}
+    assert sharing_after("handover=2x", "link.npu->cpu.speed=4") == {"cpu": (0.5, 4.0), "npu": (8.0, 4.0)}
+    assert sharing_after("handover=0x") == {"cpu": (0.0, 0.0), "npu": (0.0, 0.0)}
+    # A bandwidth in bytes per second stands for all that bytes cost.
+    assert sharing_after("link.cpu->npu.bandwidth=1e9") == {"cpu": (1.0, 0.0), "npu": (0.0, 8.0)}
+    # Of several links the mean counts.
+    three = ("cpu", "npu", "gpu")
+    assert sharing_after("link.cpu->npu.speed=2", names=three) == {
+        "cpu": (1.0, 1.5),
+        "npu": (3.0, 8.0),
+        "gpu": (1.0, 2.0),
+    }
+    assert sharing_after("npu.count=2") == {"cpu": (1.0, 2.0), "npu0": (4.0, 8.0), "npu1": (4.0, 8.0)}
+    assert changed("handover=2x").sharing is None
+
+
 @pytest.mark.equation("scenario")
 def test_two_of_a_device_have_its_links_and_costs() -> None:
     base = two_sorts()
@@ -196,7 +235,7 @@ def test_copies_must_not_take_a_name_that_is_there() -> None:
         parse_scenario(["npu.count=2"]).platform(platform_of("npu", "npu0"))
 
 
-@given(problems(max_ops=6, max_devices=2), st.sampled_from((0.5, 1.0, 2.0, 8.0)))
+@given(charged(problems(max_ops=6, max_devices=2)), st.sampled_from((0.5, 1.0, 2.0, 8.0)))
 def test_plans_of_changed_problems_obey_the_model(problem: Problem, speed: float) -> None:
     name = problem.platform.device_names[-1]
     other = parse_scenario([f"{name}.speed={speed:g}", f"{name}.count=2", "handover=0.5x"]).problem(problem)

@@ -16,7 +16,17 @@ from hetsim.core.platform import Memory
 from hetsim.core.problem import Problem
 from hetsim.scheduler.segments import plan_from_assignment
 from hetsim.sim.simulate import makespan_s, simulate
-from tests.support.problems import assignments, graph_of, plan_of, platform_of, problem_of, problems
+from tests.support.problems import (
+    assignments,
+    charged,
+    graph_of,
+    plan_of,
+    platform_of,
+    problem_of,
+    problems,
+    sharing_of,
+    zero_copy,
+)
 
 FORK = graph_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})
 COSTS = {"a": {"cpu": 1.0}, "b": {"cpu": 2.0, "npu": 1.0}, "c": {"npu": 4.0}, "d": {"cpu": 1.0}}
@@ -110,6 +120,31 @@ def test_launches_stay_and_an_operator_has_its_share_of_a_segment_s_arithmetic()
 
 
 @pytest.mark.equation("sensitivity")
+def test_a_faster_link_also_saves_its_ends_what_access_costs_them() -> None:
+    # 0.5 s and 1 s on the link, 2 s for a and 4 s for b. A faster device shortens none of these.
+    graph = graph_of({"a": (), "b": ("a",)})
+    platform = platform_of("cpu", "npu", setup_s=0.5, bandwidth_bytes_per_s=1000.0)
+    problem = problem_of(graph, {"a": {"cpu": 1.0}, "b": {"npu": 3.0}}, platform)
+    problem = replace(problem, sharing=sharing_of({("npu", "a"): 4.0}, {("cpu", "a"): 2.0}))
+    plan = plan_of(graph, ("cpu", "a"), ("npu", "b"))
+    saved = {"cpu.speed=2": 0.5, "npu.speed=2": 1.5, "link.cpu->npu.speed=2": 3.75}
+    saved |= {"cpu.speed.op:a=2": 0.5, "npu.speed.op:b=2": 1.5}
+    assert saved_s(problem, plan, 2.0) == pytest.approx(saved)
+    assert on_path_s(problem, plan) == pytest.approx({name: 2 * seconds for name, seconds in saved.items()})
+
+
+@pytest.mark.equation("sensitivity")
+def test_of_several_links_each_has_its_part_of_what_access_costs() -> None:
+    # Of a's 2 s and b's 4 s each of two links stands for half.
+    graph = graph_of({"a": (), "b": ("a",)})
+    problem = problem_of(graph, {"a": {"cpu": 1.0}, "b": {"npu": 3.0}}, platform_of("cpu", "npu", "gpu"))
+    problem = replace(problem, sharing=sharing_of({("npu", "a"): 4.0}, {("cpu", "a"): 2.0}))
+    plan = plan_of(graph, ("cpu", "a"), ("npu", "b"))
+    assert on_path_s(problem, plan)["link.cpu->npu.speed=2"] == pytest.approx(3.0)
+    assert saved_s(problem, plan, 2.0)["link.cpu->npu.speed=2"] == pytest.approx(1.5)
+
+
+@pytest.mark.equation("sensitivity")
 @pytest.mark.parametrize("factor", [0.5, 1.1, 1 + 7.3 / 100, 3.0])
 def test_each_effect_is_that_of_its_setting(factor: float) -> None:
     problem = problem_with_launches()
@@ -139,7 +174,7 @@ def test_a_memory_that_is_short_is_worth_its_bandwidth() -> None:
 
 @given(st.data())
 def test_without_copies_and_contention_savings_are_on_the_path_and_no_more_than_they_cost(data: st.DataObject) -> None:
-    problem = data.draw(problems().filter(lambda p: all(link.mode != "copy" for link in p.platform.links.values())))
+    problem = data.draw(charged(problems().map(zero_copy)))
     device_of, raised = data.draw(assignments(problem))
     plan = plan_from_assignment(problem, "test", device_of, raised)
     effects = effects_of(problem, plan, 2.0)

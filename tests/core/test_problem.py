@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from hetsim.core.errors import ProblemError
+from hetsim.core.plan import Segment
 from hetsim.core.problem import Latency, Problem
-from tests.support.problems import graph_of, platform_of, problem_of
+from tests.support.problems import graph_of, platform_of, problem_of, sharing_of
 
 CHAIN = graph_of({"a": (), "b": ("a",)}, num_bytes={"a": 500})
 CHAIN_S = {"a": {"cpu": 1.0, "npu": 2.0}, "b": {"npu": 3.0}}
@@ -54,3 +56,26 @@ def test_transfers_between_devices(copy: bool) -> None:
     problem = problem_of(CHAIN, CHAIN_S, platform)
     assert problem.transfer_s("cpu", "npu", "a.out") == 0.25 + 500 / 1000
     assert problem.transfer_s("cpu", "cpu", "a.out") == 0.0
+
+
+@pytest.mark.equation("access")
+def test_segments_take_longer_that_access_shared_tensors() -> None:
+    # a takes 1 s longer to write for another device, b 2 s to read
+    sharing = sharing_of({("npu", "a"): 2.0}, {("cpu", "a"): 1.0})
+    problem = replace(problem_of(CHAIN, CHAIN_S, platform_of("cpu", "npu")), sharing=sharing)
+    a, b = Segment("cpu", ("a",)), Segment("npu", ("b",))
+    assert problem.segment_times_s([a, b]) == {a: 2.0, b: 5.0}
+    assert problem.segment_times_s([Segment("npu", ("a", "b"))]) == {Segment("npu", ("a", "b")): 5.0}
+    assert problem.segment_times_s([Segment("cpu", ("b",))])[Segment("cpu", ("b",))] == math.inf
+    assert problem.hand_over_s("cpu", "npu", "a.out") == 3.0
+    assert problem.hand_over_s("npu", "npu", "a.out") == problem.hand_over_s("npu", "cpu", "a.out") == 0.0
+
+
+def test_fusing_gains_nothing_where_latencies_add_up_and_sharing_costs_nothing() -> None:
+    problem = problem_of(CHAIN, CHAIN_S, platform_of("cpu", "npu"))
+    additive = replace(problem, additive=True)
+    assert [one.fusing_gains_nothing for one in (problem, additive, replace(additive, sharing=sharing_of({})))] == [
+        False,
+        True,
+        False,
+    ]

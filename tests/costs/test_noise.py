@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hetsim.core.plan import Segment
+from hetsim.costs.fitting.additive_medians import additive_medians
 from hetsim.costs.noise import interference_noise, measured_noise
 from hetsim.costs.profile import Profile, Samples, SerialRuns
-from tests.support.problems import graph_of, plan_of, platform_of, problem_of
+from tests.support.problems import graph_of, plan_of, platform_of, problem_of, sharing_of
 from tests.support.profiles import HEADER
 
 GRAPH = graph_of({"a": (), "b": ("a",)})
@@ -42,6 +45,18 @@ def test_noise_without_a_replay_draws_for_each_segment() -> None:
     duration_s = measured_noise(PROBLEM, profile, PLAN, seed=0)
     drawn = {(duration_s(request, A), duration_s(request, B)) for request in range(200)}
     assert drawn == {(a, b) for a in (10.0, 20.0, 5.0) for b in (100.0, 200.0)}
+
+
+@pytest.mark.equation("noise")
+def test_noise_slows_down_access_too() -> None:
+    # The NPU reads 20 s longer, besides the 100 s; in the second serial run all took twice as long.
+    problem = replace(PROBLEM, sharing=sharing_of({("npu", "a"): 20.0}))
+    profile = profile_of("configuration:operators", (2.0, 2.0), (3.0, 6.0))
+    times = additive_medians(profile)["npu", ("b",)]["configuration:operators"]
+    duration_s = measured_noise(problem, profile, PLAN, seed=0)
+    drawn = {duration_s(request, B) for request in range(50)}
+    assert sorted(drawn) == pytest.approx([120.0 * 3.0 / times, 120.0 * 6.0 / times])
+    assert interference_noise(problem, Profile(header=HEADER), PLAN, seed=0)(0, B) == 120.0
 
 
 @pytest.mark.equation("noise")

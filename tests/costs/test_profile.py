@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from hetsim.core.errors import ProfileError
-from hetsim.costs.profile import Profile, SerialRuns, Unsupported
+from hetsim.core.plan import Split
+from hetsim.costs.profile import Context, Profile, SerialRuns, Unsupported
 from hetsim.costs.profile_file import ProfileFile, load_profile, parse_profile
 from tests.support.profiles import HEADER, names, samples
 
@@ -68,6 +69,16 @@ def test_further_replays_are_appended_with_their_speed_probes() -> None:
     assert profile.without("f00").speed_probes_s("cpu") == {}
 
 
+def test_a_final_belongs_to_its_own_executions_alone() -> None:
+    profile = Profile(header=HEADER)
+    profile.add(samples("0", 1.0, 2.0, context="replay:x"))
+    profile.add(samples("0", 3.0, context="replay:x"))
+    profile.add(samples("0", 4.0, context="final:x"))
+    profile.add(samples("0", 5.0, context="final:x"))
+    assert profile.samples_s("cpu", names("0"), "replay:x") == (1.0, 2.0, 3.0)
+    assert profile.samples_s("cpu", names("0"), "final:x") == (5.0,)
+
+
 def test_a_profile_of_final_measurements_alone() -> None:
     profile = Profile(header=HEADER)
     for context in ("configuration:single", "replay:f00", "final:f00"):
@@ -77,6 +88,26 @@ def test_a_profile_of_final_measurements_alone() -> None:
     beside = profile.beside_executions()
     assert beside.segments() == (("cpu", names("0")),)
     assert list(beside.contexts("cpu", names("0"))) == list(beside.speed_probes_s("cpu")) == ["final:f00"]
+
+
+def test_shared_tensors_and_splits_survive_the_file(tmp_path: Path) -> None:
+    path, split = tmp_path / "profile.jsonl", Split(names("01"), "rows", (4,))
+    record = SerialRuns(device="cpu", context="final:f00", speed_probe_s=(1.0,), splits=((split.ops, "rows", (4,)),))
+    with ProfileFile(path, HEADER) as file:
+        file.add(record)
+        file.add(msgspec.structs.replace(samples("0", 1.0, context="final:f00"), shared=("t0", "t1")))
+        file.add(samples("0", 1.0))
+        profile = file.profile
+    for found in (profile, load_profile(path)):
+        assert found.contexts("cpu", names("0")) == {
+            "final:f00": Context([1.0], ("t0", "t1")),
+            "configuration:single": Context([1.0], ()),
+        }
+        assert found.splits("final:f00") == (split,)
+        assert found.splits("configuration:single") == ()
+        assert found.revision == 3
+        assert found.contexts_named("final:") == ("final:f00",)
+    assert profile.beside_executions().splits("final:f00") == (split,)
 
 
 def test_file_cut_at_every_byte_of_its_last_record_resumes(tmp_path: Path) -> None:
@@ -150,7 +181,7 @@ SAMPLES_LINE = '{"record":"samples","device":"cpu","ops":["op0"],"context":"c","
         ([HEADER_LINE, "[" * 100_000], "line 2 is malformed"),
         ([HEADER_LINE, HEADER_LINE], "second header in line 2"),
         ([SAMPLES_LINE % "1.0"], "does not begin with a header"),
-        ([HEADER_LINE.replace('"format":3', '"format":1')], "has format 1, this version reads format 3; measure anew"),
+        ([HEADER_LINE.replace('"format":4', '"format":1')], "has format 1, this version reads format 4; measure anew"),
         ([], "is empty"),
     ],
 )

@@ -38,15 +38,21 @@ def test_a_faster_npu_never_makes_the_best_plan_slower_nor_the_unchanged_one_bet
     }
     wanted_curves = {
         "planned anew",
+        "planned anew without splits",
         "best of several devices",
         "best at 1x, unchanged",
         "cpu alone",
         "npu alone",
         "limit",
+        "limit without splits",
     }
     assert by_curve.keys() == wanted_curves
     assert all(len(times_s) == len(SWEEP.speeds) for times_s in by_curve.values())
     best_s, limit_s = by_curve["planned anew"], by_curve.pop("limit")
+    without_s, limit_without_s = by_curve["planned anew without splits"], by_curve.pop("limit without splits")
+    assert all(limit <= other for limit, other in zip(limit_without_s, without_s, strict=True))
+    assert all(best < other for best, other in zip(best_s, without_s, strict=True))  # parts take their share
+    assert {line["scheduler"] for line in lines if line["curve"] == "planned anew"} == {"splits"}
     assert best_s == sorted(best_s, reverse=True)
     assert all(best <= min(others) for best, *others in zip(best_s, *by_curve.values(), strict=True))
     assert all(limit <= best for limit, best in zip(limit_s, best_s, strict=True))
@@ -55,7 +61,8 @@ def test_a_faster_npu_never_makes_the_best_plan_slower_nor_the_unchanged_one_bet
     (axes,) = pictures.axes(results / "out/npu_speed.png")
     assert axes.x_label == "Speed of npu (hypothetical), relative to npu as measured"
     assert axes.y_label == "Latency, simulated (ms)"
-    assert wanted_curves - {"limit"} <= set(axes.texts)
+    assert {curve for curve in wanted_curves if "limit" not in curve} <= set(axes.texts)
+    assert {"limit: load", "limit without splits: critical path, load"} <= set(axes.texts)
     assert json.loads((results / "out/npu_speed.json").read_text())["settings"]["speeds"] == [0.5, 1.0, 2.0]
 
 
@@ -71,7 +78,7 @@ def test_more_npus_and_a_better_memory_never_make_the_best_plan_slower(results: 
         (axes,) = pictures.axes(results / f"out/{name}.png")
         assert "hypothetical" in axes.x_label
         assert axes.y_label == "Latency, simulated (ms)"
-        assert axes.num_points == 2 * 5  # two settings of each curve; the limit has no marks
+        assert axes.num_points == 2 * 6  # two settings of each curve; limits have no marks
     cells = table(results / "out/speed_bandwidth.csv")
     assert len(cells) == len(SWEEP.bandwidths) * len(SWEEP.map_speeds)
     assert all(float(cell["gain_percent"]) >= 0 for cell in cells)
@@ -92,7 +99,11 @@ def test_plans_are_executed_beside_an_emulated_device(results: Path, pictures: P
     lines = vary([str(results / "tiny.onnx")], platform_in(results), folder, varied, options=OPTIONS)
     executed = [line for line in lines if line.measured_s is not None]
     assert {line.speed for line in executed} == {1.0, 2.0}  # 0.25 is below what is executed
-    assert {line.curve for line in lines if line.speed == 1.0 and line.measured_s is None} == {"limit"}
+    assert {line.curve for line in lines if line.speed == 1.0 and line.measured_s is None} == {
+        "limit",
+        "limit without splits",
+    }
+    assert {line.scheduler for line in executed if line.curve == "planned anew"} == {"splits"}
     for line in executed:
         assert line.largest_error < 1e-5
         assert line.measured_low_s <= line.measured_s <= line.measured_high_s

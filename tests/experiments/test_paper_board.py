@@ -29,13 +29,14 @@ def test_plans_are_compared_on_both_boards(tmp_path: Path, monkeypatch: pytest.M
     models = [str(tmp_path / "tiny.onnx")]
     rows = compare(models, tmp_path / "out", max_evaluations=30)
     lines = table(tmp_path / "out/paper_board.csv")
-    assert len(lines) == len(rows) == 2 * 5
+    assert len(lines) == len(rows) == 2 * 6
     takes_s = {(line["platform"], line["scheduler"]): float(line["simulated_s"]) for line in lines}
     for line in lines:
         own_s, board = float(line["simulated_s"]), line["platform"]
         assert float(line["tuner_gain"]) == pytest.approx(1 - takes_s[board, "partition_tuner"] / own_s)
         assert float(line["search_gain"]) == pytest.approx(1 - takes_s[board, "search"] / own_s)
-        assert float(line["search_gain"]) > -1e-12
+        assert float(line["splits_gain"]) == pytest.approx(1 - takes_s[board, "splits"] / own_s)
+        assert float(line["splits_gain"]) >= float(line["search_gain"]) > -1e-12 or line["scheduler"] == "splits"
         assert line["published_gain"] == ("0.25" if line["scheduler"] == "individual" else "")
         assert int(line["num_npus"]) == BOARDS[board]
     varied = table(tmp_path / "out/paper_board_assumptions.csv")
@@ -44,7 +45,7 @@ def test_plans_are_compared_on_both_boards(tmp_path: Path, monkeypatch: pytest.M
     for name in ("paper_board_1.png", "paper_board_4.png"):
         (axes,) = pictures.axes(tmp_path / "out" / name)
         assert axes.x_label
-        assert axes.num_bars == 5  # one for each scheduler
+        assert axes.num_bars == 6  # gains over three baselines, a published one, and two over PartitionTuner
         assert "Hypothetical board, simulated" in pictures.texts(tmp_path / "out" / name)
     assert json.loads((tmp_path / "out/paper_board.json").read_text())["settings"]["max_evaluations"] == 30
     assert compare(models, tmp_path / "out", max_evaluations=30) == rows  # nothing anew

@@ -33,14 +33,14 @@ def test_every_schedulers_plan_and_random_ones_are_simulated_and_measured(result
     assert list(lines[0])[:9] == wanted.split()
     schedulers = {line["scheduler"] for line in lines}
     made = {"single:cpu", "single:npu", "type_based", "individual", "partition_tuner", "search"}
-    assert schedulers == {*made, "random"}
+    assert {name for name in schedulers if not name.startswith("splits")} == {*made, "random"}
     drawn = {line["plan_id"] for line in lines if line["scheduler"] == "random"}
     assert len(drawn) == NUM_RANDOM
     assert not drawn & {line["plan_id"] for line in lines if line["scheduler"] != "random"}
     for line in lines:
         assert (line["model"], line["platform"]) == ("tiny", "desk")
-        # Each device sleeps 1 ms for each of 5 operators, two of which may run side by side.
-        assert all(float(line[name]) > 3e-3 for name in ("predicted_s", "simulated_s", "measured_s"))
+        # Each device sleeps 1 ms for each of 5 operators, which two devices may share.
+        assert all(float(line[name]) > 2e-3 for name in ("predicted_s", "simulated_s", "measured_s"))
         assert float(line["measured_low_s"]) <= float(line["measured_s"]) <= float(line["measured_high_s"])
     (errors,) = table(results / "out/errors.csv")
     assert int(errors["num_plans"]) == len({line["plan_id"] for line in lines})
@@ -102,7 +102,8 @@ def test_a_prediction_knows_nothing_measured_on_the_plan() -> None:
 
 
 def test_a_plan_with_splits_is_predicted_by_what_its_parts_are_of() -> None:
-    # Two convolutions of a second each, the first in two parts of four rows each out of eight: 2 s, joining them aside.
+    # Two convolutions and a pooling of a second each, the first in two parts of four rows out of eight: 3 s and what
+    # halves and joining them lose.
     model, platform = stack(3, 3), fake_platform("cpu")
     split = Split(("conv0",), "rows", (4,))
     plan = replace(whole_plan(rewrite(model, (split,)).model.graph, "cpu"), rewrites=(split,))
@@ -111,7 +112,7 @@ def test_a_plan_with_splits_is_predicted_by_what_its_parts_are_of() -> None:
     for op in model.graph.ops:
         profile.add(Samples(device="cpu", ops=(op.name,), context="configuration:operators", samples_s=(1.0,)))
     expected_s = predict_s(model, platform, profile, plan)
-    assert 1.0 < expected_s < 3.0
+    assert expected_s == pytest.approx(3.0, rel=0.1)
     own = Samples(device="cpu", ops=plan.segments[0].ops, context=f"final:{plan.digest}", samples_s=(100.0,))
     profile.add(own)
     assert predict_s(model, platform, profile, plan) == expected_s

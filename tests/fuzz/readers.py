@@ -17,7 +17,7 @@ from experiments.shared.records import columns, read_rows
 from hetsim.core.dataflow import check_plan
 from hetsim.core.errors import HetsimError, ProblemError
 from hetsim.costs.problems import make_problem
-from hetsim.costs.profile import Header, Samples, Unsupported
+from hetsim.costs.profile import Header, Samples, SerialRuns, Unsupported
 from hetsim.costs.profile_file import load_profile
 from hetsim.io.plan_file import load_plan
 from hetsim.io.platform_file import format_platform, load_platform, parse_platform
@@ -178,9 +178,13 @@ def _profile() -> bytes:
         for device in _PLATFORM.device_names
         for op in _MODEL.graph.ops
     ]
-    records.append(Samples(device="cpu", ops=("stem", "left"), context="final:1", samples_s=(1e-3,), read_bytes=4))
+    records.append(Samples(device="cpu", ops=("stem", "left"), context="final:1", samples_s=(1e-3,), shared=("s", "l")))
+    splits = ((("right", "right2"), "rows", (2,)),)
+    serial_runs = SerialRuns(device="npu", context="final:1", speed_probe_s=(1e-4,), splits=splits)
+    parts = tuple(f"{op}[rows 0:2]" for op in ("slice s", "right", "right2"))
+    records.append(Samples(device="npu", ops=parts, context="final:1", samples_s=(1e-3,), shared=("r2[rows 0:2]",)))
     refused = Unsupported(device="npu", ops=("join",), reason="no")
-    return b"".join(msgspec.json.encode(record) + b"\n" for record in (header, *records, refused))
+    return b"".join(msgspec.json.encode(record) + b"\n" for record in (header, serial_runs, *records, refused))
 
 
 def _plan() -> bytes:
@@ -199,6 +203,7 @@ def _problem() -> bytes:
             "links": {"cpu->npu": {"setup_s": 0.1, "bandwidth_bytes_per_s": 1e9}, "npu->cpu": {"mode": "copy"}},
             "groups": [{"ops": ["a", "b"], "cost_s": {"cpu": 1.5, "npu": None}}],
             "traffic_bytes": {"a": {"cpu": 10}},
+            "sharing_s": {"a": {"cpu": [0.25, 0.5], "npu": [0.0, 1.0]}},
             "memory": {"shared_bytes_per_s": 1e10},
             "host": {"submit_setup_s": 1e-6},
         }

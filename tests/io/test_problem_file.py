@@ -19,7 +19,7 @@ from hetsim.io.files import MAX_BYTES
 from hetsim.io.problem_file import load_problem, parse_problem, save_problem
 from hetsim.scheduler.segments import queues_from_assignment
 from hetsim.sim.simulate import makespan_s, simulate
-from tests.support.problems import assignments, graph_of, plan_of, platform_of, problem_of, problems
+from tests.support.problems import assignments, charged, graph_of, plan_of, platform_of, problem_of, problems
 
 FORK: dict[str, Any] = {
     "devices": ["cpu", "npu"],
@@ -107,13 +107,28 @@ def test_traffic_memory_and_host_reach_the_model() -> None:
     assert timeline.ends_s == (3.0, 3.0 + 2.0 + 1.0 + 2.0)
 
 
+@pytest.mark.equation("access")
+def test_shared_tensors_cost_their_readers_and_their_maker() -> None:
+    # a takes 1 + 0.5 s and its tensors are there at once; b reads its own for 0.25 s longer beside c, for 2 s longer.
+    problem = parsed(
+        edges=[["a", "b", 1, "t"], ["a", "c", 1, "t"], ["b", "d", 1], ["c", "d", 1]],
+        links={},
+        sharing_s={"a": {"cpu": [0.25, 0.5], "npu": [2.0, 4.0]}},
+    )
+    plan = plan_of(problem.graph, ("cpu", "a"), ("cpu", "b"), ("npu", "c"), ("cpu", "d"))
+    assert problem.sharing is not None
+    assert list(problem.segment_times_s(plan.segments).values()) == [1.5, 2.25, 0.5, 3.0]
+    assert makespan_s(problem, plan) == 1.5 + 3.0 + 0.5
+    assert parsed().sharing is None
+
+
 def test_devices_are_hypothetical_and_of_a_kind_by_their_names() -> None:
     problem = parsed(devices=["cpu", "npu", "GPU1", "dsp"])
     assert [device.kind for device in problem.platform.devices] == ["cpu", "npu", "gpu", "npu"]
     assert problem.platform.devices[0].label == "cpu (hypothetical)"
 
 
-@given(problem=problems(), data=st.data())
+@given(problem=st.one_of(problems(), charged(problems())), data=st.data())
 def test_a_problem_survives_its_file(
     problem: Problem, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -227,6 +242,27 @@ MISTAKES = {
     "group of none": ({"groups": [{"ops": [], "cost_s": {}}]}, r"has no operators"),
     "traffic of an unknown operator": ({"traffic_bytes": {"z": {}}}, r"traffic_bytes names operator 'z'"),
     "negative traffic": ({"traffic_bytes": {"a": {"cpu": -1}}}, r"traffic_bytes of 'a' on 'cpu' has -1 bytes"),
+    "sharing of an unknown operator": ({"sharing_s": {"z": {}}}, r"sharing_s names operator 'z'"),
+    "sharing on an unknown device": (
+        {"sharing_s": {"a": {"tpu": [0, 0]}}},
+        r"sharing_s of 'a' names device 'tpu'; devices are cpu, npu",
+    ),
+    "negative sharing": (
+        {"sharing_s": {"a": {"cpu": [0, -1]}}},
+        r"sharing_s of 'a' on 'cpu' must be two finite numbers, 0 or more",
+    ),
+    "sharing that is NaN": (
+        {"sharing_s": {"a": {"cpu": [float("nan"), 0]}}},
+        r"sharing_s of 'a' on 'cpu' must be two finite numbers",
+    ),
+    "sharing of one number": (
+        {"sharing_s": {"a": {"cpu": [1]}}},
+        r"sharing_s of 'a'.*Expected `array` of length 2, got 1",
+    ),
+    "sum with sharing beyond floats": (
+        {"sharing_s": {"a": {"cpu": [1e308, 1e308]}, "b": {"cpu": [1e308, 1e308]}}},
+        r"sum to more than a float can hold",
+    ),
     "key twice": ('{"devices": ["cpu"], "ops": {"a": {"cpu": 1}, "a": {"cpu": 2}}}', r"key 'a' is there twice"),
     "nested without end": ("[" * 100_000, r"malformed: nested too deeply"),
 }

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hetsim.core.dataflow import resolve
+from hetsim.core.dataflow import SharingCosts, resolve
 from hetsim.core.errors import DeviceError, ModelError, PlatformError
+from hetsim.core.plan import Split
 from hetsim.core.platform import Device, Link, Platform
 from hetsim.core.problem import Latency, Problem
 from hetsim.models.model import random_inputs
@@ -23,10 +24,12 @@ from hetsim.runtime.worker.arena import SUBMITTED, Arena, plan_layout
 from hetsim.runtime.worker.loaded import LoadedProgram
 from hetsim.runtime.worker.program import build_programs
 from hetsim.runtime.worker.settings import Settings
+from hetsim.scheduler.stages import Stage, stage_plan
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import makespan_s
 from tests.support.clock import Clock
 from tests.support.models import fork_join, make_plan
+from tests.support.split_networks import split_problem, stack
 
 MODEL = fork_join()
 INPUTS = random_inputs(MODEL, seed=3)
@@ -91,6 +94,27 @@ def test_time_between_segments_is_made_up_for(runtime: Runtime) -> None:
         assert (result.outputs["y"] == evaluate(MODEL.proto, INPUTS)["y"]).all()
 
 
+def test_plans_with_different_splits_share_an_emulation(runtime: Runtime) -> None:
+    model = stack(3, 3)
+    inputs = random_inputs(model, seed=3)
+    platform = replace(PLATFORM, links={("cpu", "npu"): Link(setup_s=1e-3), ("npu", "cpu"): Link(setup_s=1e-3)})
+    problem = split_problem(model, platform, {"cpu": 0.0, "npu": 1e-6})
+    shared = Emulation(model=model, devices=("npu",), problem=problem, inputs=inputs)
+    right = evaluate(model.proto, inputs)["y"]
+    pool = Stage(ops=("pool",), devices=("cpu",))
+    for at in (2, 5):
+        split = Split(("conv0", "conv1"), "rows", (at,))
+        plan = stage_plan(problem, [Stage(ops=split.ops, devices=("cpu", "npu"), splits=(split,)), pool])
+        with runtime.load(model, plan, emulation=shared) as session:
+            result = session.run(inputs)
+        assert np.allclose(result.outputs["y"], right, atol=1e-5)
+        target = problem.for_plan(plan)
+        check_timeline(target.graph, platform, plan, result.timeline)
+        (npu,) = (span for span in result.timeline.compute if span.device == "npu")
+        assert npu.duration_s > target.cost_s("npu", npu.ops) - 1e-9
+        assert result.latency_s > makespan_s(problem, plan) - 1e-9  # an emulated device is never early
+
+
 @pytest.mark.parametrize("copy", [False, True])
 @pytest.mark.equation("emulation")
 def test_hand_overs_take_what_their_links_say(runtime: Runtime, copy: bool) -> None:
@@ -105,6 +129,19 @@ def test_hand_overs_take_what_their_links_say(runtime: Runtime, copy: bool) -> N
     assert at["right"][0] == at["stem"][1] + 3_000_000  # to the nanosecond, as it goes by stamps
     assert at["right2"][0] >= at["right"][1] + 3_000_000
     assert makespan_s(emulation_problem.problem, plan) == pytest.approx(7e-3)
+
+
+@pytest.mark.equation("emulation")
+def test_an_emulated_device_takes_longer_for_what_it_accesses(runtime: Runtime) -> None:
+    plan = make_plan(MODEL, cpu=["stem", "left", "right2", "join"], npu=["right"])
+    found = emulation(1e-3)
+    seconds = {("npu", "s"): 2e-3, ("npu", "r"): 3e-3}  # the CPU pays in earnest, whatever the problem says
+    sharing = SharingCosts(lambda *key: seconds.get(key, 1.0), lambda *key: seconds.get(key, 1.0))
+    problem = replace(found.problem, sharing=sharing)
+    with runtime.load(MODEL, plan, emulation=replace(found, problem=problem)) as session:
+        result = session.run(INPUTS)
+    (npu,) = (span for span in result.timeline.compute if span.device == "npu")
+    assert 6e-3 - 1e-9 < npu.duration_s < 1.0
 
 
 def test_copies_hold_the_one_memory_channel(runtime: Runtime) -> None:

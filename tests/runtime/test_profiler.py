@@ -16,13 +16,8 @@ from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile_file import ProfileFile, load_profile
 from hetsim.models.model import Model
 from hetsim.runtime import Runtime
-from hetsim.runtime.measure.profiler import (
-    Effort,
-    make_header,
-    measure_configurations,
-    profiling_configurations,
-    replay,
-)
+from hetsim.runtime.measure.configurations import profiling_configurations
+from hetsim.runtime.measure.profiler import Effort, make_header, measure_configurations, replay
 from hetsim.sim.simulate import makespan_s
 from tests.support.models import chain, fake_platform, fork_join, make_plan
 

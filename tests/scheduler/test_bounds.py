@@ -19,7 +19,7 @@ from hetsim.scheduler.bounds import load_s, load_weights, lower_bound, on_grid, 
 from hetsim.scheduler.segments import plan_from_assignment
 from hetsim.sim.simulate import makespan_s
 from tests.support.planning.brute_force import fastest_s, single_operators
-from tests.support.problems import assignments, graph_of, platform_of, problem_of, problems
+from tests.support.problems import assignments, charged, graph_of, platform_of, problem_of, problems, sharing_of
 
 FORK = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
 
@@ -91,14 +91,14 @@ def test_of_two_devices_the_load_is_that_of_the_linear_program(costs: list[tuple
     assert load_s(np.array(costs, float)) == pytest.approx(max(first_s, second_s))
 
 
-@given(problem=problems(max_ops=5))
-@settings(max_examples=60, deadline=None)
+@given(problem=charged(problems(max_ops=5)))
+@settings(max_examples=80, deadline=None)
 @pytest.mark.equation("bound")
 def test_no_plan_of_single_operators_beats_the_bound(problem: Problem) -> None:
     assert lower_bound(problem) <= fastest_s(problem, single_operators(problem)) + 1e-9
 
 
-@given(problem=problems(), data=st.data(), traffic_bytes=st.integers(0, 3000))
+@given(problem=charged(problems()), data=st.data(), traffic_bytes=st.integers(0, 3000))
 @pytest.mark.equation("bound")
 def test_no_plan_beats_the_bound_with_its_segments(problem: Problem, data: st.DataObject, traffic_bytes: int) -> None:
     problem = replace(
@@ -108,6 +108,27 @@ def test_no_plan_beats_the_bound_with_its_segments(problem: Problem, data: st.Da
     )
     plan = plan_from_assignment(problem, "test", *data.draw(assignments(problem)))
     assert lower_bound(problem, plan.segments) <= makespan_s(problem, plan) + 1e-9
+
+
+@pytest.mark.equation("bound")
+def test_access_is_a_delay_between_operators_by_hand() -> None:
+    # a runs on the cpu, b on the npu alone: their tensor takes a 2 s and b 0.5 s longer, beside 0.25 s on the link
+    graph, platform = graph_of({"a": (), "b": ("a",)}), platform_of("cpu", "npu", setup_s=0.25)
+    problem = problem_of(graph, {"a": {"cpu": 1.0}, "b": {"npu": 1.0}}, platform)
+    problem = replace(problem, sharing=sharing_of({("npu", "a"): 0.5}, {("cpu", "a"): 2.0}))
+    assert lower_bound(problem) == pytest.approx(1.0 + 2.0 + 0.25 + 0.5 + 1.0)
+    assert fastest_s(problem, single_operators(problem)) == pytest.approx(1.0 + 2.0 + 0.25 + 0.5 + 1.0)
+
+
+def test_work_that_waits_for_the_memory_may_access_tensors_meanwhile() -> None:
+    # b would take 1 s and 1 s for access, but its 3000 bytes take the memory 3 s: it ends at 4 s, not at 5 s
+    platform = replace(platform_of("cpu", "npu"), memory=Memory(shared_bytes_per_s=1000.0))
+    problem = replace(
+        problem_of(graph_of({"a": (), "b": ("a",)}), {"a": {"cpu": 1.0}, "b": {"npu": 1.0}}, platform),
+        traffic_function=lambda device, _: 3000 if device == "npu" else 0,
+        sharing=sharing_of({("npu", "a"): 1.0}),
+    )
+    assert lower_bound(problem) <= fastest_s(problem, single_operators(problem)) == pytest.approx(4.0)
 
 
 def test_shares_of_segments_by_hand() -> None:
@@ -151,3 +172,10 @@ def grid_problem(*seconds: float, hand_over_s: float = 0.0) -> Problem:
 )
 def test_what_whole_times_add_up_to_is_whole(problem: Problem, bound_s: float, expected_s: float) -> None:
     assert on_grid(problem, bound_s) == expected_s
+
+
+def test_what_sharing_costs_is_part_of_whole_times() -> None:
+    sharing = sharing_of({("npu", "n0"): 0.5}, {("cpu", "n1"): 0.25})
+    problem = replace(grid_problem(2.0, 4.0, 6.0), sharing=sharing)
+    assert on_grid(problem, 6.1) == 6.25
+    assert on_grid(replace(problem, sharing=sharing_of({})), 6.1) == 8.0

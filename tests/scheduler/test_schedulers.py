@@ -27,6 +27,7 @@ from hetsim.sim.simulate import Simulator, makespan_s, simulate
 from tests.support.problems import (
     Costs,
     assignments,
+    charged,
     graph_of,
     graphs,
     inception_like,
@@ -97,7 +98,7 @@ def test_assignment_that_no_device_can_honour_are_refused() -> None:
         plan_from_assignment(problem, "test", {"a": "cpu", "b": "npu", "c": "cpu", "d": "cpu"})
 
 
-@given(problem=problems())
+@given(problem=st.one_of(problems(), charged(problems())))
 @settings(max_examples=40)
 def test_every_scheduler_makes_plans_whose_timelines_pass_the_checker(problem: Problem) -> None:
     times_s = {}
@@ -105,7 +106,9 @@ def test_every_scheduler_makes_plans_whose_timelines_pass_the_checker(problem: P
         plan = make_plan(name, problem, max_evaluations=FEW)
         assert (plan.scheduler, plan.model, plan.model_hash) == (name, "tiny", problem.model_hash)
         timeline = simulate(problem, plan)
-        check_timeline(problem.graph, problem.platform, plan, timeline, duration_s=problem.cost_s)
+        check_timeline(
+            problem.graph, problem.platform, plan, timeline, duration_s=problem.cost_s, sharing=problem.sharing
+        )
         times_s[name] = timeline.makespan_s
     assert times_s["search"] == min(seconds for name, seconds in times_s.items() if name not in ON_PAPER)
 
@@ -113,7 +116,7 @@ def test_every_scheduler_makes_plans_whose_timelines_pass_the_checker(problem: P
 def test_names_and_their_order() -> None:
     costs_s = {op: {"cpu": 1.0, "gpu": 1.0} for op in "abcd"} | {"d": {"cpu": 1.0, "npu": 1.0}}
     problem = problem_of(DIAMOND, costs_s, platform_of("npu", "gpu", "cpu"))
-    algorithms = ("type_based", "individual", "partition_tuner", *ON_PAPER, "exact", "search")
+    algorithms = ("type_based", "individual", "partition_tuner", *ON_PAPER, "exact", "search", "splits")
     assert scheduler_names(problem) == ("single:cpu", *algorithms)
     assert algorithm_names() == (*algorithms, *REFEREES)
 
@@ -303,7 +306,7 @@ def test_search_reports_its_progress() -> None:
 
 def test_search_with_no_evaluations_is_the_best_start() -> None:
     problem = inception_like(2)
-    starts = [name for name in scheduler_names(problem) if name not in (*ON_PAPER, "search")]
+    starts = [name for name in scheduler_names(problem) if name not in (*ON_PAPER, "search", "splits")]
     best_s = min(makespan_s(problem, make_plan(name, problem)) for name in starts)
     assert makespan_s(problem, make_plan("search", problem, max_evaluations=0)) <= best_s
 
@@ -330,5 +333,5 @@ for problem in (inception_like(3, num_npus=2), layered_problem(20, seed=3, num_d
 @pytest.mark.slow
 def test_the_same_plans_under_any_hash_seed() -> None:
     first, *others = (printed_under(seed, PRINT_PLANS) for seed in "012")
-    assert first.count("\n") == 26
+    assert first.count("\n") == 28
     assert others == [first, first]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hetsim.core.problem import Problem
 from hetsim.scheduler.effort import Effort
@@ -15,12 +16,13 @@ from hetsim.scheduler.search.search import search
 from hetsim.scheduler.solution import ANY, Solution
 from hetsim.sim.simulate import makespan_s
 from tests.support.planning.brute_force import fastest_s, single_operators
-from tests.support.problems import graph_of, inception_like, plan_of, platform_of, problem_of, problems
+from tests.support.problems import charged, graph_of, inception_like, plan_of, platform_of, problem_of, problems
 
+SMALL = problems(max_ops=5, max_devices=2)
 FEW = Effort(max_evaluations=60)
 
 
-@given(problem=problems(max_ops=5, max_devices=2))
+@given(problem=st.one_of(SMALL, charged(SMALL)))
 @settings(max_examples=25, deadline=None)
 @pytest.mark.equation("bound")
 def test_no_plan_beats_a_scheduler_s_bound(problem: Problem) -> None:

@@ -33,9 +33,10 @@ from hetsim.scheduler.stages import (
 )
 from hetsim.sim.check import check_timeline
 from tests.support.models import fake_platform
-from tests.support.split_networks import stack
+from tests.support.split_networks import split_problem, stack
 
 MODEL = stack(3, 3, 1)
+PROBLEM = split_problem(MODEL)
 
 
 def test_shares_move_until_all_parts_end_at_once() -> None:
@@ -124,13 +125,13 @@ def test_no_way_to_the_end_is_said() -> None:
 
 
 def test_blocks_never_join_what_is_split_to_what_is_not() -> None:
-    assert coarse_blocks(MODEL, lambda ops: float(len(ops)), 1) == (("conv0", "conv1", "conv2"), ("pool",))
+    assert coarse_blocks(PROBLEM, lambda ops: float(len(ops)), 1) == (("conv0", "conv1", "conv2"), ("pool",))
 
 
 def stages(*, head: str = "npu") -> tuple[Stage, ...]:
-    split = row_split(MODEL, ("conv0", "conv1"), (0.5, 0.5))
+    split = row_split(PROBLEM, ("conv0", "conv1"), (0.5, 0.5))
     assert split is not None
-    channels = channel_splits(MODEL, ("conv2",), (0.5, 0.5))
+    channels = channel_splits(PROBLEM, ("conv2",), (0.5, 0.5))
     both = ("cpu", "npu")
     return (
         Stage(ops=("conv0", "conv1"), devices=both, splits=(split,)),
@@ -140,7 +141,7 @@ def stages(*, head: str = "npu") -> tuple[Stage, ...]:
 
 
 def test_a_plan_of_stages_runs_and_survives_its_file(tmp_path: Path) -> None:
-    plan = stage_plan(MODEL, stages())
+    plan = stage_plan(PROBLEM, stages())
     save_plan(plan, tmp_path / "plan.json")
     again = load_plan(tmp_path / "plan.json")
     assert again == plan
@@ -158,12 +159,12 @@ def test_a_plan_of_stages_runs_and_survives_its_file(tmp_path: Path) -> None:
 
 def test_three_devices_share_a_run() -> None:
     devices = ("cpu", "npu0", "npu1")
-    first = row_split(MODEL, ("conv0",), (0.25, 0.5, 0.25))
-    second = row_split(MODEL, ("conv1", "conv2"), (0.5, 0.25, 0.25))
+    first = row_split(PROBLEM, ("conv0",), (0.25, 0.5, 0.25))
+    second = row_split(PROBLEM, ("conv1", "conv2"), (0.5, 0.25, 0.25))
     assert first is not None
     assert second is not None
     plan = stage_plan(
-        MODEL,
+        PROBLEM,
         (
             Stage(ops=("conv0",), devices=devices, splits=(first,)),
             Stage(ops=("conv1", "conv2"), devices=devices, splits=(second,)),
@@ -177,14 +178,14 @@ def test_three_devices_share_a_run() -> None:
 
 
 def test_a_split_is_part_of_what_a_plan_does() -> None:
-    plan = stage_plan(MODEL, stages())
-    assert plan.digest != stage_plan(MODEL, stages(head="cpu")).digest
+    plan = stage_plan(PROBLEM, stages())
+    assert plan.digest != stage_plan(PROBLEM, stages(head="cpu")).digest
     assert plan.rewrites == tuple(split for stage in stages() for split in stage.splits)
 
 
 def test_a_malformed_split_in_a_file_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    save_plan(stage_plan(MODEL, stages()), path)
+    save_plan(stage_plan(PROBLEM, stages()), path)
     text = path.read_text()
     path.write_text(text.replace('"axis": "rows"', '"axis": "columns"', 1))
     with pytest.raises(PlanError, match="malformed: Invalid enum value 'columns'"):

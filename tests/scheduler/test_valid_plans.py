@@ -12,7 +12,7 @@ import random
 
 import pytest
 
-from hetsim.core.dataflow import check_plan
+from hetsim.core.dataflow import SharingCosts, check_plan
 from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.platform import Device, Link, Memory, Platform
 from hetsim.core.problem import Latency, Problem
@@ -28,8 +28,8 @@ FEW = 30
 
 def random_problem(seed: int) -> Problem:
     """Anything that the model knows: 1 to 5 devices, partial support, groups that cost less or more than their
-    operators or are refused, tensors with several readers, all modes of links, operators that take no time, memory
-    traffic."""
+    operators or are refused, tensors with several readers, all modes of links, shared tensors that cost something,
+    operators that take no time, memory traffic."""
     generator = random.Random(seed)
     names = ("cpu", "npu0", "npu1", "npu2", "gpu")[: generator.choice((1, 2, 2, 2, 3, 3, 4, 5))]
     graph = _graph(generator)
@@ -39,17 +39,9 @@ def random_problem(seed: int) -> Problem:
         costs_s[op.name] = {name: generator.choice((0.0, 0.25, 0.5, 1.0, generator.random() * 3)) for name in runnable}
     saves = generator.choice((0.0, 0.0, 0.2, -0.1))
     refuses = generator.choice((0.0, 0.0, 0.3))
-    links = {
-        (a, b): Link(
-            setup_s=generator.choice((0.0, 0.1, 1.0)),
-            bandwidth_bytes_per_s=generator.choice((1e3, 1e4, float("inf"))),
-            mode=generator.choice(("zero-copy", "copy")),
-        )
-        for a in names
-        for b in names
-        if a != b and generator.random() < 0.8
-    }
+    links = {(a, b): _link(generator) for a in names for b in names if a != b and generator.random() < 0.8}
     moves = generator.random() < 0.3
+    charges = generator.random() < 0.5
 
     def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
         if any(device not in costs_s[op] for op in ops):
@@ -59,6 +51,9 @@ def random_problem(seed: int) -> Problem:
             return None
         total_s = sum(costs_s[op][device] for op in ops)
         return Latency(total_s * (1 - saves * (len(ops) > 1)), measured=len(ops) == 1 or own.random() < 0.5)
+
+    def access_s(device: str, tensor: str) -> float:
+        return random.Random(f"{seed} {device} {tensor}").choice((0.0, 0.1, 1.0))
 
     return Problem(
         graph=graph,
@@ -70,6 +65,15 @@ def random_problem(seed: int) -> Problem:
         ),
         latency_function=latency,
         traffic_function=(lambda _, ops: 1000 * len(ops)) if moves else None,
+        sharing=SharingCosts(access_s, lambda device, tensor: 0.5 * access_s(device, tensor)) if charges else None,
+    )
+
+
+def _link(generator: random.Random) -> Link:
+    return Link(
+        setup_s=generator.choice((0.0, 0.1, 1.0)),
+        bandwidth_bytes_per_s=generator.choice((1e3, 1e4, float("inf"))),
+        mode=generator.choice(("zero-copy", "copy")),
     )
 
 
@@ -111,7 +115,7 @@ def test_no_scheduler_returns_an_invalid_plan(start: int) -> None:
                 check_plan(problem.graph, plan, device_names=platform.device_names)
                 timeline = simulate(problem, plan)
                 duration_s = problem.cost_s if alone else None  # else segments slow each other down
-                check_timeline(problem.graph, platform, plan, timeline, duration_s=duration_s)
+                check_timeline(problem.graph, platform, plan, timeline, duration_s=duration_s, sharing=problem.sharing)
             except Exception as error:
                 raise AssertionError(f"{name} on the problem of seed {seed}: {error}") from error
 
@@ -124,6 +128,7 @@ def test_the_random_problems_are_of_every_kind() -> None:
         "zero-copy",
     }
     assert {problem.traffic_function is None for problem in drawn} == {True, False}
+    assert {problem.sharing is None for problem in drawn} == {True, False}
     assert max(len(problem.graph.ops) for problem in drawn) > 12
     refused = [
         problem

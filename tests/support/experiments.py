@@ -17,12 +17,12 @@ name = "desk"
 kind = "cpu"
 backend = "fake"
 nature = "emulated"
-options = { op_s = "0.001" }
+options = { element_s = "3.125e-5" }
 [device.npu]
 kind = "npu"
 backend = "fake"
 nature = "emulated"
-options = { op_s = "0.001" }
+options = { element_s = "3.125e-5" }
 [memory]
 shared_bytes_per_s = 1e9
 [calibration]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from hypothesis import strategies as st
 
+from hetsim.core.dataflow import SharingCosts
 from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.load import Load
 from hetsim.core.plan import Plan, Segment
@@ -182,7 +183,8 @@ def assignments(draw: st.DrawFn, problem: Problem) -> tuple[dict[str, str], dict
 
 @st.composite
 def physical_problems(draw: st.DrawFn, max_ops: int = 8, max_devices: int = 5) -> Problem:
-    """Random problems in which every rule acts: links of all modes mixed, contention, a host; on the lattice or off."""
+    """Random problems in which every rule acts: links of all modes mixed, shared tensors, contention, a host; on the
+    lattice or off."""
     graph = draw(graphs(max_ops))
     names = ("cpu", "npu0", "npu1", "gpu", "npu2")[: draw(st.integers(1, max_devices))]
     on_lattice = draw(st.booleans())
@@ -218,6 +220,8 @@ def physical_problems(draw: st.DrawFn, max_ops: int = 8, max_devices: int = 5) -
         traffic[op.name] = draw(st.sampled_from((0, 1000, 2000, 5000)))
     problem = problem_of(graph, costs_s, platform)
     if draw(st.booleans()):
+        problem = replace(problem, sharing=draw(sharing_costs(problem, seconds(2))))
+    if draw(st.booleans()):
         return problem
     return replace(problem, traffic_function=lambda _, ops: sum(traffic[op] for op in ops), _known={})
 
@@ -244,6 +248,39 @@ def zero_copy(problem: Problem) -> Problem:
     """The same problem with hand-overs that do not queue."""
     links = {pair: replace(link, mode="zero-copy") for pair, link in problem.platform.links.items()}
     return replace(problem, platform=replace(problem.platform, links=links))
+
+
+def sharing_of(
+    read_s: Mapping[tuple[str, str], float], written_s: Mapping[tuple[str, str], float] | None = None
+) -> SharingCosts:
+    """What shared tensors cost, by device and operator that makes the tensor; nothing where nothing is stated."""
+    made_s = written_s or {}
+
+    def cost_s(table: Mapping[tuple[str, str], float]) -> Callable[[str, str], float]:
+        return lambda device, tensor: table.get((device, tensor.removesuffix(".out")), 0.0)
+
+    return SharingCosts(cost_s(read_s), cost_s(made_s))
+
+
+@st.composite
+def sharing_costs(draw: st.DrawFn, problem: Problem, seconds: st.SearchStrategy[float]) -> SharingCosts:
+    """Random costs of shared tensors: few different ones, that differ by device, tensor and side."""
+    figures = draw(st.lists(seconds, min_size=1, max_size=7))
+    device_at = {name: i for i, name in enumerate(problem.platform.device_names)}
+    tensor_at = {tensor: i for i, tensor in enumerate(problem.graph.producer)}
+
+    def cost_s(side: int) -> Callable[[str, str], float]:
+        return lambda device, tensor: figures[(3 * tensor_at[tensor] + 2 * device_at[device] + side) % len(figures)]
+
+    return SharingCosts(cost_s(0), cost_s(1))
+
+
+@st.composite
+def charged(draw: st.DrawFn, problems: st.SearchStrategy[Problem]) -> Problem:
+    """Problems whose segments pay for shared tensors: up to twice the lattice for each."""
+    problem = draw(problems)
+    lattice = st.integers(0, 2).map(lambda n: n * LATTICE_S)
+    return replace(problem, sharing=draw(sharing_costs(problem, lattice)))
 
 
 @st.composite

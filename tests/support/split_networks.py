@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from hetsim.core.errors import ModelError, PlanError
 from hetsim.core.plan import AXES, Split
+from hetsim.core.platform import Platform
+from hetsim.core.problem import Latency, Problem
 from hetsim.models.importer import import_model
 from hetsim.models.model import Model
 from hetsim.models.split.rewrite import rewrite
 from hetsim.models.split.rules import can_split, rule_for
+from hetsim.models.split.splitting import ModelSplitting
+from tests.support.models import fake_platform
 
 _UNARY = ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "Elu", "Abs", "Softplus")
 
@@ -205,6 +211,39 @@ def random_network(rng: np.random.Generator) -> Model:
         return import_model(proto, name="random")
     except ModelError:  # a window that this version of an engine refuses
         return random_network(rng)
+
+
+def split_problem(
+    model: Model, platform: Platform | None = None, s_per_item: Mapping[str, float] | None = None
+) -> Problem:
+    """The problem of a model, or of one rewritten from it, in which an operator costs by its elements and its MACs.
+
+    A segment takes its device's launch and, for each operator, the seconds for an item times the number of its items:
+    multiplications, or elements that it makes; of slices and concatenations 16 elements are one item.
+
+    Args:
+        model: The model.
+        platform: The devices; None stands for ``cpu`` and ``npu`` with free hand-overs.
+        s_per_item: By device; absent devices take 1e-6 s.
+    """
+    devices = platform or fake_platform()
+    rates = dict.fromkeys(devices.device_names, 1e-6) | dict(s_per_item or {})
+    launch_s = {device.name: device.launch_s for device in devices.devices}
+    graph = model.graph
+
+    def items(name: str) -> float:
+        op = graph.by_name[name]
+        elements = sum(int(np.prod(graph.tensors[tensor].shape)) for tensor in op.outputs)
+        return elements / 16 if op.moves_data else op.num_macs or elements
+
+    return Problem(
+        graph=graph,
+        platform=devices,
+        latency_function=lambda device, ops: Latency(launch_s[device] + rates[device] * sum(map(items, ops))),
+        model_hash=model.hash,
+        splitting=ModelSplitting(model, lambda other: split_problem(other, devices, rates)),
+        rewrites=model.splits,
+    )
 
 
 def random_splits(model: Model, rng: np.random.Generator) -> tuple[Split, ...]:

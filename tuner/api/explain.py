@@ -66,7 +66,7 @@ def explain(
         planning_problem = to_problem(source, platform=platform, profile=profile, scenario=scenario)
     return explanation.explain(
         problem,
-        found.in_order(problem.graph),
+        found.in_order(problem.for_plan(found).graph),
         factor=factor,
         stages=stages or Silent(),
         replan=replan,

@@ -62,7 +62,7 @@ def plan(
         raise PlanError(f"time_limit_s {time_limit_s:g} allows no time; give more than 0 seconds")
     from hetsim.scheduler.effort import Effort
     from hetsim.scheduler.registry import solve
-    from hetsim.tuner.steps.deadline import stop_on_interrupt
+    from hetsim.tuner.deadline import stop_on_interrupt
 
     problem = to_problem(source, platform=platform, profile=profile, scenario=scenario)
     with (stages or Silent()).stage(f"plan with {scheduler}") as report, stop_on_interrupt() as stop:

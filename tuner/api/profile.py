@@ -51,6 +51,7 @@ def profile(
     from hetsim.costs.profile_file import ProfileFile
     from hetsim.runtime.measure.profiler import Effort, make_header, measure_configurations
     from hetsim.runtime.runtime import Runtime
+    from hetsim.tuner.steps.profiling import explore
     from hetsim.tuner.steps.readiness import check_machine, check_profile
 
     found, devices = to_model(model), to_platform(platform).measured_part()
@@ -63,4 +64,6 @@ def profile(
             check_profile(runtime, found, file.profile, effort=effort, stages=stages)
             with stages.stage("profile") as report:
                 measure_configurations(runtime, found, file, effort=effort, progress=report)
+            with stages.stage("profile, where the search goes") as report:
+                explore(runtime, found, devices, file, effort=effort, report=report)
             return file.profile

@@ -51,4 +51,5 @@ def simulate(
 
     found = to_plan(plan)
     problem = to_problem(source, platform=platform, profile=profile, scenario=scenario, plan=found)
+    problem = problem.for_plan(found)
     return simulate_problem(problem, found.in_order(problem.graph), load=load, duration_s=duration_s)

@@ -16,7 +16,7 @@ from hetsim.io.chrome_trace import save_trace
 from hetsim.io.files import write_atomically
 from hetsim.tuner.api.run import RunResult
 from hetsim.tuner.cli.screen import say, say_load
-from hetsim.tuner.steps.splitting.shared_runs import shared_runs
+from hetsim.tuner.report.shared_runs import shared_runs
 
 
 def write_run(result: RunResult, *, outputs: Path | None, trace: Path | None, picture: Path | None) -> None:
@@ -42,8 +42,7 @@ def print_run(result: RunResult, load: Load) -> None:
         f"(95 % interval {latency.low_s * 1e3:.2f} - {latency.high_s * 1e3:.2f})"
     )
     say_load(result.served.timeline, load)
-    model = result.model
-    for assignment in device_assignments(model.graph, result.plan, result.timeline, result.platform, model.original_op):
+    for assignment in device_assignments(result.model.graph, result.plan, result.timeline, result.platform):
         say(f"  {assignment}")
     for shared in shared_runs(result.base, result.plan):
         say(f"  in parts: {shared}")

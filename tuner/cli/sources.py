@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,13 +31,11 @@ class Source:
     Attributes:
         problem: The problem.
         profile: What it was made from; None for a problem file.
-        original_op: If ``problem`` is about a model, its :attr:`~hetsim.models.model.Model.original_op`.
         warnings: What is not as it should be about that.
     """
 
     problem: Problem
     profile: Profile | None = None
-    original_op: Mapping[str, str] | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -136,7 +134,6 @@ def _model_source(
     return Source(
         problem=scenario.problem(made),
         profile=measured,
-        original_op=found.original_op,
         warnings=(*warnings, *hypothesis(scenario)),
     )
 

@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hetsim.analysis.comparison import Comparison
-from hetsim.core.graph import Graph
 from hetsim.core.platform import Platform
+from hetsim.costs.cost_model import CostModel
 from hetsim.costs.profile import Profile
-from hetsim.costs.segment_costs import SegmentCosts
+from hetsim.models.model import Model
 from hetsim.runtime.machine.drift import moves
 from hetsim.tuner.cli.screen import say, screen
 
@@ -37,10 +37,9 @@ def print_slowest_segments(measured: Profile) -> None:
     screen().print(table)
 
 
-def say_prediction_errors(measured: Profile, graph: Graph, platform: Platform) -> None:
+def say_prediction_errors(measured: Profile, model: Model, platform: Platform) -> None:
     """How far off a segment is that is predicted from the others, and what devices refuse."""
-    launch_s = {device.name: device.launch_s for device in platform.devices}
-    for device, left_out in SegmentCosts(measured, graph, launch_s).left_out.items():
+    for device, left_out in CostModel(model, platform, measured).left_out.items():
         if left_out:
             worst = max(left_out, key=lambda one: abs(one.relative_error))
             median_error = median(abs(one.relative_error) for one in left_out)

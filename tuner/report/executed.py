@@ -11,8 +11,8 @@ from hetsim.core.platform import Platform
 from hetsim.core.timeline import Timeline
 from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
+from hetsim.tuner.report.shared_runs import SharedRun, shared_runs
 from hetsim.tuner.steps.final_measurement import Finalist
-from hetsim.tuner.steps.splitting.shared_runs import SharedRun, shared_runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ def executed_plans(model: Model, platform: Platform, finalists: Mapping[str, Fin
                 simulated=finalist.simulated,
                 measured=measured,
                 where=breakdown(measured, platform),
-                assignments=device_assignments(planned.graph, finalist.plan, measured, platform, planned.original_op),
+                assignments=device_assignments(planned.graph, finalist.plan, measured, platform),
                 shared=shared_runs(model, finalist.plan),
             )
         )

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from hetsim.analysis.breakdown import Assignment, Breakdown
 from hetsim.core.interface.notebook import html_table
 from hetsim.core.statistics import Summary
+from hetsim.tuner.report.shared_runs import SharedRun
 from hetsim.tuner.steps.proposals import Round
-from hetsim.tuner.steps.splitting.shared_runs import SharedRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

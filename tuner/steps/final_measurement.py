@@ -129,7 +129,7 @@ def execute(context: TuningContext, plans: Sequence[Plan], report: Report) -> li
                     runs[index].append(pair.run)
                     replays[index].append(pair.replay)
     for plan, results in zip(plans, replays, strict=True):
-        record(context.file, results, f"final:{plan.digest}")
+        record(context.file, results, f"final:{plan.digest}", splits=plan.rewrites)
     return [
         _execution(plan, results, context.expected, error)
         for plan, results, error in zip(plans, runs, errors, strict=True)

@@ -17,10 +17,10 @@ from hetsim.models.split.planned import planned_model
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.tuner.options import Options
 from hetsim.tuner.report.outcome import Outcome, PlanOutcome
+from hetsim.tuner.report.shared_runs import shared_runs
 from hetsim.tuner.steps.expected_outputs import ExpectedOutputs, tolerance
 from hetsim.tuner.steps.final_measurement import Execution, Finalist
 from hetsim.tuner.steps.proposals import SEARCH_ROUND, SPLITS, Proposals
-from hetsim.tuner.steps.splitting.shared_runs import shared_runs
 
 _VERSIONS_OF = ("hetsim", "onnx", "onnxruntime", "openvino", "numpy", "simpy")
 
@@ -74,9 +74,7 @@ def judge(
         num_compared=len(model.comparable_outputs),
         not_compared=tuple(name for name in model.graph.outputs if name not in model.comparable_outputs),
         hand_over_s=summarize(hand_over_s).median_s if hand_over_s else None,
-        assignments=device_assignments(
-            planned.graph, won.plan, won.execution.median_run, platform, planned.original_op
-        ),
+        assignments=device_assignments(planned.graph, won.plan, won.execution.median_run, platform),
         shared=shared_runs(model, won.plan),
         where=breakdown(won.execution.median_run, platform),
         rounds=proposals.rounds,

@@ -1,18 +1,36 @@
-"""The first two steps: calibrate the platform, and profile the model on its devices."""
+"""The first two steps: calibrate the platform, and profile the model on its devices.
+
+A profile in fixed configurations leaves open what the search relies on: cuts at unusual places, branches beside each
+other, tensors shared with another device. So plans are measured that are fast by costs drawn from what is known of
+them. Where costs are uncertain, some of these plans are better than they should be, and measuring them removes just
+that uncertainty (Thompson sampling: O. Chapelle, L. Li, "An empirical evaluation of Thompson sampling", NIPS 2011).
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from hetsim.core.platform import Platform
+from hetsim.costs.cost_model import CostModel
+from hetsim.costs.profile import Unsupported
+from hetsim.costs.profile_file import ProfileFile
 from hetsim.io.files import write_atomically
 from hetsim.io.platform_file import format_platform
-from hetsim.runtime import Runtime
+from hetsim.models.model import Model, random_inputs
+from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.measure.calibrate import calibrate
-from hetsim.runtime.measure.profiler import measure_configurations
+from hetsim.runtime.measure.profiler import Effort, measure_configurations, record, run_serially
+from hetsim.scheduler.effort import Effort as SearchEffort
+from hetsim.scheduler.registry import solve
 from hetsim.tuner.context import TuningContext
-from hetsim.tuner.progress import Stages
+from hetsim.tuner.progress import Report, Stages
 from hetsim.tuner.steps.readiness import check_profile
+
+NUM_EXPLORATIONS = 6
+"""The number of explored plans, every other one with splits."""
+_CONTEXT = "configuration:explored "
+_MAX_EVALUATIONS = 1000
+"""Candidates that the search for each may evaluate."""
 
 
 def calibrate_platform(runtime: Runtime, platform: Platform, path: Path, stages: Stages) -> Platform:
@@ -40,5 +58,42 @@ def profile_model(context: TuningContext, title: str = "profile") -> tuple[str, 
     warnings = check_profile(context.runtime, context.model, file.profile, effort=effort, stages=stages)
     with stages.stage(title) as report:
         measure_configurations(context.runtime, context.model, file, effort=effort, progress=report)
+    with stages.stage(f"{title}, where the search goes") as report:
+        explore(context.runtime, context.model, context.platform, file, effort=effort, report=report)
     stages.say(f"profiled {file.profile.num_segments} segments, {file.profile.num_samples} samples")
     return warnings
+
+
+def explore(
+    runtime: Runtime, model: Model, platform: Platform, file: ProfileFile, *, effort: Effort, report: Report
+) -> None:
+    """Measure plans where the search will go, unless the file has them already; blocks.
+
+    Args:
+        runtime: The devices.
+        model: The model.
+        platform: The devices with their calibrated values.
+        file: Its profile, which has all configurations.
+        effort: How often to run each plan.
+        report: Told how much of the work is done, and what comes next.
+
+    Raises:
+        DeviceError: If a device failed.
+    """
+    if len(platform.devices) < 2:
+        return
+    inputs = random_inputs(model, trust=runtime.trust)
+    known = len(file.profile.contexts_named(_CONTEXT))
+    for number in range(known, NUM_EXPLORATIONS):
+        report(number / NUM_EXPLORATIONS, f"explored plan {number + 1}")
+        while True:
+            costs = CostModel(model, platform, file.profile).sampled(number)
+            scheduler = "splits" if number % 2 else "search"
+            plan = solve(scheduler, costs.problem(), SearchEffort(max_evaluations=_MAX_EVALUATIONS)).plan
+            try:
+                serial_runs = run_serially(runtime, model, plan, inputs, effort)
+            except RefusedError as refusal:
+                file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
+            else:
+                record(file, serial_runs, f"{_CONTEXT}{number + 1}", splits=plan.rewrites)
+                break

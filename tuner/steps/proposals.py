@@ -4,7 +4,7 @@ A proposer adds plans to those that were proposed before it. There are four:
 :func:`~hetsim.tuner.steps.scheduler_plans.propose_baselines` and
 :func:`~hetsim.tuner.steps.scheduler_plans.propose_searched` only plan;
 :func:`~hetsim.tuner.steps.closed_loop.propose_by_rounds` and
-:func:`~hetsim.tuner.steps.splitting.search.propose_splits` measure what they plan and plan again.
+:func:`~hetsim.tuner.steps.closed_loop.propose_splits` measure what they plan and plan again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from hetsim.core.plan import Plan
 from hetsim.tuner.context import TuningContext
-from hetsim.tuner.steps.deadline import Deadline
+from hetsim.tuner.deadline import Deadline
 
 SEARCH_ROUND = "search round "
 """Beginning of the names of the plans that the rounds of the closed loop propose."""
@@ -50,8 +50,7 @@ class Round:
 
     Attributes:
         number: From 1.
-        optimistic_bound_s: The least makespan that the search found, with all predictions lowered by one standard
-            error.
+        optimistic_bound_s: The lower end of the least 95 % interval of a plan that the search found.
         tries: The plans that were measured.
         best_s: The best makespan from measured segments by the end of the round, baselines included.
     """

@@ -1,4 +1,4 @@
-"""Proposers that only plan: the baselines, and one run of the search."""
+"""Proposers that only plan: the baselines, and one run of the search, without splits and with them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Collection
 from hetsim.core.problem import Problem
 from hetsim.scheduler.registry import SINGLE, make_plan, scheduler_names
 from hetsim.tuner.context import TuningContext
-from hetsim.tuner.steps.deadline import Deadline
-from hetsim.tuner.steps.proposals import Proposals, accepted_plan
+from hetsim.tuner.deadline import Deadline
+from hetsim.tuner.steps.proposals import SPLITS, Proposals, accepted_plan
 
 BASELINES = ("type_based", "individual", "partition_tuner")
 """Baselines whose plans are executed beside those of all single devices and of the search. The other schedulers are
@@ -36,13 +36,21 @@ def propose_baselines(context: TuningContext, known: Proposals, deadline: Deadli
 
 
 def propose_searched(context: TuningContext, known: Proposals, deadline: Deadline) -> Proposals:
-    """The plan that the search finds by the problem as it stands; nothing is measured.
+    """The plans that the search finds by the problem as it stands, without splits and with them; nothing is measured.
+
+    The plan with splits is left out if it has none.
 
     Raises:
         ProblemError: If an operator runs on no device.
         DeviceError: If a device failed.
     """
-    return _planned(context, known, [SEARCH], deadline, max_evaluations=context.options.max_evaluations)
+    limit = context.options.max_evaluations
+    found = _planned(context, known, [SEARCH], deadline, max_evaluations=limit)
+    if not context.options.splits:
+        return found
+    with_splits = _planned(context, found, [SPLITS], deadline, max_evaluations=limit)
+    plan = with_splits.plans.get(SPLITS)
+    return with_splits if plan is not None and plan.rewrites else found
 
 
 def _planned(

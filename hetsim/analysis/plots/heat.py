@@ -23,6 +23,7 @@ def draw_heat_map(
     x_label: str,
     y_label: str,
     subtitle: str = "",
+    largest: float | None = None,
     text: Callable[[float], str] = "{:.0f}".format,
 ) -> None:
     """Draw a value for each pair of a row and a column as a cell, darker where it is larger, as a PNG.
@@ -36,6 +37,8 @@ def draw_heat_map(
         x_label: What the columns vary, with its unit.
         y_label: What the rows vary, with its unit.
         subtitle: Line below the title.
+        largest: The value with the darkest colour, more than 0; larger values have it too. None stands for the largest
+            value.
         text: From a value to the text in its cell.
 
     Raises:
@@ -49,7 +52,7 @@ def draw_heat_map(
     style.title_figure(figure, title, left_in=0.25, subtitle=subtitle)
     axes = figure.add_axes((left_in / width_in, bottom_in / height_in, panel_in[0] / width_in, panel_in[1] / height_in))
     grid = np.array(values, dtype=float).reshape(len(rows), len(columns))
-    most = float(grid.max(initial=0.0)) or 1.0
+    most = (float(grid.max(initial=0.0)) or 1.0) if largest is None else largest
     colours = LinearSegmentedColormap.from_list("gain", ["#FFFFFF", style.PALETTE[0]])
     axes.imshow(grid, cmap=colours, vmin=0.0, vmax=most, origin="lower", aspect="auto")
     for y in range(len(rows)):

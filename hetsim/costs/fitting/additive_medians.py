@@ -25,7 +25,9 @@ def interference_free_medians(profile: Profile) -> AdditiveMedians:
     return additive_medians(profile, fit_interference(profile))
 
 
-def additive_medians(profile: Profile, interference: Interference | None = None) -> AdditiveMedians:
+def additive_medians(
+    profile: Profile, interference: Interference | None = None, *, additive: bool = True
+) -> AdditiveMedians:
     """The additive median of each segment in each context in which it was measured.
 
     The serial runs of one context belong together; for profiling configurations those of one device, since devices
@@ -36,6 +38,7 @@ def additive_medians(profile: Profile, interference: Interference | None = None)
         profile: The samples.
         interference: Corrects the samples to the usual speed of the cores and leaves out serial runs on cores of
             another speed, but at most half of them; None uses all samples as they are.
+        additive: Whether the medians are made to add up, which experiments switch off.
     """
     serial_runs: dict[tuple[str, str], list[tuple[Key, list[float]]]] = {}
     for device, ops in profile.segments():
@@ -55,8 +58,8 @@ def additive_medians(profile: Profile, interference: Interference | None = None)
             }
             samples = _without_interference(samples, [key[0] for key, _ in segments], beside, interference)
         medians = np.median(samples, axis=1)
-        additive = medians * float(np.median(samples.sum(axis=0)) / medians.sum())
-        for (key, _), seconds in zip(segments, additive.tolist(), strict=True):
+        factor = float(np.median(samples.sum(axis=0)) / medians.sum()) if additive else 1.0
+        for (key, _), seconds in zip(segments, (medians * factor).tolist(), strict=True):
             found.setdefault(key, {})[name] = seconds
     return found
 

@@ -8,6 +8,7 @@ from hetsim.core.platform import Device
 from hetsim.core.problem import Latency
 from hetsim.core.sources import Architecture
 from hetsim.costs.hypothetical.kernels import Kernel, kernels
+from hetsim.costs.hypothetical.shares import ShareCosts
 from hetsim.costs.hypothetical.sheet import num_bytes_in
 from hetsim.costs.hypothetical.zigzag import Cycles
 from hetsim.models.model import Model
@@ -52,6 +53,10 @@ class ArchitectureCosts:
     def traffic_bytes(self, ops: tuple[str, ...]) -> int:
         """Bytes that the operators move to and from the memory as one segment."""
         return sum(self._moved(kernel) for kernel in kernels(self._graph, ops, self._architecture.folded_ops))
+
+    def of_parts(self, model: Model) -> ShareCosts:
+        """The costs of a model that was rewritten from this one: by the share, as ZigZag takes seconds for a shape."""
+        return ShareCosts(self._device, self, model)
 
     def _compute_kernel_s(self, kernel: Kernel) -> float | None:
         """The time of a kernel in seconds; None where the device does not run it."""

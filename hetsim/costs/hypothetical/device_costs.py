@@ -28,6 +28,10 @@ class DeviceCosts(Protocol):
         """Bytes that they move to and from the memory as one segment."""
         ...
 
+    def of_parts(self, model: Model) -> DeviceCosts:
+        """The costs on the device of a model that was rewritten from this one."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class HypotheticalCosts:
@@ -38,6 +42,13 @@ class HypotheticalCosts:
     """
 
     devices: Mapping[str, DeviceCosts] = field(default_factory=dict)
+
+    def of_parts(self, model: Model) -> HypotheticalCosts:
+        """The costs of a model that was rewritten from this one, or of this one."""
+        if model.base is None:
+            return self
+        made = {id(costs): costs.of_parts(model) for costs in self.devices.values()}
+        return HypotheticalCosts(devices={name: made[id(costs)] for name, costs in self.devices.items()})
 
     def latency_beside(self, measured: LatencyFunction | None) -> LatencyFunction:
         """Costs of all devices: those of the hypothetical ones, and ``measured`` for the others."""
@@ -61,7 +72,7 @@ class HypotheticalCosts:
 
 
 def hypothetical_costs(model: Model, platform: Platform) -> HypotheticalCosts:
-    """The costs of a model on the hypothetical devices of a platform.
+    """The costs of an imported model on the hypothetical devices of a platform.
 
     Devices that differ only in name and cores share their costs.
 

@@ -43,7 +43,10 @@ class Layer:
 
 def layers(model: Model) -> Mapping[str, Layer]:
     """The layers of a model by operator, without operators that do not multiply and add."""
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.proto.graph.initializer}
+    shapes = {name: tuple(weight.dims) for name, weight in model.weights.items()}
+    for name, part in model.weight_slices.items():
+        whole = shapes[part.source]
+        shapes[name] = (*whole[: part.axis], part.stop - part.start, *whole[part.axis + 1 :])
     shapes |= {tensor.name: tensor.shape for tensor in model.graph.tensors.values()}
     found = ((op.name, _layer(model.nodes[op.name], shapes)) for op in model.graph.ops if op.name in model.nodes)
     return {name: layer for name, layer in found if layer is not None}

@@ -14,7 +14,8 @@ from hetsim.core.platform import Device
 from hetsim.core.problem import Latency
 from hetsim.core.sources import ITEM_BYTES, Sheet
 from hetsim.costs.hypothetical.kernels import Kernel, kernels
-from hetsim.costs.hypothetical.layers import Layer
+from hetsim.costs.hypothetical.layers import Layer, layers
+from hetsim.models.model import Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +23,13 @@ class _Kernel:
     """A kernel.
 
     Attributes:
-        reads: Tensors that it reads.
+        reads: By tensor that it reads, how many bytes of it; a slice that a split adds reads what it writes.
         makes: Tensors that other kernels read, or the caller.
         weight_bytes: Size of its weights on the device.
         seconds: The time of its arithmetic.
     """
 
-    reads: tuple[str, ...]
+    reads: Mapping[str, int]
     makes: tuple[str, ...]
     weight_bytes: int
     seconds: float
@@ -41,14 +42,14 @@ class SheetCosts:
         device: The device.
         sheet: Its data sheet.
         graph: The model's graph.
-        layers: By operator, its channels; operators without an entry utilise all lanes.
+        layer_of: By operator, its channels; operators without an entry utilise all lanes.
     """
 
-    def __init__(self, device: Device, sheet: Sheet, graph: Graph, layers: Mapping[str, Layer]) -> None:
+    def __init__(self, device: Device, sheet: Sheet, graph: Graph, layer_of: Mapping[str, Layer]) -> None:
         self._device = device
         self._sheet = sheet
         self._graph = graph
-        self._layers = layers
+        self._layers = layer_of
         self._tensor_bytes = {
             name: num_bytes_in(device, tensor.num_bytes, tensor.dtype) for name, tensor in graph.tensors.items()
         }
@@ -67,6 +68,10 @@ class SheetCosts:
         """Bytes that the operators move to and from the memory as one segment."""
         return self._work(ops)[1]
 
+    def of_parts(self, model: Model) -> SheetCosts:
+        """The costs of a model that was rewritten from this one: parts are computed like any operator."""
+        return SheetCosts(self._device, self._sheet, model.graph, layers(model))
+
     def _work(self, ops: tuple[str, ...]) -> tuple[float, int]:
         """The seconds of a segment without its launch, and the bytes that it moves."""
         if ops not in self._known:
@@ -84,7 +89,7 @@ class SheetCosts:
             used = 1.0 if layer is None else layer.utilisation(sheet.input_lanes, sheet.output_lanes)
             return 2 * op.num_macs / (peak * used)
         read, made = (sum(num_elements(self._graph, t) for t in tensors) for tensors in (op.inputs, op.outputs))
-        return max(read, made) / sheet.elements_per_s
+        return (made if op.role == "slice" else max(read, made)) / sheet.elements_per_s
 
     def _kernels(self, ops: tuple[str, ...]) -> list[tuple[float, int]]:
         """By kernel, the seconds of its arithmetic and the bytes that it moves.
@@ -99,7 +104,7 @@ class SheetCosts:
         found: list[tuple[float, int]] = []
         for i, kernel in enumerate(made):
             moved = kernel.weight_bytes
-            moved += sum(self._tensor_bytes[tensor] for tensor in kernel.reads if tensor not in on_chip)
+            moved += sum(num_bytes for tensor, num_bytes in kernel.reads.items() if tensor not in on_chip)
             for tensor in kernel.makes:
                 num_bytes = self._tensor_bytes[tensor]
                 stays = tensor in last_read and held + num_bytes <= self._sheet.on_chip_bytes
@@ -117,9 +122,13 @@ class SheetCosts:
     def _facts_of(self, kernel: Kernel) -> _Kernel:
         """What a kernel reads, makes and costs in whatever segment."""
         if kernel not in self._kernel_facts:
+            makes = self._graph.outputs_of(kernel)
+            reads = {tensor: self._tensor_bytes[tensor] for tensor in self._graph.inputs_of(kernel)}
+            if self._graph.by_name[kernel[0]].role == "slice":
+                reads = dict.fromkeys(reads, sum(self._tensor_bytes[tensor] for tensor in makes))
             self._kernel_facts[kernel] = _Kernel(
-                reads=self._graph.inputs_of(kernel),
-                makes=self._graph.outputs_of(kernel),
+                reads=reads,
+                makes=makes,
                 weight_bytes=sum(self._weight_bytes(op) for op in kernel),
                 seconds=self._compute_s[kernel[0]],  # folded operators cost no time of their own
             )

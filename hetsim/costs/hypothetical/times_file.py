@@ -25,8 +25,10 @@ from hetsim.core.graph import Graph
 from hetsim.core.platform import Device
 from hetsim.core.problem import Latency
 from hetsim.core.sources import Times
+from hetsim.costs.hypothetical.shares import ShareCosts
 from hetsim.costs.touched import touched_bytes
 from hetsim.io.json_file import decode_json, read_json
+from hetsim.models.model import Model
 
 UNITS: Mapping[str, float] = {"seconds": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 """By the name of a column, or its ending after an underscore, the seconds of one unit."""
@@ -67,6 +69,7 @@ class FileCosts:
 
     def __init__(self, device: Device, times: Times, graph: Graph) -> None:
         self._graph = graph
+        self._device = device
         self._launch_s = device.launch_s
         self._seconds: dict[tuple[str, ...], float] = {}
         seen: dict[tuple[str, ...], str] = {}
@@ -107,6 +110,10 @@ class FileCosts:
     def traffic_bytes(self, ops: tuple[str, ...]) -> int:
         """Bytes that the operators touch as one segment, since a file does not give their traffic."""
         return touched_bytes(self._graph, ops)
+
+    def of_parts(self, model: Model) -> ShareCosts:
+        """The costs of a model that was rewritten from this one, by the share of the file's times."""
+        return ShareCosts(self._device, self, model)
 
 
 def read_times(path: Path) -> list[Row]:

@@ -16,6 +16,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from hetsim.core.graph import Graph, Op, Tensor
+from hetsim.core.plan import Split
 from hetsim.models.importing.onnx_graph import item_bytes
 from hetsim.models.model import Model
 from hetsim.models.weights import WeightSlice
@@ -67,10 +68,11 @@ class GraphBuilder:
         """Name of the operator that was added last."""
         return self._ops[-1].name
 
-    def model(self, origins: dict[str, tuple[str, float]]) -> Model:
+    def model(self, splits: tuple[Split, ...], origins: dict[str, tuple[str, float]]) -> Model:
         """The rewritten model.
 
         Args:
+            splits: The splits that it is rewritten with.
             origins: By operator that does a part of what one of the base does, that one and the share of it.
         """
         graph, source = self._model.graph, self._model.proto
@@ -91,6 +93,7 @@ class GraphBuilder:
             base=self._model,
             weight_slices=self._weight_slices,
             origins=origins,
+            splits=splits,
         )
 
     def slice(self, tensor: str, axis: int, low: int, high: int, description: str, owner: Owner) -> str:

@@ -21,6 +21,9 @@ from hetsim.models.split.builder import GraphBuilder, Owner, Stretch, resized
 from hetsim.models.split.rules import part_node, split_axis
 from hetsim.models.split.run import Range, Run
 
+MAX_CACHED = 64
+"""How many rewritten models a model remembers."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rewrite:
@@ -41,7 +44,7 @@ class Rewrite:
 def rewrite(model: Model, splits: Sequence[Split]) -> Rewrite:
     """The model with runs of operators computed in parts. Every output element is computed as before.
 
-    The result is cached in the model: the same splits give the same object.
+    The last results are cached in the model: the same splits give the same object.
 
     Args:
         model: An imported model, or a model rewritten from it.
@@ -54,10 +57,11 @@ def rewrite(model: Model, splits: Sequence[Split]) -> Rewrite:
     base, key = model.base or model, tuple(splits)
     if not key:
         return Rewrite(model=base, parts=(), joins={})
-    if key not in base.rewrites:
-        base.rewrites[key] = _Rewriter(base, key).result()
-    found = base.rewrites[key]
+    found = base.rewrites.pop(key, None) or _Rewriter(base, key).result()
     assert isinstance(found, Rewrite)
+    base.rewrites[key] = found  # the last one used is the last one forgotten
+    while len(base.rewrites) > MAX_CACHED:
+        del base.rewrites[next(iter(base.rewrites))]
     return found
 
 
@@ -98,7 +102,8 @@ class _Rewriter:
             tuple(tuple(self._graph.ops_of.get((number, part), ())) for part in range(run.split.num_parts))
             for number, run in enumerate(self._runs)
         )
-        return Rewrite(model=self._graph.model(self._origins), parts=parts, joins=self._joins)
+        splits = tuple(run.split for run in self._runs)
+        return Rewrite(model=self._graph.model(splits, self._origins), parts=parts, joins=self._joins)
 
     def _emit_part(self, op: Op, number: int, part: int) -> None:
         """Add one part of an operator: operators that bring its inputs, and its node."""
@@ -131,6 +136,7 @@ class _Rewriter:
             outputs=(node.output[0],),
             weight_bytes=weight_bytes,
             num_macs=round(op.num_macs * share),
+            part_of=op.name,
         )
         self._graph.emit(node, made_op, (number, part))
         self._held[number, part, made] = Stretch(node.output[0], low, high)

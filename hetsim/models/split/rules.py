@@ -95,11 +95,25 @@ class Rule:
 
 
 def rule_for(model: Model, name: str, axis: Axis) -> Rule:
-    """The rule for an operator and an axis.
+    """The rule for an operator and an axis; it is cached in the model.
 
     Raises:
         PlanError: If the operator cannot be split along the axis, with the reason.
     """
+    found = model.split_rules.get((name, axis))
+    if found is None:
+        try:
+            found = _make_rule(model, name, axis)
+        except PlanError as error:
+            found = str(error)
+        model.split_rules[name, axis] = found
+    if isinstance(found, str):
+        raise PlanError(found)
+    assert isinstance(found, Rule)
+    return found
+
+
+def _make_rule(model: Model, name: str, axis: Axis) -> Rule:
     op = model.graph.by_name[name]
     if name in model.regions or model.nodes[name].domain or model.opset < _MIN_OPSET:
         raise PlanError(

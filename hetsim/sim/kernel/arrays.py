@@ -49,6 +49,10 @@ class Tables(NamedTuple):
             The last source stands for tensors that are there from the start.
         copies: By source and target, whether hand-overs need the memory channel; never within a device.
         any_copies: Whether any hand-over needs it.
+        read_s: By tensor and device, by how much a unit on the device takes longer that reads the tensor, if it is
+            shared.
+        written_s: The same for the unit that makes it.
+        any_access: Whether shared tensors cost anything.
         capacity_bytes_per_s: Sustained bandwidth of the memory.
         num_ops: Number of operators of the graph.
     """
@@ -65,6 +69,9 @@ class Tables(NamedTuple):
     transfer_s: Floats
     copies: Flags
     any_copies: bool
+    read_s: Floats
+    written_s: Floats
+    any_access: bool
     capacity_bytes_per_s: float
     num_ops: int
 
@@ -112,6 +119,9 @@ class Space(NamedTuple):
             nothing; the bytes that were left at the last change of its rate, the time of that change, and the rate
             since; when the inputs seen so far have arrived; and rows for computing shares.
         places: By device, a row each: its phase, and the current request, place in the plan and input.
+        own_s: By unit and device, what the unit takes alone in the plan; unused where nothing is charged for access.
+        own_demand: The same for the bytes per second that it moves alone.
+        shared: By tensor, whether units of several devices access it.
     """
 
     home: Ints
@@ -125,12 +135,16 @@ class Space(NamedTuple):
     busy: Ints
     lanes: Floats
     places: Ints
+    own_s: Floats
+    own_demand: Floats
+    shared: Flags
 
 
 def new_space(tables: Tables, num_requests: int, num_places: int) -> Space:
     """Work space for plans of ``num_places`` segments and ``num_requests`` requests."""
     num_tensors, num_devices = len(tables.tensor_bytes), tables.transfer_s.shape[2]
     num_copies = num_tensors * num_devices if tables.any_copies else 0
+    num_units = len(tables.seconds) if tables.any_access else 0
     return Space(
         home=np.empty(num_tensors, np.uint32),
         made_s=np.empty((num_requests, num_tensors)),
@@ -143,4 +157,7 @@ def new_space(tables: Tables, num_requests: int, num_places: int) -> Space:
         busy=np.empty(num_requests, np.uint32),
         lanes=np.zeros((9, num_devices + tables.any_copies)),
         places=np.zeros((4, num_devices), np.uint32),
+        own_s=np.empty((num_units, num_devices)),
+        own_demand=np.empty((num_units, num_devices)),
+        shared=np.zeros(num_tensors, np.bool_),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from hetsim.sim.kernel.access import charge_access
 from hetsim.sim.kernel.arrays import (
     ARRIVED,
     ASKED,
@@ -57,6 +58,9 @@ def run(tables: Tables, queue_start: Ints, queue: Ints, requests: Requests, spac
     num_requests, hosted = requests.num_requests, requests.hosted
     own_durations = requests.seconds.size > 0
     seconds_of, demand_of = (requests.seconds, requests.demand) if own_durations else (tables.seconds, tables.demand)
+    if tables.any_access and not own_durations:
+        charge_access(tables, queue_start, queue, space)
+        seconds_of, demand_of = space.own_s, space.own_demand
     home, made_s, needed, by_copy, heap = space.home, space.made_s, space.needed, space.by_copy, space.heap
     by_place, by_request, busy, lanes, places = space.by_place, space.by_request, space.busy, space.lanes, space.places
     num_lanes, channel, num_places = lanes.shape[1], num_devices, np.int64(queue_start[num_devices])

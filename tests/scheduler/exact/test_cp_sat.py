@@ -17,7 +17,7 @@ from hetsim.scheduler.exact.exact import exact
 from hetsim.scheduler.registry import solve
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import simulate
-from tests.support.problems import LATTICE_S, inception_like, ladders, problems, zero_copy
+from tests.support.problems import LATTICE_S, charged, inception_like, ladders, problems, zero_copy
 
 needs_solver = pytest.mark.skipif(importlib.util.find_spec("ortools") is None, reason="OR-Tools is not installed")
 
@@ -61,9 +61,9 @@ def test_an_inception_has_the_same_optimum_but_for_ticks(num_blocks: int) -> Non
 
 
 @needs_solver
-@given(problem=problems(max_ops=6))
+@given(problem=charged(problems(max_ops=6)))
 @settings(max_examples=10, deadline=None)
-def test_with_copies_the_bound_holds(problem: Problem) -> None:
+def test_with_copies_and_shared_tensors_the_bound_holds(problem: Problem) -> None:
     referee, solution = cp_sat(problem), exact(problem, fused=False)
     assert referee.bound_s <= solution.makespan_s + 1e-9
     assert solution.bound_s <= referee.makespan_s + 1e-9

@@ -18,18 +18,21 @@ from hetsim.scheduler.exact import lattice
 from hetsim.scheduler.exact.candidates import parts, pieces
 from hetsim.scheduler.exact.decomposition import Decomposition
 from hetsim.scheduler.exact.exact import exact, exact_with_family
+from hetsim.scheduler.search.search import search
 from hetsim.scheduler.solution import Solution
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import makespan_s, simulate
 from tests.support.planning.brute_force import fastest_s, single_operators
 from tests.support.planning.task_graphs import delay_problem
 from tests.support.problems import (
+    charged,
     graph_of,
     inception_like,
     ladders,
     platform_of,
     problem_of,
     problems,
+    sharing_of,
     zero_copy,
 )
 
@@ -37,7 +40,14 @@ from tests.support.problems import (
 def check(problem: Problem, solution: Solution) -> None:
     """A solution takes what it says, by the simulator and by the checker that shares no code with it."""
     timeline = simulate(problem, solution.plan)
-    check_timeline(problem.graph, problem.platform, solution.plan, timeline, duration_s=problem.cost_s)
+    check_timeline(
+        problem.graph,
+        problem.platform,
+        solution.plan,
+        timeline,
+        duration_s=problem.cost_s,
+        sharing=problem.sharing,
+    )
     assert solution.makespan_s == timeline.makespan_s == makespan_s(problem, solution.plan)
 
 
@@ -88,7 +98,7 @@ def test_segments_of_the_family_are_planned_as_fast_as_brute_force_finds(problem
     assert solution.makespan_s == pytest.approx(fastest_s(problem, family), abs=1e-9)
 
 
-@given(problem=problems(max_ops=5), traffic_bytes=st.integers(0, 2000))
+@given(problem=charged(problems(max_ops=5)), traffic_bytes=st.integers(0, 2000))
 @settings(max_examples=60, deadline=None)
 @pytest.mark.equation("bound")
 def test_with_copies_and_contention_the_bound_still_holds(problem: Problem, traffic_bytes: int) -> None:
@@ -100,6 +110,16 @@ def test_with_copies_and_contention_the_bound_still_holds(problem: Problem, traf
     solution = exact(problem, fused=False)
     assert solution.makespan_s == makespan_s(problem, solution.plan)
     assert solution.bound_s <= fastest_s(problem, single_operators(problem)) + 1e-9 <= solution.makespan_s + 2e-9
+
+
+@given(problem=charged(fusing()))
+@settings(max_examples=60, deadline=None)
+@pytest.mark.equation("bound")
+def test_where_access_costs_something_the_bound_still_holds_for_fused_segments(problem: Problem) -> None:
+    solution = exact(problem, fused=True)
+    check(problem, solution)
+    fastest = fastest_s(problem, Decomposition(problem, fused=True).segments())
+    assert solution.bound_s <= fastest + 1e-9 <= solution.makespan_s + 2e-9
 
 
 @given(problem=problems(max_ops=8), max_evaluations=st.integers(0, 40))
@@ -182,6 +202,19 @@ def test_where_fusing_gains_nothing_the_proof_is_of_all_plans() -> None:
     assert solution.proven
     assert solution.space == "segments of any operators, as fusing gains nothing here"
     assert solution.plan.num_segments == len(problem.graph.ops)
+
+
+def test_where_access_costs_something_fusing_gains_although_latencies_add_up() -> None:
+    # b and c on the npu, one by one, read what a makes for 1 s each; as one segment they read it once
+    reads = {"a": (), "b": ("a",), "c": ("b", "a")}
+    costs_s = {"a": {"cpu": 1.0}, "b": {"npu": 1.0}, "c": {"npu": 1.0}}
+    problem = problem_of(graph_of(reads), costs_s, platform_of("cpu", "npu"))
+    problem = replace(problem, additive=True, sharing=sharing_of({("npu", "a"): 1.0}))
+    assert not problem.fusing_gains_nothing
+    assert exact(problem, fused=False).makespan_s == 1.0 + 2.0 + 2.0
+    solution = exact(problem)
+    assert (solution.makespan_s, solution.proven) == (1.0 + 1.0 + 2.0, True)
+    assert search(problem).plan.queues == solution.plan.queues
 
 
 def test_pieces_by_hand() -> None:

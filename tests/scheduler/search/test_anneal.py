@@ -19,11 +19,13 @@ from hetsim.scheduler.search.anneal import anneal
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import Simulator, makespan_s, simulate
 from tests.support.planning.candidates import planned, topological_orders
-from tests.support.problems import graph_of, physical_problems, plan_of, platform_of, problem_of, problems
+from tests.support.problems import charged, graph_of, physical_problems, plan_of, platform_of, problem_of, problems
+
+SMALL = problems(max_ops=4, max_devices=2)
 
 
 @settings(max_examples=30)
-@given(problem=problems(max_ops=4, max_devices=2))
+@given(problem=st.one_of(SMALL, charged(SMALL)))
 def test_small_problems_are_planned_as_well_as_by_brute_force(problem: Problem) -> None:
     best_s = min(
         Simulator(problem).run(planned(problem, order, devices).queues)

@@ -11,8 +11,8 @@ import pytest
 
 from hetsim.core.errors import PlanError
 from hetsim.tuner.api.plan import plan
+from hetsim.tuner.deadline import stop_on_interrupt
 from hetsim.tuner.progress import Report, Silent
-from hetsim.tuner.steps.deadline import stop_on_interrupt
 from tests.support.problems import inception_like
 
 

@@ -5,54 +5,60 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from hetsim.core.dataflow import check_plan
-from hetsim.costs.split_costs import COPY_BYTES_PER_S
 from hetsim.io.plan_file import load_plan
 from hetsim.models.split.planned import planned_model
 from hetsim.scheduler.stages import Stage, channel_splits, row_split, stage_plan
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import simulate
+from hetsim.tuner.deadline import Deadline
 from hetsim.tuner.pipeline import tune
-from hetsim.tuner.steps.deadline import Deadline
+from hetsim.tuner.steps.closed_loop import propose_splits
 from hetsim.tuner.steps.profiling import profile_model
 from hetsim.tuner.steps.proposals import Proposals
-from hetsim.tuner.steps.splitting.search import SplitEffort, propose_splits
 from tests.support.models import fake_platform
-from tests.support.split_networks import stack
-from tests.support.tuning import QUICK, QUICK_EFFORT, calibrated_platform, tuning_context
+from tests.support.split_networks import split_problem, stack
+from tests.support.tuning import QUICK, calibrated_platform, tuning_context
 
 MODEL = stack(3, 3, 1)
+PROBLEM = split_problem(MODEL)
 
 
 def test_splits_are_found_simulated_and_right(tmp_path: Path) -> None:
     # Each operator sleeps as long whatever its size, so no split can gain; what is found must still be a valid plan.
-    split = row_split(MODEL, ("conv0", "conv1"), (0.5, 0.5))
+    split = row_split(PROBLEM, ("conv0", "conv1"), (0.5, 0.5))
     assert split is not None
     both = ("cpu", "npu")
     stages = (
         Stage(ops=("conv0", "conv1"), devices=both, splits=(split,)),
-        Stage(ops=("conv2",), devices=both, splits=channel_splits(MODEL, ("conv2",), (0.5, 0.5))),
+        Stage(ops=("conv2",), devices=both, splits=channel_splits(PROBLEM, ("conv2",), (0.5, 0.5))),
         Stage(ops=("pool",), devices=("npu",)),
     )
     with tuning_context(MODEL, fake_platform(op_s="0.001"), tmp_path) as context:
         profile_model(context)
-        plan = stage_plan(MODEL, stages)  # never measured: its parts are predicted from their operators
+        plan = stage_plan(PROBLEM, stages)  # never measured: its parts are predicted from their operators
         problem = context.plan_problem(plan)
         check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
-        # Rows 0:5 of 8 of one convolution, 0:4 of another: 9/8 of what they take alone, and a slice of 6 rows.
+        # Rows 0:5 of 8 of one convolution, 0:4 of another, and a slice of 6 rows.
+        work = PROBLEM.splitting.parts(split)[0] if PROBLEM.splitting is not None else None
+        assert work is not None
+        assert work.shares == {"conv0": 5 / 8, "conv1": 4 / 8}
         predicted = problem.latency("cpu", plan.queues["cpu"][0].ops)
-        shares = (("conv0", 5 / 8), ("conv1", 4 / 8))
-        alone_s = sum(context.problem().cost_s("cpu", (op,)) * share for op, share in shares)
         assert predicted is not None
         assert not predicted.measured
-        assert predicted.seconds == pytest.approx(alone_s + 4 * 6 * 5 * 4 / COPY_BYTES_PER_S)
-        effort = SplitEffort(budget_s=5.0, serial_run=QUICK_EFFORT, replay=QUICK_EFFORT)
-        found = propose_splits(context, Proposals(), Deadline(), effort)
+        found = propose_splits(context, Proposals(), Deadline())
         for plan in found.plans.values():
             problem = context.plan_problem(plan)
             check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
+
+
+def test_the_scheduler_s_splits_are_executed_if_asked_for(tmp_path: Path) -> None:
+    model, platform = stack(3, 3, rows=64), calibrated_platform(item_s="6e-6")
+    outcome = tune(model, platform, tmp_path, options=replace(QUICK, rounds=1, also=("splits",)))
+    assert outcome.outputs_match
+    found = {row.name: row for row in outcome.plans}["splits"]
+    assert found.num_splits > 0
+    assert found.simulated_s < 0.8 * outcome.best_single_device_s
 
 
 def test_tune_proposes_splits_and_writes_a_plan_that_runs(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ def plan(
     model: MaybeModel = None,
     problem: ProblemOption = None,
     profile: MaybeProfile = None,
-    scheduler: Annotated[str, typer.Option("--scheduler", help="The scheduler, by name.")] = "search",
+    scheduler: Annotated[
+        str, typer.Option("--scheduler", help="The scheduler, by name; splits also divides operators among devices.")
+    ] = "search",
     platform: MaybePlatform = None,
     shape: ShapeOption = [],  # noqa: B006  (typer reads it)
     fix: FixOption = [],  # noqa: B006
@@ -49,6 +51,7 @@ def plan(
     from hetsim.tuner.api.simulate import simulate as simulate_plan
     from hetsim.tuner.cli.sources import Bindings, read_source
     from hetsim.tuner.progress import OnScreen
+    from hetsim.tuner.report.shared_runs import planned_shares
 
     source = read_source(
         model,
@@ -74,5 +77,8 @@ def plan(
     say(f"{scheduler}: {timeline.makespan_s * 1e3:.2f} ms simulated, {made.num_segments} segments, in {out}")
     say(f"  bound {solution.bound_s * 1e3:.2f} ms, gap {solution.gap:.2%}: {solution.verdict}")
     say(f"  planned in {solution.planning_s:.2f} s, {solution.num_evaluations} evaluations")
-    for assignment in device_assignments(source.problem.graph, made, timeline, source.problem.platform):
+    planned = source.problem.for_plan(made)
+    for assignment in device_assignments(planned.graph, made, timeline, planned.platform):
         say(f"  {assignment}")
+    for shared in planned_shares(source.problem, made):
+        say(f"  in parts: {shared}")

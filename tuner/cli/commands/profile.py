@@ -55,4 +55,4 @@ def profile(
     say(
         f"{measured.num_segments} segments, {measured.num_samples} samples in {out}; above, the slowest of each device."
     )
-    say_prediction_errors(measured, found.graph, devices.measured_part())
+    say_prediction_errors(measured, found, devices.measured_part())

@@ -66,7 +66,7 @@ def simulate(
     changes = parse_scenario(scenario)
     bindings = Bindings(shape, fix, custom_ops)
     source = read_source(model, problem, profile, platform, bindings, plan=loaded, force=force, scenario=changes)
-    found = source.problem
+    found = source.problem.for_plan(loaded)
     loaded = loaded.in_order(found.graph)
     timeline = simulate_plan(found, loaded, load=load, duration_s=_noise(source, loaded, seed) if noise else None)
     if trace is not None:
@@ -81,7 +81,7 @@ def simulate(
         say(f"{timeline.makespan_s * 1e3:.2f} ms simulated, {loaded.num_segments} segments")
     else:
         say_load(timeline, load)
-    for assignment in device_assignments(found.graph, loaded, timeline, found.platform, source.original_op):
+    for assignment in device_assignments(found.graph, loaded, timeline, found.platform):
         say(f"  {assignment}")
 
 

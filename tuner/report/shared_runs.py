@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hetsim.core.plan import Axis, Plan
-from hetsim.models.model import Model
-from hetsim.models.split.rewrite import rewrite
-from hetsim.models.split.rules import rule_for
+from hetsim.core.problem import Problem
+
+if TYPE_CHECKING:
+    from hetsim.models.model import Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +49,36 @@ def shared_runs(model: Model, plan: Plan) -> tuple[SharedRun, ...]:
     Raises:
         PlanError: If a rewrite is impossible.
     """
+    from hetsim.models.split.rewrite import rewrite  # imports ONNX, which plans of task graphs do without
+    from hetsim.models.split.rules import rule_for
+
     base = model.base or model
+    runs = [(split, base.graph.ordered(split.ops)) for split in plan.rewrites]
+    sizes = [rule_for(base, ops[-1], split.axis).size for split, ops in runs]
+    return _shared(plan, rewrite(base, plan.rewrites).parts, [ops for _, ops in runs], sizes)
+
+
+def planned_shares(problem: Problem, plan: Plan) -> tuple[SharedRun, ...]:
+    """The same for a plan of a problem, without the model.
+
+    Raises:
+        PlanError: If a rewrite is impossible.
+    """
+    if not plan.rewrites or problem.splitting is None:
+        return ()
+    sizes = [problem.splitting.length(split.ops[-1], split.axis) or 0 for split in plan.rewrites]
+    return _shared(plan, problem.rewritten(plan.rewrites).parts, [split.ops for split in plan.rewrites], sizes)
+
+
+def _shared(
+    plan: Plan, parts: Sequence[tuple[tuple[str, ...], ...]], runs: Sequence[tuple[str, ...]], sizes: Sequence[int]
+) -> tuple[SharedRun, ...]:
     home = {op: segment.device for segment in plan.segments for op in segment.ops}
     found = []
-    for split, each in zip(plan.rewrites, rewrite(base, plan.rewrites).parts, strict=True):
-        ops = base.graph.ordered(split.ops)
-        ends = (*split.at, rule_for(base, ops[-1], split.axis).size)
-        parts = tuple(
+    for split, each, ops, size in zip(plan.rewrites, parts, runs, sizes, strict=True):
+        widths = tuple(
             (" and ".join(dict.fromkeys(home[op] for op in part)), high - low)
-            for part, low, high in zip(each, (0, *split.at), ends, strict=True)
+            for part, low, high in zip(each, (0, *split.at), (*split.at, size), strict=True)
         )
-        found.append(SharedRun(ops=ops, axis=split.axis, parts=parts))
+        found.append(SharedRun(ops=ops, axis=split.axis, parts=widths))
     return tuple(found)

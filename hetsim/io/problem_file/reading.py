@@ -1,91 +1,29 @@
-"""Problems without ONNX as JSON files: a task graph, the costs of its operators, and links.
-
-The format, by example; docs/formats.md has every key::
-
-    {"devices": ["cpu", "npu"],
-     "ops": {"a": {"cpu": 1.0, "npu": 0.5}, "b": {"cpu": 2.0}},
-     "edges": [["a", "b", 4096]],
-     "links": {"npu->cpu": {"setup_s": 1e-6, "bandwidth_bytes_per_s": 1e9}}}
-
-Units are seconds and bytes. Each edge is a tensor, handed over once to each device that needs it. Edges of one producer
-that end with the same name are one tensor with several readers. The cost of a segment of several operators is its entry
-in ``groups``, otherwise the sum of its operators' costs.
-"""
+"""Problems from their files."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
 
-import msgspec
 import networkx as nx
 
+from hetsim.core.dataflow import SharingCosts
 from hetsim.core.errors import HetsimError, ProblemError
 from hetsim.core.graph import Graph, Op, Tensor
 from hetsim.core.platform import Device, Host, Kind, Link, Memory, Platform
 from hetsim.core.problem import Latency, Problem
-from hetsim.io.files import write_atomically
 from hetsim.io.json_file import convert, decode_json, read_json
-
-OP_KIND = "Task"
-"""The kind of every operator of a problem file."""
-
-MAX_TENSOR_BYTES = 1 << 53
-"""Size of the largest tensor: floats represent every integer up to here."""
-
-
-class EdgeEntry(msgspec.Struct, array_like=True, forbid_unknown_fields=True, omit_defaults=True):
-    """``["producer", "reader", bytes]``, optionally followed by the name of the tensor."""
-
-    producer: str
-    reader: str
-    num_bytes: int | float
-    tensor: str = ""
-
-
-class LinkEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """A one-way path between devices; see :class:`~hetsim.core.platform.Link`."""
-
-    setup_s: float = 0.0
-    bandwidth_bytes_per_s: float = math.inf
-    mode: Literal["zero-copy", "copy"] = "zero-copy"
-
-
-class GroupEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Costs of several operators as one segment; a device with null cannot run them as one."""
-
-    ops: tuple[str, ...]
-    cost_s: dict[str, float | None]
-
-
-class MemoryEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """Bandwidth of the memory that all devices share."""
-
-    shared_bytes_per_s: float = math.inf
-
-
-class HostEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """What submitting and collecting a request costs the host."""
-
-    submit_setup_s: float = 0.0
-    collect_setup_s: float = 0.0
-
-
-class ProblemFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """The structure of the file; docs/formats.md has every key."""
-
-    name: str = ""
-    devices: tuple[str, ...]
-    ops: dict[str, Any]  # by operator a table by device; converted one by one, so that errors can name the operator
-    edges: tuple[EdgeEntry, ...] = ()
-    links: dict[str, Any] = {}
-    groups: tuple[GroupEntry, ...] = ()
-    traffic_bytes: dict[str, Any] = {}
-    memory: MemoryEntry | None = None
-    host: HostEntry | None = None
+from hetsim.io.problem_file.entries import (
+    OP_KIND,
+    LinkEntry,
+    ProblemFile,
+    check_bytes,
+    check_costs,
+    check_device,
+    check_ops,
+    check_sum,
+)
 
 
 def load_problem(path: Path | str) -> Problem:
@@ -122,26 +60,19 @@ def make_table_problem(file: ProblemFile, *, name: str) -> Problem:
     costs_s: dict[str, dict[str, float]] = {}
     for op, entry in file.ops.items():
         costs_s[op] = convert(entry, dict[str, float], f"costs of operator {op!r}")
-        _check_costs(f"operator {op!r}", costs_s[op], file)
-    if not sum(max(table.values(), default=0.0) for table in costs_s.values()) < math.inf:
-        raise ProblemError("the costs of all operators sum to more than a float can hold; give smaller costs")
+        check_costs(f"operator {op!r}", costs_s[op], file)
     groups_s: dict[tuple[str, tuple[str, ...]], float | None] = {}
     for group in file.groups:
         where = f"group {', '.join(group.ops)}"
-        _check_ops(where, group.ops, file)
-        _check_costs(where, group.cost_s, file)
+        check_ops(where, group.ops, file)
+        check_costs(where, group.cost_s, file)
         for device, seconds in group.cost_s.items():
             key = (device, graph.ordered(group.ops))
             if key in groups_s:
                 raise ProblemError(f"{where} is there twice for {device!r}; remove one")
             groups_s[key] = seconds
-    moved: dict[str, dict[str, int]] = {}
-    for op, entry in file.traffic_bytes.items():
-        _check_ops("traffic_bytes", (op,), file)
-        moved[op] = convert(entry, dict[str, int], f"traffic_bytes of {op!r}")
-        for device, num_bytes in moved[op].items():
-            _check_device(f"traffic_bytes of {op!r}", device, file)
-            _check_bytes(f"traffic_bytes of {op!r} on {device!r}", num_bytes)
+    moved, shared_s = _moved(file), _shared_s(file)
+    check_sum(graph, costs_s, shared_s)
 
     largest_bytes = max((tensor.num_bytes for tensor in graph.tensors.values()), default=0)
     for (source, target), link in platform.links.items():
@@ -162,70 +93,42 @@ def make_table_problem(file: ProblemFile, *, name: str) -> Problem:
     def traffic(device: str, ops: tuple[str, ...]) -> int:
         return sum(moved.get(op, {}).get(device, 0) for op in ops)
 
+    def sharing(side: int) -> Callable[[str, str], float]:
+        return lambda device, tensor: shared_s.get(graph.producer[tensor], {}).get(device, (0.0, 0.0))[side]
+
     return Problem(
         graph=graph,
         platform=platform,
         latency_function=latency,
         traffic_function=traffic if moved else None,
+        sharing=SharingCosts(sharing(0), sharing(1)) if shared_s else None,
         additive=not groups_s,
     )
 
 
-def save_problem(problem: Problem, path: Path, *, groups: Iterable[tuple[str, tuple[str, ...]]] = ()) -> None:
-    """Write a problem as JSON; the file is written completely or not at all.
-
-    It holds the costs of single operators, and those of other segments only if asked for. Inputs from the caller, kinds
-    and weights of operators, engines and launch costs are not part of a problem file.
-
-    Args:
-        problem: The problem.
-        path: The file.
-        groups: Devices and operators, in topological order, of segments whose costs are written as well.
-
-    Raises:
-        OSError: If the folder cannot be written.
-    """
-    content = msgspec.json.encode(_as_file(problem, groups))
-    write_atomically(path, msgspec.json.format(content, indent=1) + b"\n")
+def _moved(file: ProblemFile) -> dict[str, dict[str, int]]:
+    """By operator and device, the bytes that the operator moves."""
+    moved: dict[str, dict[str, int]] = {}
+    for op, entry in file.traffic_bytes.items():
+        check_ops("traffic_bytes", (op,), file)
+        moved[op] = convert(entry, dict[str, int], f"traffic_bytes of {op!r}")
+        for device, num_bytes in moved[op].items():
+            check_device(f"traffic_bytes of {op!r}", device, file)
+            check_bytes(f"traffic_bytes of {op!r} on {device!r}", num_bytes)
+    return moved
 
 
-def _as_file(problem: Problem, groups: Iterable[tuple[str, tuple[str, ...]]]) -> ProblemFile:
-    graph, platform = problem.graph, problem.platform
-    names = platform.device_names
-    edges: list[EdgeEntry] = []
-    for op in graph.ops:
-        times = Counter(reader for tensor in op.outputs for reader in graph.consumers[tensor])
-        for tensor in op.outputs:
-            readers = graph.consumers[tensor]
-            named = len(readers) > 1 or any(times[reader] > 1 for reader in readers)
-            num_bytes = graph.tensors[tensor].num_bytes
-            edges += [EdgeEntry(op.name, reader, num_bytes, tensor if named else "") for reader in readers]
-    tables: dict[tuple[str, ...], dict[str, float | None]] = {}
-    for device, ops in groups:
-        found = problem.latency(device, ops)
-        tables.setdefault(ops, {})[device] = None if found is None else found.seconds
-    moved = {op.name: {name: problem.traffic_bytes(name, (op.name,)) for name in names} for op in graph.ops}
-    shared = platform.memory.shared_bytes_per_s
-    host = HostEntry(submit_setup_s=platform.host.submit_setup_s, collect_setup_s=platform.host.collect_setup_s)
-    return ProblemFile(
-        name=graph.name,
-        devices=names,
-        ops={
-            op.name: {name: problem.cost_s(name, (op.name,)) for name in problem.devices_for((op.name,))}
-            for op in graph.ops
-        },
-        edges=tuple(edges),
-        links={
-            f"{a}->{b}": LinkEntry(
-                setup_s=link.setup_s, bandwidth_bytes_per_s=link.bandwidth_bytes_per_s, mode=link.mode
-            )
-            for (a, b), link in platform.links.items()
-        },
-        groups=tuple(GroupEntry(ops=ops, cost_s=table) for ops, table in tables.items()),
-        traffic_bytes={op: table for op, table in moved.items() if any(table.values())},
-        memory=None if shared == math.inf else MemoryEntry(shared_bytes_per_s=shared),
-        host=None if host == HostEntry() else host,
-    )
+def _shared_s(file: ProblemFile) -> dict[str, dict[str, tuple[float, float]]]:
+    """By operator and device, what reading and making one of its tensors costs if it is shared."""
+    shared_s: dict[str, dict[str, tuple[float, float]]] = {}
+    for op, entry in file.sharing_s.items():
+        check_ops("sharing_s", (op,), file)
+        shared_s[op] = convert(entry, dict[str, tuple[float, float]], f"sharing_s of {op!r}")
+        for device, both in shared_s[op].items():
+            check_device(f"sharing_s of {op!r}", device, file)
+            if not all(0 <= seconds < math.inf for seconds in both):
+                raise ProblemError(f"sharing_s of {op!r} on {device!r} must be two finite numbers, 0 or more")
+    return shared_s
 
 
 def _platform(file: ProblemFile) -> Platform:
@@ -241,7 +144,7 @@ def _platform(file: ProblemFile) -> Platform:
         if not arrow:
             raise ProblemError(f"link {key!r} must be named FROM->TO, such as 'cpu->npu'")
         for end in (source, target):
-            _check_device(f"link {key!r}", end, file)
+            check_device(f"link {key!r}", end, file)
         links[source, target] = Link(
             setup_s=entry.setup_s, bandwidth_bytes_per_s=entry.bandwidth_bytes_per_s, mode=entry.mode
         )
@@ -275,10 +178,10 @@ def _graph(file: ProblemFile, name: str) -> Graph:
     for edge in file.edges:
         source, target, num_bytes = edge.producer, edge.reader, edge.num_bytes
         where = f"edge {source!r} -> {target!r}"
-        _check_ops(where, (source, target), file)
+        check_ops(where, (source, target), file)
         if source == target:
             raise ProblemError(f"{where} leads back to the same operator; remove it")
-        _check_bytes(where, num_bytes)
+        check_bytes(where, num_bytes)
         tensor = edge.tensor or unnamed.get((source, target), "")
         if not tensor:
             tensor = unnamed[source, target] = _free_name(f"{source}->{target}", taken)
@@ -323,28 +226,3 @@ def _in_order(file: ProblemFile, makes: Mapping[str, Iterable[str]], reads: Mapp
         circle = [op for op, _ in nx.find_cycle(follows)]
         description = " -> ".join(repr(op) for op in (*circle, circle[0]))
         raise ProblemError(f"the edges lead in a circle: {description}; remove one of them") from None
-
-
-def _check_costs(where: str, table: Mapping[str, float | None], file: ProblemFile) -> None:
-    for device, seconds in table.items():
-        _check_device(where, device, file)
-        if seconds is not None and not 0 <= seconds < math.inf:  # NaN fails too
-            raise ProblemError(f"{where} costs {seconds} s on {device!r}; costs are finite and not negative")
-
-
-def _check_bytes(where: str, num_bytes: float) -> None:
-    if not 0 <= num_bytes <= MAX_TENSOR_BYTES or num_bytes != int(num_bytes):
-        raise ProblemError(f"{where} has {num_bytes} bytes; they are whole, not negative, and at most 2**53")
-
-
-def _check_device(where: str, device: str, file: ProblemFile) -> None:
-    if device not in file.devices:
-        raise ProblemError(f"{where} names device {device!r}; devices are {', '.join(file.devices)}")
-
-
-def _check_ops(where: str, ops: tuple[str, ...], file: ProblemFile) -> None:
-    if not ops:
-        raise ProblemError(f"{where} has no operators; remove it")
-    for op in ops:
-        if op not in file.ops:
-            raise ProblemError(f"{where} names operator {op!r}, which ops does not have")

@@ -1,23 +1,30 @@
-"""Features of the predictor: an operator's time in a segment depends on itself and on its neighbours inside it.
+"""What the time of a segment is made of: one sum of terms for its operators and for the tensors that it shares.
 
-Engines optimise operators together with their neighbours: a rectifier behind a convolution costs nothing, a pooling
-behind both reads the convolution's own layout, and a tensor that crosses the segment's border is converted to the plain
-layout, which may cost more than the operator. Operators further away hardly matter. So the time of a segment is
-modelled as a sum over its operators, where each summand depends on the operator's *neighbourhood*, the part of the
-segment within a few steps of it. The energy of a molecule is expanded over atoms and their neighbourhoods in the same
-way: J. Behler, M. Parrinello, "Generalized neural-network representation of high-dimensional potential-energy
-surfaces", Physical Review Letters 98, 2007.
+**Operators.** Engines optimise operators together with their neighbours: a rectifier behind a convolution costs
+nothing, a pooling behind both reads the convolution's own layout. Operators further away hardly matter. So a segment
+takes the sum of what its operators take, each depending on its *neighbourhood*, the part of the segment within a few
+steps of it. The energy of a molecule is expanded over atoms and their neighbourhoods in the same way: J. Behler,
+M. Parrinello, "Generalized neural-network representation of high-dimensional potential-energy surfaces", Physical
+Review Letters 98, 2007. What one operator takes is a sum of terms, from terms that all operators of a kind have in
+common to terms of this operator in exactly this neighbourhood.
 
-A summand in turn is a sum of :class:`Term` s, from terms that all operators of a kind have in common to terms of this
-operator in exactly this neighbourhood. :mod:`hetsim.costs.fitting.predictor` fits them.
+**Shared tensors.** A tensor that several devices access is stored in the model's format, and its bytes may be in the
+cache of another core. Who makes or reads it takes longer, by an amount that depends on the device, on the kind of
+operator at the segment's border, and on the tensor, as engines choose other kernels for other formats.
+
+**Parts of operators.** An operator of a rewritten model that computes a share of an operator of the base takes that
+share of its terms, and what being divided costs. Slices and concatenations take what copying their bytes takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
 
 from hetsim.core.graph import Graph
+from hetsim.costs.fitting.regression import Term
+from hetsim.costs.fitting.shared_tensors import SharedTensor
+from hetsim.costs.parts import COPY_BYTES_PER_S
+from hetsim.models.structure import CHEAP_KINDS
 
 RADII = (1, 2, 4)
 """Radii of the neighbourhoods of an operator's own terms, in steps; the last is the largest that matters."""
@@ -25,29 +32,17 @@ RADII = (1, 2, 4)
 # Prior standard deviations of coefficients, which maximise the evidence (marginal likelihood) of all zoo profiles
 # together; it changes little if any of them is doubled or halved.
 _ALONE_SD = 0.03  # of the operator's own time: measurements of it by itself
-_KIND_SD = 0.3
-_PATTERN_SD = 0.2
-_OWN_SD = 0.05
-_KIND_S_PER_BYTE = 5e-11
-_PATTERN_S_PER_BYTE = 5e-11
-_ONE_SIDE, _BOTH_SIDES = 0.85, 0.75  # prior means: part of its time alone that an operator takes beside neighbours
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One unknown coefficient and what it is multiplied with.
-
-    Attributes:
-        key: The coefficient; terms with equal keys share one.
-        value: What it is multiplied with, in seconds or bytes.
-        mean: Its prior mean, in seconds per unit of ``value``.
-        sd: Its prior standard deviation.
-    """
-
-    key: Hashable
-    value: float
-    mean: float
-    sd: float
+_KIND_SD = 0.15
+_PATTERN_SD = 0.1
+_OWN_SD = 0.1
+_KIND_S_PER_BYTE = 3e-10
+_PATTERN_S_PER_BYTE = 3e-10
+_ACCESS_S = 5e-6
+_ACCESS_S_PER_BYTE = 5e-10
+_OWN_ACCESS_S_PER_BYTE = 3e-10
+_PART_SD = 0.1
+_FUSED, _BESIDE = 0.3, 1.0
+"""Prior means of the part of its time alone that an operator takes: a cheap one behind another, and any other one."""
 
 
 class Neighbourhood:
@@ -103,14 +98,14 @@ class Neighbourhood:
     def _kind_terms(self, i: int, mask: int, before: list[int], after: list[int]) -> Iterator[Term]:
         """The terms that operators of a kind share beside neighbours of the same kinds."""
         kind, alone_s, pattern = self._kinds[i], self._alone_s[i], self._pattern(i, before, after)
-        mean = _BOTH_SIDES if before and after else _ONE_SIDE
+        mean = _FUSED if before and kind in CHEAP_KINDS else _BESIDE
         yield Term(("kind", kind, bool(before), bool(after)), alone_s, mean, _KIND_SD)
         yield Term(("pattern", pattern), alone_s, 0.0, _PATTERN_SD)
         read, made = self._border_bytes(i, mask)
         if made:
-            yield Term(("made", kind), made, 0.0, _KIND_S_PER_BYTE)
+            yield Term(("made outside", kind), made, 0.0, _KIND_S_PER_BYTE)
         if read:
-            yield Term(("read", kind), read, 0.0, _KIND_S_PER_BYTE)
+            yield Term(("read outside", kind), read, 0.0, _KIND_S_PER_BYTE)
         if made or read:
             yield Term(("border", pattern), made + read, 0.0, _PATTERN_S_PER_BYTE)
 
@@ -155,3 +150,24 @@ def _grown(mask: int, step: list[int]) -> int:
         grown |= step[lowest.bit_length() - 1]
         mask ^= lowest
     return grown
+
+
+def sharing_terms(tensor: SharedTensor, calibrated_s_per_byte: float) -> Iterator[Term]:
+    """What accessing a shared tensor takes: by bytes, for all, for the kind of operator, and for this tensor."""
+    side = "made" if tensor.is_made else "read"
+    yield Term((side, "access"), 1.0, 0.0, _ACCESS_S)
+    yield Term((side, "bytes"), tensor.num_bytes, calibrated_s_per_byte, _ACCESS_S_PER_BYTE)
+    yield Term((side, "kind", tensor.kind), tensor.num_bytes, 0.0, _ACCESS_S_PER_BYTE)
+    yield Term((side, "tensor", tensor.name), tensor.num_bytes, 0.0, _OWN_ACCESS_S_PER_BYTE)
+
+
+def part_terms(op: str, kind: str, share: float, alone_s: float) -> Iterator[Term]:
+    """What it takes, beyond its share, to compute a share of an operator: less work to spread over lanes and caches."""
+    lost = 4 * share * (1 - share)  # nothing for all or nothing of it
+    yield Term(("part", kind), lost * alone_s, 0.03, _PART_SD)
+    yield Term(("own part", op), lost * alone_s, 0.0, _PART_SD)
+
+
+def copy_terms(num_bytes: int) -> Iterator[Term]:
+    """What slices and concatenations take."""
+    yield Term(("copied bytes",), num_bytes, 1 / COPY_BYTES_PER_S, 0.5 / COPY_BYTES_PER_S)

@@ -1,0 +1,225 @@
+"""What segments cost: one function of the device, the operators and the tensors shared with other devices.
+
+A :class:`CostModel` is fitted once to a revision of a profile. The search, both simulators and the prediction of a plan
+all charge what it says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from copy import copy
+from dataclasses import replace
+
+import numpy as np
+
+from hetsim.core.dataflow import SharingCosts, resolve
+from hetsim.core.errors import ProfileError
+from hetsim.core.graph import Graph
+from hetsim.core.plan import Plan
+from hetsim.core.platform import Platform
+from hetsim.core.problem import Latency, Problem
+from hetsim.costs.fitting.additive_medians import additive_medians, interference_free_medians
+from hetsim.costs.fitting.calibrated import calibrated_s_per_byte
+from hetsim.costs.fitting.device_model import DeviceModel, LeftOut
+from hetsim.costs.fitting.observations import observe
+from hetsim.costs.fitting.shared_tensors import shared_tensor
+from hetsim.costs.hypothetical.device_costs import hypothetical_costs
+from hetsim.costs.parts import work_of
+from hetsim.costs.profile import Profile
+from hetsim.costs.traffic import traffic_function
+from hetsim.models.model import Model
+from hetsim.models.split.planned import planned_model
+from hetsim.models.split.splitting import ModelSplitting
+
+
+class CostModel:
+    """Costs of a model on a platform's measured devices; later additions to the profile do not change them.
+
+    Args:
+        model: The model, imported or rewritten.
+        platform: The devices.
+        profile: Their profile.
+
+    Raises:
+        ProfileError: If a measured device of the platform has no serial run in the profile.
+    """
+
+    def __init__(self, model: Model, platform: Platform, profile: Profile) -> None:
+        self._base = model.base or model
+        self._platform = platform
+        self._profile = profile
+        self._stated = hypothetical_costs(self._base, platform)
+        observations = observe(self._base, profile)
+        self._devices: dict[str, DeviceModel] = {}
+        for device in platform.devices:
+            if device.source is not None:
+                continue
+            if not observations.get(device.name) and profile.unsupported(device.name):
+                continue  # it refuses all operators
+            if not observations.get(device.name):
+                raise ProfileError(
+                    f"the profile of {self._base.name!r} has no serial run on {device.name!r}; complete it with: "
+                    f"hetsim profile {self._base.name} --platform {platform.name} --out FILE"
+                )
+            self._devices[device.name] = DeviceModel(
+                self._base.graph,
+                observations[device.name],
+                device.launch_s,
+                calibrated_s_per_byte(platform, device.name),
+            )
+
+    def problem(self, model: Model | None = None) -> Problem:
+        """The planning problem of the model, or of one that was rewritten from it."""
+        model = model or self._base
+        costs = _Costs(model, self._devices, self._profile)
+        traffic = traffic_function(self._profile, model.graph, self._platform, costs.latency)
+        stated = self._stated.of_parts(model)
+        return Problem(
+            graph=model.graph,
+            platform=_with_free_bytes(self._platform),
+            latency_function=stated.latency_beside(costs.latency),
+            traffic_function=None if traffic is None else stated.traffic_beside(traffic),
+            sharing=SharingCosts(costs.read_s, costs.written_s),
+            model_hash=model.hash,
+            splitting=ModelSplitting(model, self.problem),
+            rewrites=model.splits,
+        )
+
+    def problem_for(self, plan: Plan) -> Problem:
+        """The problem as one plan meets it: with the times of the plan's own serial runs, if there are any.
+
+        These include what shared tensors cost. A profile never contains the plan's parallel execution, so a simulation
+        of this problem predicts it.
+
+        Raises:
+            PlanError: If the plan does not fit the model.
+        """
+        model = planned_model(self._base, plan)
+        problem = (self if is_picked(plan) else self.unpicked()).problem(model)
+        context = plan_context(self._profile, plan)
+        if context is None:
+            return problem
+        beside_executions = context.startswith("final:")
+        times = additive_medians(self._profile) if beside_executions else interference_free_medians(self._profile)
+        own = {(segment.device, segment.ops): times[segment.device, segment.ops][context] for segment in plan.segments}
+
+        def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
+            own_s = own.get((device, ops))
+            return problem.latency(device, ops) if own_s is None else Latency(own_s, measured=True)
+
+        return replace(
+            problem,
+            latency_function=latency,
+            traffic_function=traffic_function(self._profile, model.graph, self._platform, latency),
+            sharing=None,
+            _known={},
+        )
+
+    def error_s(self, plan: Plan) -> float:
+        """The standard error of the sum of a plan's segments, in seconds: errors that they have in common included."""
+        model = planned_model(self._base, plan)
+        flow = resolve(model.graph, plan)
+        variance = 0.0
+        for name, device in self._devices.items():
+            segments = [
+                (
+                    step.segment.ops,
+                    work_of(model, step.segment.ops),
+                    [shared_tensor(model, tensor, is_made=tensor in step.outputs) for tensor in flow.shared_by(step)],
+                )
+                for step in flow.steps
+                if step.segment.device == name
+            ]
+            variance += device.error_s(device.row(segments, "a plan")) ** 2 if segments else 0.0
+        return math.sqrt(variance)
+
+    @property
+    def left_out(self) -> Mapping[str, tuple[LeftOut, ...]]:
+        """By device, the prediction of each measurement of several operators from all other measurements."""
+        return {name: device.left_out() for name, device in self._devices.items()}
+
+    def unpicked(self) -> CostModel:
+        """The same for plans that no search picked, whose costs err to either side alike."""
+        other = copy(self)
+        other._devices = {name: device.unpicked() for name, device in self._devices.items()}
+        return other
+
+    def sampled(self, seed: int) -> CostModel:
+        """The same with all unknown costs drawn from what is known of them, for searches that explore."""
+        other = copy(self)
+        generator = np.random.default_rng(seed)
+        other._devices = {name: device.sampled(generator) for name, device in self._devices.items()}
+        return other
+
+
+class _Costs:
+    """What the segments of one model cost, imported or rewritten."""
+
+    def __init__(self, model: Model, devices: Mapping[str, DeviceModel], profile: Profile) -> None:
+        self._model = model
+        self._devices = devices
+        self._base = (model.base or model).graph
+        self._refused = {device: _masks(model.graph, profile.unsupported(device)) for device in devices}
+        self._refused_originals = {device: _masks(self._base, profile.unsupported(device)) for device in devices}
+
+    def latency(self, device: str, ops: tuple[str, ...]) -> Latency | None:
+        """What a segment takes with all tensors device-local; None where it cannot run or was never measured."""
+        known = self._devices.get(device)
+        if known is None:
+            return None
+        work = work_of(self._model, ops)
+        outside, others = ~self._model.graph.mask(ops), ~self._base.mask(work.shares)
+        if any(refused & outside == 0 for refused in self._refused[device]):
+            return None
+        if any(refused & others == 0 for refused in self._refused_originals[device]):
+            return None
+        if not known.can_predict(work):
+            return None
+        return Latency(known.seconds(ops, work), measured=ops in known.measured)
+
+    def read_s(self, device: str, tensor: str) -> float:
+        """What a segment takes longer for a shared tensor that it reads."""
+        return self._sharing_s(device, tensor, is_made=False)
+
+    def written_s(self, device: str, tensor: str) -> float:
+        """What a segment takes longer for a shared tensor that it makes."""
+        return self._sharing_s(device, tensor, is_made=True)
+
+    def _sharing_s(self, device: str, tensor: str, *, is_made: bool) -> float:
+        known = self._devices.get(device)
+        return 0.0 if known is None else known.sharing_s(shared_tensor(self._model, tensor, is_made=is_made))
+
+
+def _masks(graph: Graph, segments: Iterable[tuple[str, ...]]) -> list[int]:
+    """The segments that the graph has, as masks of operators."""
+    return [graph.mask(ops) for ops in segments if all(op in graph.position for op in ops)]
+
+
+def is_picked(plan: Plan) -> bool:
+    """Whether costs were compared to find the plan; only plans that were drawn at random say that they were not."""
+    return not plan.scheduler.startswith("random:")
+
+
+def plan_context(profile: Profile, plan: Plan) -> str | None:
+    """The context of the plan's own serial runs; None if the profile has none of all its segments.
+
+    Serial runs of the final measurement, in interleaved rounds with executions, come before a replay on its own.
+    """
+    for name in ("final", "replay"):
+        context = f"{name}:{plan.digest}"
+        if all(profile.samples_s(segment.device, segment.ops, context) for segment in plan.segments):
+            return context
+    return None
+
+
+def _with_free_bytes(platform: Platform) -> Platform:
+    """The platform whose zero-copy links between measured devices cost nothing for bytes: segments pay for these."""
+    measured = {device.name for device in platform.devices if device.source is None}
+    links = {
+        pair: replace(link, bandwidth_bytes_per_s=math.inf)
+        if link.mode == "zero-copy" and measured.issuperset(pair)
+        else link
+        for pair, link in platform.links.items()
+    }
+    return replace(platform, links=links)

@@ -1,0 +1,55 @@
+"""From the samples of a profile to what each segment took in each context."""
+
+from __future__ import annotations
+
+from hetsim.core.errors import ProfileError
+from hetsim.costs.fitting.additive_medians import interference_free_medians
+from hetsim.costs.fitting.device_model import Observation
+from hetsim.costs.fitting.shared_tensors import shared_tensor
+from hetsim.costs.parts import work_of
+from hetsim.costs.profile import Profile
+from hetsim.models.model import Model
+from hetsim.models.split.rewrite import rewrite
+
+SEARCHED = ("configuration:explored ", "replay:", "final:")
+"""How contexts begin in which plans were run that a search found."""
+
+
+def observe(model: Model, profile: Profile) -> dict[str, list[Observation]]:
+    """By device, what each segment of the model and of its rewritten models took in each context.
+
+    Segments of models that were rewritten otherwise are left out, unless the profile says how.
+
+    Args:
+        model: An imported model.
+        profile: Its profile.
+
+    Raises:
+        ProfileError: If a segment shares a tensor that its model does not have.
+    """
+    times = interference_free_medians(profile)
+    found: dict[str, list[Observation]] = {device: [] for device in profile.header.engines}
+    for device, ops in profile.segments():
+        for name, context in profile.contexts(device, ops).items():
+            measured = rewrite(model, profile.splits(name)).model
+            graph = measured.graph
+            if not all(op in graph.position for op in ops):
+                continue
+            for tensor in context.shared:
+                if tensor not in graph.producer:
+                    raise ProfileError(
+                        f"the profile says that {graph.label(ops)!r} on {device!r} shares tensor {tensor!r}, which "
+                        f"{graph.name!r} does not have; measure anew with: hetsim profile {model.name} --out FILE"
+                    )
+            made = set(graph.outputs_of(ops))
+            found.setdefault(device, []).append(
+                Observation(
+                    ops=ops,
+                    work=work_of(measured, ops),
+                    context=name,
+                    is_searched=name.startswith(SEARCHED),
+                    shared=tuple(shared_tensor(measured, each, is_made=each in made) for each in context.shared),
+                    seconds=times[device, ops][name],
+                )
+            )
+    return found
