@@ -86,7 +86,7 @@ def _access_s(graph: Graph, sharing: SharingCosts | None, device_of: Mapping[str
     def is_shared(tensor: str) -> bool:
         return len({device_of[op] for op in (graph.producer[tensor], *graph.consumers[tensor])}) > 1
 
-    for tensor in {tensor for op in span.ops for tensor in graph.by_name[op].inputs}:
+    for tensor in dict.fromkeys(tensor for op in span.ops for tensor in graph.by_name[op].inputs):
         if tensor in graph.producer and graph.producer[tensor] not in inside and is_shared(tensor):
             seconds += sharing.read_s(span.device, tensor)
     for op in span.ops:
