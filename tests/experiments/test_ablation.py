@@ -56,7 +56,9 @@ def test_each_variant_predicts_each_plan(results: Path, tmp_path: Path, pictures
     rows = table(out / "predictions.csv")
     plans = {row["plan_id"] for row in rows}
     assert len(rows) == len(plans) * len(VARIANTS)
-    assert all(float(row["replayed_s"]) > 3e-3 for row in rows)  # 1 ms for each of 5 operators
+    assert all(
+        float(row["replayed_s"]) > 2e-3 for row in rows
+    )  # 1 ms for each of 5 operators, which two devices may share
     assert len(table(out / "ablation.csv")) == len(lines)
     assert pictures.axes(out / "ablation.png")
     again = compare([str(results / "tiny.onnx")], platform_in(results), out, options=options, num_random=2)
