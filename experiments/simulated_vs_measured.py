@@ -33,7 +33,7 @@ from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import DEFAULT_PLATFORM, Platform
 from hetsim.core.problem import Problem
 from hetsim.costs.noise import interference_noise
-from hetsim.costs.problems import plan_problem
+from hetsim.costs.problems import fitted
 from hetsim.costs.profile import Profile
 from hetsim.io.platform_file import load_platform
 from hetsim.models.model import Model
@@ -216,7 +216,8 @@ def predict_s(model: Model, platform: Platform, profile: Profile, plan: Plan) ->
     beside = known.beside_executions()
     if all(beside.samples_s(device, (op.name,)) for device in profile.header.engines for op in model.graph.ops):
         known = beside
-    problem = plan_problem(model, platform, known, plan)
+    costs = fitted(model, platform, known)
+    problem = (costs.unpicked() if plan.scheduler.startswith(RANDOM) else costs).problem_for(plan)
     duration_s = interference_noise(problem, known, plan, seed=0)
     drawn = (partial(_duration_in_request, duration_s, request) for request in range(_NUM_DRAWN))
     return median(simulate(problem, plan, duration_s=function).makespan_s for function in drawn)

@@ -9,11 +9,11 @@ shortest path over the cuts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hetsim.core.errors import PlanError
-from hetsim.core.plan import Axis, Plan, Segment, Split
+from hetsim.core.plan import Axis, Split
 from hetsim.core.problem import Problem, Splitting
 from hetsim.models.structure import CHEAP_KINDS, Parts, blocks
 
@@ -36,45 +36,6 @@ class Stage:
     devices: tuple[str, ...]
     splits: tuple[Split, ...] = ()
     spread: tuple[tuple[str, str], ...] = ()
-
-
-def stage_plan(problem: Problem, stages: Sequence[Stage]) -> Plan:
-    """The plan that runs the stages one after the other; an operator that puts a tensor together goes to who reads it.
-
-    Args:
-        problem: A problem whose operators can be split.
-        stages: Hold every operator once, in topological order.
-
-    Raises:
-        PlanError: If a split is impossible.
-    """
-    splits = tuple(split for stage in stages for split in stage.splits)
-    found = problem.rewritten(splits)
-    graph = found.graph
-    reader = {tensor: next(iter(graph.consumers[tensor]), None) for tensor in found.joins}
-    joins_of: dict[str | None, list[str]] = {}
-    for tensor, join in found.joins.items():
-        joins_of.setdefault(reader[tensor], []).append(join)
-    queues: dict[str, list[Segment]] = {}
-    parts = iter(found.parts)
-    for stage in stages:
-        if stage.splits:
-            for _, each in zip(stage.splits, parts, strict=False):
-                for device, ops in zip(stage.devices, each, strict=True):
-                    queues.setdefault(device, []).append(Segment(device, ops))
-        else:
-            (device,) = stage.devices
-            joins = [join for op in stage.ops for join in joins_of.get(op, ())]
-            queues.setdefault(device, []).append(Segment(device, graph.ordered((*joins, *stage.ops))))
-    last = stages[-1].devices[-1]
-    for join in joins_of.get(None, ()):  # what the caller gets
-        queues[last].append(Segment(last, (join,)))
-    return Plan(
-        model=problem.graph.name,
-        model_hash=problem.model_hash,
-        queues={device: tuple(queue) for device, queue in queues.items()},
-        rewrites=splits,
-    )
 
 
 def merged(stages: Sequence[Stage]) -> tuple[Stage, ...]:
@@ -139,14 +100,6 @@ def coarse_blocks(problem: Problem, cost_s: Callable[[tuple[str, ...]], float], 
     return tuple(parts)
 
 
-def row_split(problem: Problem, ops: tuple[str, ...], fractions: Sequence[float]) -> Split | None:
-    """The run divided by rows in about these fractions; None where it cannot be."""
-    lengths = [splitting_of(problem).length(op, "rows") for op in ops]
-    if not all(lengths):
-        return None
-    return checked(problem, ops, "rows", boundaries(lengths[-1] or 0, fractions))
-
-
 def channel_groups(problem: Problem, ops: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """The runs, one after the other, that operators divide into by channels; none where some operator cannot be split.
 
@@ -161,19 +114,6 @@ def channel_groups(problem: Problem, ops: tuple[str, ...]) -> tuple[tuple[str, .
             groups.append([])
         groups[-1].append(op)
     return tuple(map(tuple, groups))
-
-
-def channel_splits(problem: Problem, ops: tuple[str, ...], fractions: Sequence[float]) -> tuple[Split, ...]:
-    """The run divided by channels in about these fractions, one split after the other; none where it cannot be."""
-    found: list[Split] = []
-    for group in channel_groups(problem, ops):
-        size = splitting_of(problem).length(group[-1], "channels") or 0
-        step = step_of("channels", size, len(fractions))
-        split = checked(problem, group, "channels", boundaries(size, fractions, step))
-        if split is None:
-            return ()
-        found.append(split)
-    return tuple(found)
 
 
 def step_of(axis: Axis, size: int, num_parts: int) -> int:
@@ -232,51 +172,3 @@ def balanced(
         found[min(range(len(found)), key=lambda k: predicted_s(k, step))] += step
     found[-1] += rest
     return tuple(found), tuple(map(predicted_s, range(len(found))))
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One way to compute a run, and how long it takes."""
-
-    stage: Stage
-    seconds: float
-
-
-def fastest_stages(
-    num_blocks: int, options: Callable[[int, int, bool], Iterable[Option]]
-) -> tuple[tuple[Stage, ...], float]:
-    """The sequence of stages that takes the shortest in all, and how long in seconds.
-
-    Ties go to the earlier cut, and to the earlier option there.
-
-    Args:
-        num_blocks: Into how many blocks the graph is cut.
-        options: From the first block, the one after the last, and whether the stage before is shared, to the ways of
-            computing these blocks.
-
-    Raises:
-        PlanError: If there is no way to the end.
-    """
-    # By cut and whether the stage that ends there is shared: the shortest way, as its time, its last stage, and where
-    # that one came from.
-    best: dict[tuple[int, bool], tuple[float, Stage | None, tuple[int, bool]]] = {(0, False): (0.0, None, (0, False))}
-    for stop in range(1, num_blocks + 1):
-        for start in range(stop):
-            for shared in (False, True):
-                if (start, shared) not in best:
-                    continue
-                before_s = best[start, shared][0]
-                for option in options(start, stop, shared):
-                    end, seconds = (stop, bool(option.stage.splits)), before_s + option.seconds
-                    if seconds < best.get(end, (math.inf,))[0]:
-                        best[end] = seconds, option.stage, (start, shared)
-    ends = [end for end in ((num_blocks, False), (num_blocks, True)) if end in best]
-    if not ends:
-        raise PlanError("no device runs some operator between two cuts")
-    at = min(ends, key=lambda end: best[end][0])
-    total_s = best[at][0]
-    stages: list[Stage] = []
-    while (stage := best[at][1]) is not None:
-        stages.append(stage)
-        at = best[at][2]
-    return tuple(reversed(stages)), total_s

@@ -274,6 +274,7 @@ def _predictions(
             with ablated(name):
                 costs = CostModel(model, platform, variant.profile(known))
                 for scheduler, plan in plans:
+                    own = costs.unpicked() if scheduler == RANDOM else costs
                     found.append(
                         PredictionLine(
                             model=model.name,
@@ -282,8 +283,8 @@ def _predictions(
                             plan_id=plan.digest,
                             variant=name,
                             num_segments=plan.num_segments,
-                            predicted_s=makespan_s(costs.problem_for(plan), plan),
-                            error_s=costs.error_s(plan),
+                            predicted_s=makespan_s(own.problem_for(plan), plan),
+                            error_s=own.error_s(plan),
                             replayed_s=replayed_s[plan.digest],
                         )
                     )

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest.mock import patch
 
-from hetsim.costs.fitting import device_model, observations
+from hetsim.costs import cost_model
+from hetsim.costs.fitting import device_model
 from hetsim.costs.fitting.additive_medians import AdditiveMedians, additive_medians, interference_free_medians
 from hetsim.costs.fitting.interference import Interference, fit_interference
 from hetsim.costs.fitting.regression import Floats, Regression, Row, Term
@@ -98,6 +99,6 @@ def ablated(name: str) -> Iterator[None]:
 
     with (
         patch.object(device_model, "Regression", Without),
-        patch.object(observations, "interference_free_medians", variant.times),
+        patch.object(cost_model, "interference_free_medians", variant.times),
     ):
         yield

@@ -33,6 +33,7 @@ from experiments.sweeps.hypothetical_points import (
 )
 from experiments.sweeps.sweep import sweep
 from experiments.sweeps.workers import Workers
+from hetsim.analysis.breakdown import devices_by_op
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.costs.profile import Profile
@@ -320,12 +321,7 @@ class Study:
 
     def _turning_line(self, point: TurningPoint) -> TurningLine:
         plan = point.plan
-        devices_of: dict[str, set[str]] = {}
-        graph = base_problem(self._base).for_plan(plan).graph
-        for segment in plan.segments:
-            for op in (graph.by_name[name] for name in segment.ops):
-                if not op.moves_data:
-                    devices_of.setdefault(op.part_of or op.name, set()).add(segment.device)
+        devices_of = devices_by_op(base_problem(self._base).for_plan(plan).graph, plan)
         num_ops = {name: sum(devices == {name} for devices in devices_of.values()) for name in plan.queues}
         shared = len(devices_of) - sum(num_ops.values())
         by_device = ", ".join(f"{count} on {device}" for device, count in num_ops.items() if count)

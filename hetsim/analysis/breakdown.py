@@ -107,6 +107,22 @@ def breakdown(timeline: Timeline, platform: Platform) -> Breakdown:
     )
 
 
+def devices_by_op(graph: Graph, plan: Plan) -> dict[str, set[str]]:
+    """By operator as before the splits, the devices that run it or parts of it; without operators that only move data.
+
+    Args:
+        graph: The graph that the plan is for, with the plan's rewrites.
+        plan: The plan.
+    """
+    found: dict[str, set[str]] = {}
+    for segment in plan.segments:
+        for op in segment.ops:
+            known = graph.by_name[op]
+            if not known.moves_data:
+                found.setdefault(known.part_of or op, set()).add(segment.device)
+    return found
+
+
 def device_assignments(graph: Graph, plan: Plan, timeline: Timeline, platform: Platform) -> tuple[Assignment, ...]:
     """The part of the network that each device of the platform runs, in the platform's order.
 
@@ -119,12 +135,7 @@ def device_assignments(graph: Graph, plan: Plan, timeline: Timeline, platform: P
         timeline: Its timeline.
         platform: The devices.
     """
-    devices_of: dict[str, set[str]] = {}
-    for segment in plan.segments:
-        for op in segment.ops:
-            known = graph.by_name[op]
-            if not known.moves_data:
-                devices_of.setdefault(known.part_of or op, set()).add(segment.device)
+    devices_of = devices_by_op(graph, plan)
     makespan_s = timeline.makespan_s
     return tuple(
         Assignment(

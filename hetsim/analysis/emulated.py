@@ -16,7 +16,6 @@ of the analysis and not of the tuner.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
@@ -56,21 +55,24 @@ def emulated_problem(problem: Problem, devices: Collection[str], real: Problem |
             _by_nature(sharing.read_s, None if paid is None else paid.read_s, devices),
             _by_nature(sharing.written_s, None if paid is None else paid.written_s, devices),
         )
-    links = {pair: _emulated_link(problem, sharing, pair, link) for pair, link in platform.links.items()}
 
     def emulated_again(rewritten: Problem) -> Problem:
         again = None if real is None else real.rewritten(rewritten.rewrites).problem
         return emulated_problem(rewritten, devices, again)
 
-    return replace(
+    paying = replace(
         problem,
-        platform=replace(platform, links=links),
         latency_function=latency,
         traffic_function=None,
         sharing=sharing,
         splitting=problem.changed_splitting(emulated_again),
         _known={},
     )
+    links = {
+        pair: _emulated_link(link, problem.sharing_s_per_byte(*pair) - paying.sharing_s_per_byte(*pair))
+        for pair, link in platform.links.items()
+    }
+    return replace(paying, platform=replace(platform, links=links))
 
 
 def _by_nature(emulated_s: Cost, real_s: Cost | None, devices: Collection[str]) -> Cost:
@@ -84,22 +86,11 @@ def _by_nature(emulated_s: Cost, real_s: Cost | None, devices: Collection[str]) 
     return cost_s
 
 
-def _emulated_link(problem: Problem, paid: SharingCosts | None, pair: tuple[str, str], link: Link) -> Link:
-    """The link that delays each byte, on average over all tensors, by what its ends should pay for it and do not."""
-    graph, wanted = problem.graph, problem.sharing
-    num_bytes = sum(graph.tensors[tensor].num_bytes for tensor in graph.producer)
-    if link.mode == "copy" or wanted is None or paid is None or not num_bytes:
+def _emulated_link(link: Link, rest_s_per_byte: float) -> Link:
+    """The link that delays each byte by what its ends should pay for it and do not, in seconds."""
+    if link.mode == "copy" or rest_s_per_byte <= 0:
         return link
-    source, target = pair
-    rest_s = sum(
-        wanted.written_s(source, tensor)
-        - paid.written_s(source, tensor)
-        + wanted.read_s(target, tensor)
-        - paid.read_s(target, tensor)
-        for tensor in graph.producer
-    )
-    s_per_byte = 1 / link.bandwidth_bytes_per_s + max(0.0, rest_s) / num_bytes
-    return replace(link, bandwidth_bytes_per_s=1 / s_per_byte if s_per_byte else math.inf)
+    return replace(link, bandwidth_bytes_per_s=1 / (1 / link.bandwidth_bytes_per_s + rest_s_per_byte))
 
 
 def emulated_plan_problem(emulated: Problem, devices: Collection[str], profile: Profile, plan: Plan) -> Problem:

@@ -245,6 +245,14 @@ class Problem:
             return transfer_s
         return transfer_s + self.sharing.written_s(source, tensor) + self.sharing.read_s(target, tensor)
 
+    def sharing_s_per_byte(self, source: str, target: str) -> float:
+        """What writing on ``source`` and reading on ``target`` costs for a shared byte, averaged over all tensors."""
+        num_bytes = sum(self.graph.tensors[tensor].num_bytes for tensor in self.graph.producer)
+        if self.sharing is None or not num_bytes:
+            return 0.0
+        written_s, read_s = self.sharing.written_s, self.sharing.read_s
+        return sum(written_s(source, each) + read_s(target, each) for each in self.graph.producer) / num_bytes
+
     @property
     def fusing_gains_nothing(self) -> bool:
         """Whether no segment is faster than its operators one by one.

@@ -34,7 +34,7 @@ from hetsim.models.split.splitting import ModelSplitting
 
 
 class CostModel:
-    """Costs of a model on a platform's measured devices; later additions to the profile do not change them.
+    """Costs of a model on a platform's measured devices; later samples of the profile do not change them.
 
     Args:
         model: The model, imported or rewritten.
@@ -50,7 +50,8 @@ class CostModel:
         self._platform = platform
         self._profile = profile
         self._stated = hypothetical_costs(self._base, platform)
-        observations = observe(self._base, profile)
+        self._times = interference_free_medians(profile)
+        observations = observe(self._base, profile, self._times)
         self._devices: dict[str, DeviceModel] = {}
         for device in platform.devices:
             if device.source is not None:
@@ -96,12 +97,11 @@ class CostModel:
             PlanError: If the plan does not fit the model.
         """
         model = planned_model(self._base, plan)
-        problem = (self if is_picked(plan) else self.unpicked()).problem(model)
+        problem = self.problem(model)
         context = plan_context(self._profile, plan)
         if context is None:
             return problem
-        beside_executions = context.startswith("final:")
-        times = additive_medians(self._profile) if beside_executions else interference_free_medians(self._profile)
+        times = additive_medians(self._profile) if context.startswith("final:") else self._times
         own = {(segment.device, segment.ops): times[segment.device, segment.ops][context] for segment in plan.segments}
 
         def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
@@ -140,7 +140,7 @@ class CostModel:
         return {name: device.left_out() for name, device in self._devices.items()}
 
     def unpicked(self) -> CostModel:
-        """The same for plans that no search picked, whose costs err to either side alike."""
+        """The same for plans that no search picked, such as random ones, whose costs err to either side alike."""
         other = copy(self)
         other._devices = {name: device.unpicked() for name, device in self._devices.items()}
         return other
@@ -194,11 +194,6 @@ class _Costs:
 def _masks(graph: Graph, segments: Iterable[tuple[str, ...]]) -> list[int]:
     """The segments that the graph has, as masks of operators."""
     return [graph.mask(ops) for ops in segments if all(op in graph.position for op in ops)]
-
-
-def is_picked(plan: Plan) -> bool:
-    """Whether costs were compared to find the plan; only plans that were drawn at random say that they were not."""
-    return not plan.scheduler.startswith("random:")
 
 
 def plan_context(profile: Profile, plan: Plan) -> str | None:

@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 
+from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan, Split
 from hetsim.core.platform import Device
-from hetsim.costs.profile import Header, Samples, SerialRuns, Unsupported
+from hetsim.costs.profile import Header, Profile, Samples, SerialRuns, Unsupported
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.models.model import Model, random_inputs
 from hetsim.runtime.backends.protocol import Array
@@ -28,7 +30,6 @@ from hetsim.runtime.inference import Inference
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.runtime.measure.configurations import (
     NUM_SPREADS,
-    Parts,
     configuration_plan,
     has_samples,
     is_measured,
@@ -115,19 +116,23 @@ def measure_configurations(
     _note_unsupported(runtime, model, file)
     found = profiling_configurations(model.graph)
     weights = {name: 2.0 * effort.repeats + len(parts) for name, parts in found.items()}
-    num_devices = len(runtime.platform.devices)
-    total = sum(weights.values()) * num_devices + NUM_SPREADS * num_devices * weights["operators"]
+    names = runtime.platform.device_names
+    total = sum(weights.values()) * len(names) + NUM_SPREADS * len(names) * weights["operators"]
     done = 0.0
-    for device in runtime.platform.device_names:
+    for device in names:
         for name, parts in found.items():
             report(done / total, f"{device}: {name}")
-            if not is_measured(file.profile, device, parts, f"configuration:{name}"):
-                _measure_configuration(runtime, model, file, device, name, parts, inputs, effort)
+            context = f"configuration:{name}"
+            if not is_measured(file.profile, device, parts, context):
+                make = partial(configuration_plan, model, file.profile, names, device, parts)
+                measure_accepted(runtime, model, file, make, context, effort=effort, inputs=inputs, only=device)
             done += weights[name]
-    for name, plan in spread_plans(model.graph, file.profile, runtime.platform.device_names):
+    for name, plan in spread_plans(model.graph, file.profile, names):
         report(done / total, name)
-        if not has_samples(file.profile, plan, f"configuration:{name}"):
-            _measure_spread(runtime, model, file, name, plan, inputs, effort)
+        context = f"configuration:{name}"
+        if not has_samples(file.profile, plan, context):
+            make = partial(_spread_plan, model.graph, file.profile, names, name)
+            measure_accepted(runtime, model, file, make, context, effort=effort, inputs=inputs)
         done += weights["operators"]
     report(1.0, "profiled")
 
@@ -169,6 +174,49 @@ def replay(
     return context
 
 
+def measure_accepted(
+    runtime: Runtime,
+    model: Model,
+    file: ProfileFile,
+    make: Callable[[], Plan],
+    context: str,
+    *,
+    effort: Effort,
+    inputs: Mapping[str, Array],
+    only: str | None = None,
+) -> None:
+    """Run a plan serially that all engines take, and record its segments.
+
+    What an engine refuses is recorded, and the plan is made again.
+
+    Args:
+        runtime: The devices.
+        model: The model.
+        file: Its profile, which gets the measurements and the refusals.
+        make: Makes the plan from the profile as it stands.
+        context: Name of the runs in the profile.
+        effort: How often to run the plan.
+        inputs: The model's inputs.
+        only: The one device whose segments to record; None for all.
+
+    Raises:
+        DeviceError: If a device failed.
+    """
+    while True:
+        plan = make()
+        try:
+            serial_runs = run_serially(runtime, model, plan, inputs, effort)
+        except RefusedError as refusal:
+            file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
+        else:
+            record(file, serial_runs, context, only=only, splits=plan.rewrites)
+            return
+
+
+def _spread_plan(graph: Graph, profile: Profile, device_names: tuple[str, ...], name: str) -> Plan:
+    return dict(spread_plans(graph, profile, device_names))[name]
+
+
 def _note_unsupported(runtime: Runtime, model: Model, file: ProfileFile) -> None:
     """Record the operators that a device does not support according to the platform."""
     for device in runtime.platform.devices:
@@ -179,49 +227,6 @@ def _note_unsupported(runtime: Runtime, model: Model, file: ProfileFile) -> None
                     f"on the platform {device.name!r} supports only {', '.join(device.supported_ops)}, not {op.kind}"
                 )
                 file.add(Unsupported(device=device.name, ops=(op.name,), reason=reason))
-
-
-def _measure_spread(
-    runtime: Runtime,
-    model: Model,
-    file: ProfileFile,
-    name: str,
-    plan: Plan,
-    inputs: Mapping[str, Array],
-    effort: Effort,
-) -> None:
-    """Measure a spread; what an engine refuses is recorded, and the spread as it is then is measured instead."""
-    while True:
-        try:
-            serial_runs = run_serially(runtime, model, plan, inputs, effort)
-        except RefusedError as refusal:
-            file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
-            plan = dict(spread_plans(model.graph, file.profile, runtime.platform.device_names))[name]
-        else:
-            record(file, serial_runs, f"configuration:{name}")
-            return
-
-
-def _measure_configuration(
-    runtime: Runtime,
-    model: Model,
-    file: ProfileFile,
-    device: str,
-    name: str,
-    parts: Parts,
-    inputs: Mapping[str, Array],
-    effort: Effort,
-) -> None:
-    """Measure one configuration; segments that the engine refuses are recorded, and their operators run elsewhere."""
-    while True:
-        plan = configuration_plan(model, file.profile, runtime.platform.device_names, device, parts)
-        try:
-            serial_runs = run_serially(runtime, model, plan, inputs, effort)
-        except RefusedError as refusal:
-            file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
-        else:
-            record(file, serial_runs, f"configuration:{name}", only=device)
-            return
 
 
 def run_serially(

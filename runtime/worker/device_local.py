@@ -28,16 +28,12 @@ def device_local_tensors(flow: Dataflow) -> dict[str, DeviceLocal]:
     The model's inputs and outputs are never among them.
     """
     graph = flow.graph
-    devices = {name: {step.segment.device} for step in flow.steps for name in step.outputs}
-    for step in flow.steps:
-        for name, maker in step.inputs:
-            if maker is not None:
-                devices[name].add(step.segment.device)
     found: dict[str, DeviceLocal] = {}
-    for name, touching in devices.items():
-        tensor = graph.tensors[name]
-        if len(touching) == 1 and name not in graph.outputs and tensor.dtype == "float32":
-            users = (graph.producer[name], *graph.consumers[name])
-            is_image = len(tensor.shape) == 4 and all(graph.by_name[op].kind not in _BY_POSITION for op in users)
-            found[name] = DeviceLocal(name, next(iter(touching)), is_image)
+    for step in flow.steps:
+        for name in step.outputs:
+            tensor = graph.tensors[name]
+            if name not in flow.shared and name not in graph.outputs and tensor.dtype == "float32":
+                users = (graph.producer[name], *graph.consumers[name])
+                is_image = len(tensor.shape) == 4 and all(graph.by_name[op].kind not in _BY_POSITION for op in users)
+                found[name] = DeviceLocal(name, step.segment.device, is_image)
     return found

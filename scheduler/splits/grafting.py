@@ -16,12 +16,9 @@ from hetsim.core.problem import Problem, Rewritten
 from hetsim.core.timeline import Timeline
 from hetsim.scheduler.segments import assignment_of, plan_from_assignment
 from hetsim.scheduler.splits.placement import NAME, copying_device
-from hetsim.scheduler.splits.refinement import Refinement
+from hetsim.scheduler.splits.refinement import GAIN, Refinement
 from hetsim.scheduler.stages import Stage
 from hetsim.sim.simulate import simulate
-
-_GAIN = 1 - 1e-6
-"""A plan has to be faster by more than rounding."""
 
 
 def grafted(problem: Problem, plan: Plan, options: Sequence[tuple[Stage, float]], refinement: Refinement) -> Plan:
@@ -46,7 +43,7 @@ def grafted(problem: Problem, plan: Plan, options: Sequence[tuple[Stage, float]]
                 found_timeline = simulate(problem, found)
             except (PlanError, ProblemError):
                 continue
-            if found_timeline.makespan_s < timeline.makespan_s * _GAIN:
+            if found_timeline.makespan_s < timeline.makespan_s * GAIN:
                 plan, timeline = found, found_timeline
     return plan
 

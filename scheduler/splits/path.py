@@ -82,7 +82,8 @@ class StagePath:
         self._cuts = [i for i, begin in enumerate(self._begins) if begin in frozenset(cuts)]
         self._simulator = CompiledSimulator(problem)
         self._spreads: dict[tuple[int, str], list[tuple[float, dict[str, str]]]] = {}
-        self._byte_s: dict[tuple[str, str], float] = {}  # by source and target, what sharing a byte costs
+        names = problem.platform.device_names
+        self._byte_s = {(a, b): problem.sharing_s_per_byte(a, b) for a in names for b in names if a != b}
 
     def stages(self, until: Until) -> tuple[Stage, ...]:
         """The fastest stages by what is known; neighbours on one device are one stage. None are found out of time."""
@@ -215,18 +216,7 @@ class StagePath:
             return 0.0
         link = self._problem.platform.link(piece.device, device)
         handed_on = num_bytes * (piece.high - piece.low)
-        return link.transfer_s(round(handed_on)) + handed_on * self._sharing_s_per_byte(piece.device, device)
-
-    def _sharing_s_per_byte(self, source: str, target: str) -> float:
-        """What writer and reader pay for a byte that they share, in seconds, averaged over all tensors."""
-        if (source, target) not in self._byte_s:
-            graph, sharing = self._problem.graph, self._problem.sharing
-            num_bytes = sum(graph.tensors[tensor].num_bytes for tensor in graph.producer)
-            seconds = 0.0
-            if sharing is not None:
-                seconds = sum(sharing.written_s(source, each) + sharing.read_s(target, each) for each in graph.producer)
-            self._byte_s[source, target] = seconds / num_bytes if num_bytes else 0.0
-        return self._byte_s[source, target]
+        return link.transfer_s(round(handed_on)) + handed_on * self._byte_s[piece.device, device]
 
     def _bytes_at(self, start: int) -> int:
         """Bytes of the tensors that the operators after a cut read from before it."""

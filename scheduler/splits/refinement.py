@@ -22,7 +22,7 @@ from hetsim.sim.simulate import simulate
 
 Stages = tuple[Stage, ...]
 
-_GAIN = 1 - 1e-6
+GAIN = 1 - 1e-6
 """A candidate has to be faster by more than rounding."""
 
 
@@ -94,7 +94,7 @@ class Refinement:
             improving = False
             for move in (self._without_one, self._merged, self._cut):
                 found = self._best_of(best, move)
-                if found.makespan_s < best.makespan_s * _GAIN:
+                if found.makespan_s < best.makespan_s * GAIN:
                     best, improving = self._balanced(found), True
             if improving:
                 best = self._polished(best)
@@ -107,7 +107,7 @@ class Refinement:
             if self.ended:
                 break
             found = self.candidate(stages)
-            if found is not None and found.makespan_s < tried.makespan_s * _GAIN:
+            if found is not None and found.makespan_s < tried.makespan_s * GAIN:
                 tried = found
         return tried
 
@@ -126,7 +126,7 @@ class Refinement:
                 for stage in best.stages
             )
             found = None if stages == best.stages else self.candidate(stages)
-            if found is None or not found.makespan_s < best.makespan_s * _GAIN:
+            if found is None or not found.makespan_s < best.makespan_s * GAIN:
                 return best
             best = found
         return best
@@ -208,7 +208,7 @@ class Refinement:
                 return best
             splits = (*stage.splits[:j], moved, *stage.splits[j + 1 :])
             found = self.candidate((*best.stages[:i], replace(stage, splits=splits), *best.stages[i + 1 :]))
-            if found is None or not found.makespan_s < best.makespan_s * _GAIN:
+            if found is None or not found.makespan_s < best.makespan_s * GAIN:
                 return best
             best, count = found, 2 * count
         return best

@@ -24,7 +24,8 @@ from hetsim.runtime.worker.arena import SUBMITTED, Arena, plan_layout
 from hetsim.runtime.worker.loaded import LoadedProgram
 from hetsim.runtime.worker.program import build_programs
 from hetsim.runtime.worker.settings import Settings
-from hetsim.scheduler.stages import Stage, stage_plan
+from hetsim.scheduler.splits.placement import split_plan
+from hetsim.scheduler.stages import Stage
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import makespan_s
 from tests.support.clock import Clock
@@ -104,7 +105,7 @@ def test_plans_with_different_splits_share_an_emulation(runtime: Runtime) -> Non
     pool = Stage(ops=("pool",), devices=("cpu",))
     for at in (2, 5):
         split = Split(("conv0", "conv1"), "rows", (at,))
-        plan = stage_plan(problem, [Stage(ops=split.ops, devices=("cpu", "npu"), splits=(split,)), pool])
+        plan = split_plan(problem, [Stage(ops=split.ops, devices=("cpu", "npu"), splits=(split,)), pool])
         with runtime.load(model, plan, emulation=shared) as session:
             result = session.run(inputs)
         assert np.allclose(result.outputs["y"], right, atol=1e-5)

@@ -1,9 +1,7 @@
-"""Stages: shares that end at once, the shortest way over cuts, and plans made of them."""
+"""Stages: shares that end at once, blocks, and plans made of stages."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +17,17 @@ from hetsim.models.model import random_inputs
 from hetsim.models.reference import evaluate
 from hetsim.models.split.planned import planned_model
 from hetsim.runtime import Runtime
+from hetsim.scheduler.splits.placement import split_plan
 from hetsim.scheduler.stages import (
-    Option,
     Stage,
     balanced,
     boundaries,
-    channel_splits,
     coarse_blocks,
-    fastest_stages,
     merged,
-    row_split,
-    stage_plan,
 )
 from hetsim.sim.check import check_timeline
 from tests.support.models import fake_platform
-from tests.support.split_networks import split_problem, stack
+from tests.support.split_networks import channel_splits, row_split, split_problem, stack
 
 MODEL = stack(3, 3, 1)
 PROBLEM = split_problem(MODEL)
@@ -80,36 +74,6 @@ def test_items_are_dealt_out_in_steps() -> None:
     assert balanced((20, 20), (1.0, 1.0), (0.05, 0.05), 16) == ((16, 24), (pytest.approx(0.8), pytest.approx(1.2)))
 
 
-@given(st.data(), st.integers(1, 4))
-def test_the_fastest_stages_are_the_shortest_way_over_the_cuts(data: st.DataObject, num_blocks: int) -> None:
-    prices = {
-        (i, j, after, shared): data.draw(st.integers(1, 20))
-        for i in range(num_blocks)
-        for j in range(i + 1, num_blocks + 1)
-        for after in (False, True)
-        for shared in (False, True)
-    }
-
-    def stage(i: int, j: int, *, shared: bool) -> Stage:
-        splits = (Split(("op",), "rows", (1,)),) if shared else ()
-        return Stage(ops=tuple(map(str, range(i, j))), devices=("cpu",), splits=splits)
-
-    found, total_s = fastest_stages(
-        num_blocks,
-        lambda i, j, after: [Option(stage(i, j, shared=s), float(prices[i, j, after, s])) for s in (False, True)],
-    )
-    best = math.inf
-    for cuts in itertools.chain.from_iterable(
-        itertools.combinations(range(1, num_blocks), count) for count in range(num_blocks)
-    ):
-        runs = list(itertools.pairwise((0, *cuts, num_blocks)))
-        for kinds in itertools.product((False, True), repeat=len(runs)):
-            befores = (False, *kinds)
-            best = min(best, sum(prices[*run, b, k] for run, b, k in zip(runs, befores, kinds, strict=False)))
-    assert total_s == best
-    assert [op for each in found for op in each.ops] == [str(i) for i in range(num_blocks)]
-
-
 def test_neighbours_on_one_device_become_one_stage() -> None:
     a, b = (Stage(ops=(op,), devices=("npu",)) for op in "ab")
     shared = Stage(ops=("c",), devices=("cpu", "npu"), splits=(Split(("c",), "rows", (1,)),))
@@ -117,11 +81,6 @@ def test_neighbours_on_one_device_become_one_stage() -> None:
     e = Stage(ops=("e",), devices=("cpu",))
     assert merged([a, b, shared, d, e]) == (Stage(ops=("a", "b"), devices=("npu",)), shared, d, e)
     assert merged([a, shared, b]) == (a, shared, b)
-
-
-def test_no_way_to_the_end_is_said() -> None:
-    with pytest.raises(PlanError, match="no device runs some operator"):
-        fastest_stages(1, lambda _i, _j, _after: [])
 
 
 def test_blocks_never_join_what_is_split_to_what_is_not() -> None:
@@ -141,7 +100,7 @@ def stages(*, head: str = "npu") -> tuple[Stage, ...]:
 
 
 def test_a_plan_of_stages_runs_and_survives_its_file(tmp_path: Path) -> None:
-    plan = stage_plan(PROBLEM, stages())
+    plan = split_plan(PROBLEM, stages())
     save_plan(plan, tmp_path / "plan.json")
     again = load_plan(tmp_path / "plan.json")
     assert again == plan
@@ -163,8 +122,8 @@ def test_three_devices_share_a_run() -> None:
     second = row_split(PROBLEM, ("conv1", "conv2"), (0.5, 0.25, 0.25))
     assert first is not None
     assert second is not None
-    plan = stage_plan(
-        PROBLEM,
+    plan = split_plan(
+        split_problem(MODEL, fake_platform(*devices)),
         (
             Stage(ops=("conv0",), devices=devices, splits=(first,)),
             Stage(ops=("conv1", "conv2"), devices=devices, splits=(second,)),
@@ -178,14 +137,14 @@ def test_three_devices_share_a_run() -> None:
 
 
 def test_a_split_is_part_of_what_a_plan_does() -> None:
-    plan = stage_plan(PROBLEM, stages())
-    assert plan.digest != stage_plan(PROBLEM, stages(head="cpu")).digest
+    plan = split_plan(PROBLEM, stages())
+    assert plan.digest != split_plan(PROBLEM, stages(head="cpu")).digest
     assert plan.rewrites == tuple(split for stage in stages() for split in stage.splits)
 
 
 def test_a_malformed_split_in_a_file_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    save_plan(stage_plan(PROBLEM, stages()), path)
+    save_plan(split_plan(PROBLEM, stages()), path)
     text = path.read_text()
     path.write_text(text.replace('"axis": "rows"', '"axis": "columns"', 1))
     with pytest.raises(PlanError, match="malformed: Invalid enum value 'columns'"):

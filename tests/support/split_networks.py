@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -17,6 +17,7 @@ from hetsim.models.model import Model
 from hetsim.models.split.rewrite import rewrite
 from hetsim.models.split.rules import can_split, rule_for
 from hetsim.models.split.splitting import ModelSplitting
+from hetsim.scheduler.stages import boundaries, channel_groups, checked, splitting_of, step_of
 from tests.support.models import fake_platform
 
 _UNARY = ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "Elu", "Abs", "Softplus")
@@ -295,3 +296,24 @@ def stack(*kernels: int, rows: int = 8, channels: int = 4) -> Model:
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return import_model(proto, name="stack")
+
+
+def row_split(problem: Problem, ops: tuple[str, ...], fractions: Sequence[float]) -> Split | None:
+    """The run divided by rows in about these fractions; None where it cannot be."""
+    lengths = [splitting_of(problem).length(op, "rows") for op in ops]
+    if not all(lengths):
+        return None
+    return checked(problem, ops, "rows", boundaries(lengths[-1] or 0, fractions))
+
+
+def channel_splits(problem: Problem, ops: tuple[str, ...], fractions: Sequence[float]) -> tuple[Split, ...]:
+    """The run divided by channels in about these fractions, one split after the other; none where it cannot be."""
+    found: list[Split] = []
+    for group in channel_groups(problem, ops):
+        size = splitting_of(problem).length(group[-1], "channels") or 0
+        step = step_of("channels", size, len(fractions))
+        split = checked(problem, group, "channels", boundaries(size, fractions, step))
+        if split is None:
+            return ()
+        found.append(split)
+    return tuple(found)

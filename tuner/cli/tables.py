@@ -9,7 +9,7 @@ from rich.text import Text
 
 from hetsim.analysis.comparison import Comparison
 from hetsim.core.platform import Platform
-from hetsim.costs.cost_model import CostModel
+from hetsim.costs.problems import fitted
 from hetsim.costs.profile import Profile
 from hetsim.models.model import Model
 from hetsim.runtime.machine.drift import moves
@@ -39,7 +39,7 @@ def print_slowest_segments(measured: Profile) -> None:
 
 def say_prediction_errors(measured: Profile, model: Model, platform: Platform) -> None:
     """How far off a segment is that is predicted from the others, and what devices refuse."""
-    for device, left_out in CostModel(model, platform, measured).left_out.items():
+    for device, left_out in fitted(model, platform, measured).left_out.items():
         if left_out:
             worst = max(left_out, key=lambda one: abs(one.relative_error))
             median_error = median(abs(one.relative_error) for one in left_out)

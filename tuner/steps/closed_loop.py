@@ -27,9 +27,8 @@ from hetsim.tuner.steps.proposals import SEARCH_ROUND, SPLITS, Proposals, Round,
 
 NUM_ERRORS = 1.96
 """The optimistic bound is so many standard errors below the prediction: 95 % of predictions are within as many."""
-NUM_SPLIT_FINALISTS = 3
-NUM_FINALISTS = 2
-"""The number of measured plans that go on to the final measurement."""
+NUM_FINALISTS, NUM_SPLIT_FINALISTS = 2, 3
+"""The number of measured plans that go on to the final measurement, without splits and with them."""
 TIME_SHARE = 0.3
 """Part of the time left that the rounds may use if a search for splits follows, which gains more."""
 
@@ -149,7 +148,7 @@ class _ClosedLoop:
             if found and deadline.passed():
                 break
             suffix = ", sampled" if sampled else ""
-            self._report(((number - 1) + sampled / 4) / self._num_rounds, f"search, round {number}{suffix}")
+            self._report(((number - 1) + sampled / 4) / self._num_rounds, f"{self._scheduler}, round {number}{suffix}")
             effort = Effort(seed=options.seed, max_evaluations=options.max_evaluations, stop=deadline.passed)
             plan = accepted_plan(
                 context,

@@ -8,18 +8,20 @@ that uncertainty (Thompson sampling: O. Chapelle, L. Li, "An empirical evaluatio
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
-from hetsim.costs.cost_model import CostModel
-from hetsim.costs.profile import Unsupported
+from hetsim.costs.problems import fitted
+from hetsim.costs.profile import Profile
 from hetsim.costs.profile_file import ProfileFile
 from hetsim.io.files import write_atomically
 from hetsim.io.platform_file import format_platform
 from hetsim.models.model import Model, random_inputs
-from hetsim.runtime import RefusedError, Runtime
+from hetsim.runtime import Runtime
 from hetsim.runtime.measure.calibrate import calibrate
-from hetsim.runtime.measure.profiler import Effort, measure_configurations, record, run_serially
+from hetsim.runtime.measure.profiler import Effort, measure_accepted, measure_configurations
 from hetsim.scheduler.effort import Effort as SearchEffort
 from hetsim.scheduler.registry import solve
 from hetsim.tuner.context import TuningContext
@@ -86,14 +88,11 @@ def explore(
     known = len(file.profile.contexts_named(_CONTEXT))
     for number in range(known, NUM_EXPLORATIONS):
         report(number / NUM_EXPLORATIONS, f"explored plan {number + 1}")
-        while True:
-            costs = CostModel(model, platform, file.profile).sampled(number)
-            scheduler = "splits" if number % 2 else "search"
-            plan = solve(scheduler, costs.problem(), SearchEffort(max_evaluations=_MAX_EVALUATIONS)).plan
-            try:
-                serial_runs = run_serially(runtime, model, plan, inputs, effort)
-            except RefusedError as refusal:
-                file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
-            else:
-                record(file, serial_runs, f"{_CONTEXT}{number + 1}", splits=plan.rewrites)
-                break
+        make = partial(_explored_plan, model, platform, file.profile, number)
+        measure_accepted(runtime, model, file, make, f"{_CONTEXT}{number + 1}", effort=effort, inputs=inputs)
+
+
+def _explored_plan(model: Model, platform: Platform, profile: Profile, number: int) -> Plan:
+    """A plan that is fast by costs drawn with this number, with splits if it is odd."""
+    problem = fitted(model, platform, profile).sampled(number).problem()
+    return solve("splits" if number % 2 else "search", problem, SearchEffort(max_evaluations=_MAX_EVALUATIONS)).plan

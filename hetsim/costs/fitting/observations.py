@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hetsim.core.errors import ProfileError
-from hetsim.costs.fitting.additive_medians import interference_free_medians
+from hetsim.costs.fitting.additive_medians import AdditiveMedians
 from hetsim.costs.fitting.device_model import Observation
 from hetsim.costs.fitting.shared_tensors import shared_tensor
 from hetsim.costs.parts import work_of
@@ -15,7 +15,7 @@ SEARCHED = ("configuration:explored ", "replay:", "final:")
 """How contexts begin in which plans were run that a search found."""
 
 
-def observe(model: Model, profile: Profile) -> dict[str, list[Observation]]:
+def observe(model: Model, profile: Profile, times: AdditiveMedians) -> dict[str, list[Observation]]:
     """By device, what each segment of the model and of its rewritten models took in each context.
 
     Segments of models that were rewritten otherwise are left out, unless the profile says how.
@@ -23,11 +23,11 @@ def observe(model: Model, profile: Profile) -> dict[str, list[Observation]]:
     Args:
         model: An imported model.
         profile: Its profile.
+        times: What its segments took.
 
     Raises:
         ProfileError: If a segment shares a tensor that its model does not have.
     """
-    times = interference_free_medians(profile)
     found: dict[str, list[Observation]] = {device: [] for device in profile.header.engines}
     for device, ops in profile.segments():
         for name, context in profile.contexts(device, ops).items():

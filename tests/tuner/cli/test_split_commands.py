@@ -13,10 +13,11 @@ import pytest
 from hetsim.core.errors import HetsimError
 from hetsim.io.plan_file import load_plan, save_plan
 from hetsim.io.platform_file import format_platform
-from hetsim.scheduler.stages import Stage, row_split, stage_plan
+from hetsim.scheduler.splits.placement import split_plan
+from hetsim.scheduler.stages import Stage
 from hetsim.tuner.cli.app import app, main
 from tests.support.models import fake_platform
-from tests.support.split_networks import split_problem, stack
+from tests.support.split_networks import row_split, split_problem, stack
 
 MODEL = stack(3, 3, rows=16)
 PROBLEM = split_problem(MODEL)
@@ -31,7 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     split = row_split(PROBLEM, ("conv0", "conv1"), (0.25, 0.75))
     assert split is not None
     shared = Stage(ops=split.ops, devices=("cpu", "npu"), splits=(split,))
-    save_plan(stage_plan(PROBLEM, [shared, Stage(ops=("pool",), devices=("cpu",))]), folder / "plan.json")
+    save_plan(split_plan(PROBLEM, [shared, Stage(ops=("pool",), devices=("cpu",))]), folder / "plan.json")
     command(folder, "profile", "--out", str(folder / "p.jsonl"), "--repeats", "3")
     return folder
 

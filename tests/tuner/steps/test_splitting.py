@@ -8,7 +8,8 @@ from pathlib import Path
 from hetsim.core.dataflow import check_plan
 from hetsim.io.plan_file import load_plan
 from hetsim.models.split.planned import planned_model
-from hetsim.scheduler.stages import Stage, channel_splits, row_split, stage_plan
+from hetsim.scheduler.splits.placement import split_plan
+from hetsim.scheduler.stages import Stage
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import simulate
 from hetsim.tuner.deadline import Deadline
@@ -17,7 +18,7 @@ from hetsim.tuner.steps.closed_loop import propose_splits
 from hetsim.tuner.steps.profiling import profile_model
 from hetsim.tuner.steps.proposals import Proposals
 from tests.support.models import fake_platform
-from tests.support.split_networks import split_problem, stack
+from tests.support.split_networks import channel_splits, row_split, split_problem, stack
 from tests.support.tuning import QUICK, calibrated_platform, tuning_context
 
 MODEL = stack(3, 3, 1)
@@ -36,7 +37,7 @@ def test_splits_are_found_simulated_and_right(tmp_path: Path) -> None:
     )
     with tuning_context(MODEL, fake_platform(op_s="0.001"), tmp_path) as context:
         profile_model(context)
-        plan = stage_plan(PROBLEM, stages)  # never measured: its parts are predicted from their operators
+        plan = split_plan(PROBLEM, stages)  # never measured: its parts are predicted from their operators
         problem = context.plan_problem(plan)
         check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
         # Rows 0:5 of 8 of one convolution, 0:4 of another, and a slice of 6 rows.
