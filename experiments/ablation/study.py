@@ -2,10 +2,10 @@
 
 Each model is profiled. Random plans, and plans that the schedulers ``search`` and ``splits`` pick from the profile
 alone, are then replayed serially. The cost model as it is, and variants of it that each lack one ingredient, predict
-the replays from the profile without them. ``predictions.csv`` has a line for each plan and variant, ``ablation.csv``
-one for each variant and kind of plan: the mean error with a 95 % interval (bootstrap over plans), the worst error, the
-bias, and how many of the stated 95 % intervals hold. ``ablation.png`` is drawn from ``ablation.csv`` alone. A second
-call skips models that have lines.
+the replays from the profile without anything of that plan. ``predictions.csv`` has a line for each plan and variant,
+``ablation.csv`` one for each variant and kind of plan, without plans on one device, which profiles contain: the mean
+error with a 95 % interval (bootstrap over plans), the worst error, the bias, and how many of the stated 95 % intervals
+hold. ``ablation.png`` is drawn from ``ablation.csv`` alone. A second call skips models that have lines.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class PredictionLine:
         scheduler: ``search``, ``splits`` or ``random``.
         plan_id: Digest of the plan.
         variant: What the cost model lacks.
-        num_segments: The number of the plan's segments.
+        num_devices: The number of devices that the plan uses.
+        num_segments: The number of its segments.
         predicted_s: Its makespan as predicted.
         error_s: The standard error that the variant states.
         replayed_s: The makespan from the plan's own serial runs.
@@ -73,6 +74,7 @@ class PredictionLine:
     scheduler: str
     plan_id: str
     variant: str
+    num_devices: int
     num_segments: int
     predicted_s: float
     error_s: float
@@ -205,6 +207,7 @@ def conclude(out: Path) -> list[AblationLine]:
 def summarize(rows: Sequence[PredictionLine]) -> list[AblationLine]:
     """A line for each variant and kind of plan."""
     found: list[AblationLine] = []
+    rows = [row for row in rows if row.num_devices > 1]
     for variant in dict.fromkeys(row.variant for row in rows):
         for plans in ("picked", RANDOM):
             own = [row for row in rows if row.variant == variant and (row.scheduler == RANDOM) == (plans == RANDOM)]
@@ -267,13 +270,17 @@ def _predictions(
     full = CostModel(model, platform, profile)
     replayed_s = {plan.digest: makespan_s(full.problem_for(plan), plan) for _, plan in plans}
     known = profile.only(lambda context: not context.startswith("replay:"))
+    explored = known.contexts_named("explored:")
     found: list[PredictionLine] = []
     with stages.stage(f"predict plans of {model.name}") as report:
         for number, (name, variant) in enumerate(VARIANTS.items()):
             report(number / len(VARIANTS), name)
             with ablated(name):
-                costs = CostModel(model, platform, variant.profile(known))
+                shared_costs = CostModel(model, platform, variant.profile(known))
                 for scheduler, plan in plans:
+                    costs = shared_costs
+                    if any(context.endswith(plan.digest) for context in explored):
+                        costs = CostModel(model, platform, variant.profile(known.without(plan.digest)))
                     own = costs.unpicked() if scheduler == RANDOM else costs
                     found.append(
                         PredictionLine(
@@ -282,6 +289,7 @@ def _predictions(
                             scheduler=scheduler,
                             plan_id=plan.digest,
                             variant=name,
+                            num_devices=len({segment.device for segment in plan.segments}),
                             num_segments=plan.num_segments,
                             predicted_s=makespan_s(own.problem_for(plan), plan),
                             error_s=own.error_s(plan),

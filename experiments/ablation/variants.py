@@ -74,7 +74,7 @@ VARIANTS: Mapping[str, Variant] = {
     "no cost of being divided": Variant(drops=_starts(["part"], ["own part"])),
     "no copies": Variant(drops=_starts(["copied bytes"])),
     "no spreads": Variant(profile=_without_contexts("configuration:spread")),
-    "no explored plans": Variant(profile=_without_contexts("configuration:explored")),
+    "no explored plans": Variant(profile=_without_contexts("explored:")),
 }
 """By name, every variant."""
 

@@ -44,8 +44,9 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
         device: Name of the device.
         ops: The segment's operators in topological order.
         context: What ran before and after the segment, which decides the state of the caches: ``"configuration:NAME"``
-            for serial runs of the whole model on one device at one granularity, ``"replay:DIGEST"`` for serial runs of
-            a plan, ``"final:DIGEST"`` for serial runs of a plan in interleaved rounds with its parallel execution.
+            for serial runs of the whole model in a division that does not depend on costs; for serial runs of a plan of
+            that digest ``"explored:N:DIGEST"`` while profiling, ``"replay:DIGEST"`` on its own, and ``"final:DIGEST"``
+            in interleaved rounds with its parallel execution.
         samples_s: Raw durations in seconds, in the order in which they were taken; at least one, all positive.
         shared: The tensors that the segment read or made in that context and that segments of other devices accessed.
 
@@ -232,8 +233,7 @@ class Profile:
 
     def without(self, plan_digest: str) -> Profile:
         """The profile without all measurements of that plan."""
-        dropped = {f"replay:{plan_digest}", f"final:{plan_digest}"}
-        return self.only(lambda context: context not in dropped)
+        return self.only(lambda context: not context.endswith(f":{plan_digest}"))
 
     def beside_executions(self) -> Profile:
         """The profile with only the serial runs of final measurements, in interleaved rounds with executions."""

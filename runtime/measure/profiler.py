@@ -179,7 +179,7 @@ def measure_accepted(
     model: Model,
     file: ProfileFile,
     make: Callable[[], Plan],
-    context: str,
+    context: str | Callable[[Plan], str],
     *,
     effort: Effort,
     inputs: Mapping[str, Array],
@@ -194,7 +194,7 @@ def measure_accepted(
         model: The model.
         file: Its profile, which gets the measurements and the refusals.
         make: Makes the plan from the profile as it stands.
-        context: Name of the runs in the profile.
+        context: Name of the runs in the profile, or what names them after the plan.
         effort: How often to run the plan.
         inputs: The model's inputs.
         only: The one device whose segments to record; None for all.
@@ -209,7 +209,8 @@ def measure_accepted(
         except RefusedError as refusal:
             file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
         else:
-            record(file, serial_runs, context, only=only, splits=plan.rewrites)
+            name = context if isinstance(context, str) else context(plan)
+            record(file, serial_runs, name, only=only, splits=plan.rewrites)
             return
 
 

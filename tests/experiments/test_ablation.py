@@ -14,13 +14,16 @@ from tests.support.experiments import OPTIONS, platform_in, table
 from tests.support.pictures import Pictures
 
 
-def line(predicted_s: float, *, scheduler: str = "search", error_s: float = 0.1) -> PredictionLine:
+def line(
+    predicted_s: float, *, scheduler: str = "search", error_s: float = 0.1, num_devices: int = 2
+) -> PredictionLine:
     return PredictionLine(
         model="m",
         platform="desk",
         scheduler=scheduler,
         plan_id="p",
         variant=FULL,
+        num_devices=num_devices,
         num_segments=3,
         predicted_s=predicted_s,
         error_s=error_s,
@@ -29,7 +32,8 @@ def line(predicted_s: float, *, scheduler: str = "search", error_s: float = 0.1)
 
 
 def test_errors_are_summed_up_by_variant_and_kind_of_plan() -> None:
-    picked, drawn = summarize([line(0.9), line(1.3), line(1.0, scheduler="splits"), line(1.02, scheduler="random")])
+    rows = [line(0.9), line(1.3), line(1.0, scheduler="splits"), line(1.02, scheduler="random")]
+    picked, drawn = summarize([*rows, line(3.0, num_devices=1)])
     assert (picked.plans, picked.num_plans) == ("picked", 3)
     assert picked.mean_percent == pytest.approx((10 + 30 + 0) / 3)
     assert picked.bias_percent == pytest.approx((-10 + 30 + 0) / 3)

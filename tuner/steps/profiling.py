@@ -30,7 +30,7 @@ from hetsim.tuner.steps.readiness import check_profile
 
 NUM_EXPLORATIONS = 6
 """The number of explored plans, every other one with splits."""
-_CONTEXT = "configuration:explored "
+_CONTEXT = "explored:"
 _MAX_EVALUATIONS = 1000
 """Candidates that the search for each may evaluate."""
 
@@ -89,7 +89,12 @@ def explore(
     for number in range(known, NUM_EXPLORATIONS):
         report(number / NUM_EXPLORATIONS, f"explored plan {number + 1}")
         make = partial(_explored_plan, model, platform, file.profile, number)
-        measure_accepted(runtime, model, file, make, f"{_CONTEXT}{number + 1}", effort=effort, inputs=inputs)
+        name = partial(_context, number)
+        measure_accepted(runtime, model, file, make, name, effort=effort, inputs=inputs)
+
+
+def _context(number: int, plan: Plan) -> str:
+    return f"{_CONTEXT}{number + 1}:{plan.digest}"
 
 
 def _explored_plan(model: Model, platform: Platform, profile: Profile, number: int) -> Plan:

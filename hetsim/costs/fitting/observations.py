@@ -11,7 +11,7 @@ from hetsim.costs.profile import Profile
 from hetsim.models.model import Model
 from hetsim.models.split.rewrite import rewrite
 
-SEARCHED = ("configuration:explored ", "replay:", "final:")
+SEARCHED = ("explored:", "replay:", "final:")
 """How contexts begin in which plans were run that a search found."""
 
 

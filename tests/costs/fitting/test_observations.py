@@ -29,7 +29,7 @@ def test_each_context_is_an_observation_with_the_tensors_that_were_shared_there(
     profile.add(samples(("conv1",), "configuration:spread 1, cpu", "t1", "t2", seconds=2.0))
     profile.add(samples(("pool",), "replay:x"))
     profile.add(samples(("conv0",), "final:x"))
-    profile.add(samples(("conv0",), "configuration:explored 1"))
+    profile.add(samples(("conv0",), "explored:1:5ca1ab1e"))
     found = observe(MODEL, profile, interference_free_medians(profile))
     assert found["npu"] == []
     assert [(one.ops, one.context, one.is_searched, one.seconds) for one in found["cpu"]] == [
@@ -37,7 +37,7 @@ def test_each_context_is_an_observation_with_the_tensors_that_were_shared_there(
         (("conv1",), "configuration:spread 1, cpu", False, 2.0),
         (("pool",), "replay:x", True, 1.0),
         (("conv0",), "final:x", True, 1.0),
-        (("conv0",), "configuration:explored 1", True, 1.0),
+        (("conv0",), "explored:1:5ca1ab1e", True, 1.0),
     ]
     assert found["cpu"][0].work == PartWork(shares={"conv1": 1.0}, copied_bytes=0)
     num_bytes = MODEL.graph.tensors["t1"].num_bytes
