@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import FrameType
 
 
@@ -32,15 +32,6 @@ class Deadline:
     def reason(self) -> str:
         """Why the deadline has passed, for people."""
         return "interrupted" if self.interrupted() else "the time limit was reached"
-
-    def part(self, fraction: float) -> Deadline:
-        """A deadline after this fraction, from 0 to 1, of the time that is left; none if there is no limit."""
-        now_s = time.monotonic()
-        return replace(self, until_s=now_s + fraction * max(0.0, self.until_s - now_s))
-
-    def at_most(self, seconds: float) -> Deadline:
-        """The same deadline, but at the latest after so many seconds."""
-        return replace(self, until_s=min(self.until_s, time.monotonic() + seconds))
 
 
 @contextmanager

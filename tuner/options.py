@@ -42,12 +42,13 @@ class Options:
         seed: Seed of everything random: inputs and searches.
         also: Schedulers whose plans are executed besides single devices, a few baselines and the search.
         rounds: The number of times that the search may learn what the segments of its plans take when measured.
-        time_limit_s: The closed loop and the search for splits end when the run has taken this long, in seconds; the
-            final measurement comes after that. None stands for no limit.
+        time_limit_s: The closed loop ends when the run has taken this long, in seconds; the final measurement comes
+            after that. None stands for no limit.
         max_evaluations: Candidates that each search may simulate.
         effort: How often segments are measured.
         pace: How often plans are executed.
         splits: Whether to look for plans in which several devices work on one operator.
+        recalibrate: Whether to measure the platform's numbers although there are some, in its file or cached.
         command: The command line that repeats the run, for the report.
 
     Raises:
@@ -62,6 +63,7 @@ class Options:
     effort: Effort = field(default_factory=Effort)
     pace: Pace = field(default_factory=Pace)
     splits: bool = True
+    recalibrate: bool = False
     command: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

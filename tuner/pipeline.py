@@ -1,9 +1,9 @@
 """From a model and a platform to the plan that measured best: calibrate, profile, propose, measure, judge, write.
 
 Each step is a function of the :class:`~hetsim.tuner.context.TuningContext`. On a platform of real devices, the plans of
-all schedulers, of the closed loop and of the search for splits are proposed. With a scenario, the devices as they are
-are calibrated and profiled first; plans are then proposed for the changed machine, where nothing needs to be measured
-between searches, since the costs of emulated devices are known, and executed with the changed devices emulated.
+all schedulers and of the closed loop are proposed. With a scenario, the devices as they are are calibrated and profiled
+first; plans are then proposed for the changed machine, where nothing needs to be measured between searches, since the
+costs of emulated devices are known, and executed with the changed devices emulated.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hetsim.tuner.deadline import Deadline, stop_on_interrupt
 from hetsim.tuner.options import Options
 from hetsim.tuner.progress import Silent, Stages
 from hetsim.tuner.report.outcome import Outcome
-from hetsim.tuner.steps.closed_loop import propose_by_rounds, propose_splits
+from hetsim.tuner.steps.closed_loop import propose_by_rounds
 from hetsim.tuner.steps.expected_outputs import find_expected_outputs
 from hetsim.tuner.steps.final_measurement import measure_finalists
 from hetsim.tuner.steps.judging import judge
@@ -62,7 +62,7 @@ def tune(
     ``platform.toml`` are about the devices as they are, and ``emulated.jsonl`` holds the serial runs beside emulated
     devices. An interrupted run leaves the profile; the same call then resumes from it.
 
-    Ctrl-C during the closed loop or the search for splits ends the search alone: what has been found by then goes on to
+    Ctrl-C during the closed loop ends the search alone: what has been found by then goes on to
     the final measurement. A second Ctrl-C, or one at any other time, raises KeyboardInterrupt as usual.
 
     Args:
@@ -90,7 +90,7 @@ def tune(
         lock = lock_folder(out)
         with stages.stage("compute the expected outputs"):
             expected = find_expected_outputs(model, seed=options.seed, inputs=inputs, trust=trust)
-        platform = calibrate_platform(runtime, platform, out / "platform.toml", stages)
+        platform = calibrate_platform(runtime, platform, out / "platform.toml", stages, recalibrate=options.recalibrate)
         target = Target(model=model, platform=platform)
         file = devices.enter_context(ProfileFile(out / target.serial_runs_file, make_header(runtime, model)))
         context = TuningContext(
@@ -100,7 +100,7 @@ def tune(
         if scenario:
             context = _emulate(context, scenario, out, devices)
         proposals = propose_within_limits(context, proposers_for(context), started_s=started_s)
-        finalists = measure_finalists(context, proposals.plans)
+        finalists = measure_finalists(context, proposals.plans, is_race=True)
     platform = context.platform
     emulated = context.target.is_emulated
     alone = {}
@@ -153,8 +153,7 @@ def proposers_for(context: TuningContext) -> tuple[Proposer, ...]:
     """The proposers of a run: on emulated devices there is nothing to learn between searches."""
     if context.target.is_emulated:
         return (propose_baselines, propose_searched)
-    splits = (propose_splits,) if context.options.splits else ()
-    return (propose_baselines, propose_by_rounds, *splits)
+    return (propose_baselines, propose_by_rounds)
 
 
 def propose_within_limits(

@@ -36,11 +36,6 @@ def _starts(*beginnings: Sequence[Hashable]) -> Callable[[Hashable], bool]:
     return lambda key: isinstance(key, tuple) and any(key[: len(each)] == tuple(each) for each in beginnings)
 
 
-def _is_neighbourhood(radii: Iterable[int]) -> Callable[[Hashable], bool]:
-    wanted = tuple(radii)
-    return lambda key: isinstance(key, tuple) and isinstance(key[0], int) and key[0] in wanted
-
-
 def _without_contexts(beginning: str) -> Callable[[Profile], Profile]:
     return lambda profile: profile.only(lambda context: not context.startswith(beginning))
 
@@ -60,18 +55,13 @@ VARIANTS: Mapping[str, Variant] = {
     "exponent 1": Variant(times=_of_unit_exponent),
     "plain medians": Variant(times=_plain_medians),
     "no cost of sharing": Variant(drops=_starts(["read"], ["made"])),
-    "sharing not by kind": Variant(drops=_starts(["read", "kind"], ["made", "kind"])),
     "sharing not by tensor": Variant(drops=_starts(["read", "tensor"], ["made", "tensor"])),
-    "no sharing by access": Variant(drops=_starts(["read", "access"], ["made", "access"])),
-    "no patterns": Variant(drops=_starts(["pattern"], ["border"])),
-    "no wider patterns": Variant(drops=_starts(["wider"], ["wider border"])),
-    "no border bytes": Variant(drops=_starts(["made outside"], ["read outside"], ["border"], ["wider border"])),
-    "no own terms": Variant(drops=_is_neighbourhood((1, 2, 4))),
-    "own terms of radius 4 alone": Variant(drops=_is_neighbourhood((1, 2))),
+    "no neighbours": Variant(drops=_starts(["alike"], ["border"])),
+    "no border bytes": Variant(drops=_starts(["border"])),
     "no own effect of segments": Variant(drops=_starts(["segment"])),
     "no effect of contexts": Variant(drops=_starts(["context"])),
     "no effect of being picked": Variant(drops=_starts(["searched"])),
-    "no cost of being divided": Variant(drops=_starts(["part"], ["own part"])),
+    "no cost of being divided": Variant(drops=_starts(["part"])),
     "no copies": Variant(drops=_starts(["copied bytes"])),
     "no spreads": Variant(profile=_without_contexts("configuration:spread")),
     "no explored plans": Variant(profile=_without_contexts("explored:")),

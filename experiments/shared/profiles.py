@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from experiments.shared.records import Settings
 from hetsim.core.errors import PlatformError
-from hetsim.core.platform import Host, Memory, Platform
+from hetsim.core.platform import Platform
 from hetsim.costs.profile import Profile
 from hetsim.costs.profile_file import load_profile
 from hetsim.io.files import write_atomically
@@ -40,7 +39,7 @@ def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
     path = out / "platform.toml"
     if path.exists():
         calibrated_before = load_platform(path)
-        if _uncalibrated(calibrated_before) != _uncalibrated(platform):
+        if calibrated_before.uncalibrated() != platform.uncalibrated():
             raise PlatformError(
                 f"{path} was calibrated for another platform ({calibrated_before.name!r}) than {platform.name!r} as "
                 "it is now; choose another folder"
@@ -98,9 +97,3 @@ def tuning_settings(platform: Platform, options: Options) -> Settings:
         "repeats": options.effort.repeats,
         "runs": options.pace.num_runs,
     }
-
-
-def _uncalibrated(platform: Platform) -> Platform:
-    """The platform without the values that a calibration replaces."""
-    devices = tuple(replace(device, launch_s=0.0) for device in platform.devices)
-    return replace(platform, devices=devices, links={}, memory=Memory(), host=Host(), calibration=None)

@@ -258,6 +258,11 @@ class Platform:
         """The devices whose times a data sheet, an architecture or a file gives, in the file's order."""
         return tuple(device for device in self.devices if device.source is not None)
 
+    def uncalibrated(self) -> Platform:
+        """The platform without the values that a calibration replaces."""
+        devices = tuple(replace(device, launch_s=0.0) for device in self.devices)
+        return replace(self, devices=devices, links={}, memory=Memory(), host=Host(), calibration=None)
+
     def measured_part(self) -> Platform:
         """The platform with only the devices that are measured, for a profile of them.
 

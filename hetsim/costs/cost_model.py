@@ -21,8 +21,8 @@ from hetsim.core.platform import Platform
 from hetsim.core.problem import Latency, Problem
 from hetsim.costs.fitting.additive_medians import additive_medians, interference_free_medians
 from hetsim.costs.fitting.calibrated import calibrated_s_per_byte
-from hetsim.costs.fitting.device_model import DeviceModel, LeftOut
-from hetsim.costs.fitting.observations import observe
+from hetsim.costs.fitting.device_model import LEAST, DeviceModel, LeftOut
+from hetsim.costs.fitting.observations import observe, sharing_factors
 from hetsim.costs.fitting.shared_tensors import shared_tensor
 from hetsim.costs.hypothetical.device_costs import hypothetical_costs
 from hetsim.costs.parts import work_of
@@ -101,8 +101,7 @@ class CostModel:
         context = plan_context(self._profile, plan)
         if context is None:
             return problem
-        times = additive_medians(self._profile) if context.startswith("final:") else self._times
-        own = {(segment.device, segment.ops): times[segment.device, segment.ops][context] for segment in plan.segments}
+        own = self._own_times_s(problem, plan, context)
 
         def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
             own_s = own.get((device, ops))
@@ -115,6 +114,19 @@ class CostModel:
             sharing=None,
             _known={},
         )
+
+    def _own_times_s(self, problem: Problem, plan: Plan, context: str) -> dict[tuple[str, tuple[str, ...]], float]:
+        """What a plan's segments took in its own serial runs; in a replay, brought to the usual cost of sharing."""
+        is_final = context.startswith("final:")
+        times = additive_medians(self._profile) if is_final else self._times
+        shared_s = {} if is_final else problem.accesses(plan.segments)
+        factors = {name: sharing_factors(self._profile, name).get(context, 1.0) for name in self._devices}
+        found: dict[tuple[str, tuple[str, ...]], float] = {}
+        for segment in plan.segments:
+            seconds = times[segment.device, segment.ops][context]
+            unusual_s = sum(access.seconds for access in shared_s.get(segment, ())) * (factors[segment.device] - 1)
+            found[segment.device, segment.ops] = max(seconds - unusual_s, LEAST * seconds)
+        return found
 
     def error_s(self, plan: Plan) -> float:
         """The standard error of the sum of a plan's segments, in seconds: errors that they have in common included."""

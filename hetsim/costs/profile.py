@@ -70,13 +70,15 @@ class Samples(msgspec.Struct, tag_field="record", tag="samples", frozen=True, kw
 class SerialRuns(
     msgspec.Struct, tag_field="record", tag="serial-runs", frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
-    """How fast a device's core was during the serial runs of one context, whose samples follow.
+    """How fast a device's core and its hand-overs were during the serial runs of one context, whose samples follow.
 
     Attributes:
         device: Name of the device.
         context: As that of the samples.
         speed_probe_s: The speed probe after each serial run: the time of a fixed piece of arithmetic on the device's
             core, in seconds; as many as there are samples, all positive.
+        transfer_probe_s: The time to read a block of fixed size that another device has just written, after each serial
+            run, in seconds, all positive; empty where no other device took part.
         splits: The rewrites of the plan that was run: operators, axis and boundaries of each split.
 
     Raises:
@@ -86,10 +88,11 @@ class SerialRuns(
     device: str
     context: str
     speed_probe_s: tuple[float, ...]
+    transfer_probe_s: tuple[float, ...] = ()
     splits: tuple[tuple[tuple[str, ...], Axis, tuple[int, ...]], ...] = ()
 
     def __post_init__(self) -> None:
-        if not all(0 < seconds < 1e6 for seconds in self.speed_probe_s):  # NaN fails too
+        if not all(0 < seconds < 1e6 for seconds in (*self.speed_probe_s, *self.transfer_probe_s)):  # NaN fails too
             raise ValueError("a duration is not a positive number of seconds")
 
 
@@ -169,6 +172,7 @@ class Profile:
     _unsupported: dict[Key, str] = field(default_factory=dict, repr=False)
     _co_runs: dict[Key, CoRun] = field(default_factory=dict, repr=False)
     _speed_probes_s: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict, repr=False)
+    _transfer_probes_s: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict, repr=False)
     _splits: dict[str, tuple[Split, ...]] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -190,6 +194,7 @@ class Profile:
             if not record.context.startswith("replay:"):
                 self._drop(*key)
             self._speed_probes_s[key] = (*self._speed_probes_s.get(key, ()), *record.speed_probe_s)
+            self._transfer_probes_s[key] = (*self._transfer_probes_s.get(key, ()), *record.transfer_probe_s)
             if record.splits:
                 self._splits[record.context] = tuple(Split(*each) for each in record.splits)
             return
@@ -223,6 +228,12 @@ class Profile:
         """By context, the device's speed probe after each serial run, in seconds; contexts may have none."""
         return {context: found for (name, context), found in self._speed_probes_s.items() if name == device}
 
+    def transfer_probes_s(self, device: str) -> Mapping[str, tuple[float, ...]]:
+        """By context in which the device shared tensors, its transfer probe after each serial run, in seconds."""
+        return {
+            context: found for (name, context), found in self._transfer_probes_s.items() if name == device and found
+        }
+
     def splits(self, context: str) -> tuple[Split, ...]:
         """The rewrites of the plan that was run in a context."""
         return self._splits.get(context, ())
@@ -251,6 +262,7 @@ class Profile:
             _unsupported=dict(self._unsupported),
             _co_runs=dict(self._co_runs),
             _speed_probes_s={key: found for key, found in self._speed_probes_s.items() if wanted(key[1])},
+            _transfer_probes_s={key: found for key, found in self._transfer_probes_s.items() if wanted(key[1])},
             _splits=dict(self._splits),
         )
 
@@ -274,6 +286,7 @@ class Profile:
     def _drop(self, device: str, context: str) -> None:
         """Remove the samples of one context on one device, and segments without any others."""
         self._speed_probes_s.pop((device, context), None)
+        self._transfer_probes_s.pop((device, context), None)
         for key in [key for key, contexts in self._contexts.items() if key[0] == device and context in contexts]:
             del self._contexts[key][context]
             if not self._contexts[key]:

@@ -31,6 +31,8 @@ _MATRIX = (8192, 4096)  # 128 MiB of weights: more than one core's share of a la
 _WARM_UPS = 5
 _ROUNDS = 30  # of the chains, about a second in all, as interference often lasts some tenths of a second
 _STALL_BUDGET_S = 5.0
+_ROUNDS_AGAIN = 4  # to find out whether a calibration still holds
+_LAUNCH_ERROR_S, _MB_ERROR_S = 5e-6, 1e-4  # of these few rounds
 _MEMORY_RUNS = 8
 
 
@@ -56,11 +58,60 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
         DeviceError: If a device failed or does not support the probes (Neg, Abs, MatMul, Add).
     """
     report = progress or (lambda _done, _text: None)
+    platform = _with_launches_and_links(runtime, _ROUNDS, lambda done, text: report(0.6 * done, text))
+    report(0.6, "submitting and collecting")
+    matrices = _matrices(len(platform.devices))
+    host = _measure_host(runtime, matrices)
+    report(0.7, "memory bandwidth")
+    memory = _measure_memory(runtime, matrices)
+    calibration = Calibration(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine_fingerprint(),
+        num_samples=_ROUNDS * RUNS_PER_ROUND,
+    )
+    report(1.0, "calibrated")
+    return replace(platform, memory=memory, host=host, calibration=calibration)
+
+
+def contradiction(runtime: Runtime, before: Platform) -> str:
+    """What a short measurement contradicts in an earlier calibration of the runtime's platform; empty if nothing.
+
+    Two numbers contradict each other if they differ by half of the larger one and by more than so short a measurement
+    may be off. Bytes take five times as long when the host of a virtual machine has moved a core to another part of the
+    processor.
+
+    Args:
+        runtime: The devices.
+        before: The platform as it was calibrated.
+
+    Raises:
+        DeviceError: If a device failed.
+    """
+    now = _with_launches_and_links(runtime, _ROUNDS_AGAIN, lambda _done, _text: None)
+    for device in now.devices:
+        before_s = before.device(device.name).launch_s
+        if _differ(before_s, device.launch_s, _LAUNCH_ERROR_S):
+            return f"launching on {device.name} takes {device.launch_s * 1e6:.1f} us, and took {before_s * 1e6:.1f}"
+    for (source, target), link in now.links.items():
+        mb_s, before_s = (1e6 / one.bandwidth_bytes_per_s for one in (link, before.link(source, target)))
+        if _differ(before_s, mb_s, _MB_ERROR_S):
+            return f"a MB from {source} to {target} takes {mb_s * 1e6:.0f} us, and took {before_s * 1e6:.0f}"
+    return ""
+
+
+def _differ(before_s: float, now_s: float, error_s: float) -> bool:
+    return abs(now_s - before_s) > max(error_s, max(now_s, before_s) / 2)
+
+
+def _with_launches_and_links(runtime: Runtime, num_rounds: int, report: Callable[[float, str], None]) -> Platform:
+    """The platform with what launches and hand-overs cost."""
     platform = runtime.platform
     names = platform.device_names
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    small = _in_rounds(runtime, _chain(_SMALL_ELEMENTS), pairs, lambda done: report(0.3 * done, "launching"))
-    large = _in_rounds(runtime, _chain(_LARGE_ELEMENTS), pairs, lambda done: report(0.3 + 0.3 * done, "handing over"))
+    small = _in_rounds(runtime, _chain(_SMALL_ELEMENTS), pairs, num_rounds, lambda done: report(done / 2, "launching"))
+    large = _in_rounds(
+        runtime, _chain(_LARGE_ELEMENTS), pairs, num_rounds, lambda done: report((1 + done) / 2, "handing over")
+    )
     launch_s = {name: _median_step_s(small[name,], name) for name in names}
     links: dict[tuple[str, str], Link] = {}
     for pair in pairs:
@@ -72,19 +123,8 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
                 setup_s=_median_gap_s(small[pair], source, target),
                 bandwidth_bytes_per_s=num_bytes / extra_s if extra_s > 0 else float("inf"),
             )
-    report(0.6, "submitting and collecting")
-    matrices = _matrices(len(names))
-    host = _measure_host(runtime, matrices)
-    report(0.7, "memory bandwidth")
-    memory = _measure_memory(runtime, matrices)
     devices = [replace(device, launch_s=launch_s[device.name]) for device in platform.devices]
-    calibration = Calibration(
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=machine_fingerprint(),
-        num_samples=_ROUNDS * RUNS_PER_ROUND,
-    )
-    report(1.0, "calibrated")
-    return replace(platform.with_devices(*devices), links=links, memory=memory, host=host, calibration=calibration)
+    return replace(platform.with_devices(*devices), links=links)
 
 
 def _chain(num_elements: int) -> Model:
@@ -142,7 +182,11 @@ def _alternate(model: Model, names: list[str]) -> Plan:
 
 
 def _in_rounds(
-    runtime: Runtime, model: Model, pairs: Sequence[tuple[str, str]], report: Callable[[float], None]
+    runtime: Runtime,
+    model: Model,
+    pairs: Sequence[tuple[str, str]],
+    num_rounds: int,
+    report: Callable[[float], None],
 ) -> Mapping[tuple[str, ...], list[Inference]]:
     """Parallel runs of a chain on each device and each pair of devices, in interleaved rounds."""
     placements = [*((name,) for name in runtime.platform.device_names), *pairs]
@@ -155,8 +199,8 @@ def _in_rounds(
             sessions,
             random_inputs(model),
             runtime.interference_monitor,
-            num_rounds=_ROUNDS,
-            stall_budget_s=_STALL_BUDGET_S,
+            num_rounds=num_rounds,
+            stall_budget_s=_STALL_BUDGET_S * num_rounds / _ROUNDS,
         )
         for done in rounds.run_all():
             report(done)

@@ -9,8 +9,9 @@ durations.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from statistics import median
 
 from hetsim.costs.fitting.interference import MAX_SLOWDOWN
 from hetsim.runtime.backends.protocol import Array
@@ -61,6 +62,8 @@ class InterleavedRounds:
         interference_monitor: Tells which runs were undisturbed.
         num_rounds: Number of rounds, at least 1.
         stall_budget_s: Time that may be spent without getting an undisturbed run, over all rounds, in seconds.
+        after_round: Told after each round the median latency of each plan in it, in seconds; returns the plans that go
+            on. None lets all go on.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class InterleavedRounds:
         *,
         num_rounds: int,
         stall_budget_s: float,
+        after_round: Callable[[Mapping[int, float]], Collection[int]] | None = None,
     ) -> None:
         self._sessions = sessions
         self._inputs = inputs
@@ -78,20 +82,27 @@ class InterleavedRounds:
         self._num_rounds = num_rounds
         self._stall_budget_s = stall_budget_s
         self._budget_per_round_s = _BUDGET_PER_ROUND * stall_budget_s
+        self._after_round = after_round or (lambda medians_s: medians_s)
         self._rounds: list[Mapping[int, list[Pair]]] = []
 
     def run_all(self) -> Iterator[float]:
         """Run all rounds; yields the fraction done, from 0 to 1, before each plan of each round."""
+        running: Collection[int] = self._sessions
         for number in range(self._num_rounds):
             pairs: dict[int, list[Pair]] = {}
-            for index, session in self._sessions.items():
-                yield (number + len(pairs) / len(self._sessions)) / self._num_rounds
-                pairs[index] = self._run_round(session)
+            for index in [index for index in self._sessions if index in running]:
+                yield (number + len(pairs) / len(running)) / self._num_rounds
+                pairs[index] = self._run_round(self._sessions[index])
             self._rounds.append(pairs)
+            running = self._after_round(
+                {index: median(pair.run.latency_s for pair in found) for index, found in pairs.items()}
+            )
+            if not running:
+                break
 
     def counted(self, index: int) -> list[Pair]:
-        """The parallel runs of a plan that count, in order of time; :data:`RUNS_PER_ROUND` of each round."""
-        return [pair for pairs in self._rounds for pair in pairs[index]]
+        """The parallel runs of a plan that count, in order of time; :data:`RUNS_PER_ROUND` of each of its rounds."""
+        return [pair for pairs in self._rounds for pair in pairs.get(index, ())]
 
     def _run_round(self, session: Session) -> list[Pair]:
         """One round of one plan: its parallel runs that count."""

@@ -62,12 +62,15 @@ class Effort:
         budget_s: A plan whose repeats would take longer than this, in seconds, is repeated less often, but at least
             three times.
         stall_budget_s: Time that may be spent on further runs while not enough of them are undisturbed, in seconds.
+        explorations: Plans that are measured where the search will go, besides fixed configurations; every other one
+            has splits.
     """
 
     repeats: int = 12
     warm_ups: int = WARM_UPS
     budget_s: float = 6.0
     stall_budget_s: float = 0.5
+    explorations: int = 6
 
     def __post_init__(self) -> None:
         if not (self.repeats >= 1 and self.warm_ups >= 1):
@@ -311,6 +314,11 @@ def record(
                     device=device,
                     context=context,
                     speed_probe_s=tuple(serial_run.speed_probes_s[device] for serial_run in serial_runs),
+                    transfer_probe_s=tuple(
+                        serial_run.transfer_probes_s[device]
+                        for serial_run in serial_runs
+                        if device in serial_run.transfer_probes_s
+                    ),
                     splits=tuple((each.ops, each.axis, each.at) for each in splits),
                 )
             )

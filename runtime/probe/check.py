@@ -11,6 +11,7 @@ from typing import Any
 from hetsim.core.errors import ModelError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Device, Platform
+from hetsim.io.cache import cache_folder
 from hetsim.models.model import Model, random_inputs
 from hetsim.models.nodes import is_random
 from hetsim.models.ranges.propagation import ValueRanges
@@ -21,7 +22,7 @@ from hetsim.runtime.probe.bench import INCOMPARABLE, ProbeBench
 from hetsim.runtime.probe.inputs import InputCheck
 from hetsim.runtime.probe.probes import Probe, make_probe, undrawn
 from hetsim.runtime.probe.together import together
-from hetsim.runtime.probe.verdicts import Verdict, Verdicts, cache_folder
+from hetsim.runtime.probe.verdicts import Verdict, Verdicts
 from hetsim.runtime.worker_pool import RefusedError
 
 _NUM_RUNS = 2
@@ -99,7 +100,7 @@ class PlanCheck:
         self._engines = engines
         self._models: dict[str, _Probed] = {}
         self._benches: dict[str, ProbeBench] = {}
-        folder = cache_folder() if folder is None else folder
+        folder = cache_folder() / "probes" if folder is None else folder
         self._verdicts = {
             device.name: Verdicts(_what_decides(device, engines[device.name]), folder)
             for device in platform.devices

@@ -75,9 +75,3 @@ class Verdicts:
                     if entry["engine"] == self._engine and isinstance(entry["deviates"], str):
                         self._found[str(entry["key"])] = Verdict(deviates=entry["deviates"])
         return self._found
-
-
-def cache_folder() -> Path:
-    """The folder of the user's cache for verdicts."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if given and Path(given).is_absolute() else Path.home() / ".cache") / "hetsim" / "probes"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations, product
+from itertools import combinations
 from math import comb
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetsim.core.statistics import Slope, kendall_interval, kendall_tau, signed_rank_p, summarize, theil_sen
+from hetsim.core.statistics import Estimate, kendall_interval, kendall_tau, shift, summarize, theil_sen
 
 
 def test_median_quartiles_and_order_do_not_matter() -> None:
@@ -58,34 +58,31 @@ def test_no_sample_is_refused() -> None:
         summarize([])
 
 
-# The largest sum of ranks below 0 that is still told from chance at 2.5 %, one-sided: any table of the test.
-@pytest.mark.parametrize(("count", "ranks"), [(6, 0), (7, 2), (8, 3), (10, 8), (12, 13), (20, 52)])
-def test_signed_ranks_are_told_from_chance_where_tables_say(count: int, ranks: int) -> None:
-    def p(sum_below: int) -> float:
-        sizes = list(range(1, count + 1))
-        below = set()
-        for size in reversed(sizes):
-            if size <= sum_below:
-                below.add(size)
-                sum_below -= size
-        return signed_rank_p([-size if size in below else size for size in sizes])
-
-    assert p(ranks) <= 0.025 < p(ranks + 1)
+# Which of the ordered means of pairs the interval begins with, from 1: tables of the signed-rank test, plus 1.
+@pytest.mark.parametrize(("count", "rank"), [(6, 1), (7, 3), (8, 4), (10, 9), (12, 14), (20, 53)])
+def test_shifts_have_the_intervals_of_tables(count: int, rank: int) -> None:
+    differences = [2.0**number for number in range(count)]  # all means of pairs differ
+    means = sorted((a + b) / 2 for i, a in enumerate(differences) for b in differences[i:])
+    found = shift(differences)
+    assert (found.low, found.high) == (means[rank - 1], means[-rank])
+    assert found.median == pytest.approx(np.median(means))
 
 
-@settings(deadline=None)
-@given(st.lists(st.sampled_from([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0]), max_size=8))
-def test_signed_ranks_by_brute_force_also_where_sizes_are_equal(differences: list[float]) -> None:
-    sizes = [abs(one) for one in differences if one]
-    ranks = [sum(other < size for other in sizes) + (sizes.count(size) + 1) / 2 for size in sizes]
-    seen = sum(rank for rank, one in zip(ranks, filter(None, differences), strict=True) if one > 0)
-    sums = [sum(rank for rank, up in zip(ranks, ups, strict=True) if up) for ups in product((0, 1), repeat=len(ranks))]
-    assert signed_rank_p(differences) == pytest.approx(sum(total >= seen for total in sums) / len(sums))
+def test_few_shifts_have_their_range_and_none_is_refused() -> None:
+    assert shift([3.0, 1.0, 2.0, 9.0, 4.0]) == Estimate(3.0, 1.0, 9.0)
+    assert shift([-0.5]) == Estimate(-0.5, -0.5, -0.5)
+    for bad in ([], [1.0, math.nan], [math.inf]):
+        with pytest.raises(ValueError, match="finite"):
+            shift(bad)
 
 
-def test_signed_ranks_of_what_is_not_finite_are_refused() -> None:
-    with pytest.raises(ValueError, match="finite"):
-        signed_rank_p([1.0, math.nan])
+def test_intervals_of_shifts_hold_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(1000):
+        found = shift(0.3 + rng.standard_t(3, size=10))
+        held += found.low <= 0.3 <= found.high
+    assert 0.93 <= held / 1000 <= 0.98
 
 
 # Pairs in the same order, less those in opposite order, over the mean of the pairs that either side tells apart.
@@ -167,7 +164,7 @@ def test_tau_refuses_what_has_no_order() -> None:
 def test_a_slope_by_hand() -> None:
     # Slopes of the pairs (0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3): 1, 2, 10, 3, 14.5, 26; their median is 6.5.
     # The spread is 1.96 * sqrt(4 * 3 * 13 / 18) = 5.8, so that the interval is the range of all six.
-    assert theil_sen([0, 1, 2, 3], [0, 1, 4, 30]) == Slope(6.5, 1, 26)
+    assert theil_sen([0, 1, 2, 3], [0, 1, 4, 30]) == Estimate(6.5, 1, 26)
 
 
 def test_the_interval_of_a_slope_is_sens() -> None:

@@ -42,16 +42,29 @@ def empty_profile(model: Model = MODEL) -> Profile:
     return Profile(header=msgspec.structs.replace(HEADER, model_hash=model.hash))
 
 
-def add_plan(profile: Profile, model: Model, plan: Plan, context: str, alone_s: Mapping[str, float] = ALONE_S) -> None:
-    """Serial runs of a plan: a segment takes what its operators take alone, and what reading costs."""
+def add_plan(
+    profile: Profile,
+    model: Model,
+    plan: Plan,
+    context: str,
+    alone_s: Mapping[str, float] = ALONE_S,
+    transfer_probe_s: float = 2e-6,
+) -> None:
+    """Serial runs of a plan: a segment takes what its operators take alone, and what reading costs by the probe."""
     planned = planned_model(model, plan)
     flow = resolve(planned.graph, plan)
     splits = tuple((one.ops, one.axis, one.at) for one in plan.rewrites)
+    probes_s = (transfer_probe_s,) * 3 if len(plan.queues) > 1 else ()
     for device in plan.queues:
-        profile.add(SerialRuns(device=device, context=context, speed_probe_s=(1e-4,) * 3, splits=splits))
+        profile.add(
+            SerialRuns(
+                device=device, context=context, speed_probe_s=(1e-4,) * 3, transfer_probe_s=probes_s, splits=splits
+            )
+        )
     for step in flow.steps:
         shared = flow.shared_by(step)
-        seconds = sum(alone_s[op] for op in step.segment.ops) + READ_S * sum(t not in step.outputs for t in shared)
+        read_s = READ_S * transfer_probe_s / 2e-6
+        seconds = sum(alone_s[op] for op in step.segment.ops) + read_s * sum(t not in step.outputs for t in shared)
         profile.add(
             Samples(
                 device=step.segment.device,
@@ -129,6 +142,19 @@ def test_a_plan_s_own_serial_runs_include_what_sharing_costs(kind: str) -> None:
     assert own.latency("npu", ("stem",)) == fitted(MODEL, PLATFORM, profile).problem().latency("npu", ("stem",))
     # Without them it is again a plan like any other.
     assert plan_context(profile.without(PLAN.digest), PLAN) is None
+
+
+@pytest.mark.equation("sharing")
+def test_a_replay_in_which_sharing_took_longer_than_usual_is_brought_to_what_is_usual() -> None:
+    profile = profiled()
+    for kind in ("replay", "final"):
+        add_plan(profile, MODEL, PLAN, f"{kind}:{PLAN.digest}", transfer_probe_s=1e-5)
+        times_s = plan_problem(MODEL, PLATFORM, profile, PLAN).segment_times_s(PLAN.segments)
+        reads = {PLAN.queues["npu"][0]: 1, PLAN.queues["npu"][1]: 1}
+        for segment, seconds in times_s.items():
+            alone_s = sum(ALONE_S[op] for op in segment.ops)
+            times = 5 if kind == "final" else 1  # executions beside them met the same
+            assert seconds == pytest.approx(alone_s + times * READ_S * reads.get(segment, 0), rel=0.1)
 
 
 @pytest.mark.equation("additive")

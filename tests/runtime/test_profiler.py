@@ -124,7 +124,8 @@ def test_a_replayed_plan_is_simulated_from_its_own_replay(slow_runtime: Runtime,
         problem = plan_problem(MODEL, platform, file.profile, PLAN)
         for segment in PLAN.segments:
             own_s = additive_medians(file.profile, fit_interference(file.profile))[segment.device, segment.ops][context]
-            assert problem.cost_s(segment.device, segment.ops) == own_s
+            # Fake devices share for nothing, so what the transfer probes say moves little.
+            assert problem.cost_s(segment.device, segment.ops) == pytest.approx(own_s, rel=0.02)
         # stem, then left beside right+right2, then join: 1 + max(1, 2) + 1 ms and a little
         assert makespan_s(problem, PLAN) >= 0.004
 

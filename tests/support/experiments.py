@@ -35,7 +35,7 @@ num_samples = 1
 OPTIONS = Options(
     rounds=1,
     max_evaluations=60,
-    effort=Effort(repeats=3, warm_ups=1, stall_budget_s=0.0),
+    effort=Effort(repeats=3, warm_ups=1, stall_budget_s=0.0, explorations=2),
     pace=Pace(num_runs=3, stall_budget_s=0.0),
     command=("smoke", "run"),
 )

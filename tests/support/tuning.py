@@ -18,7 +18,7 @@ from hetsim.tuner.target import Target
 from tests.support.models import fake_platform
 
 CALIBRATION = Calibration(date="2026-01-01T00:00:00+00:00", machine="make-believe", num_samples=1)
-QUICK_EFFORT = Effort(repeats=3, warm_ups=1, stall_budget_s=0.0)
+QUICK_EFFORT = Effort(repeats=3, warm_ups=1, stall_budget_s=0.0, explorations=2)
 QUICK = Options(
     rounds=2,
     max_evaluations=50,

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from hetsim.analysis.breakdown import Assignment, Breakdown
 from hetsim.core.interface.notebook import html_table
-from hetsim.core.statistics import Summary
+from hetsim.core.statistics import Estimate, Summary
 from hetsim.tuner.report.shared_runs import SharedRun
 from hetsim.tuner.steps.proposals import Round
+
+_AS_LONG = Estimate(1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,7 @@ class PlanOutcome:
         num_segments: Compiled units of the plan.
         num_devices: Devices that have any.
         num_splits: Runs of operators that it computes in parts.
+        ratio: How many times as long as the winner it takes, compared round by round.
     """
 
     name: str
@@ -37,6 +40,7 @@ class PlanOutcome:
     num_segments: int
     num_devices: int
     num_splits: int = 0
+    ratio: Estimate = _AS_LONG
 
     @property
     def error(self) -> float:
@@ -52,9 +56,10 @@ class Outcome:
         model: Name of the model.
         platform: Name of the platform.
         plans: One for each scheduler, in the order in which people should see them.
-        tied: Names of other plans between which and the winner noise may have decided.
+        tied: Names of other plans that are shown to be within 1 % of the fastest plan.
+        undecided: Names of other plans for which neither that is shown nor that they are slower.
         best_single_device_s: Median of the best single device, in seconds; None if none runs the whole model.
-        winner: Name of the plan that measured best; among those that tie with it within the noise, the simplest.
+        winner: Name of the plan that measured best; among those that tie with it, the simplest.
         outputs_match: Whether every plan's outputs agree with the reference engine's within the tolerance.
         num_compared: Number of outputs that were compared.
         not_compared: Outputs that random numbers go into, so that there is nothing to compare them with.
@@ -71,7 +76,7 @@ class Outcome:
         reference_threads: How many cores, and threads, those are.
         rounds: How the search came to its plan.
         rounds_ended: Why it stopped there.
-        num_samples: Executions behind each measured time.
+        num_samples: The least number of executions behind a measured time; plans that are surely slower have fewest.
         seed: The seed that everything random came from.
         machine: The machine's fingerprint.
         versions: Versions of what took part, by name.
@@ -79,7 +84,7 @@ class Outcome:
         warnings: What may have spoiled the measurements.
 
     Raises:
-        ValueError: If ``winner`` or one of ``tied`` is not among the plans.
+        ValueError: If ``winner`` or one of ``tied`` or ``undecided`` is not among the plans.
     """
 
     model: str
@@ -88,6 +93,7 @@ class Outcome:
     best_single_device_s: float | None
     winner: str
     tied: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
     outputs_match: bool
     largest_error: float
     tolerance: float
@@ -112,7 +118,7 @@ class Outcome:
 
     def __post_init__(self) -> None:
         names = [plan.name for plan in self.plans]
-        for name in (self.winner, *self.tied):
+        for name in (self.winner, *self.tied, *self.undecided):
             if name not in names:
                 raise ValueError(f"winner {name!r} is not among the plans {names}")
 
@@ -125,7 +131,7 @@ class Outcome:
     def _repr_html_(self) -> str:
         rows = [
             (
-                plan.name + (" (best)" if plan.name == self.winner else " (tie)" if plan.name in self.tied else ""),
+                plan.name + (f" ({mark})" if (mark := self.mark(plan.name)) else ""),
                 f"{plan.simulated_s * 1e3:.3f}",
                 f"{plan.measured_s * 1e3:.3f}",
                 f"{plan.error:+.1%}",
@@ -142,10 +148,21 @@ class Outcome:
         """The winner's plan."""
         return next(plan for plan in self.plans if plan.name == self.winner)
 
-    @property
-    def ties(self) -> tuple[PlanOutcome, ...]:
-        """The plans that tie with the winner."""
-        return tuple(plan for plan in self.plans if plan.name in self.tied)
+    def mark(self, name: str) -> str:
+        """What sets a plan apart: ``best``, ``tie``, ``undecided`` or ``rejected``; empty for all others."""
+        if name in self.rejected:
+            return "rejected"
+        if name == self.winner:
+            return "best"
+        return "tie" if name in self.tied else "undecided" if name in self.undecided else ""
+
+    def plan(self, name: str) -> PlanOutcome:
+        """The plan of that name.
+
+        Raises:
+            KeyError: If there is none.
+        """
+        return {plan.name: plan for plan in self.plans}[name]
 
     def speed_up(self, plan: PlanOutcome) -> float | None:
         """How many times faster than the best single device the plan measured."""

@@ -20,13 +20,12 @@ from hetsim.tuner.report.wording import (
 
 def print_outcome(outcome: Outcome, console: Console) -> None:
     """Say on the screen what the run found: plans, who runs what, where the time goes, references, verdict."""
-    marks = {outcome.winner: "best", **{plan.name: "tie" for plan in outcome.ties}}
     table = _table(f"{outcome.model} on {outcome.platform}, times in ms")
     narrow = ("plan", "simulated", "measured", "95 %\ninterval", "error", "speed-\nup", "seg-\nments", "")
     for column in narrow:
         table.add_column(column, justify="left" if column in ("plan", "") else "right", no_wrap=True)
     for *row, _ in plan_cells(outcome):  # 80 columns hold all but the splits, which the winner's lines tell
-        mark = marks.get(row[0], "")
+        mark = outcome.mark(row[0])
         table.add_row(*map(Text, row), mark, style="bold" if mark == "best" else None)
     console.print(table)
     if outcome.assignments:

@@ -19,11 +19,19 @@ def verdict(outcome: Outcome) -> str:
             f"Run the plan of {best.name}: {best_ms} ms, {single_s / best.measured_s:.2f} times as fast "
             f"as the best single device ({format_ms(single_s)} ms)."
         )
-        if any(plan.num_devices == 1 for plan in outcome.ties):
-            sentences += " The gain is within the noise, so staying on one device is as good."
-    if outcome.ties:
-        sentences += f" Tied with it within the noise: {', '.join(plan.name for plan in outcome.ties)}."
+    if outcome.tied:
+        sentences += f" Shown to be within 1 %: {_ratios(outcome, outcome.tied)}."
+    if outcome.undecided:
+        sentences += f" Undecided, so the lower median counts: {_ratios(outcome, outcome.undecided)}."
     return sentences
+
+
+def _ratios(outcome: Outcome, names: tuple[str, ...]) -> str:
+    found = ((name, outcome.plan(name).ratio) for name in names)
+    return ", ".join(
+        f"{name} takes {ratio.median:.3f} times as long ({ratio.low:.3f}\N{EN DASH}{ratio.high:.3f})"
+        for name, ratio in found
+    )
 
 
 def exactness(outcome: Outcome) -> str:

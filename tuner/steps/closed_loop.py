@@ -1,20 +1,23 @@
-"""The closed loop: search, measure the predicted segments of the plans found, and search again.
+"""The closed loop: search, measure the plans that promise most, and search again.
 
-A search tends to find the plans whose predictions are too low, however the predictor is biased. So the segments of its
-plans are measured, by a serial replay of each plan, before the next search. Each round searches twice: with costs as
-they are expected, and with costs that are drawn from what is known of them, which finds plans that may be better. The
-latter is Thompson sampling (O. Chapelle, L. Li, "An empirical evaluation of Thompson sampling", NIPS 2011).
+A search tends to find the plans whose predictions are too low, however the predictor is biased. So its plans are
+measured, by a serial replay of each, before the next search. Each round asks each scheduler twice: with costs as they
+are expected, and with costs that are drawn from what is known of them, which finds plans that may be better (Thompson
+sampling: O. Chapelle, L. Li, "An empirical evaluation of Thompson sampling", NIPS 2011). A plan is measured if it is
+expected to improve on the best one (expected improvement: D. R. Jones, M. Schonlau, W. J. Welch, "Efficient global
+optimization of expensive black-box functions", Journal of Global Optimization 13, 1998), and a scheduler whose plans
+promise nothing is not asked again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
-from hetsim.costs.cost_model import CostModel
 from hetsim.models.model import random_inputs
 from hetsim.models.split.check import first_difference
 from hetsim.scheduler.effort import Effort
@@ -29,12 +32,14 @@ NUM_ERRORS = 1.96
 """The optimistic bound is so many standard errors below the prediction: 95 % of predictions are within as many."""
 NUM_FINALISTS, NUM_SPLIT_FINALISTS = 2, 3
 """The number of measured plans that go on to the final measurement, without splits and with them."""
-TIME_SHARE = 0.3
-"""Part of the time left that the rounds may use if a search for splits follows, which gains more."""
+MIN_GAIN = 0.003
+"""The least expected improvement that is worth a measurement, as a fraction of the best makespan."""
+_PREFIXES = {"search": SEARCH_ROUND, SPLITS: f"{SPLITS}, round "}
+"""By scheduler that is asked, how its plans' names begin."""
 
 
 def propose_by_rounds(context: TuningContext, known: Proposals, deadline: Deadline) -> Proposals:
-    """The best plans of the closed loop, best first, in addition to the known ones.
+    """The best plans of the closed loop, best first, without splits and with them, in addition to the known ones.
 
     Whatever the deadline, one plan is searched for and measured.
 
@@ -47,41 +52,17 @@ def propose_by_rounds(context: TuningContext, known: Proposals, deadline: Deadli
         ProblemError: If an operator runs on no device.
         DeviceError: If a device failed.
     """
-    if context.options.splits:
-        deadline = deadline.part(TIME_SHARE)
     with context.stages.stage("search") as report:
-        loop = _ClosedLoop(context, report, "search", SEARCH_ROUND)
+        loop = _ClosedLoop(context, report)
         ended = loop.run(known, deadline)
-    return Proposals(
-        plans={**known.plans, **{name: plan for _, name, plan in loop.best(NUM_FINALISTS)}},
-        rounds=tuple(loop.rounds),
-        ended=ended,
-    )
-
-
-def propose_splits(context: TuningContext, known: Proposals, deadline: Deadline) -> Proposals:
-    """The best plans of a closed loop of the scheduler of splits, as ``splits``, ``splits 2`` and so on.
-
-    There are none where the scheduler splits nothing.
-
-    Args:
-        context: The devices; the profile gains replays of the plans found.
-        known: What was proposed before.
-        deadline: When to end.
-
-    Raises:
-        DeviceError: If a device failed.
-    """
-    if deadline.passed():
-        return known
-    with context.stages.stage("splits") as report:
-        loop = _ClosedLoop(context, report, SPLITS, f"{SPLITS}, round ")
-        loop.run(known, deadline)
-        found = [plan for _, _, plan in loop.best(NUM_SPLIT_FINALISTS) if plan.rewrites and _is_right(context, plan)]
-        for run in shared_runs(context.model, found[0]) if found else ():
-            context.stages.say(f"splits: {run}")
-    names = (SPLITS, *(f"{SPLITS} {number}" for number in range(2, len(found) + 1)))
-    return known.with_plans({name: replace(plan, scheduler=name) for name, plan in zip(names, found, strict=False)})
+        found = loop.best(NUM_FINALISTS, split=False)
+        split = [plan for plan in loop.best(NUM_SPLIT_FINALISTS, split=True).values() if _is_right(context, plan)]
+    for run in shared_runs(context.model, split[0]) if split else ():
+        context.stages.say(f"splits: {run}")
+    for number, plan in enumerate(split, 1):
+        name = SPLITS if number == 1 else f"{SPLITS} {number}"
+        found[name] = replace(plan, scheduler=name)
+    return Proposals(plans={**known.plans, **found}, rounds=tuple(loop.rounds), ended=ended)
 
 
 def _is_right(context: TuningContext, plan: Plan) -> bool:
@@ -92,21 +73,54 @@ def _is_right(context: TuningContext, plan: Plan) -> bool:
     return differing is None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A plan that a scheduler found, and what is predicted for it.
+
+    Attributes:
+        name: Its name.
+        scheduler: The scheduler.
+        plan: The plan.
+        predicted_s: Its makespan as predicted.
+        error_s: The standard error of that.
+        num_predicted: The number of its segments that were never measured.
+    """
+
+    name: str
+    scheduler: str
+    plan: Plan
+    predicted_s: float
+    error_s: float
+    num_predicted: int
+
+    @property
+    def optimistic_s(self) -> float:
+        """The lower end of the 95 % interval of its makespan."""
+        return self.predicted_s - NUM_ERRORS * self.error_s
+
+    def expected_improvement_s(self, best_s: float) -> float:
+        """By how much the plan is expected to be faster than the best one, counting nothing where it is slower."""
+        if math.isinf(best_s) or not self.error_s:
+            return max(0.0, best_s - self.predicted_s)
+        normal, z = NormalDist(), (best_s - self.predicted_s) / self.error_s
+        return self.error_s * (z * normal.cdf(z) + normal.pdf(z))
+
+
 class _ClosedLoop:
     """What has been measured, and the rounds so far."""
 
-    def __init__(self, context: TuningContext, report: Report, scheduler: str, prefix: str) -> None:
+    def __init__(self, context: TuningContext, report: Report) -> None:
         self._context = context
-        self._scheduler = scheduler
-        self._prefix = prefix
-        self._num_rounds = context.options.rounds
         self._report = report
+        self._num_rounds = context.options.rounds
+        self._schedulers = tuple(_PREFIXES) if context.options.splits else ("search",)
         self._measured: dict[str, tuple[float, str, Plan]] = {}  # by digest: makespan, name, plan
         self.rounds: list[Round] = []
 
-    def best(self, count: int) -> list[tuple[float, str, Plan]]:
-        """The plans with the shortest replays: makespan in seconds, name and plan."""
-        return sorted(self._measured.values(), key=lambda entry: (entry[0], entry[1]))[:count]
+    def best(self, count: int, *, split: bool) -> dict[str, Plan]:
+        """By name, the plans with the shortest replays, with or without splits; shortest first."""
+        found = [entry for entry in self._measured.values() if bool(entry[2].rewrites) == split]
+        return {name: plan for _, name, plan in sorted(found, key=lambda entry: entry[:2])[:count]}
 
     def run(self, known: Proposals, deadline: Deadline) -> str:
         """Search, measure and search again; returns why that ended."""
@@ -116,19 +130,18 @@ class _ClosedLoop:
             if self.rounds and deadline.passed():
                 ended = deadline.reason
                 break
-            optimistic_bound_s, found = self._candidates(number, deadline)
-            new = {name: plan for name, plan in found.items() if plan.digest not in self._measured}
-            if self.rounds and f"{self._prefix}{number}" not in new:
-                ended = "every plan that the search finds is measured"
+            candidates = self._candidates(number, deadline)
+            promising = self._promising(candidates, best_s)
+            if not promising:
+                ended = f"no new plan is expected to gain {100 * MIN_GAIN:g} %"
                 break
-            if self.rounds and optimistic_bound_s >= best_s:
-                ended = "nothing better is predicted, error bars included"
-                break
-            tries = tuple(self._measure(new, deadline, number))
+            tries = self._measure(promising, deadline, number)
             best_s = min([best_s, *(tried.replayed_s for tried in tries)])
+            optimistic_bound_s = min(one.optimistic_s for one in candidates)
             self.rounds.append(Round(number=number, optimistic_bound_s=optimistic_bound_s, tries=tries, best_s=best_s))
             self._context.stages.say(round_description(self.rounds[-1]))
-        self._context.stages.say(f"{self._scheduler} ends: {ended}")
+            self._schedulers = tuple(name for name in self._schedulers if name in {one.scheduler for one in promising})
+        self._context.stages.say(f"search ends: {ended}")
         return ended
 
     def _best_known_s(self, known: Proposals) -> float:
@@ -139,58 +152,71 @@ class _ClosedLoop:
             default=math.inf,
         )
 
-    def _candidates(self, number: int, deadline: Deadline) -> tuple[float, dict[str, Plan]]:
-        """The optimistic bound, in seconds, and distinct plans to measure by name; of equal plans, the first one."""
-        context, options = self._context, self._context.options
-        found: dict[str, Plan] = {}
-        optimistic_bound_s = math.inf
-        for sampled in (False, True):
+    def _candidates(self, number: int, deadline: Deadline) -> list[Candidate]:
+        """Plans of all schedulers that may still gain; of equal plans, the first one."""
+        found: dict[str, tuple[str, str, Plan]] = {}  # by digest: name, scheduler, plan
+        asked = [(scheduler, sampled) for scheduler in self._schedulers for sampled in (False, True)]
+        for i, (scheduler, sampled) in enumerate(asked):
             if found and deadline.passed():
                 break
-            suffix = ", sampled" if sampled else ""
-            self._report(((number - 1) + sampled / 4) / self._num_rounds, f"{self._scheduler}, round {number}{suffix}")
-            effort = Effort(seed=options.seed, max_evaluations=options.max_evaluations, stop=deadline.passed)
+            name = f"{_PREFIXES[scheduler]}{number}{', sampled' * sampled}"
+            self._report((number - 1 + i / len(asked) / 2) / self._num_rounds, name)
             plan = accepted_plan(
-                context,
-                lambda sampled=sampled, effort=effort: (  # type: ignore[misc]
-                    solve(self._scheduler, self._costs(number if sampled else None).problem(), effort).plan
+                self._context,
+                lambda scheduler=scheduler, sampled=sampled: self._search(  # type: ignore[misc]
+                    scheduler, number if sampled else None, deadline
                 ),
             )
-            if plan is not None and plan.digest not in {known.digest for known in found.values()}:
-                found[f"{self._prefix}{number}{suffix}"] = plan
-                error_s = context.cost_model().error_s(plan)
-                optimistic_bound_s = min(optimistic_bound_s, context.makespan_s(plan) - NUM_ERRORS * error_s)
-        return optimistic_bound_s, found
-
-    def _costs(self, seed: int | None) -> CostModel:
-        """The costs as they are expected, or drawn with a seed."""
-        costs = self._context.cost_model()
-        return costs if seed is None else costs.sampled(seed)
-
-    def _measure(self, plans: Mapping[str, Plan], deadline: Deadline, number: int) -> Iterator[Try]:
-        """Each plan's replay beside what had been predicted before any of them was replayed."""
-        context = self._context
-        problem = context.problem()
-        predictions = {
-            name: (context.makespan_s(plan), context.cost_model().error_s(plan), _num_predicted(problem, plan))
-            for name, plan in plans.items()
-        }
-        for i, (name, plan) in enumerate(plans.items()):
-            if i and self.rounds and deadline.passed():  # the first round is measured in any case
-                break
-            self._report(((number - 1) + 0.5 + i / len(plans) / 2) / self._num_rounds, f"replay {name}")
-            context.replay(plan)
-            predicted_s, error_s, num_predicted = predictions[name]
-            tried = Try(
+            if plan is not None:
+                found.setdefault(plan.digest, (name, scheduler, plan))
+        problem, costs = self._context.problem(), self._context.cost_model()
+        return [
+            Candidate(
                 name=name,
-                predicted_s=predicted_s,
-                error_s=error_s,
-                replayed_s=context.makespan_s(plan),
-                num_segments=plan.num_segments,
-                num_predicted=num_predicted,
+                scheduler=scheduler,
+                plan=plan,
+                predicted_s=self._context.makespan_s(plan),
+                error_s=costs.error_s(plan),
+                num_predicted=_num_predicted(problem, plan),
             )
-            self._measured[plan.digest] = (tried.replayed_s, name, plan)
-            yield tried
+            for name, scheduler, plan in found.values()
+        ]
+
+    def _search(self, scheduler: str, seed: int | None, deadline: Deadline) -> Plan:
+        """A scheduler's plan by the costs as they are expected, or as they are drawn with a seed."""
+        options, costs = self._context.options, self._context.cost_model()
+        effort = Effort(seed=options.seed, max_evaluations=options.max_evaluations, stop=deadline.passed)
+        return solve(scheduler, (costs if seed is None else costs.sampled(seed)).problem(), effort).plan
+
+    def _promising(self, candidates: Sequence[Candidate], best_s: float) -> list[Candidate]:
+        """The candidates to measure, those first that promise most: in the first round all of them."""
+        new = [one for one in candidates if one.plan.digest not in self._measured]
+        gains_s = {one.name: one.expected_improvement_s(best_s) for one in new}
+        if self.rounds:
+            new = [one for one in new if gains_s[one.name] >= MIN_GAIN * best_s]
+        return sorted(new, key=lambda one: -gains_s[one.name])
+
+    def _measure(self, candidates: Sequence[Candidate], deadline: Deadline, number: int) -> tuple[Try, ...]:
+        """Each plan's replay beside what had been predicted before any of them was replayed."""
+        tries: list[Try] = []
+        for i, one in enumerate(candidates):
+            if tries and deadline.passed():
+                break
+            self._report((number - 0.5 + i / len(candidates) / 2) / self._num_rounds, f"replay {one.name}")
+            self._context.replay(one.plan)
+            replayed_s = self._context.makespan_s(one.plan)
+            self._measured[one.plan.digest] = (replayed_s, one.name, one.plan)
+            tries.append(
+                Try(
+                    name=one.name,
+                    predicted_s=one.predicted_s,
+                    error_s=one.error_s,
+                    replayed_s=replayed_s,
+                    num_segments=one.plan.num_segments,
+                    num_predicted=one.num_predicted,
+                )
+            )
+        return tuple(tries)
 
 
 def round_description(one: Round) -> str:

@@ -17,7 +17,8 @@ from hetsim.runtime.measure.interleaved import RUNS_PER_ROUND, InterleavedRounds
 from hetsim.runtime.measure.profiler import record
 from hetsim.tuner.context import TuningContext
 from hetsim.tuner.progress import Report
-from hetsim.tuner.steps.expected_outputs import ExpectedOutputs
+from hetsim.tuner.steps.expected_outputs import ExpectedOutputs, tolerance
+from hetsim.tuner.steps.race import Race
 
 _LOADED_WEIGHTS_BYTES = 1200 * 2**20
 
@@ -59,8 +60,16 @@ class Finalist:
     execution: Execution
 
 
-def measure_finalists(context: TuningContext, plans: Mapping[str, Plan], title: str = "execute") -> dict[str, Finalist]:
+def measure_finalists(
+    context: TuningContext, plans: Mapping[str, Plan], title: str = "execute", *, is_race: bool = False
+) -> dict[str, Finalist]:
     """Execute and replay every distinct plan, all in interleaved rounds, and simulate each from its replays.
+
+    Args:
+        context: The devices.
+        plans: The plans by name.
+        title: Name of the stage.
+        is_race: Whether plans are executed only until the fastest is known (:mod:`hetsim.tuner.steps.race`).
 
     Returns:
         The finalists under the names of their plans, in the order of ``plans``; equal plans share one.
@@ -70,7 +79,7 @@ def measure_finalists(context: TuningContext, plans: Mapping[str, Plan], title: 
     """
     distinct = {plan.digest: plan for plan in plans.values()}
     with context.stages.stage(title) as report:
-        executions = execute(context, list(distinct.values()), report)
+        executions = execute(context, list(distinct.values()), report, is_race=is_race)
     finalists = {
         digest: Finalist(plan=plan, simulated=context.simulate(plan), execution=execution)
         for (digest, plan), execution in zip(distinct.items(), executions, strict=True)
@@ -78,7 +87,7 @@ def measure_finalists(context: TuningContext, plans: Mapping[str, Plan], title: 
     return {name: finalists[plan.digest] for name, plan in plans.items()}
 
 
-def execute(context: TuningContext, plans: Sequence[Plan], report: Report) -> list[Execution]:
+def execute(context: TuningContext, plans: Sequence[Plan], report: Report, *, is_race: bool = False) -> list[Execution]:
     """Run each plan many times, in rounds of a few runs: as planned, and as a serial replay for the profile.
 
     The two alternate run by run, as requests to one session in the same buffers, so that they differ in nothing but
@@ -93,11 +102,14 @@ def execute(context: TuningContext, plans: Sequence[Plan], report: Report) -> li
         context: The devices.
         plans: Distinct plans.
         report: Told how far it is.
+        is_race: Whether plans that are surely slower leave before the last round. Where the outputs of one are not
+            precise, none does, as the fastest may be wrong.
 
     Raises:
         DeviceError: If a device failed.
     """
     groups, inputs, pace = _groups(context.model, plans), context.expected.inputs, context.options.pace
+    race = Race(range(len(plans)))
     passes = 1 if len(groups) == 1 else 2
     runs: list[list[Inference]] = [[] for _ in plans]
     replays: list[list[Inference]] = [[] for _ in plans]
@@ -107,10 +119,16 @@ def execute(context: TuningContext, plans: Sequence[Plan], report: Report) -> li
         with ExitStack() as stack:
             sessions: dict[int, Session] = {}
             for index in groups[number % len(groups)]:
+                if index not in race.running:
+                    continue
                 report(number / (passes * len(groups)), f"compiling plan {index + 1} of {len(plans)}")
                 sessions[index] = stack.enter_context(context.load(plans[index]))
-                sessions[index].run(inputs, serial=True)  # engines allocate on their first run
-                errors[index] = _error_on_other_inputs(context, sessions[index])
+                first = sessions[index].run(inputs, serial=True)  # engines allocate on their first run
+                errors[index] = max(
+                    context.expected.error(first.outputs), _error_on_other_inputs(context, sessions[index])
+                )
+            if not sessions:
+                continue
             if not num_rounds:
                 slowest_s = max(session.run(inputs, serial=True).latency_s for session in sessions.values())
                 num_rounds = -(-pace.rounds(slowest_s) // passes)
@@ -121,6 +139,7 @@ def execute(context: TuningContext, plans: Sequence[Plan], report: Report) -> li
                 context.runtime.interference_monitor,
                 num_rounds=num_rounds,
                 stall_budget_s=stall_budget_s,
+                after_round=race.after_round if is_race and _are_right(context, plans, errors) else None,
             )
             for done in rounds.run_all():
                 report((number + done) / (passes * len(groups)), "executing plans in interleaved rounds")
@@ -152,6 +171,12 @@ def _groups(model: Model, plans: Sequence[Plan]) -> list[list[int]]:
     weight_bytes = max(1, sum(op.weight_bytes for op in model.graph.ops))
     size = max(1, _LOADED_WEIGHTS_BYTES // weight_bytes)
     return [list(range(start, min(start + size, len(plans)))) for start in range(0, len(plans), size)]
+
+
+def _are_right(context: TuningContext, plans: Sequence[Plan], errors: Sequence[float]) -> bool:
+    """Whether the outputs computed so far are as precise as those of single devices."""
+    alone = [error for plan, error in zip(plans, errors, strict=True) if len(plan.queues) == 1]
+    return max(errors) <= tolerance(context.platform, alone)
 
 
 def _error_on_other_inputs(context: TuningContext, session: Session) -> float:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from hetsim.analysis.breakdown import breakdown, device_assignments
 from hetsim.core.errors import OutputsError
 from hetsim.core.platform import Platform
-from hetsim.core.statistics import Summary, signed_rank_p, summarize
+from hetsim.core.statistics import Estimate, Summary, summarize
 from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
@@ -19,8 +18,9 @@ from hetsim.tuner.options import Options
 from hetsim.tuner.report.outcome import Outcome, PlanOutcome
 from hetsim.tuner.report.shared_runs import shared_runs
 from hetsim.tuner.steps.expected_outputs import ExpectedOutputs, tolerance
-from hetsim.tuner.steps.final_measurement import Execution, Finalist
+from hetsim.tuner.steps.final_measurement import Finalist
 from hetsim.tuner.steps.proposals import SEARCH_ROUND, SPLITS, Proposals
+from hetsim.tuner.steps.race import Relation, find_fastest, find_ratio, find_relation
 
 _VERSIONS_OF = ("hetsim", "onnx", "onnxruntime", "openvino", "numpy", "simpy")
 
@@ -38,7 +38,9 @@ def judge(
 ) -> Outcome:
     """The outcome of a run; its winner is the plan that measured best, and among ties the simplest.
 
-    Simpler means on fewer devices; then with fewer shared operators; then in fewer segments; then faster. Plans whose
+    Plans tie that are shown to be within 1 % of the fastest; where neither that nor a difference is shown, the
+    comparison is undecided, and the lower median counts (:mod:`hetsim.tuner.steps.race`). Simpler means on fewer
+    devices; then with fewer shared operators; then in fewer segments; then faster. Plans whose
     outputs are off by more than the tolerance are rejected.
 
     Args:
@@ -58,15 +60,17 @@ def judge(
     rows = {name: _row(name, finalist) for name, finalist in found.items()}
     verdict = _choose(platform, finalists, found, rows, expected)
     won = found[verdict.winner]
+    ratios = {name: _ratio(finalist, won) for name, finalist in found.items()}
     planned = planned_model(model, won.plan)
     hand_over_s = [each_s for finalist in finalists.values() for each_s in finalist.execution.hand_over_s]
     return Outcome(
         model=model.graph.name,
         platform=platform.name,
-        plans=tuple(rows.values()),
+        plans=tuple(replace(row, ratio=ratios[name]) for name, row in rows.items()),
         best_single_device_s=min((row.measured_s for row in rows.values() if row.num_devices == 1), default=None),
         winner=verdict.winner,
         tied=verdict.tied,
+        undecided=verdict.undecided,
         outputs_match=verdict.largest_error <= verdict.tolerance,
         largest_error=verdict.largest_error,
         tolerance=verdict.tolerance,
@@ -101,7 +105,8 @@ def by_scheduler(finalists: Mapping[str, Finalist]) -> dict[str, Finalist]:
     for family, beginning in families.items():
         members = [finalist for name, finalist in finalists.items() if name.startswith(beginning)]
         if members:
-            found[family] = min(members, key=lambda finalist: finalist.execution.latency.median_s)
+            number = find_fastest({i: one.execution.round_medians_s for i, one in enumerate(members)})
+            found[family] = members[number]
     return found
 
 
@@ -117,21 +122,6 @@ def allowed_error(platform: Platform, finalists: Collection[Finalist], expected:
     return tolerance(platform, alone, sensitivity=expected.sensitivity)
 
 
-def ties_with(one: Execution, fastest: Execution) -> bool:
-    """Whether the difference between a plan and the fastest may be noise alone.
-
-    The two are compared round by round: their runs in one round are close in time, so drift of the machine cancels
-    (:mod:`hetsim.runtime.measure.interleaved`). They tie unless a signed-rank test of the ratios gives a probability of
-    at most 1 in 40 for ratios like these between equally fast plans, whose ratios would be above 1 as often as below
-    it, by the same factors. Fewer than six rounds cannot show that; then they tie unless the plan was slower in each
-    round. If the two have different numbers of rounds, as plans may that were not loaded together, the rounds that both
-    have are compared.
-    """
-    ratios = [mine / best for mine, best in zip(one.round_medians_s, fastest.round_medians_s, strict=False)]
-    least_p = 0.5 ** len(ratios)  # what the test gives if all ratios are above 1
-    return signed_rank_p([math.log(ratio) for ratio in ratios]) > max(1 / 40, least_p)
-
-
 def versions() -> dict[str, str]:
     """Versions of the packages that take part, as far as they were installed under these names."""
     found: dict[str, str] = {}
@@ -143,10 +133,11 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Verdict:
-    """The winner, its ties, and the plans whose outputs are wrong."""
+    """The winner, its ties, the plans that may be as fast, and those whose outputs are wrong."""
 
     winner: str
     tied: tuple[str, ...]
+    undecided: tuple[str, ...]
     rejected: Mapping[str, float]
     largest_error: float
     tolerance: float
@@ -174,16 +165,27 @@ def _choose(
             f"no plan computes what the reference engine computes, so none is recommended: errors {worst}, tolerance "
             f"{allowed:.0e}; `hetsim verify` names the operator at which a device begins to deviate"
         )
-    fastest = found[min(sound, key=lambda row: row.measured_s).name].execution
-    tied = [row for row in sound if ties_with(found[row.name].execution, fastest)]
+    fastest = find_fastest({row.name: found[row.name].execution.round_medians_s for row in sound})
+    shown = {row.name: _relation(found[row.name], found[fastest]) for row in sound if row.name != fastest}
+    tied = [row for row in sound if row.name == fastest or shown[row.name] == "tie"]
     winner = min(tied, key=lambda row: (row.num_devices, row.num_splits, row.num_segments, row.measured_s))
     return _Verdict(
         winner=winner.name,
         tied=tuple(row.name for row in tied if row is not winner),
+        undecided=tuple(name for name, relation in shown.items() if relation == "undecided"),
         rejected=rejected,
         largest_error=max(finalist.execution.largest_error for finalist in finalists.values()),
         tolerance=allowed,
     )
+
+
+def _ratio(one: Finalist, other: Finalist) -> Estimate:
+    return find_ratio(one.execution.round_medians_s, other.execution.round_medians_s)
+
+
+def _relation(one: Finalist, fastest: Finalist) -> Relation:
+    num_rounds = min(len(each.execution.round_medians_s) for each in (one, fastest))
+    return find_relation(_ratio(one, fastest), num_rounds)
 
 
 def _row(name: str, finalist: Finalist) -> PlanOutcome:

@@ -20,7 +20,7 @@ from hetsim.io.files import write_atomically
 from hetsim.io.platform_file import format_platform
 from hetsim.models.model import Model, random_inputs
 from hetsim.runtime import Runtime
-from hetsim.runtime.measure.calibrate import calibrate
+from hetsim.runtime.measure.calibration_cache import calibrated
 from hetsim.runtime.measure.profiler import Effort, measure_accepted, measure_configurations
 from hetsim.scheduler.effort import Effort as SearchEffort
 from hetsim.scheduler.registry import solve
@@ -28,23 +28,23 @@ from hetsim.tuner.context import TuningContext
 from hetsim.tuner.progress import Report, Stages
 from hetsim.tuner.steps.readiness import check_profile
 
-NUM_EXPLORATIONS = 6
-"""The number of explored plans, every other one with splits."""
 _CONTEXT = "explored:"
 _MAX_EVALUATIONS = 1000
 """Candidates that the search for each may evaluate."""
 
 
-def calibrate_platform(runtime: Runtime, platform: Platform, path: Path, stages: Stages) -> Platform:
-    """The platform with calibrated values, its own or newly measured ones; the file in ``path`` gets it.
+def calibrate_platform(
+    runtime: Runtime, platform: Platform, path: Path, stages: Stages, *, recalibrate: bool
+) -> Platform:
+    """The platform with calibrated values: its own, cached or newly measured ones; the file in ``path`` gets it.
 
     Raises:
         DeviceError: If a device failed.
         OSError: If the file cannot be written.
     """
-    if platform.calibration is None:
+    if platform.calibration is None or recalibrate:
         with stages.stage("calibrate") as report:
-            platform = calibrate(runtime, progress=report)
+            platform = calibrated(runtime, recalibrate=recalibrate, progress=report, say=stages.say)
     write_atomically(path, format_platform(platform).encode())
     return platform
 
@@ -69,7 +69,7 @@ def profile_model(context: TuningContext, title: str = "profile") -> tuple[str, 
 def explore(
     runtime: Runtime, model: Model, platform: Platform, file: ProfileFile, *, effort: Effort, report: Report
 ) -> None:
-    """Measure plans where the search will go, unless the file has them already; blocks.
+    """Measure as many plans where the search will go as the effort says, less those in the file; blocks.
 
     Args:
         runtime: The devices.
@@ -86,8 +86,8 @@ def explore(
         return
     inputs = random_inputs(model, trust=runtime.trust)
     known = len(file.profile.contexts_named(_CONTEXT))
-    for number in range(known, NUM_EXPLORATIONS):
-        report(number / NUM_EXPLORATIONS, f"explored plan {number + 1}")
+    for number in range(known, effort.explorations):
+        report(number / effort.explorations, f"explored plan {number + 1}")
         make = partial(_explored_plan, model, platform, file.profile, number)
         name = partial(_context, number)
         measure_accepted(runtime, model, file, make, name, effort=effort, inputs=inputs)

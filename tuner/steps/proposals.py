@@ -1,10 +1,9 @@
 """Plans to execute: what proposers hand on, and how they are composed.
 
-A proposer adds plans to those that were proposed before it. There are four:
+A proposer adds plans to those that were proposed before it. There are three:
 :func:`~hetsim.tuner.steps.scheduler_plans.propose_baselines` and
 :func:`~hetsim.tuner.steps.scheduler_plans.propose_searched` only plan;
-:func:`~hetsim.tuner.steps.closed_loop.propose_by_rounds` and
-:func:`~hetsim.tuner.steps.closed_loop.propose_splits` measure what they plan and plan again.
+:func:`~hetsim.tuner.steps.closed_loop.propose_by_rounds` measures what it plans and plans again.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ from hetsim.runtime.measure.interleaved import InterleavedRounds
 from hetsim.tuner.options import Pace
 from hetsim.tuner.progress import Stages
 
+NUM_ROUNDS = 8
+"""Rounds of executions of each engine; nothing is decided by them."""
+
 
 def engines_alone(
     platform: Platform, model: Model, inputs: Mapping[str, Array], *, trust: Trust, pace: Pace, stages: Stages
@@ -50,7 +53,7 @@ def _latency(
         runtime.load(model, whole_plan(model.graph, device.name)) as session,
     ):
         session.run(inputs, serial=True)
-        num_rounds = pace.rounds(session.run(inputs, serial=True).latency_s)
+        num_rounds = min(NUM_ROUNDS, pace.rounds(session.run(inputs, serial=True).latency_s))
         rounds = InterleavedRounds(
             {0: session},
             inputs,

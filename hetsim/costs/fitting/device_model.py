@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
 
 from hetsim.core.graph import Graph
 from hetsim.core.problem import PartWork
-from hetsim.costs.fitting.features import RADII, Neighbourhood, copy_terms, part_terms, sharing_terms
+from hetsim.costs.fitting.features import Neighbourhood, copy_term, part_term, sharing_terms
 from hetsim.costs.fitting.regression import Regression, Term, merged
 from hetsim.costs.fitting.shared_tensors import SharedTensor
 
@@ -30,7 +30,7 @@ costs err low (the winner's curse), so how far they err is learned from such pla
 MIN_LEFT_OUT = 8
 """Standard errors are scaled to the observed leave-one-out errors of segments of several operators if there are at
 least this many."""
-_LEAST = 0.1
+LEAST = 0.1
 """The lowest prediction, as a fraction of the sum of the operators' times alone."""
 
 
@@ -44,6 +44,7 @@ class Observation:
         context: Where it was measured.
         is_searched: Whether a plan was run there that a search found.
         shared: The tensors that it shared with other devices there.
+        sharing_factor: How many times as long as usual that took there.
         seconds: What it took.
     """
 
@@ -52,6 +53,7 @@ class Observation:
     context: str
     is_searched: bool
     shared: tuple[SharedTensor, ...]
+    sharing_factor: float = 1.0
     seconds: float
 
 
@@ -98,7 +100,7 @@ class DeviceModel:
         self._calibrated = calibrated_s_per_byte
         self._alone_s = _alone_s(graph, observations)
         self._neighbourhood = Neighbourhood(graph, self._alone_s)
-        self._near = self._neighbourhood.near[RADII[-1]]
+        self._near = self._neighbourhood.near
         self._summands: dict[tuple[int, int], float] = {}
         by_segment: dict[tuple[str, ...], list[float]] = {}
         for one in observations:
@@ -108,7 +110,7 @@ class DeviceModel:
         rows = [
             merged(
                 (
-                    *self._terms(one.work, one.shared),
+                    *self._terms(one.work, one.shared, one.sharing_factor),
                     _own(one.ops, self.measured[one.ops]),
                     Term(("context", one.context), one.seconds, 0.0, _CONTEXT),
                     self._searched(one.work, one.seconds if one.is_searched else 0.0),
@@ -138,7 +140,7 @@ class DeviceModel:
             key = i, mask & near[i]
             found = summands.get(key)
             if found is None:
-                found = summands[key] = self._regression.value(self._op_terms(i, mask))
+                found = summands[key] = self._regression.value(self._neighbourhood.terms(i, mask))
             total_s += share * found
             least_s += share * self._alone_s[op]
         if len(work.shares) < len(ops) or min(work.shares.values(), default=1.0) < 1.0:
@@ -146,7 +148,7 @@ class DeviceModel:
         if ops in self.measured:
             total_s += self._regression.value([_own(ops, self.measured[ops])])
         total_s += self._regression.value([self._searched(work, total_s)])
-        return max(total_s, _LEAST * least_s)
+        return max(total_s, LEAST * least_s)
 
     def sharing_s(self, tensor: SharedTensor) -> float:
         """What a segment takes longer if it shares a tensor, in seconds."""
@@ -199,25 +201,24 @@ class DeviceModel:
         is_whole = len(work.shares) == len(self._graph.ops) and min(work.shares.values()) == 1.0
         return Term(("searched",), seconds if self._is_picked and not is_whole else 0.0, 0.0, _SEARCHED)
 
-    def _terms(self, work: PartWork, shared: Iterable[SharedTensor]) -> Iterator[Term]:
+    def _terms(self, work: PartWork, shared: Iterable[SharedTensor], sharing_factor: float = 1.0) -> Iterator[Term]:
         mask = self._graph.mask(work.shares)
         for op, share in work.shares.items():
-            for term in self._op_terms(self._graph.position[op], mask):
-                yield term if share == 1.0 else Term(term.key, share * term.value, term.mean, term.sd)
+            yield from _scaled(self._neighbourhood.terms(self._graph.position[op], mask), share)
         yield from self._division_terms(work)
         for tensor in shared:
-            yield from sharing_terms(tensor, self._calibrated[tensor.is_made])
-
-    def _op_terms(self, i: int, mask: int) -> Iterator[Term]:
-        for radius in RADII:
-            yield from self._neighbourhood.terms(i, mask, radius)
+            yield from _scaled(sharing_terms(tensor, self._calibrated[tensor.is_made]), sharing_factor)
 
     def _division_terms(self, work: PartWork) -> Iterator[Term]:
         for op, share in work.shares.items():
             if share < 1.0:
-                yield from part_terms(op, self._graph.by_name[op].kind, share, self._alone_s[op])
+                yield part_term(self._graph.by_name[op].kind, share, self._alone_s[op])
         if work.copied_bytes:
-            yield from copy_terms(work.copied_bytes)
+            yield copy_term(work.copied_bytes)
+
+
+def _scaled(terms: Iterable[Term], factor: float) -> Iterable[Term]:
+    return terms if factor == 1.0 else (replace(term, value=factor * term.value) for term in terms)
 
 
 def _own(ops: tuple[str, ...], seconds: float) -> Term:

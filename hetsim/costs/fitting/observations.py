@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from hetsim.core.errors import ProfileError
 from hetsim.costs.fitting.additive_medians import AdditiveMedians
 from hetsim.costs.fitting.device_model import Observation
@@ -13,6 +15,16 @@ from hetsim.models.split.rewrite import rewrite
 
 SEARCHED = ("explored:", "replay:", "final:")
 """How contexts begin in which plans were run that a search found."""
+
+
+def sharing_factors(profile: Profile, device: str) -> dict[str, float]:
+    """By context, how many times as long as usual the device took there for what it shares, by its transfer probes.
+
+    A virtual machine's host moves its processors: hand-overs then take five times as long, for seconds or minutes.
+    """
+    probes_s = {context: median(found) for context, found in profile.transfer_probes_s(device).items()}
+    usual_s = median(probes_s.values()) if probes_s else 1.0
+    return {context: found / usual_s for context, found in probes_s.items()}
 
 
 def observe(model: Model, profile: Profile, times: AdditiveMedians) -> dict[str, list[Observation]]:
@@ -29,6 +41,7 @@ def observe(model: Model, profile: Profile, times: AdditiveMedians) -> dict[str,
         ProfileError: If a segment shares a tensor that its model does not have.
     """
     found: dict[str, list[Observation]] = {device: [] for device in profile.header.engines}
+    factors = {device: sharing_factors(profile, device) for device in found}
     for device, ops in profile.segments():
         for name, context in profile.contexts(device, ops).items():
             measured = rewrite(model, profile.splits(name)).model
@@ -49,6 +62,7 @@ def observe(model: Model, profile: Profile, times: AdditiveMedians) -> dict[str,
                     context=name,
                     is_searched=name.startswith(SEARCHED),
                     shared=tuple(shared_tensor(measured, each, is_made=each in made) for each in context.shared),
+                    sharing_factor=factors.get(device, {}).get(name, 1.0),
                     seconds=times[device, ops][name],
                 )
             )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from onnx import helper
 
 from hetsim.core.errors import PlatformError
 from hetsim.core.sources import Architecture
+from hetsim.io.cache import cache_folder
 from hetsim.io.file_locks import file_locks
 from hetsim.io.files import write_atomically
 from hetsim.models.importing.onnx_graph import label
@@ -150,8 +150,7 @@ def _settings(
 
 def cache_path() -> Path:
     """The user's cache of cycles."""
-    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(folder) / "hetsim" / "zigzag.json"
+    return cache_folder() / "zigzag.json"
 
 
 def _version() -> str:

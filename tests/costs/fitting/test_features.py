@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Split
-from hetsim.costs.fitting.features import RADII, Neighbourhood, copy_terms, part_terms, sharing_terms
+from hetsim.costs.fitting.features import Neighbourhood, copy_term, part_term, sharing_terms
 from hetsim.costs.fitting.regression import Term
 from hetsim.costs.fitting.shared_tensors import SharedTensor, shared_tensor
 from hetsim.costs.parts import COPY_BYTES_PER_S
@@ -28,8 +28,7 @@ ALONE_S = {"conv": 4.0, "relu": 1.0, "pool": 2.0, "add": 0.5}
 def terms(op: str, *segment: str, graph: Graph = GRAPH) -> list[Term]:
     """All terms of an operator in a segment."""
     around = Neighbourhood(graph, {name: ALONE_S.get(name, 1.0) for name in graph.position})
-    i, mask = graph.position[op], graph.mask(segment)
-    return [term for radius in RADII for term in around.terms(i, mask, radius)]
+    return list(around.terms(graph.position[op], graph.mask(segment)))
 
 
 def expected_s(found: list[Term]) -> float:
@@ -41,9 +40,8 @@ def expected_s(found: list[Term]) -> float:
 def test_an_operator_alone_is_expected_to_take_its_time_alone() -> None:
     found = terms("conv", "conv")
     assert expected_s(found) == 4.0
-    # One coefficient for all of a kind alone, and one of its own by radius: nothing of a border.
-    assert [term.key[0] for term in found] == ["alone", 1, 2, 4]  # type: ignore[index]
-    assert {term.value for term in found} == {4.0}
+    # One coefficient for all of a kind alone, and nothing of a border.
+    assert [(term.key, term.value) for term in found] == [(("alone", "Conv"), 4.0)]
     # Whatever else the segment has, if none of it is a neighbour.
     assert next(term.key for term in terms("conv", "conv", "pool")) == found[0].key
 
@@ -58,21 +56,15 @@ def test_cheap_operators_behind_others_are_expected_to_take_less() -> None:
 
 @pytest.mark.equation("features")
 def test_bytes_at_the_border_count_for_the_operator_there() -> None:
-    def at_border(op: str, *segment: str) -> dict[object, float]:
-        wanted = ("made outside", "read outside", "border", "wider border")
-        return {t.key[0]: t.value for t in terms(op, *segment) if t.key[0] in wanted}  # type: ignore[index]
+    def at_border(op: str, *segment: str) -> list[float]:
+        return [term.value for term in terms(op, *segment) if term.key[0] == "border"]  # type: ignore[index]
 
-    assert at_border("relu", "conv", "relu") == {"made outside": 30, "border": 30, "wider border": 30}
-    assert at_border("relu", "relu", "pool") == {
-        "read outside": 100,
-        "made outside": 30,
-        "border": 130,
-        "wider border": 130,
-    }
-    assert at_border("relu", "conv", "relu", "pool", "add") == {}
+    assert at_border("relu", "conv", "relu") == [30]
+    assert at_border("relu", "relu", "pool") == [130]
+    assert at_border("relu", "conv", "relu", "pool", "add") == []
     # The model's own input and output: what nobody made is not read at a border, what nobody reads is made there.
-    assert at_border("conv", "conv", "relu") == {}
-    assert at_border("add", "relu", "add") == {"read outside": 7, "made outside": 2, "border": 9, "wider border": 9}
+    assert at_border("conv", "conv", "relu") == []
+    assert at_border("add", "relu", "add") == [9]
 
 
 @pytest.mark.equation("features")
@@ -85,59 +77,46 @@ def test_operators_of_a_kind_share_terms_as_far_as_their_neighbours_are_alike() 
     def keys(op: str, *segment: str) -> set[object]:
         return {term.key for term in terms(op, *segment, graph=graph)}
 
-    inner, other = keys("relu1", "conv1", "relu1"), keys("relu0", "conv0", "relu0")
-    assert {key[0] for key in inner & other} == {  # type: ignore[index]
-        *("kind", "pattern", "wider"),
-        *("made outside", "border", "wider border"),
-    }
-    # Those of the operator itself are its own, but the same in another segment that is alike near it.
-    assert keys("relu0", "conv0", "relu0", "relu3") == other
-    # With another operator two steps away, those that look no further are the same.
-    assert {key[0] for key in inner & keys("relu1", "relu0", "conv1", "relu1")} == {  # type: ignore[index]
-        *("kind", "pattern", "made outside", "border"),
-        1,
-    }
+    inner = keys("relu1", "conv1", "relu1")
+    assert keys("relu0", "conv0", "relu0") == inner
+    assert keys("relu1", "conv1", "relu1", "relu3") == inner  # far away
+    # With another operator two steps away, only those of the kind are the same.
+    assert {key[0] for key in inner & keys("relu1", "relu0", "conv1", "relu1")} == {"kind"}  # type: ignore[index]
 
 
 @given(graph=graphs(), data=st.data())
 @pytest.mark.equation("features")
-def test_terms_depend_on_the_segment_within_the_radius_alone(graph: Graph, data: st.DataObject) -> None:
+def test_terms_depend_on_the_segment_within_two_steps_alone(graph: Graph, data: st.DataObject) -> None:
     around = Neighbourhood(graph, {op.name: 1.0 for op in graph.ops})
     mask = data.draw(st.integers(1, 2 ** len(graph.ops) - 1))
-    for i in range(len(graph.ops)):
-        for radius in RADII if mask >> i & 1 else ():
-            near = around.near[radius][i]
-            assert list(around.terms(i, mask, radius)) == list(around.terms(i, mask & near, radius))
-            steps = {i}
-            for _ in range(radius):
-                steps |= {
-                    graph.position[other]
-                    for j in steps
-                    for other in (
-                        *graph.predecessors[graph.ops[j].name],
-                        *graph.successors[graph.ops[j].name],
-                    )
-                }
-            assert near == sum(1 << j for j in steps)
+    for i in (i for i in range(len(graph.ops)) if mask >> i & 1):
+        near = around.near[i]
+        assert list(around.terms(i, mask)) == list(around.terms(i, mask & near))
+        steps = {i}
+        for _ in range(2):
+            names = [graph.ops[j].name for j in steps]
+            beside = [other for name in names for other in (*graph.predecessors[name], *graph.successors[name])]
+            steps |= {graph.position[other] for other in beside}
+        assert near == sum(1 << j for j in steps)
 
 
 @pytest.mark.equation("sharing")
 def test_a_shared_tensor_is_expected_to_cost_what_calibration_says() -> None:
-    read = list(sharing_terms(SharedTensor(False, 1000, "Conv", "t"), 1e-9))
+    read = list(sharing_terms(SharedTensor(False, 1000, "t"), 1e-9))
     assert expected_s(read) == pytest.approx(1e-6)
-    # Reading and making have nothing in common; tensors of one kind, and all, have.
-    made = {term.key for term in sharing_terms(SharedTensor(True, 1000, "Conv", "t"), 1e-9)}
+    # Reading and making have nothing in common; all tensors have.
+    made = {term.key for term in sharing_terms(SharedTensor(True, 1000, "t"), 1e-9)}
     assert made.isdisjoint(term.key for term in read)
-    others = {term.key for term in sharing_terms(SharedTensor(False, 10, "Conv", "u"), 1e-9)}
-    assert len(others & {term.key for term in read}) == 3
-    assert [term.value for term in read] == [1.0, 1000, 1000, 1000]
+    others = {term.key for term in sharing_terms(SharedTensor(False, 10, "u"), 1e-9)}
+    assert len(others & {term.key for term in read}) == 1
+    assert [term.value for term in read] == [1000, 1000]
 
 
 @pytest.mark.equation("parts")
 def test_parts_of_operators_are_expected_to_lose_a_little() -> None:
-    assert expected_s(list(part_terms("conv", "Conv", 0.5, 2.0))) == pytest.approx(0.03 * 2.0)
-    assert expected_s(list(part_terms("conv", "Conv", 1.0, 2.0))) == 0.0
-    assert expected_s(list(copy_terms(4000))) == pytest.approx(4000 / COPY_BYTES_PER_S)
+    assert expected_s([part_term("Conv", 0.5, 2.0)]) == pytest.approx(0.03 * 2.0)
+    assert expected_s([part_term("Conv", 1.0, 2.0)]) == 0.0
+    assert expected_s([copy_term(4000)]) == pytest.approx(4000 / COPY_BYTES_PER_S)
 
 
 def test_what_a_part_makes_is_a_part_of_the_base_s_tensor() -> None:
@@ -147,14 +126,14 @@ def test_what_a_part_makes_is_a_part_of_the_base_s_tensor() -> None:
     made, cut = "conv1[rows 0:4]", "slice t0[rows 0:6]"
     (tensor,), (sliced,) = (found.graph.by_name[op].outputs for op in (made, cut))
     (whole,) = model.graph.by_name["conv1"].outputs
-    assert shared_tensor(found, tensor, is_made=True) == SharedTensor(True, 4 * 4 * 5 * 4, "Conv", whole)
+    assert shared_tensor(found, tensor, is_made=True) == SharedTensor(True, 4 * 4 * 5 * 4, whole)
     # What is sliced for a part is a tensor of its own.
-    assert shared_tensor(found, sliced, is_made=False) == SharedTensor(False, 4 * 6 * 5 * 4, "Conv", sliced)
+    assert shared_tensor(found, sliced, is_made=False) == SharedTensor(False, 4 * 6 * 5 * 4, sliced)
 
 
-def test_a_tensor_is_described_by_the_operator_on_the_segment_s_side() -> None:
+def test_a_tensor_is_described_by_its_side_size_and_name() -> None:
     model = stack(3, 3, 1)
     tensor = model.graph.by_name["conv2"].outputs[0]
     num_bytes = model.graph.tensors[tensor].num_bytes
-    assert shared_tensor(model, tensor, is_made=True) == SharedTensor(True, num_bytes, "Conv", tensor)
-    assert shared_tensor(model, tensor, is_made=False) == SharedTensor(False, num_bytes, "GlobalAveragePool", tensor)
+    assert shared_tensor(model, tensor, is_made=True) == SharedTensor(True, num_bytes, tensor)
+    assert shared_tensor(model, tensor, is_made=False) == SharedTensor(False, num_bytes, tensor)

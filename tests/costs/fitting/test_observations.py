@@ -43,8 +43,8 @@ def test_each_context_is_an_observation_with_the_tensors_that_were_shared_there(
     num_bytes = MODEL.graph.tensors["t1"].num_bytes
     assert found["cpu"][0].shared == ()
     assert found["cpu"][1].shared == (
-        SharedTensor(False, num_bytes, "Conv", "t1"),
-        SharedTensor(True, num_bytes, "Conv", "t2"),
+        SharedTensor(False, num_bytes, "t1"),
+        SharedTensor(True, num_bytes, "t2"),
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from hetsim.analysis.breakdown import Assignment, Breakdown, DeviceTime
+from hetsim.core.statistics import Estimate
 from hetsim.tuner.report.html import write_html
 from hetsim.tuner.report.outcome import Outcome, PlanOutcome
 from hetsim.tuner.report.screen import print_outcome
@@ -111,15 +112,17 @@ def test_single_device_as_winner_means_stay_there() -> None:
     assert description.startswith("Stay on one device: single:npu, 17.50 ms")
 
 
-def test_ties_are_said_to_be_ties() -> None:
-    plans = (*OUTCOME.plans[:2], plan("type_based", 0.01405), plan("search", 0.0140))
-    noisy = replace(OUTCOME, plans=plans, tied=("type_based",))
-    assert [p.name for p in noisy.ties] == ["type_based"]
-    assert "Tied with it within the noise: type_based." in verdict(noisy)
-    assert "as good" not in verdict(noisy)
-    plans = (plan("single:npu", 0.01405, num_devices=1), plan("search", 0.0140))
-    close = replace(OUTCOME, plans=plans, tied=("single:npu",))
-    assert "staying on one device is as good" in verdict(close)
+def test_what_is_shown_to_be_a_tie_and_what_is_undecided_is_said_with_its_interval() -> None:
+    other = replace(plan("type_based", 0.01405), ratio=Estimate(1.003, 0.999, 1.008))
+    plans = (*OUTCOME.plans[:2], other, plan("search", 0.0140))
+    shown = "type_based takes 1.003 times as long (0.999\N{EN DASH}1.008)."
+    tied = replace(OUTCOME, plans=plans, tied=("type_based",))
+    assert f"Shown to be within 1 %: {shown}" in verdict(tied)
+    assert [tied.mark(plan.name) for plan in plans] == ["", "", "tie", "best"]
+    undecided = replace(OUTCOME, plans=plans, undecided=("type_based",))
+    assert f"Undecided, so the lower median counts: {shown}" in verdict(undecided)
+    assert "within 1 %" not in verdict(undecided)
+    assert re.search(r"type_based .* undecided", screen(undecided))
 
 
 def test_winner_must_be_among_the_plans() -> None:
@@ -127,6 +130,8 @@ def test_winner_must_be_among_the_plans() -> None:
         replace(OUTCOME, winner="heft")
     with pytest.raises(ValueError, match="winner 'peft' is not among the plans"):
         replace(OUTCOME, tied=("peft",))
+    with pytest.raises(ValueError, match="winner 'peft' is not among the plans"):
+        replace(OUTCOME, undecided=("peft",))
 
 
 def test_page_is_self_contained_and_escapes_names(tmp_path: Path) -> None:

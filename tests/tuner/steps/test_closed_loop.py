@@ -11,11 +11,12 @@ from statistics import median, stdev
 import pytest
 
 from hetsim.core.errors import PlanError
+from hetsim.core.plan import Plan
 from hetsim.costs.cost_model import CostModel
 from hetsim.costs.profile import Profile
 from hetsim.tuner.deadline import Deadline
 from hetsim.tuner.options import Options
-from hetsim.tuner.steps.closed_loop import propose_by_rounds, round_description
+from hetsim.tuner.steps.closed_loop import Candidate, propose_by_rounds, round_description
 from hetsim.tuner.steps.profiling import profile_model
 from hetsim.tuner.steps.proposals import Proposals, Round, Try
 from tests.support.models import fake_platform, fork_join
@@ -73,14 +74,37 @@ def test_after_the_deadline_there_is_one_measured_plan(
 def test_each_round_searches_with_expected_costs_and_with_sampled_ones(profile: Path, tmp_path: Path) -> None:
     found, _ = propose_rounds(profile, tmp_path, 6)
     for one in found.rounds:
-        names = [tried.name for tried in one.tries]
-        both = [f"search round {one.number}", f"search round {one.number}, sampled"]
-        assert names in (both, both[:1], both[1:])  # a plan that is measured already is not measured again
+        names = {tried.name for tried in one.tries}
+        # A plan that is measured already, or that promises nothing, is not measured.
+        assert names
+        assert names <= {f"search round {one.number}", f"search round {one.number}, sampled"}
         assert one.optimistic_bound_s < max(tried.predicted_s for tried in one.tries)
         assert all(tried.error_s > 0 for tried in one.tries)
     assert len({name for one in found.rounds for name in (tried.name for tried in one.tries)}) == sum(
         len(one.tries) for one in found.rounds
     )
+
+
+@pytest.mark.parametrize(
+    ("predicted_s", "error_s", "expected_s"),
+    [
+        (0.9, 0.0, 0.1),  # surely better
+        (1.1, 0.0, 0.0),  # surely worse
+        (1.0, 0.1, 0.1 / math.sqrt(2 * math.pi)),  # half the time better, by 0.08 on average
+        (1.5, 0.1, 0.0),  # five standard errors worse
+    ],
+)
+def test_what_a_plan_is_expected_to_gain(predicted_s: float, error_s: float, expected_s: float) -> None:
+    candidate = Candidate(
+        name="c",
+        scheduler="search",
+        plan=Plan(model="m", queues={}),
+        predicted_s=predicted_s,
+        error_s=error_s,
+        num_predicted=1,
+    )
+    assert candidate.expected_improvement_s(1.0) == pytest.approx(expected_s, abs=1e-6)
+    assert candidate.expected_improvement_s(math.inf) == math.inf
 
 
 def test_sampled_costs_differ_where_little_is_known(profile: Path, tmp_path: Path) -> None:

@@ -12,21 +12,22 @@ from hetsim.costs.profile_file import load_profile
 from hetsim.models.model import Model
 from hetsim.models.split.rewrite import rewrite
 from hetsim.runtime.measure.configurations import has_all_configurations
-from hetsim.tuner.steps.profiling import NUM_EXPLORATIONS, profile_model
+from hetsim.tuner.steps.profiling import profile_model
 from tests.support.models import fake_platform, fork_join
-from tests.support.tuning import tuning_context
+from tests.support.tuning import QUICK, QUICK_EFFORT, tuning_context
 
 MODEL = fork_join()
+OPTIONS = replace(QUICK, effort=replace(QUICK_EFFORT, explorations=6))
 
 
 def explored(profile: Profile) -> tuple[str, ...]:
     names = profile.contexts_named("explored:")
-    assert [name.split(":")[1] for name in names] == [str(number + 1) for number in range(NUM_EXPLORATIONS)]
+    assert [name.split(":")[1] for name in names] == [str(number + 1) for number in range(OPTIONS.effort.explorations)]
     return names
 
 
 def profiled(folder: Path, platform: Platform | None = None, model: Model = MODEL) -> Profile:
-    with tuning_context(model, platform or fake_platform(), folder) as context:
+    with tuning_context(model, platform or fake_platform(), folder, options=OPTIONS) as context:
         profile_model(context)
     return load_profile(folder / "profile.jsonl")
 

@@ -14,7 +14,7 @@ from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import simulate
 from hetsim.tuner.deadline import Deadline
 from hetsim.tuner.pipeline import tune
-from hetsim.tuner.steps.closed_loop import propose_splits
+from hetsim.tuner.steps.closed_loop import propose_by_rounds
 from hetsim.tuner.steps.profiling import profile_model
 from hetsim.tuner.steps.proposals import Proposals
 from tests.support.models import fake_platform
@@ -47,7 +47,7 @@ def test_splits_are_found_simulated_and_right(tmp_path: Path) -> None:
         predicted = problem.latency("cpu", plan.queues["cpu"][0].ops)
         assert predicted is not None
         assert not predicted.measured
-        found = propose_splits(context, Proposals(), Deadline())
+        found = propose_by_rounds(context, Proposals(), Deadline())
         for plan in found.plans.values():
             problem = context.plan_problem(plan)
             check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))

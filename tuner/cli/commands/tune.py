@@ -32,8 +32,12 @@ _TimeLimitOption = Annotated[
     typer.Option(
         "--time-limit",
         metavar="SECONDS",
-        help="Rounds and the search of splits end by then, as on Ctrl-C; the final measurement comes on top.",
+        help="Rounds of the search end by then, as on Ctrl-C; the final measurement comes on top.",
     ),
+]
+_SplitsOption = Annotated[bool, typer.Option(help="Look for plans in which several devices work on one operator, too.")]
+_RecalibrateOption = Annotated[
+    bool, typer.Option("--recalibrate", help="Measure launches, hand-overs and memory although they are known.")
 ]
 
 
@@ -51,9 +55,8 @@ def tune(
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
-    splits: Annotated[
-        bool, typer.Option(help="Look for plans in which several devices work on one operator, too.")
-    ] = True,
+    splits: _SplitsOption = True,
+    recalibrate: _RecalibrateOption = False,
     scenario: SetOption = [],  # noqa: B006
     inputs: InputsOption = None,
     assume: AssumeOption = "finite",
@@ -85,6 +88,7 @@ def tune(
         effort=Effort(repeats=repeats),
         pace=Pace(num_runs=runs),
         splits=splits,
+        recalibrate=recalibrate,
         command=("hetsim", *sys.argv[1:]),
     )
     outcome = tune_model(

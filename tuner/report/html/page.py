@@ -94,16 +94,9 @@ def _head(outcome: Outcome, title: str, devices: Sequence[Device]) -> Markup:
     )
 
 
-def _mark(outcome: Outcome, name: str) -> str:
-    """What sets a plan apart, in a word; empty for most."""
-    if name in outcome.rejected:
-        return "rejected"
-    return "best" if name == outcome.winner else "tie" if name in outcome.tied else ""
-
-
 def _marked(outcome: Outcome, name: str, href: str | None) -> Markup:
     """A plan's name, a link to its timeline if there is one, and its mark."""
-    mark = _mark(outcome, name)
+    mark = outcome.mark(name)
     linked = text(name) if href is None else tag("a", name, href=href)
     return join((linked, tag("span", mark, class_=f"mark {mark}"))) if mark else linked
 
@@ -120,8 +113,8 @@ def _plans(outcome: Outcome, ids: dict[str, str]) -> Markup:
         table(PLAN_COLUMNS, rows, emphasized=best, caption="Plans"),
         tag(
             "p",
-            f"Times in ms. Measured: median of {outcome.num_samples} executions, with the 95 % confidence interval of "
-            "the median. Error: simulated against measured. Speed-up: over the best single device.",
+            f"Times in ms. Measured: median of at least {outcome.num_samples} executions, with the 95 % confidence "
+            "interval of the median. Error: simulated against measured. Speed-up: over the best single device.",
             class_="note",
         ),
     )

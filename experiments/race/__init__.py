@@ -1,0 +1,1 @@
+"""Simulated final measurements: how often a race recommends the fastest plan."""
