@@ -29,8 +29,8 @@ _HOST_ELEMENTS = 2**20  # 4 MiB in and out, in requests that take milliseconds
 _HOST_REQUESTS = 20
 _MATRIX = (8192, 4096)  # 128 MiB of weights: more than one core's share of a large server's last-level cache
 _WARM_UPS = 5
-_ROUNDS = 30  # of the chains, about a second in all, as interference often lasts some tenths of a second
-_STALL_BUDGET_S = 5.0
+_ROUNDS = 15  # of the chains, about half a second in all, as interference often lasts some tenths of a second
+_STALL_BUDGET_S = 2.5
 _ROUNDS_AGAIN = 4  # to find out whether a calibration still holds
 _LAUNCH_ERROR_S, _MB_ERROR_S = 5e-6, 1e-4  # of these few rounds
 _MEMORY_RUNS = 8
@@ -138,18 +138,15 @@ def _chain(num_elements: int) -> Model:
 
 
 def _matrices(count: int) -> Model:
-    """``count`` independent large matrix-vector products of one input, and their sum."""
+    """``count`` large products of a vector each with one matrix, of which each device has a copy, and their sum."""
     rows, columns = _MATRIX
-    nodes = [helper.make_node("MatMul", ["x", f"w{i}"], [f"y{i}"], name=f"product{i}") for i in range(count)]
+    nodes = [helper.make_node("MatMul", [f"x{i}", "w"], [f"y{i}"], name=f"product{i}") for i in range(count)]
     total = "y0"
     for i in range(1, count):
         nodes.append(helper.make_node("Add", [total, f"y{i}"], [f"sum{i}"], name=f"sum{i}"))
         total = f"sum{i}"
-    generator = np.random.default_rng(0)
-    weights = [
-        numpy_helper.from_array(generator.random((rows, columns), dtype=np.float32), f"w{i}") for i in range(count)
-    ]
-    return _import("matrices", nodes, ["x"], [total], [1, rows], weights, [1, columns])
+    weights = [numpy_helper.from_array(np.random.default_rng(0).random((rows, columns), dtype=np.float32), "w")]
+    return _import("matrices", nodes, [f"x{i}" for i in range(count)], [total], [1, rows], weights, [1, columns])
 
 
 def _import(
@@ -257,11 +254,9 @@ def _measure_host(runtime: Runtime, small: Model) -> Host:
 def _measure_memory(runtime: Runtime, together: Model) -> Memory:
     names = runtime.platform.device_names
     num_bytes = 4 * _MATRIX[0] * _MATRIX[1]
-    single = _matrices(1)
     alone: dict[str, float] = {}
     for name in names:
-        plan = _alternate(single, [name])
-        runs = _runs(runtime, single, plan, _MEMORY_RUNS)
+        runs = _runs(runtime, together, _alternate(together, [name]), _MEMORY_RUNS)
         alone[name] = num_bytes / float(np.median([one.durations_s[0] for one in runs]))
     if len(names) == 1:
         return Memory(alone_bytes_per_s=alone, shared_bytes_per_s=alone[names[0]])
