@@ -26,7 +26,7 @@ class Pace:
 
     num_runs: int = 60
     budget_s: float = 2.5
-    stall_budget_s: float = 15.0
+    stall_budget_s: float = 6.0
 
     def rounds(self, latency_s: float) -> int:
         """The number of rounds, of a few runs each, for plans of that latency."""

@@ -195,7 +195,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         for op in self.graph.ops:
-            if not self.devices_for((op.name,)):
+            if all(self.latency(name, (op.name,)) is None for name in self.platform.device_names):
                 raise ProblemError(
                     f"no device can run operator {op.name!r} ({op.kind}); the platform has "
                     f"{', '.join(self.platform.device_names)}"

@@ -68,8 +68,11 @@ def traffic_function(
     for device in platform.device_names:
         for op in graph.ops:
             # A part moves its bytes at the rate of the whole operator.
-            co_run, alone = profile.co_run(device, (op.part_of or op.name,)), latency(device, (op.name,))
-            if co_run is not None and alone is not None and median(co_run.speeds) < _FULL_SPEED:
+            co_run = profile.co_run(device, (op.part_of or op.name,))
+            if co_run is None or median(co_run.speeds) >= _FULL_SPEED:
+                continue
+            alone = latency(device, (op.name,))
+            if alone is not None:
                 moved[device, op.name] = (
                     platform.memory.shared_bytes_per_s / co_run.num_devices * alone.seconds / median(co_run.speeds)
                 )

@@ -32,7 +32,7 @@ _WARM_UPS = 5
 _ROUNDS = 15  # of the chains, about half a second in all, as interference often lasts some tenths of a second
 _STALL_BUDGET_S = 2.5
 _ROUNDS_AGAIN = 4  # to find out whether a calibration still holds
-_LAUNCH_ERROR_S, _MB_ERROR_S = 5e-6, 1e-4  # of these few rounds
+_LAUNCH_ERROR_S = 5e-6  # of these few rounds
 _MEMORY_RUNS = 8
 
 
@@ -58,7 +58,7 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
         DeviceError: If a device failed or does not support the probes (Neg, Abs, MatMul, Add).
     """
     report = progress or (lambda _done, _text: None)
-    platform = _with_launches_and_links(runtime, _ROUNDS, lambda done, text: report(0.6 * done, text))
+    platform = _with_launches_and_links(runtime, lambda done, text: report(0.6 * done, text))
     report(0.6, "submitting and collecting")
     matrices = _matrices(len(platform.devices))
     host = _measure_host(runtime, matrices)
@@ -76,9 +76,9 @@ def calibrate(runtime: Runtime, *, progress: Callable[[float, str], None] | None
 def contradiction(runtime: Runtime, before: Platform) -> str:
     """What a short measurement contradicts in an earlier calibration of the runtime's platform; empty if nothing.
 
-    Two numbers contradict each other if they differ by half of the larger one and by more than so short a measurement
-    may be off. Bytes take five times as long when the host of a virtual machine has moved a core to another part of the
-    processor.
+    Launch costs contradict each other if they differ by half of the larger one and by more than so short a measurement
+    may be off. What bytes cost is not compared: it changes fivefold when the host of a virtual machine moves a core,
+    for seconds or minutes, and profiles know by transfer probes how it is.
 
     Args:
         runtime: The devices.
@@ -87,30 +87,22 @@ def contradiction(runtime: Runtime, before: Platform) -> str:
     Raises:
         DeviceError: If a device failed.
     """
-    now = _with_launches_and_links(runtime, _ROUNDS_AGAIN, lambda _done, _text: None)
-    for device in now.devices:
-        before_s = before.device(device.name).launch_s
-        if _differ(before_s, device.launch_s, _LAUNCH_ERROR_S):
-            return f"launching on {device.name} takes {device.launch_s * 1e6:.1f} us, and took {before_s * 1e6:.1f}"
-    for (source, target), link in now.links.items():
-        mb_s, before_s = (1e6 / one.bandwidth_bytes_per_s for one in (link, before.link(source, target)))
-        if _differ(before_s, mb_s, _MB_ERROR_S):
-            return f"a MB from {source} to {target} takes {mb_s * 1e6:.0f} us, and took {before_s * 1e6:.0f}"
+    small = _in_rounds(runtime, _chain(_SMALL_ELEMENTS), [], _ROUNDS_AGAIN, lambda _: None)
+    for name in runtime.platform.device_names:
+        before_s, now_s = before.device(name).launch_s, _median_step_s(small[name,], name)
+        if abs(now_s - before_s) > max(_LAUNCH_ERROR_S, max(now_s, before_s) / 2):
+            return f"launching on {name} takes {now_s * 1e6:.1f} us, and took {before_s * 1e6:.1f}"
     return ""
 
 
-def _differ(before_s: float, now_s: float, error_s: float) -> bool:
-    return abs(now_s - before_s) > max(error_s, max(now_s, before_s) / 2)
-
-
-def _with_launches_and_links(runtime: Runtime, num_rounds: int, report: Callable[[float, str], None]) -> Platform:
+def _with_launches_and_links(runtime: Runtime, report: Callable[[float, str], None]) -> Platform:
     """The platform with what launches and hand-overs cost."""
     platform = runtime.platform
     names = platform.device_names
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    small = _in_rounds(runtime, _chain(_SMALL_ELEMENTS), pairs, num_rounds, lambda done: report(done / 2, "launching"))
+    small = _in_rounds(runtime, _chain(_SMALL_ELEMENTS), pairs, _ROUNDS, lambda done: report(done / 2, "launching"))
     large = _in_rounds(
-        runtime, _chain(_LARGE_ELEMENTS), pairs, num_rounds, lambda done: report((1 + done) / 2, "handing over")
+        runtime, _chain(_LARGE_ELEMENTS), pairs, _ROUNDS, lambda done: report((1 + done) / 2, "handing over")
     )
     launch_s = {name: _median_step_s(small[name,], name) for name in names}
     links: dict[tuple[str, str], Link] = {}

@@ -1,12 +1,12 @@
 """The closed loop: search, measure the plans that promise most, and search again.
 
 A search tends to find the plans whose predictions are too low, however the predictor is biased. So its plans are
-measured, by a serial replay of each, before the next search. Each round asks each scheduler twice: with costs as they
-are expected, and with costs that are drawn from what is known of them, which finds plans that may be better (Thompson
-sampling: O. Chapelle, L. Li, "An empirical evaluation of Thompson sampling", NIPS 2011). A plan is measured if it is
-expected to improve on the best one (expected improvement: D. R. Jones, M. Schonlau, W. J. Welch, "Efficient global
-optimization of expensive black-box functions", Journal of Global Optimization 13, 1998), and a scheduler whose plans
-promise nothing is not asked again.
+measured, by a serial replay of each, before the next search. Each round asks each scheduler by the costs as they are
+expected; where it finds nothing new, by costs that are drawn from what is known of them, which finds plans that may be
+better (Thompson sampling: O. Chapelle, L. Li, "An empirical evaluation of Thompson sampling", NIPS 2011). A plan is
+measured if it is expected to improve on the best one (expected improvement: D. R. Jones, M. Schonlau, W. J. Welch,
+"Efficient global optimization of expensive black-box functions", Journal of Global Optimization 13, 1998), and a
+scheduler whose plans promise nothing is not asked again.
 """
 
 from __future__ import annotations
@@ -153,12 +153,12 @@ class _ClosedLoop:
         )
 
     def _candidates(self, number: int, deadline: Deadline) -> list[Candidate]:
-        """Plans of all schedulers that may still gain; of equal plans, the first one."""
+        """New plans of all schedulers that may still gain, at most one of each; of equal plans, the first one."""
         found: dict[str, tuple[str, str, Plan]] = {}  # by digest: name, scheduler, plan
         asked = [(scheduler, sampled) for scheduler in self._schedulers for sampled in (False, True)]
         for i, (scheduler, sampled) in enumerate(asked):
-            if found and deadline.passed():
-                break
+            if found and (deadline.passed() or (sampled and scheduler in {known for _, known, _ in found.values()})):
+                continue
             name = f"{_PREFIXES[scheduler]}{number}{', sampled' * sampled}"
             self._report((number - 1 + i / len(asked) / 2) / self._num_rounds, name)
             plan = accepted_plan(
@@ -167,7 +167,7 @@ class _ClosedLoop:
                     scheduler, number if sampled else None, deadline
                 ),
             )
-            if plan is not None:
+            if plan is not None and plan.digest not in self._measured:
                 found.setdefault(plan.digest, (name, scheduler, plan))
         problem, costs = self._context.problem(), self._context.cost_model()
         return [
@@ -190,11 +190,9 @@ class _ClosedLoop:
 
     def _promising(self, candidates: Sequence[Candidate], best_s: float) -> list[Candidate]:
         """The candidates to measure, those first that promise most: in the first round all of them."""
-        new = [one for one in candidates if one.plan.digest not in self._measured]
-        gains_s = {one.name: one.expected_improvement_s(best_s) for one in new}
-        if self.rounds:
-            new = [one for one in new if gains_s[one.name] >= MIN_GAIN * best_s]
-        return sorted(new, key=lambda one: -gains_s[one.name])
+        gains_s = {one.name: one.expected_improvement_s(best_s) for one in candidates}
+        promising = [one for one in candidates if not self.rounds or gains_s[one.name] >= MIN_GAIN * best_s]
+        return sorted(promising, key=lambda one: -gains_s[one.name])
 
     def _measure(self, candidates: Sequence[Candidate], deadline: Deadline, number: int) -> tuple[Try, ...]:
         """Each plan's replay beside what had been predicted before any of them was replayed."""

@@ -92,8 +92,8 @@ def execute(context: TuningContext, plans: Sequence[Plan], report: Report, *, is
 
     The two alternate run by run, as requests to one session in the same buffers, so that they differ in nothing but
     what runs in parallel. A round of a plan begins with runs that are not counted, since they find the caches filled by
-    another plan: the first is up to a quarter slower, and only after about six do they get no faster. While a core is
-    slow rounds are put off, and runs that met a slow core count only where there are no others in the same round
+    another plan: the first takes up to twice as long, the second at most 1 % longer. While a core is slow rounds are
+    put off, and runs that met a slow core count only where there are no others in the same round
     (:mod:`hetsim.runtime.measure.interleaved`). As many plans as fit into memory are loaded together and interleaved;
     where not all fit, all groups are gone through twice. The replays' samples go to the context's file, under
     ``final:DIGEST``; those of the parallel runs go into the result alone.

@@ -28,7 +28,7 @@ def profile(
     shape: ShapeOption = [],  # noqa: B006
     fix: FixOption = [],  # noqa: B006
     custom_ops: CustomOpsOption = [],  # noqa: B006
-    repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
+    repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 6,
     assume: AssumeOption = "finite",
     accept: AcceptOption = [],  # noqa: B006
     ranges: RangeOption = [],  # noqa: B006

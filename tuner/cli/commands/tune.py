@@ -53,7 +53,7 @@ def tune(
     rounds: Annotated[int, typer.Option(min=1, help="How often the search learns what its plans really take.")] = 4,
     time_limit: _TimeLimitOption = None,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
-    repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
+    repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 6,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
     splits: _SplitsOption = True,
     recalibrate: _RecalibrateOption = False,
