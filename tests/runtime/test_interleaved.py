@@ -51,12 +51,12 @@ def test_rounds_of_one_round_lie_side_by_side() -> None:
 
 @pytest.mark.equation("rounds")
 def test_a_plan_waits_warm_until_no_core_is_slow() -> None:
-    # After the warm-up come execution 7 and replay 8, execution 9 and replay 10. The core is shared after 10, so it may
-    # have been during 9. Serial run 11 finds it still shared, 12 does not; executions 13 and 15 follow.
+    # After the warm-up come execution 1 and replay 2, execution 3 and replay 4. The core is shared after 4, so it may
+    # have been during 3. Serial run 5 finds it still shared, 6 does not; executions 7 and 9 follow.
     session = Scripted([FREE_S] * WARM_UPS + [FREE_S, SHARED_S, SHARED_S])
     rounds, _ = taken([session], num_rounds=1)
-    assert counted(rounds) == [7, 13, 15]
-    assert session.num_runs == 16
+    assert counted(rounds) == [WARM_UPS + number for number in (1, 7, 9)]
+    assert session.num_runs == WARM_UPS + 10
     assert [pair.slowness for pair in rounds.counted(0)] == [0.0] * RUNS_PER_ROUND
 
 
@@ -64,19 +64,20 @@ def test_a_plan_waits_warm_until_no_core_is_slow() -> None:
 def test_without_stall_budget_executions_count_whatever_the_cores_do() -> None:
     session = Scripted([FREE_S] * WARM_UPS + [FREE_S, SHARED_S, SHARED_S])
     rounds, _ = taken([session], num_rounds=2, stall_budget_s=0.0)
-    assert counted(rounds) == [7, 9, 11, 19, 21, 23]
+    first = [WARM_UPS + number for number in (1, 3, 5)]
+    assert counted(rounds) == first + [WARM_UPS + 6 + number for number in first]
     assert [pair.is_undisturbed for pair in rounds.counted(0)] == [True, False, False, True, True, True]
 
 
 @pytest.mark.equation("rounds")
 def test_of_what_was_executed_in_vain_the_fastest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The stall budget of this round is 2 s. Execution 7, whose replay 8 finds the core shared, takes one, and the
-    # serial run 9, which finds it free, the other. What follows counts: replay 11 finds it shared, though less, 13 as
-    # before.
+    # The stall budget of this round is 2 s. After the warm-up, execution 1, whose replay 2 finds the core shared, takes
+    # one, and the serial run 3, which finds it free, the other. What follows counts: replay 5 finds it shared, though
+    # less, 7 as before.
     a_second_a_look(monkeypatch)
     session = Scripted([FREE_S] * WARM_UPS + [SHARED_S, FREE_S, 70e-6] + [SHARED_S] * 100)
     rounds, _ = taken([session], num_rounds=1, stall_budget_s=20.0)
-    assert session.num_runs == 13
+    assert session.num_runs == WARM_UPS + 7
     assert [pair.slowness for pair in rounds.counted(0)] == pytest.approx([30 / 45, 25 / 45, 30 / 45])
 
 
