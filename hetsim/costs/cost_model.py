@@ -21,7 +21,7 @@ from hetsim.core.platform import Platform
 from hetsim.core.problem import Latency, Problem
 from hetsim.costs.fitting.additive_medians import additive_medians, interference_free_medians
 from hetsim.costs.fitting.calibrated import calibrated_s_per_byte
-from hetsim.costs.fitting.device_model import LEAST, DeviceModel, LeftOut
+from hetsim.costs.fitting.device_model import DeviceModel, LeftOut
 from hetsim.costs.fitting.observations import observe, sharing_factors
 from hetsim.costs.fitting.shared_tensors import shared_tensor
 from hetsim.costs.hypothetical.device_costs import hypothetical_costs
@@ -31,6 +31,9 @@ from hetsim.costs.traffic import traffic_function
 from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
 from hetsim.models.split.splitting import ModelSplitting
+
+_LEAST = 0.1
+"""The least part of a segment's time in a replay that remains once unusual costs of sharing are taken off."""
 
 
 class CostModel:
@@ -125,7 +128,7 @@ class CostModel:
         for segment in plan.segments:
             seconds = times[segment.device, segment.ops][context]
             unusual_s = sum(access.seconds for access in shared_s.get(segment, ())) * (factors[segment.device] - 1)
-            found[segment.device, segment.ops] = max(seconds - unusual_s, LEAST * seconds)
+            found[segment.device, segment.ops] = max(seconds - unusual_s, _LEAST * seconds)
         return found
 
     def error_s(self, plan: Plan) -> float:

@@ -42,6 +42,8 @@ from hetsim.runtime.worker_pool import RefusedError
 
 WARM_UPS = 2
 """Serial runs of a plan that are not counted: the first takes up to twice as long, the second at most 1 % longer."""
+MOST_PER_WARM_UP, WARM_UP_S = 3, 0.02
+"""Small models warm up for longer: until this time has passed, in seconds, or with so many times as many runs."""
 
 MAX_RUNS_PER_REPEAT = 2
 """While cores are disturbed, at most this many serial runs are made for each repeat that is wanted."""
@@ -272,12 +274,16 @@ def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_
     Args:
         session: The plan, loaded.
         inputs: The model's inputs.
-        num_runs: Number of runs, at least 1.
+        num_runs: The least number of runs, at least 1.
 
     Raises:
         DeviceError: If a device failed.
     """
-    return [session.run(inputs, serial=True) for _ in range(num_runs)][-1]
+    spent_s, count = 0.0, 0
+    while count < num_runs or (count < MOST_PER_WARM_UP * num_runs and spent_s < WARM_UP_S):
+        last = session.run(inputs, serial=True)
+        spent_s, count = spent_s + last.latency_s, count + 1
+    return last
 
 
 def record(

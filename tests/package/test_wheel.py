@@ -152,9 +152,19 @@ def test_the_installed_command_plans_simulates_and_draws_a_table_problem(command
 @pytest.mark.slow
 def test_the_installed_command_tunes_squeezenet(commands: Path, tmp_path: Path) -> None:
     done(commands / "python", "-c", CALIBRATED, cwd=tmp_path)
-    effort = ("--rounds", "1", "--max-evaluations", "20", "--runs", "3", "--repeats", "3", "--no-splits")
+    few = ("--rounds", "1", "--max-evaluations", "20", "--runs", "3", "--repeats", "3", "--explorations", "0")
     told = done(
-        *(commands / "hetsim", "tune", "squeezenet", "--platform", "calibrated.toml", "--out", "out", *effort),
+        *(
+            commands / "hetsim",
+            "tune",
+            "squeezenet",
+            "--platform",
+            "calibrated.toml",
+            "--out",
+            "out",
+            "--no-splits",
+            *few,
+        ),
         cwd=tmp_path,
         NUMBA_DISABLE_JIT="1",  # compiling for a new place takes a minute; other tests run the compiled kernels
     )

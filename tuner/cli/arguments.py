@@ -100,3 +100,7 @@ MaybePlatform = Annotated[
         show_default=DEFAULT_PLATFORM,
     ),
 ]
+ExplorationsOption = Annotated[
+    int,
+    typer.Option(min=0, metavar="N", help="Plans to measure where the search will go, besides fixed configurations."),
+]

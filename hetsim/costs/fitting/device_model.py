@@ -30,8 +30,8 @@ costs err low (the winner's curse), so how far they err is learned from such pla
 MIN_LEFT_OUT = 8
 """Standard errors are scaled to the observed leave-one-out errors of segments of several operators if there are at
 least this many."""
-LEAST = 0.1
-"""The lowest prediction, as a fraction of the sum of the operators' times alone."""
+_LEAST, _LEAST_MEASURED = 0.1, 0.5
+"""The lowest prediction: this fraction of the sum of the operators' times alone, or that of the least measured one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +101,7 @@ class DeviceModel:
         self._alone_s = _alone_s(graph, observations)
         self._neighbourhood = Neighbourhood(graph, self._alone_s)
         self._near = self._neighbourhood.near
+        self._least = min(_LEAST, _LEAST_MEASURED * min(map(self._fraction_of_alone, observations)))
         self._summands: dict[tuple[int, int], float] = {}
         by_segment: dict[tuple[str, ...], list[float]] = {}
         for one in observations:
@@ -125,6 +126,11 @@ class DeviceModel:
         z = ((self._left_out_s - seconds) / errors)[several]
         self._scale = float(np.sqrt(np.mean(z**2))) if len(z) >= MIN_LEFT_OUT else 1.0
 
+    def _fraction_of_alone(self, one: Observation) -> float:
+        """What a segment took, as a fraction of the sum of what its operators take alone."""
+        alone_s = sum(share * self._alone_s[op] for op, share in one.work.shares.items())
+        return one.seconds / alone_s if alone_s else 1.0
+
     def can_predict(self, work: PartWork) -> bool:
         """Whether each of the operators was measured, alone, in a larger segment or in part."""
         return all(op in self._alone_s for op in work.shares)
@@ -148,7 +154,7 @@ class DeviceModel:
         if ops in self.measured:
             total_s += self._regression.value([_own(ops, self.measured[ops])])
         total_s += self._regression.value([self._searched(work, total_s)])
-        return max(total_s, LEAST * least_s)
+        return max(total_s, self._least * least_s)
 
     def sharing_s(self, tensor: SharedTensor) -> float:
         """What a segment takes longer if it shares a tensor, in seconds."""

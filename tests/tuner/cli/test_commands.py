@@ -24,7 +24,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     onnx.save(fork_join().proto, folder / "net.onnx")
     (folder / "fake.toml").write_text(format_platform(fake_platform()))
     (folder / "one.toml").write_text(format_platform(fake_platform("cpu")))
-    made = hetsim("profile", "net.onnx", "--platform", "fake.toml", "--out", "p.jsonl", "--repeats", "3", cwd=folder)
+    few = ("--repeats", "3", "--explorations", "1")
+    made = hetsim("profile", "net.onnx", "--platform", "fake.toml", "--out", "p.jsonl", *few, cwd=folder)
     assert made.returncode == 0, made.stderr
     assert "cpu: segments of several operators, each predicted from the others: " in made.stdout
     made = hetsim(

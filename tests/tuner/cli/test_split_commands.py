@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert split is not None
     shared = Stage(ops=split.ops, devices=("cpu", "npu"), splits=(split,))
     save_plan(split_plan(PROBLEM, [shared, Stage(ops=("pool",), devices=("cpu",))]), folder / "plan.json")
-    command(folder, "profile", "--out", str(folder / "p.jsonl"), "--repeats", "3")
+    command(folder, "profile", "--out", str(folder / "p.jsonl"), "--repeats", "3", "--explorations", "2")
     return folder
 
 

@@ -12,6 +12,7 @@ from hetsim.tuner.cli.arguments import (
     AcceptOption,
     AssumeOption,
     CustomOpsOption,
+    ExplorationsOption,
     FixOption,
     ModelArgument,
     PlatformOption,
@@ -29,6 +30,7 @@ def profile(
     fix: FixOption = [],  # noqa: B006
     custom_ops: CustomOpsOption = [],  # noqa: B006
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 6,
+    explorations: ExplorationsOption = 6,
     assume: AssumeOption = "finite",
     accept: AcceptOption = [],  # noqa: B006
     ranges: RangeOption = [],  # noqa: B006
@@ -47,7 +49,7 @@ def profile(
         found,
         platform=devices,
         out=out,
-        effort=Effort(repeats=repeats),
+        effort=Effort(repeats=repeats, explorations=explorations),
         trust=parse_trust(assume, accept, ranges),
         stages=OnScreen(screen()),
     )
