@@ -36,7 +36,7 @@ from hetsim.tuner.options import Options, Pace
 from hetsim.tuner.progress import OnScreen, Silent, Stages
 from hetsim.tuner.steps.final_measurement import measure_finalists
 from hetsim.tuner.steps.proposals import propose
-from hetsim.tuner.steps.race import TIE, Race, find_fastest, find_ratio, find_relation
+from hetsim.tuner.steps.race import TIE, Race, find_standings
 from hetsim.tuner.steps.scheduler_plans import propose_baselines, propose_searched
 
 COMMAND = "python -m experiments.race"
@@ -206,12 +206,7 @@ def decide(rounds: Sequence[RoundLine], *, count: int, num_plans: int, seed: int
 
 def _recommended(medians_s: Mapping[int, Sequence[float]], simplicity: npt.NDArray[np.intp]) -> tuple[int, int]:
     """The simplest plan of those that tie with the fastest, and how many others are undecided."""
-    fastest = find_fastest(medians_s)
-    relations = {
-        plan: find_relation(find_ratio(seen, medians_s[fastest]), min(len(seen), len(medians_s[fastest])))
-        for plan, seen in medians_s.items()
-        if plan != fastest
-    }
+    fastest, relations = find_standings(medians_s)
     tied = [fastest, *(plan for plan, relation in relations.items() if relation == "tie")]
     return min(tied, key=lambda plan: int(simplicity[plan])), list(relations.values()).count("undecided")
 

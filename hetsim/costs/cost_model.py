@@ -54,7 +54,8 @@ class CostModel:
         self._profile = profile
         self._stated = hypothetical_costs(self._base, platform)
         self._times = interference_free_medians(profile)
-        observations = observe(self._base, profile, self._times)
+        self._sharing_factors = sharing_factors(profile)
+        observations = observe(self._base, profile, self._times, self._sharing_factors)
         self._devices: dict[str, DeviceModel] = {}
         for device in platform.devices:
             if device.source is not None:
@@ -123,11 +124,11 @@ class CostModel:
         is_final = context.startswith("final:")
         times = additive_medians(self._profile) if is_final else self._times
         shared_s = {} if is_final else problem.accesses(plan.segments)
-        factors = {name: sharing_factors(self._profile, name).get(context, 1.0) for name in self._devices}
         found: dict[tuple[str, tuple[str, ...]], float] = {}
         for segment in plan.segments:
             seconds = times[segment.device, segment.ops][context]
-            unusual_s = sum(access.seconds for access in shared_s.get(segment, ())) * (factors[segment.device] - 1)
+            factor = self._sharing_factors.get((segment.device, context), 1.0)
+            unusual_s = (factor - 1) * sum(access.seconds for access in shared_s.get(segment, ()))
             found[segment.device, segment.ops] = max(seconds - unusual_s, _LEAST * seconds)
         return found
 

@@ -63,11 +63,11 @@ def calibrated(
     platform, origin = runtime.platform, _origin(runtime)
     folder = cache_folder() / "calibrations" if folder is None else folder
     path = folder / f"{hashlib.sha256(platform.name.encode()).hexdigest()[:24]}.json"
-    entry = None if recalibrate else _read(path)
-    if entry is not None:
-        known = parse_platform(entry.calibrated, source=str(path))
+    read = None if recalibrate else _read(path)
+    if read is not None:
+        before, known = read
         date = known.calibration.date if known.calibration else "an unknown date"
-        why_not = _difference(entry.origin, origin) or contradiction(runtime, known)
+        why_not = _difference(before, origin) or contradiction(runtime, known)
         if not why_not:
             say(f"the calibration of {date} still holds (--recalibrate measures anew)")
             return known
@@ -88,12 +88,11 @@ def _origin(runtime: Runtime) -> _Origin:
     )
 
 
-def _read(path: Path) -> _Entry | None:
-    """The entry in a file; None if there is none that can be read."""
+def _read(path: Path) -> tuple[_Origin, Platform] | None:
+    """The calibrated platform in a file and what it belongs to; None if there is none that can be read."""
     with suppress(OSError, msgspec.MsgspecError, PlatformError):
         entry = msgspec.json.decode(read_bounded(path), type=_Entry)
-        parse_platform(entry.calibrated, source=str(path))
-        return entry
+        return entry.origin, parse_platform(entry.calibrated, source=str(path))
     return None
 
 

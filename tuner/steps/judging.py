@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from hetsim.analysis.breakdown import breakdown, device_assignments
 from hetsim.core.errors import OutputsError
 from hetsim.core.platform import Platform
-from hetsim.core.statistics import Estimate, Summary, summarize
+from hetsim.core.statistics import Summary, summarize
 from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
@@ -20,7 +20,7 @@ from hetsim.tuner.report.shared_runs import shared_runs
 from hetsim.tuner.steps.expected_outputs import ExpectedOutputs, tolerance
 from hetsim.tuner.steps.final_measurement import Finalist
 from hetsim.tuner.steps.proposals import SEARCH_ROUND, SPLITS, Proposals
-from hetsim.tuner.steps.race import Relation, find_fastest, find_ratio, find_relation
+from hetsim.tuner.steps.race import find_fastest, find_ratio, find_standings
 
 _VERSIONS_OF = ("hetsim", "onnx", "onnxruntime", "openvino", "numpy", "simpy")
 
@@ -60,7 +60,10 @@ def judge(
     rows = {name: _row(name, finalist) for name, finalist in found.items()}
     verdict = _choose(platform, finalists, found, rows, expected)
     won = found[verdict.winner]
-    ratios = {name: _ratio(finalist, won) for name, finalist in found.items()}
+    ratios = {
+        name: find_ratio(finalist.execution.round_medians_s, won.execution.round_medians_s)
+        for name, finalist in found.items()
+    }
     planned = planned_model(model, won.plan)
     hand_over_s = [each_s for finalist in finalists.values() for each_s in finalist.execution.hand_over_s]
     return Outcome(
@@ -165,8 +168,7 @@ def _choose(
             f"no plan computes what the reference engine computes, so none is recommended: errors {worst}, tolerance "
             f"{allowed:.0e}; `hetsim verify` names the operator at which a device begins to deviate"
         )
-    fastest = find_fastest({row.name: found[row.name].execution.round_medians_s for row in sound})
-    shown = {row.name: _relation(found[row.name], found[fastest]) for row in sound if row.name != fastest}
+    fastest, shown = find_standings({row.name: found[row.name].execution.round_medians_s for row in sound})
     tied = [row for row in sound if row.name == fastest or shown[row.name] == "tie"]
     winner = min(tied, key=lambda row: (row.num_devices, row.num_splits, row.num_segments, row.measured_s))
     return _Verdict(
@@ -177,15 +179,6 @@ def _choose(
         largest_error=max(finalist.execution.largest_error for finalist in finalists.values()),
         tolerance=allowed,
     )
-
-
-def _ratio(one: Finalist, other: Finalist) -> Estimate:
-    return find_ratio(one.execution.round_medians_s, other.execution.round_medians_s)
-
-
-def _relation(one: Finalist, fastest: Finalist) -> Relation:
-    num_rounds = min(len(each.execution.round_medians_s) for each in (one, fastest))
-    return find_relation(_ratio(one, fastest), num_rounds)
 
 
 def _row(name: str, finalist: Finalist) -> PlanOutcome:

@@ -24,7 +24,7 @@ _FEW_ROUNDS, _FAR = 3, 0.05
 """A plan leaves after so few rounds if it was slower by this fraction in each."""
 
 Relation = Literal["slower", "tie", "undecided"]
-Plan = TypeVar("Plan", bound=Hashable)
+Key = TypeVar("Key", bound=Hashable)
 
 
 def find_ratio(mine_s: Sequence[float], others_s: Sequence[float]) -> Estimate:
@@ -43,14 +43,12 @@ def find_ratio(mine_s: Sequence[float], others_s: Sequence[float]) -> Estimate:
 
 def find_relation(found: Estimate, num_rounds: int) -> Relation:
     """What a ratio to the fastest plan's time shows."""
-    if num_rounds < MIN_ROUNDS:
-        return "slower" if found.low > 1 else "undecided"
-    if found.low >= 1 - TIE and found.high <= 1 + TIE:
+    if num_rounds >= MIN_ROUNDS and found.low >= 1 - TIE and found.high <= 1 + TIE:
         return "tie"
     return "slower" if found.low > 1 else "undecided"
 
 
-def find_fastest(medians_s: Mapping[Plan, Sequence[float]]) -> Plan:
+def find_fastest(medians_s: Mapping[Key, Sequence[float]]) -> Key:
     """The plan with the lowest median of those that have most rounds; of equal ones the first.
 
     Plans with fewer rounds left the race, since another one was surely faster.
@@ -59,6 +57,21 @@ def find_fastest(medians_s: Mapping[Plan, Sequence[float]]) -> Plan:
         medians_s: By plan and round, its median latency in seconds; at least one plan.
     """
     return min(medians_s, key=lambda plan: (-len(medians_s[plan]), float(np.median(medians_s[plan]))))
+
+
+def find_standings(medians_s: Mapping[Key, Sequence[float]]) -> tuple[Key, dict[Key, Relation]]:
+    """The fastest plan, and by each other plan what is shown of it.
+
+    Args:
+        medians_s: By plan and round, its median latency in seconds; at least one plan.
+    """
+    fastest = find_fastest(medians_s)
+    best_s = medians_s[fastest]
+    return fastest, {
+        plan: find_relation(find_ratio(mine_s, best_s), min(len(mine_s), len(best_s)))
+        for plan, mine_s in medians_s.items()
+        if plan != fastest
+    }
 
 
 class Race:

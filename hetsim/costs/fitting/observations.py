@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import median
 
 from hetsim.core.errors import ProfileError
@@ -16,18 +17,27 @@ from hetsim.models.split.rewrite import rewrite
 SEARCHED = ("explored:", "replay:", "final:")
 """How contexts begin in which plans were run that a search found."""
 
+SharingFactors = Mapping[tuple[str, str], float]
+"""By device and context, how many times as long as usual it took there for what it shares."""
 
-def sharing_factors(profile: Profile, device: str) -> dict[str, float]:
-    """By context, how many times as long as usual the device took there for what it shares, by its transfer probes.
+
+def sharing_factors(profile: Profile) -> SharingFactors:
+    """How long devices took for what they share, by their transfer probes; contexts without any are left out.
 
     A virtual machine's host moves its processors: hand-overs then take five times as long, for seconds or minutes.
     """
-    probes_s = {context: median(found) for context, found in profile.transfer_probes_s(device).items()}
-    usual_s = median(probes_s.values()) if probes_s else 1.0
-    return {context: found / usual_s for context, found in probes_s.items()}
+    factors: dict[tuple[str, str], float] = {}
+    for device in profile.header.engines:
+        probes_s = {context: median(found) for context, found in profile.transfer_probes_s(device).items()}
+        if probes_s:
+            usual_s = median(probes_s.values())
+            factors |= {(device, context): found / usual_s for context, found in probes_s.items()}
+    return factors
 
 
-def observe(model: Model, profile: Profile, times: AdditiveMedians) -> dict[str, list[Observation]]:
+def observe(
+    model: Model, profile: Profile, times: AdditiveMedians, factors: SharingFactors
+) -> dict[str, list[Observation]]:
     """By device, what each segment of the model and of its rewritten models took in each context.
 
     Segments of models that were rewritten otherwise are left out, unless the profile says how.
@@ -36,12 +46,12 @@ def observe(model: Model, profile: Profile, times: AdditiveMedians) -> dict[str,
         model: An imported model.
         profile: Its profile.
         times: What its segments took.
+        factors: How long devices took for what they share.
 
     Raises:
         ProfileError: If a segment shares a tensor that its model does not have.
     """
     found: dict[str, list[Observation]] = {device: [] for device in profile.header.engines}
-    factors = {device: sharing_factors(profile, device) for device in found}
     for device, ops in profile.segments():
         for name, context in profile.contexts(device, ops).items():
             measured = rewrite(model, profile.splits(name)).model
@@ -62,7 +72,7 @@ def observe(model: Model, profile: Profile, times: AdditiveMedians) -> dict[str,
                     context=name,
                     is_searched=name.startswith(SEARCHED),
                     shared=tuple(shared_tensor(measured, each, is_made=each in made) for each in context.shared),
-                    sharing_factor=factors.get(device, {}).get(name, 1.0),
+                    sharing_factor=factors.get((device, name), 1.0),
                     seconds=times[device, ops][name],
                 )
             )

@@ -8,7 +8,7 @@ from hetsim.core.errors import ProfileError
 from hetsim.core.plan import Split
 from hetsim.core.problem import PartWork
 from hetsim.costs.fitting.additive_medians import interference_free_medians
-from hetsim.costs.fitting.observations import observe
+from hetsim.costs.fitting.observations import observe, sharing_factors
 from hetsim.costs.fitting.shared_tensors import SharedTensor
 from hetsim.costs.profile import Profile, Samples, SerialRuns
 from tests.support.profiles import HEADER
@@ -30,7 +30,7 @@ def test_each_context_is_an_observation_with_the_tensors_that_were_shared_there(
     profile.add(samples(("pool",), "replay:x"))
     profile.add(samples(("conv0",), "final:x"))
     profile.add(samples(("conv0",), "explored:1:5ca1ab1e"))
-    found = observe(MODEL, profile, interference_free_medians(profile))
+    found = observe(MODEL, profile, interference_free_medians(profile), sharing_factors(profile))
     assert found["npu"] == []
     assert [(one.ops, one.context, one.is_searched, one.seconds) for one in found["cpu"]] == [
         (("conv1",), "configuration:operators", False, 1.0),
@@ -52,12 +52,12 @@ def test_each_context_is_an_observation_with_the_tensors_that_were_shared_there(
 def test_segments_of_rewritten_models_are_observed_where_the_profile_says_how_they_were_rewritten() -> None:
     profile = Profile(header=HEADER)
     profile.add(samples(UPPER, "replay:untold"))
-    assert observe(MODEL, profile, interference_free_medians(profile))["cpu"] == []
+    assert observe(MODEL, profile, interference_free_medians(profile), sharing_factors(profile))["cpu"] == []
     splits = ((SPLIT.ops, SPLIT.axis, SPLIT.at),)
     profile.add(SerialRuns(device="cpu", context="replay:told", speed_probe_s=(1.0,) * 3, splits=splits))
     profile.add(samples(UPPER, "replay:told", "t2[rows 0:4]", seconds=2.0))
     assert profile.splits("replay:told") == (SPLIT,)
-    (one,) = observe(MODEL, profile, interference_free_medians(profile))["cpu"]
+    (one,) = observe(MODEL, profile, interference_free_medians(profile), sharing_factors(profile))["cpu"]
     assert (one.ops, one.context, one.seconds) == (UPPER, "replay:told", 2.0)
     assert one.work == PartWork(shares={"conv0": 5 / 8, "conv1": 4 / 8}, copied_bytes=4 * 6 * 5 * 4)
     assert [shared.name for shared in one.shared] == ["t2"]
@@ -67,10 +67,12 @@ def test_a_tensor_that_the_model_lacks_is_named() -> None:
     profile = Profile(header=HEADER)
     profile.add(samples(("conv1",), "configuration:operators", "elsewhere"))
     with pytest.raises(ProfileError, match=r"says that 'conv1' on 'cpu' shares tensor 'elsewhere', which 'stack' does"):
-        observe(MODEL, profile, interference_free_medians(profile))
+        observe(MODEL, profile, interference_free_medians(profile), sharing_factors(profile))
 
 
 def test_a_device_that_the_header_lacks_is_observed_too() -> None:
     profile = Profile(header=HEADER)
     profile.add(Samples(device="tpu", ops=("conv1",), context="replay:x", samples_s=(1.0,)))
-    assert [one.ops for one in observe(MODEL, profile, interference_free_medians(profile))["tpu"]] == [("conv1",)]
+    assert [
+        one.ops for one in observe(MODEL, profile, interference_free_medians(profile), sharing_factors(profile))["tpu"]
+    ] == [("conv1",)]
