@@ -64,6 +64,6 @@ def _table(title: str) -> Table:
         title_justify="left",
         box=SIMPLE_HEAD,
         show_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=0,
         pad_edge=False,
     )

@@ -168,7 +168,10 @@ def _choose(
             f"no plan computes what the reference engine computes, so none is recommended: errors {worst}, tolerance "
             f"{allowed:.0e}; `hetsim verify` names the operator at which a device begins to deviate"
         )
-    fastest, shown = find_standings({row.name: found[row.name].execution.round_medians_s for row in sound})
+    fastest, shown = find_standings(
+        {row.name: found[row.name].execution.round_medians_s for row in sound},
+        [one.execution.round_medians_s for one in finalists.values() if one.execution.largest_error <= allowed],
+    )
     tied = [row for row in sound if row.name == fastest or shown[row.name] == "tie"]
     winner = min(tied, key=lambda row: (row.num_devices, row.num_splits, row.num_segments, row.measured_s))
     return _Verdict(

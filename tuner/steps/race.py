@@ -59,19 +59,31 @@ def find_fastest(medians_s: Mapping[Key, Sequence[float]]) -> Key:
     return min(medians_s, key=lambda plan: (-len(medians_s[plan]), float(np.median(medians_s[plan]))))
 
 
-def find_standings(medians_s: Mapping[Key, Sequence[float]]) -> tuple[Key, dict[Key, Relation]]:
+def find_standings(
+    medians_s: Mapping[Key, Sequence[float]], rivals_s: Collection[Sequence[float]] = ()
+) -> tuple[Key, dict[Key, Relation]]:
     """The fastest plan, and by each other plan what is shown of it.
+
+    A plan that is surely slower than any other is slower than the fastest, even if the two have few rounds in common.
 
     Args:
         medians_s: By plan and round, its median latency in seconds; at least one plan.
+        rivals_s: The same of further plans that took part.
     """
     fastest = find_fastest(medians_s)
-    best_s = medians_s[fastest]
-    return fastest, {
-        plan: find_relation(find_ratio(mine_s, best_s), min(len(mine_s), len(best_s)))
-        for plan, mine_s in medians_s.items()
-        if plan != fastest
-    }
+    all_s = (*medians_s.values(), *rivals_s)
+    found: dict[Key, Relation] = {}
+    for plan, mine_s in medians_s.items():
+        if plan == fastest:
+            continue
+        found[plan] = _against(mine_s, medians_s[fastest])
+        if found[plan] == "undecided" and any(_against(mine_s, other_s) == "slower" for other_s in all_s):
+            found[plan] = "slower"
+    return fastest, found
+
+
+def _against(mine_s: Sequence[float], others_s: Sequence[float]) -> Relation:
+    return find_relation(find_ratio(mine_s, others_s), min(len(mine_s), len(others_s)))
 
 
 class Race:

@@ -123,6 +123,8 @@ def test_what_is_shown_to_be_a_tie_and_what_is_undecided_is_said_with_its_interv
     assert f"Undecided, so the lower median counts: {shown}" in verdict(undecided)
     assert "within 1 %" not in verdict(undecided)
     assert re.search(r"type_based .* undecided", screen(undecided))
+    long = replace(undecided, plans=(*plans, plan("partition_tuner", 0.12345)), undecided=("partition_tuner",))
+    assert "\N{HORIZONTAL ELLIPSIS}" not in screen(long)  # nothing is cut off in 80 columns
 
 
 def test_winner_must_be_among_the_plans() -> None:

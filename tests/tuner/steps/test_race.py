@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hetsim.core.statistics import Estimate
-from hetsim.tuner.steps.race import MIN_ROUNDS, Race, find_fastest, find_ratio, find_relation
+from hetsim.tuner.steps.race import MIN_ROUNDS, Race, find_fastest, find_ratio, find_relation, find_standings
 
 
 def rounds_until_the_end(medians_s: Sequence[Sequence[float]]) -> tuple[Race, list[int]]:
@@ -77,6 +77,18 @@ def test_a_plan_alone_is_run_as_often_as_a_comparison_needs() -> None:
 
 def test_a_plan_that_left_while_the_machine_was_fast_does_not_win() -> None:
     assert find_fastest({"left": [0.5, 0.5, 0.5], "stayed": [1.0, 0.4, 1.0, 1.0], "slower": [1.1] * 4}) == "stayed"
+
+
+def test_a_plan_that_lost_to_another_is_slower_than_the_fastest_though_that_began_badly() -> None:
+    # Both fast plans were disturbed in turn; after six rounds the third left, as it was slower than the second.
+    fastest, second, left = [2.0, 2.0, 0.9, 0.9, 0.9, 2.0, *[0.9] * 14], [1.0] * 20, [1.3] * 6
+    assert find_relation(find_ratio(left, fastest), 6) == "undecided"
+    for standings in (
+        find_standings({"fastest": fastest, "second": second, "left": left}),
+        find_standings({"fastest": fastest, "left": left}, [second]),
+    ):
+        assert standings[0] == "fastest"
+        assert standings[1]["left"] == "slower"
 
 
 def test_plans_in_groups_are_compared_over_the_rounds_that_both_have() -> None:
