@@ -36,6 +36,10 @@ _LEAST = 0.1
 """The least part of a segment's time in a replay that remains once unusual costs of sharing are taken off."""
 
 
+Latencies = dict[tuple[str, tuple[str, ...]], Latency | None]
+"""What operators take as one segment on a device. The name of an operator says what it computes, in every rewrite."""
+
+
 class CostModel:
     """Costs of a model on a platform's measured devices; later samples of the profile do not change them.
 
@@ -57,6 +61,7 @@ class CostModel:
         self._sharing_factors = sharing_factors(profile)
         observations = observe(self._base, profile, self._times, self._sharing_factors)
         self._devices: dict[str, DeviceModel] = {}
+        self._latencies: Latencies = {}
         for device in platform.devices:
             if device.source is not None:
                 continue
@@ -77,7 +82,7 @@ class CostModel:
     def problem(self, model: Model | None = None) -> Problem:
         """The planning problem of the model, or of one that was rewritten from it."""
         model = model or self._base
-        costs = _Costs(model, self._devices, self._profile)
+        costs = _Costs(model, self._devices, self._profile, self._latencies)
         traffic = traffic_function(self._profile, model.graph, self._platform, costs.latency)
         stated = self._stated.of_parts(model)
         return Problem(
@@ -159,6 +164,7 @@ class CostModel:
         """The same for plans that no search picked, such as random ones, whose costs err to either side alike."""
         other = copy(self)
         other._devices = {name: device.unpicked() for name, device in self._devices.items()}
+        other._latencies = {}
         return other
 
     def sampled(self, seed: int) -> CostModel:
@@ -166,13 +172,24 @@ class CostModel:
         other = copy(self)
         generator = np.random.default_rng(seed)
         other._devices = {name: device.sampled(generator) for name, device in self._devices.items()}
+        other._latencies = {}
         return other
 
 
 class _Costs:
-    """What the segments of one model cost, imported or rewritten."""
+    """What the segments of one model cost, imported or rewritten.
 
-    def __init__(self, model: Model, devices: Mapping[str, DeviceModel], profile: Profile) -> None:
+    Args:
+        model: The model.
+        devices: The devices that were measured.
+        profile: Says which segments devices refuse.
+        latencies: What is known already, also of other rewrites of the same model; it gains what is asked for.
+    """
+
+    def __init__(
+        self, model: Model, devices: Mapping[str, DeviceModel], profile: Profile, latencies: Latencies
+    ) -> None:
+        self._latencies = latencies
         self._model = model
         self._devices = devices
         self._base = (model.base or model).graph
@@ -181,6 +198,12 @@ class _Costs:
 
     def latency(self, device: str, ops: tuple[str, ...]) -> Latency | None:
         """What a segment takes with all tensors device-local; None where it cannot run or was never measured."""
+        key = (device, ops)
+        if key not in self._latencies:
+            self._latencies[key] = self._latency(device, ops)
+        return self._latencies[key]
+
+    def _latency(self, device: str, ops: tuple[str, ...]) -> Latency | None:
         known = self._devices.get(device)
         if known is None:
             return None

@@ -41,6 +41,7 @@ class Model:
         source: The user's own model, with which this one was compared; None for models made from another one.
         rewrites: Cache of models that were rewritten from this one, by their splits.
         split_rules: Cache of how operators divide.
+        part_works: Cache of what the parts of splits compute.
     """
 
     graph: Graph
@@ -54,6 +55,7 @@ class Model:
     source: Source | None = field(default=None, repr=False)
     rewrites: dict[object, object] = field(default_factory=dict, repr=False)
     split_rules: dict[object, object] = field(default_factory=dict, repr=False)
+    part_works: dict[object, object] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         return f"<Model {self.name!r}: {len(self.graph.ops)} operators>"

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import pairwise
 
 from hetsim.core.plan import Axis, Split
-from hetsim.core.problem import PartWork, Problem, Rewritten
+from hetsim.core.problem import Problem, Rewritten
 from hetsim.costs.parts import part_seconds
 from hetsim.models.structure import Parts
 from hetsim.scheduler.stages import balanced, boundaries, channel_groups, checked, splitting_of, step_of
@@ -40,15 +40,21 @@ class PartTimes:
         self._launch_s = {device.name: device.launch_s for device in problem.platform.devices}
         self._block_of = {op: number for number, block in enumerate(blocks) for op in block}
         self._blocks = blocks
-        self._work: dict[Split, tuple[PartWork, ...]] = {}
         self._exact_s: dict[tuple[Split, int, str], float] = {}
+        self._known_s: dict[tuple[Split, int, str], float] = {}  # until more is learned
+        self._known_splits: dict[tuple[tuple[str, ...], Axis, tuple[str, ...]], Split | None] = {}  # likewise
         self._by_run: dict[tuple[tuple[str, ...], Axis, str], _Ratio] = {}
         self._by_block: dict[tuple[int, Axis, str], _Ratio] = {}
 
     def seconds(self, split: Split, part: int, device: str) -> float:
         """What a part takes on a device; infinite where it cannot run."""
-        exact_s = self._exact_s.get((split, part, device))
-        return self._estimated_s(split, part, device) * self._ratio(split, device) if exact_s is None else exact_s
+        key = (split, part, device)
+        if key not in self._known_s:
+            exact_s = self._exact_s.get(key)
+            self._known_s[key] = (
+                self._estimated_s(split, part, device) * self._ratio(split, device) if exact_s is None else exact_s
+            )
+        return self._known_s[key]
 
     def slowest(self, split: Split, devices: Sequence[str]) -> float:
         """What the part takes that takes longest, of the parts of a split on these devices."""
@@ -95,8 +101,16 @@ class PartTimes:
                     estimated_s = self._estimated_s(split, part, device)
                     if 0 < estimated_s < math.inf and exact_s < math.inf:
                         self._note(split, device, exact_s, estimated_s)
+        self._known_s.clear()
+        self._known_splits.clear()
 
     def _shared(self, ops: tuple[str, ...], axis: Axis, length: int, devices: Sequence[str]) -> Split | None:
+        key = (ops, axis, tuple(devices))
+        if key not in self._known_splits:
+            self._known_splits[key] = self._divided(ops, axis, length, devices)
+        return self._known_splits[key]
+
+    def _divided(self, ops: tuple[str, ...], axis: Axis, length: int, devices: Sequence[str]) -> Split | None:
         speeds = [1 / max(self._problem.cost_s(device, ops), 1e-12) for device in devices]
         if not all(speeds):
             return None
@@ -121,9 +135,7 @@ class PartTimes:
         return max(seconds - self._launch_s[device], 1e-3 * seconds, 1e-12) / width
 
     def _estimated_s(self, split: Split, part: int, device: str) -> float:
-        if split not in self._work:
-            self._work[split] = self._splitting.parts(split)
-        work = self._work[split][part]
+        work = self._splitting.parts(split)[part]
         found = part_seconds(work, partial(self._problem.latency, device), self._launch_s[device])
         return math.inf if found is None else found
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from hetsim.core.errors import PlanError
 from hetsim.core.plan import Axis, Split
 from hetsim.core.problem import PartWork, Problem, Rewritten
 from hetsim.models.model import Model
@@ -42,8 +43,18 @@ class ModelSplitting:
         Copied are the ranges that parts slice out of the tensors that they read, and out of those that they hand on
         where they computed more than that. What neighbouring splits exchange depends on both of them and is left out.
         """
-        run = Run(self._model, split)
-        return tuple(self._part(run, part) for part in range(split.num_parts))
+        known = self._model.part_works
+        if split not in known:
+            try:
+                run = Run(self._model, split)
+                known[split] = tuple(self._part(run, part) for part in range(split.num_parts))
+            except PlanError as error:
+                known[split] = str(error)
+        found = known[split]
+        if isinstance(found, str):
+            raise PlanError(found)
+        assert isinstance(found, tuple)
+        return found
 
     def rewrite(self, splits: tuple[Split, ...]) -> Rewritten:
         """As :class:`~hetsim.core.problem.Splitting`."""
