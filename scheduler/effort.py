@@ -10,6 +10,9 @@ from typing import Protocol
 
 from hetsim.core.errors import PlanError
 
+MAX_EVALUATIONS = 10_000
+"""Candidates of a local search, where an effort gives no other number."""
+
 
 class Progress(Protocol):
     """Told how far a scheduler is."""

@@ -41,6 +41,7 @@ def precompile() -> None:
     for problem in (free, contended):
         for scheduler in ("exact", "search", "genetic"):
             solve(scheduler, problem, effort)
+        solve("search", replace(problem, additive=False, _known={}), effort)
         anneal(problem, replace(effort, max_evaluations=_MAX_MOVES), start=heft(problem))
         ops = np.arange(_NUM_OPS, dtype=np.uint32)[None]
         CompiledSimulator(problem).makespans_s(np.array([[0, _NUM_OPS, _NUM_OPS]], np.uint32), ops)

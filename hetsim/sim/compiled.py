@@ -84,6 +84,14 @@ class CompiledSimulator:
         """The problem as arrays for the kernel. Operators are units ``0, 1, ...`` in the graph's order."""
         return self._encoding.tables()
 
+    def unit(self, segment: Segment) -> int:
+        """The number of a segment's operators in :attr:`tables`, which it adds if they are new.
+
+        Raises:
+            PlanError: If the device cannot run the segment as one.
+        """
+        return self._encoding.unit(segment)
+
     def makespans_s(self, queue_start: Ints, queue: Ints) -> Floats:
         """The makespan of one inference by each of many plans of single operators, in seconds.
 

@@ -106,7 +106,7 @@ class StagePath:
         """Every stage of parts, with the seconds that it should take from when all parts have what they read."""
         start = _Label(seconds=0.0, held=())
         return [
-            (stage, self._after_parts(start, 0, stage).seconds)
+            (stage, self._after_parts([start], 0, stage)[0].seconds)
             for i, begin in enumerate(self._cuts)
             for end in self._cuts[i + 1 :]
             for stage in self._shared(self._names[self._begins[begin] : self._begins[end]])
@@ -131,7 +131,7 @@ class StagePath:
             for end in self._cuts[self._cuts.index(start) + 1 :]:
                 ops = self._names[self._begins[start] : self._begins[end]]
                 for stage in self._shared(ops):
-                    yield from ((end, self._after_parts(label, start, stage)) for label in labels)
+                    yield from ((end, label) for label in self._after_parts(labels, start, stage))
                 if until():
                     return
 
@@ -172,21 +172,34 @@ class StagePath:
             if splits and all(self._times.slowest(each, devices) < math.inf for each in splits):
                 yield Stage(ops=ops, devices=devices, splits=splits)
 
-    def _after_parts(self, label: _Label, start: int, stage: Stage) -> _Label:
-        """The label after a stage of parts."""
-        total_s, held, axis = label.seconds, label.held, label.axis
-        num_bytes = self._bytes_at(start)
-        for split in stage.splits:
-            parts = self._parts(split, stage.devices)
-            times_s = []
-            for number, part in enumerate(parts):
-                arrival_s = self._hand_over_s(held, axis, part, split, num_bytes)
-                times_s.append(arrival_s + self._times.seconds(split, number, part.device))
-            total_s += max(times_s)
-            held, axis = parts, split.axis
-            outputs = self._problem.graph.by_name[split.ops[-1]].outputs
+    def _after_parts(self, labels: list[_Label], start: int, stage: Stage) -> list[_Label]:
+        """The labels after a stage of parts, one for each label before it: only the first split depends on that."""
+        first, *others = stage.splits
+        parts, axis = self._parts(first, stage.devices), first.axis
+        held, held_axis = parts, axis
+        others_s: list[float] = []
+        for before, split in zip(stage.splits, others, strict=False):
+            outputs = self._problem.graph.by_name[before.ops[-1]].outputs
             num_bytes = sum(self._problem.graph.tensors[tensor].num_bytes for tensor in outputs)
-        return _Label(seconds=total_s, held=held, axis=axis, stage=stage, before=label)
+            next_parts = self._parts(split, stage.devices)
+            others_s.append(self._slowest_s(held, held_axis, next_parts, split, num_bytes))
+            held, held_axis = next_parts, split.axis
+        found: list[_Label] = []
+        for label in labels:
+            total_s = label.seconds + self._slowest_s(label.held, label.axis, parts, first, self._bytes_at(start))
+            for seconds in others_s:
+                total_s += seconds
+            found.append(_Label(seconds=total_s, held=held, axis=held_axis, stage=stage, before=label))
+        return found
+
+    def _slowest_s(
+        self, held: tuple[_Held, ...], axis: str, parts: tuple[_Held, ...], split: Split, num_bytes: int
+    ) -> float:
+        """Until the last part of a split ends, from when the parts of the tensor that it reads are made."""
+        return max(
+            self._hand_over_s(held, axis, part, split, num_bytes) + self._times.seconds(split, number, part.device)
+            for number, part in enumerate(parts)
+        )
 
     def _parts(self, split: Split, devices: tuple[str, ...]) -> tuple[_Held, ...]:
         size = splitting_of(self._problem).length(split.ops[-1], split.axis) or 1

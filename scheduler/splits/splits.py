@@ -22,8 +22,8 @@ from dataclasses import replace
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
 from hetsim.models.structure import Parts
-from hetsim.scheduler.effort import Effort, Until
-from hetsim.scheduler.search.search import MAX_EVALUATIONS, improved, search
+from hetsim.scheduler.effort import MAX_EVALUATIONS, Effort, Until
+from hetsim.scheduler.search.search import search
 from hetsim.scheduler.solution import Solution
 from hetsim.scheduler.splits.bound import split_bound
 from hetsim.scheduler.splits.grafting import grafted
@@ -113,6 +113,8 @@ def _with_splits(problem: Problem, effort: Effort, base: Plan, limit: int) -> It
 
 def _improved(problem: Problem, start: Plan, effort: Effort, limit: int) -> tuple[Plan, int]:
     """The best plan of the local search on the problem rewritten for a plan, and its evaluations."""
+    from hetsim.scheduler.search.local_search import improved  # imports numba
+
     return improved(problem.for_plan(start), start, replace(effort, max_evaluations=limit, progress=None))
 
 
