@@ -88,6 +88,8 @@ def _command_loop(control: Connection, settings: Settings) -> None:
         control.send(("unusable", str(error)))
         return
     control.send(("ready", backend.describe()))
+    gc.collect()
+    gc.freeze()  # what engines have imported lives for ever; later collections, some before each run, skip it
     cache = _Cache(backend, settings.cache_bytes)
     programs: dict[int, _Entry] = {}
     while True:
@@ -133,10 +135,13 @@ def main() -> None:
     try:
         _command_loop(control, settings)
     except Abandoned:
-        return
+        pass
     except Exception:
         if not _is_gone(control):  # an interrupted caller leaves half a message
             raise
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # the caller waits, and to take engines apart takes longer than to drop them
 
 
 def _is_gone(control: Connection) -> bool:

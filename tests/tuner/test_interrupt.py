@@ -27,7 +27,7 @@ from tests.support.split_networks import stack
 from tests.support.tuning import QUICK, calibrated_platform
 
 MODEL = stack(3, 3, 3, rows=32)
-PLATFORM = calibrated_platform(item_s="1e-5")  # halves take half as long
+PLATFORM = calibrated_platform(item_s="5e-6")  # halves take half as long
 OPTIONS = replace(QUICK, rounds=3, pace=Pace(num_runs=3, stall_budget_s=0.0), splits=True)
 
 

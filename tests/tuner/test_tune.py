@@ -28,7 +28,7 @@ from tests.support.split_networks import stack
 from tests.support.tuning import CALIBRATION, QUICK, calibrated_platform, tuning_context
 
 MODEL = fork_join()
-PLATFORM = calibrated_platform(op_s="0.01")
+PLATFORM = calibrated_platform(op_s="0.004")
 OPTIONS = replace(QUICK, max_evaluations=200)
 ONE_ROUND = replace(OPTIONS, pace=Pace(num_runs=3, stall_budget_s=0.0))
 FILES = {

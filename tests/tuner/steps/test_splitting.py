@@ -56,7 +56,7 @@ def test_splits_are_found_simulated_and_right(tmp_path: Path) -> None:
 
 
 def test_the_scheduler_s_splits_are_executed_if_asked_for(tmp_path: Path) -> None:
-    model, platform = stack(3, 3, rows=64), calibrated_platform(item_s="6e-6")
+    model, platform = stack(3, 3, rows=64), calibrated_platform(item_s="3e-6")
     outcome = tune(model, platform, tmp_path, options=replace(QUICK, rounds=1, also=("splits",)))
     assert outcome.outputs_match
     found = {row.name: row for row in outcome.plans}["splits"]
@@ -65,9 +65,9 @@ def test_the_scheduler_s_splits_are_executed_if_asked_for(tmp_path: Path) -> Non
 
 
 def test_tune_proposes_splits_and_writes_a_plan_that_runs(tmp_path: Path) -> None:
-    # Time is by the element, so halves take half as long: twice 64 rows of 20 elements at 6 us each are 15.4 ms, and
-    # halves with their halo of one row 7.8 ms.
-    model, platform = stack(3, 3, rows=64), calibrated_platform(item_s="6e-6")
+    # Time is by the element, so halves take half as long: twice 64 rows of 20 elements at 3 us each are 7.7 ms, and
+    # halves with their halo of one row 3.9 ms.
+    model, platform = stack(3, 3, rows=64), calibrated_platform(item_s="3e-6")
     outcome = tune(model, platform, tmp_path, options=replace(QUICK, rounds=1, splits=True))
     assert outcome.outputs_match
     simulated_s = {row.name: row.simulated_s for row in outcome.plans}
