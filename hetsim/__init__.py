@@ -6,7 +6,8 @@ Everything is a function of this package, and ``hetsim`` on the command line cal
 - :func:`profile` measures a model on the devices, :func:`plan` plans it, :func:`simulate` gives the timeline of a plan;
 - :func:`run` executes a plan, :func:`compare` compares its execution with its simulation, :func:`explain` says what
   would shorten it; :func:`verify` finds the operator at which a device begins to deviate;
-- :func:`tune` does all of that and finds the plan that measures best.
+- :func:`tune` does all of that and finds the plan that measures best; :func:`export` writes a plan as files that run
+  without hetsim.
 
 A model on a platform whose devices are known by their data sheets needs no measurements:
 
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
     from hetsim.sim.simulate import makespan_s as makespan_s
     from hetsim.tuner.api.compare import compare as compare
     from hetsim.tuner.api.explain import explain as explain
+    from hetsim.tuner.api.export import export as export
     from hetsim.tuner.api.plan import plan as plan
     from hetsim.tuner.api.profile import profile as profile
     from hetsim.tuner.api.run import run as run
@@ -174,6 +176,7 @@ _MODULES = {
     "emulated_problem": "hetsim.analysis.emulated",
     "evaluate": "hetsim.models.reference",
     "explain": "hetsim.tuner.api.explain",
+    "export": "hetsim.tuner.api.export",
     "import_model": "hetsim.models.importer",
     "load_model": "hetsim.models.importer",
     "load_plan": "hetsim.io.plan_file",

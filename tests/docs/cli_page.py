@@ -34,6 +34,7 @@ EXAMPLES = {
     "run": "hetsim run squeezenet --plan plan.json --requests 5 --trace run.trace.json",
     "compare": "hetsim compare squeezenet --plan plan.json --profile profile.jsonl --requests 3",
     "verify": "hetsim verify squeezenet --plan plan.json --device npu --samples 1 --out out/verify",
+    "export": "hetsim export squeezenet --plan plan.json --profile profile.jsonl --out out/bundle",
     "zoo": "hetsim zoo",
     "platform": "hetsim platform",
     "platform calibrate": "hetsim platform calibrate cpu+npu --out platform.toml",

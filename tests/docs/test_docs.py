@@ -19,7 +19,7 @@ from tests.support.planning.task_graphs import WORKFLOW as WORKFLOW
 from tests.support.programs.commands import hetsim_in_process
 
 DOCS = Path(__file__).parents[2] / "docs"
-NEEDS_DEVICES = ("tune", "profile", "run", "compare", "plan", "simulate", "explain", "verify")
+NEEDS_DEVICES = ("tune", "profile", "run", "compare", "plan", "simulate", "explain", "verify", "export")
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import typer
 from hetsim.tuner.cli.commands.compare import compare
 from hetsim.tuner.cli.commands.convert import convert
 from hetsim.tuner.cli.commands.explain import explain
+from hetsim.tuner.cli.commands.export import export
 from hetsim.tuner.cli.commands.plan import plan
-from hetsim.tuner.cli.commands.platform import calibrate, platform
+from hetsim.tuner.cli.commands.platform import calibrate, platform, zoo
 from hetsim.tuner.cli.commands.profile import profile
 from hetsim.tuner.cli.commands.run import run
 from hetsim.tuner.cli.commands.simulate import simulate
 from hetsim.tuner.cli.commands.tune import tune
 from hetsim.tuner.cli.commands.verify import verify
-from hetsim.tuner.cli.commands.zoo import zoo
 from hetsim.tuner.cli.exits import run_to_exit
 
 app = typer.Typer(
@@ -46,7 +46,7 @@ def options(
     """Options that need no command."""
 
 
-for command in (tune, profile, plan, simulate, explain, convert, run, compare, verify, zoo):
+for command in (tune, profile, plan, simulate, explain, convert, run, compare, verify, export, zoo):
     app.command()(command)
 platform_app.callback(invoke_without_command=True)(platform)
 platform_app.command()(calibrate)

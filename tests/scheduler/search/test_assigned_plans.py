@@ -8,13 +8,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiments.shared.random_graphs import layered_problem
 from hetsim.core.problem import Latency, Problem
 from hetsim.scheduler.search.assigned_plans import Assigned, AssignedPlans
 from hetsim.scheduler.segments import queues_from_assignment
 from hetsim.sim.compiled import CompiledSimulator
 from hetsim.sim.simulate import Simulator
 from tests.support.problems import graph_of, platform_of, problem_of
-from tests.tuner.test_scenario_planning import layered_problem
 
 CHAIN = problem_of(
     graph_of({"a": (), "b": ("a",), "c": ("b",)}),

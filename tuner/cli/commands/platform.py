@@ -1,4 +1,4 @@
-"""``hetsim platform``."""
+"""``hetsim platform`` and ``hetsim zoo``: what is here."""
 
 from __future__ import annotations
 
@@ -73,3 +73,11 @@ def calibrate(
     say(f"memory shared by all: {found.memory.shared_bytes_per_s / 1e9:.1f} GB/s; written to {out}")
     if before is not None and before.calibration is not None:
         print_moves(before, found, before.calibration.date)
+
+
+def zoo() -> None:
+    """List the models that come by name."""
+    from hetsim.models.zoo import zoo_names
+
+    for name in zoo_names():
+        say(name)

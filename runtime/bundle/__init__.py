@@ -1,0 +1,1 @@
+"""Bundles: a plan as files that run without hetsim."""

@@ -1,0 +1,1 @@
+"""What each bundle carries: its runners, which know nothing of hetsim."""

@@ -1,0 +1,95 @@
+"""``hetsim.export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hetsim.core.errors import PlanError
+from hetsim.tuner.api.sources import to_model, to_plan, to_platform, to_profile
+
+if TYPE_CHECKING:
+    from hetsim.core.plan import Plan
+    from hetsim.core.platform import Platform
+    from hetsim.costs.profile import Profile
+    from hetsim.models.model import Model
+    from hetsim.runtime.bundle.manifest import Manifest
+    from hetsim.runtime.bundle.write import Example, ExpectedTimes
+    from hetsim.tuner.api.sources import ModelLike, PlanLike, PlatformLike, ProfileLike
+
+TARGETS = ("bundle",)
+"""What a plan can be exported to."""
+
+
+def export(
+    model: ModelLike,
+    plan: PlanLike,
+    out: str | Path,
+    *,
+    to: str = "bundle",
+    platform: PlatformLike | None = None,
+    profile: ProfileLike | None = None,
+    seed: int = 0,
+) -> Manifest:
+    """Write a plan as files that run without hetsim, completely or not at all, and return their manifest.
+
+    Args:
+        model: The model, the name of one of the zoo, or the path of an .onnx file.
+        plan: The plan, or its file.
+        out: The folder; it must not exist, or be empty.
+        to: One of :data:`TARGETS`.
+        platform: The devices, a built-in platform's name or a TOML file; None stands for the default.
+        profile: Measurements, or their file, which give the expected times; None stands for none.
+        seed: Seed of the inputs of the example.
+
+    Raises:
+        HetsimError: If anything about the arguments is wrong, or no runner drives a device of the plan.
+    """
+    from hetsim.runtime.bundle.write import write_bundle
+
+    if to not in TARGETS:
+        raise PlanError(f"plans are exported to {', '.join(TARGETS)}, not to {to!r}")
+    base, found, devices = to_model(model), to_plan(plan), to_platform(platform)
+    measured = to_profile(profile, base, devices)
+    return write_bundle(
+        base,
+        found,
+        devices,
+        Path(out),
+        example=_example(base, devices, seed),
+        expected=_expected_times(base, devices, found, measured),
+    )
+
+
+def _example(model: Model, platform: Platform, seed: int) -> Example:
+    """Random inputs, what the reference engine makes of them, and how far from that rounding may lead."""
+    from hetsim.runtime.bundle.write import Example
+    from hetsim.tuner.steps.expected_outputs import find_expected_outputs, tolerance
+
+    expected = find_expected_outputs(model, seed=seed)
+    return Example(
+        inputs=expected.inputs,
+        outputs=expected.outputs,
+        tolerance=tolerance(platform, sensitivity=expected.sensitivity),
+    )
+
+
+def _expected_times(model: Model, platform: Platform, plan: Plan, profile: Profile | None) -> ExpectedTimes:
+    """The plan as simulated, and its segments as measured: with intervals where the plan has serial runs of its own."""
+    from hetsim.core.statistics import summarize
+    from hetsim.costs.cost_model import plan_context
+    from hetsim.costs.problems import plan_problem
+    from hetsim.runtime.bundle.manifest import Seconds
+    from hetsim.runtime.bundle.write import ExpectedTimes
+    from hetsim.sim.simulate import makespan_s
+
+    if profile is None:
+        return ExpectedTimes()
+    problem = plan_problem(model, platform, profile, plan)
+    times_s = problem.segment_times_s(plan.segments)
+    context = plan_context(profile, plan)
+    segments = {segment: Seconds(seconds=times_s[segment]) for segment in plan.segments}
+    for segment in plan.segments if context is not None else ():
+        one = summarize(profile.samples_s(segment.device, segment.ops, context))
+        segments[segment] = Seconds(seconds=times_s[segment], low_s=one.low_s, high_s=one.high_s)
+    return ExpectedTimes(latency=Seconds(seconds=makespan_s(problem, plan)), segments=segments)
