@@ -29,6 +29,7 @@ _SHARE_THE_CORES = (
     "experiments/test_paper_board.py",
     "experiments/test_random_graphs.py",
     "experiments/test_sweep.py",
+    "runtime/bundle",
     "tuner/api",
     "tuner/cli",
     "tuner/report",

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +13,12 @@ import pytest
 
 import hetsim
 from hetsim.core.errors import HetsimError
-from hetsim.core.plan import Plan
-from hetsim.core.platform import Platform
 from hetsim.io.platform_file import load_platform
 from hetsim.models.importer import load_model
-from hetsim.models.model import Model
 from hetsim.runtime.runtime import Runtime
-from hetsim.scheduler.splits.placement import split_plan
-from hetsim.scheduler.stages import Stage
 from hetsim.tuner.steps.profiling import profile_model
-from tests.support.models import fake_platform, fork_join, make_plan
-from tests.support.split_networks import channel_splits, row_split, split_problem, stack
+from tests.support.bundles import SPOILT, change_manifest, plan_with_splits, tiny_bundle, two_device_plan, unpinned
+from tests.support.models import fake_platform, fork_join
 from tests.support.tuning import tuning_context
 
 RUNNER = Path(hetsim.__file__).parent / "runtime" / "bundle" / "runner"
@@ -39,47 +31,15 @@ def run(bundle: Path, *options: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=bundle.parent, capture_output=True, text=True)
 
 
-def two_device_plan(model: Model) -> Plan:
-    """Operators in turn on both devices."""
-    names = [op.name for op in model.graph.ops]
-    return make_plan(model, cpu=names[::2], npu=names[1::2])
-
-
-@pytest.fixture(scope="module")
-def plan_with_splits() -> tuple[Model, Plan]:
-    """Two convolutions by rows, one by channels, and the rest on one device."""
-    model = stack(3, 3, 1, rows=16)
-    problem = split_problem(model)
-    rows = row_split(problem, ("conv0", "conv1"), (0.5, 0.5))
-    assert rows is not None
-    both = ("cpu", "npu")
-    stages = (
-        Stage(ops=("conv0", "conv1"), devices=both, splits=(rows,)),
-        Stage(ops=("conv2",), devices=both, splits=channel_splits(problem, ("conv2",), (0.5, 0.5))),
-        Stage(ops=("pool",), devices=("npu",)),
-    )
-    return model, split_plan(problem, stages)
-
-
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """A bundle of the make-believe engine."""
-    model = fork_join()
-    hetsim.export(model, two_device_plan(model), tmp_path / "bundle", platform=unpinned(fake_platform()))
-    return tmp_path / "bundle"
-
-
-def unpinned(platform: Platform) -> Platform:
-    """The platform without cores, so that tests run on any machine."""
-    return platform.with_devices(*(replace(device, cores=()) for device in platform.devices))
+    return tiny_bundle(tmp_path)
 
 
 @pytest.mark.engines
 @pytest.mark.parametrize("network", ["squeezenet", "with splits"])
-def test_outputs_are_those_of_our_own_run_to_the_last_bit(
-    network: str, plan_with_splits: tuple[Model, Plan], tmp_path: Path
-) -> None:
-    model, plan = plan_with_splits
+def test_outputs_are_those_of_our_own_run_to_the_last_bit(network: str, tmp_path: Path) -> None:
+    model, plan = plan_with_splits()
     if network == "squeezenet":
         model = load_model(network)
         plan = two_device_plan(model)
@@ -113,8 +73,8 @@ def test_the_runner_knows_nothing_of_hetsim() -> None:
     assert others == {"numpy", *engines, *(path.stem for path in RUNNER.glob("bundle_*.py"))}
 
 
-def test_the_manifest_says_what_a_runner_needs(plan_with_splits: tuple[Model, Plan], tmp_path: Path) -> None:
-    model, plan = plan_with_splits
+def test_the_manifest_says_what_a_runner_needs(tmp_path: Path) -> None:
+    model, plan = plan_with_splits()
     manifest = hetsim.export(model, plan, tmp_path / "bundle", platform=unpinned(fake_platform()))
     written = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert (written["format"], written["version"], written["plan_digest"]) == ("hetsim-bundle", 1, plan.digest)
@@ -154,56 +114,17 @@ def test_expected_times_have_intervals_where_the_plan_was_measured(tmp_path: Pat
         assert 0.001 <= step.expected.low_s <= step.expected.high_s
 
 
-def test_a_failure_is_one_line_and_everything_ends(tmp_path: Path) -> None:
-    model = fork_join()
-    plan = two_device_plan(model)
-    last = plan.queues["npu"][-1].ops[0]
-    hetsim.export(model, plan, tmp_path / "bundle", platform=unpinned(fake_platform()))
-    path = tmp_path / "bundle" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["devices"][1]["options"] = {"fail": last}
-    path.write_text(json.dumps(manifest))
-    done = run(tmp_path / "bundle", "--outputs", tmp_path / "out.npz")
+def test_a_failure_is_one_line_and_everything_ends(tiny: Path) -> None:
+    last = json.loads((tiny / "manifest.json").read_text())["steps"][-1]
+    change_manifest(tiny, f"devices.{['cpu', 'npu'].index(last['device'])}.options", {"fail": last["ops"][0]})
+    done = run(tiny, "--outputs", tiny.parent / "out.npz")
     assert (done.returncode, done.stderr) == (2, "run.py: RuntimeError: told to fail\n")
-    assert not (tmp_path / "out.npz").exists()
+    assert not (tiny.parent / "out.npz").exists()
 
 
-def changed(key: str, value: object) -> Callable[[Path], None]:
-    """Changes one value of the manifest; dots lead to inner ones."""
-
-    def change(bundle: Path) -> None:
-        manifest = json.loads((bundle / "manifest.json").read_text())
-        *outer, last = key.split(".")
-        inner = manifest
-        for name in outer:
-            inner = inner[int(name) if name.isdigit() else name]
-        inner[last] = value
-        (bundle / "manifest.json").write_text(json.dumps(manifest))
-
-    return change
-
-
-def appended(bundle: Path) -> None:
-    """One more byte at the end of the weights."""
-    with open(bundle / "segments" / "weights.bin", "ab") as file:
-        file.write(b"x")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (appended, "weights.bin differs from its hash in the manifest; export the bundle anew"),
-        (lambda bundle: shutil.rmtree(bundle / "example"), "No such file or directory; export the bundle anew"),
-        (lambda bundle: (bundle / "manifest.json").write_text("{"), "manifest.json is malformed"),
-        (lambda bundle: (bundle / "manifest.json").write_text("{}"), "is no manifest of a hetsim bundle"),
-        (lambda bundle: (bundle / "manifest.json").unlink(), "cannot read"),
-        (changed("version", 2), "the bundle has version 2, this runner takes version 1"),
-        (changed("devices.0.cores", [4095]), "device 'cpu' is pinned to core 4095, but this process may use cores"),
-        (changed("devices.1.engine", "tpu"), "device 'npu': KeyError: 'tpu'"),
-    ],
-    ids=["changed file", "lost file", "broken", "empty", "none", "newer", "core", "engine"],
-)
-def test_a_bundle_that_cannot_run_says_why_in_one_line(spoil: Callable[[Path], object], said: str, tiny: Path) -> None:
+@pytest.mark.parametrize("what", SPOILT)
+def test_a_bundle_that_cannot_run_says_why_in_one_line(what: str, tiny: Path) -> None:
+    spoil, said = SPOILT[what]
     spoil(tiny)
     done = run(tiny)
     assert done.returncode == 2
