@@ -19,7 +19,7 @@ from hetsim.runtime.backends.emulated import EMULATED
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation
 from hetsim.runtime.interference_monitor import InterferenceMonitor
-from hetsim.runtime.machine.system import available_cores, require_linux
+from hetsim.runtime.machine.system import available_cores, require_system
 from hetsim.runtime.session import Session
 from hetsim.runtime.worker.arena import Arena, Layout, plan_layout
 from hetsim.runtime.worker.device_local import MODEL_PRECISION
@@ -63,7 +63,7 @@ class Devices:
         stall_s: float = 30.0,
         slow_s: float = 0.4,
     ) -> None:
-        require_linux()
+        require_system()
         for device in platform.devices:
             _check_cores(device)
         self.platform = platform

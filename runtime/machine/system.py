@@ -18,15 +18,25 @@ def available_cores() -> tuple[int, ...]:
     return tuple(range(os.cpu_count() or 1))
 
 
-def require_linux() -> None:
+_ORDERED = ("x86_64", "amd64")
+"""Processors on which a store is never seen before those that came before it in the program, as workers take for
+granted: Python has no memory barriers."""
+
+
+def require_system() -> None:
     """Check that plans can be executed on this system.
 
     Raises:
-        PlatformError: If the system lacks what workers need.
+        PlatformError: If the system lacks what workers need, or the processor does not keep the order of stores.
     """
     missing = [name for name in _NEEDED if not hasattr(os, name)]
     if missing:
         raise PlatformError(
             f"executing and measuring need Linux, and this is {platform.system()} (without {', '.join(missing)}); plan "
             "and simulate here, and execute on a Linux machine"
+        )
+    if platform.machine().lower() not in _ORDERED:
+        raise PlatformError(
+            f"executing and measuring in Python need the order of stores of x86, and this is {platform.machine()}; "
+            "plan and simulate here, and execute with the C++ runner of hetsim export"
         )

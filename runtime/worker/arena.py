@@ -19,9 +19,10 @@ Other cells follow: the time stamps of each step, the times of the devices' spee
 (:mod:`hetsim.runtime.emulation`): when each arrives, written by the producer before it sets ``done``, and when the
 memory channel is free, written under a lock. One probe block for each device lies between the cells and the tensors.
 
-A cell has one writer at any time. Aligned 64-bit loads and stores are single instructions on the supported processors.
-A store that is seen late costs a spin or, at worst, one time-out of a sleep. It never gives a wrong result, as a
-consumer reads only what ``done`` has already counted.
+A cell has one writer at any time. Aligned 64-bit loads and stores are single instructions, and x86 shows stores in the
+order of the program (:func:`hetsim.runtime.machine.system.require_system` refuses others). A store that is seen late
+costs a spin or, at worst, one time-out of a sleep. It never gives a wrong result, as a consumer reads only what
+``done`` has already counted.
 """
 
 from __future__ import annotations

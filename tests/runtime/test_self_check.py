@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 
+from hetsim.core.errors import PlatformError
 from hetsim.io.platform_file import load_platform
 from hetsim.runtime.machine.self_check import Readings, concerns, pinning, read_machine, self_check
+from hetsim.runtime.runtime import Runtime
 from tests.support.problems import platform_of
 
 
@@ -68,3 +71,9 @@ def test_another_process_on_a_core_is_seen_and_named() -> None:
 
 def test_a_platform_without_cores_is_checked_on_all_there_are() -> None:
     assert all(isinstance(line, str) for line in self_check(platform_of("cpu"), during_s=0.05))
+
+
+def test_processors_that_reorder_stores_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    with pytest.raises(PlatformError, match="need the order of stores of x86, and this is aarch64"):
+        Runtime(platform_of("cpu"))
