@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hetsim.core.errors import PlanError
 from hetsim.tuner.api.sources import to_model, to_plan, to_platform, to_profile
+from hetsim.tuner.progress import Silent, Stages
 
 if TYPE_CHECKING:
     from hetsim.core.plan import Plan
@@ -30,6 +31,7 @@ def export(
     platform: PlatformLike | None = None,
     profile: ProfileLike | None = None,
     seed: int = 0,
+    stages: Stages | None = None,
 ) -> Manifest:
     """Write a plan as files that run without hetsim, completely or not at all, and return their manifest.
 
@@ -41,6 +43,7 @@ def export(
         platform: The devices, a built-in platform's name or a TOML file; None stands for the default.
         profile: Measurements, or their file, which give the expected times; None stands for none.
         seed: Seed of the inputs of the example.
+        stages: Where progress is shown; None shows nothing.
 
     Raises:
         HetsimError: If anything about the arguments is wrong, or no runner drives a device of the plan.
@@ -51,14 +54,12 @@ def export(
         raise PlanError(f"plans are exported to {', '.join(TARGETS)}, not to {to!r}")
     base, found, devices = to_model(model), to_plan(plan), to_platform(platform)
     measured = to_profile(profile, base, devices)
-    return write_bundle(
-        base,
-        found,
-        devices,
-        Path(out),
-        example=_example(base, devices, seed),
-        expected=_expected_times(base, devices, found, measured),
-    )
+    shown = stages or Silent()
+    with shown.stage("compute the example"):  # how far rounding leads takes a dozen inferences of the reference engine
+        example = _example(base, devices, seed)
+    with shown.stage("write the bundle"):
+        expected = _expected_times(base, devices, found, measured)
+        return write_bundle(base, found, devices, Path(out), example=example, expected=expected)
 
 
 def _example(model: Model, platform: Platform, seed: int) -> Example:

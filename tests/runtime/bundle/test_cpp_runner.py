@@ -127,3 +127,17 @@ def test_inputs_of_another_size_are_one_line(runner: Path, tmp_path: Path) -> No
     done = run(runner, tiny_bundle(tmp_path), "--input", f"x={tmp_path / 'in.bin'}")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "in.bin has 12 bytes, but input 'x' takes 128 of float32" in done.stderr
+
+
+@pytest.mark.skipif(
+    shutil.which("aarch64-linux-gnu-g++") is None or shutil.which("qemu-aarch64") is None,
+    reason="needs a cross compiler for aarch64 and qemu-user",
+)
+def test_another_architecture_gives_the_same_answers(tmp_path: Path) -> None:
+    program = tmp_path / "stress"
+    sources = [Path(__file__).with_name("stress.cpp"), SOURCES / "hetsim_bundle.cpp", *SOURCES.glob("engine_*.cpp")]
+    words = ["aarch64-linux-gnu-g++", "-std=c++17", "-O2", "-static", f"-I{SOURCES}", "-pthread", *map(str, sources)]
+    built = subprocess.run([*words, "-o", str(program)], capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    done = subprocess.run(["qemu-aarch64", str(program), str(tiny_bundle(tmp_path)), "20000"], capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"20000 inferences\n")

@@ -36,8 +36,9 @@ def export(
     """Write a plan as files that run without hetsim: segments, a manifest, and a runner."""
     from hetsim.io.platform_file import load_platform
     from hetsim.tuner.api.export import export as export_plan
-    from hetsim.tuner.cli.screen import say
+    from hetsim.tuner.cli.screen import say, screen
     from hetsim.tuner.cli.sources import Bindings, read_model
+    from hetsim.tuner.progress import OnScreen
 
     manifest = export_plan(
         read_model(model, Bindings(shape, fix, custom_ops)),
@@ -47,6 +48,7 @@ def export(
         platform=load_platform(platform),
         profile=profile,
         seed=seed,
+        stages=OnScreen(screen()),
     )
     devices = ", ".join(f"{device.name} ({device.engine} {device.engine_version})" for device in manifest.devices)
     say(f"{len(manifest.steps)} segments of {manifest.model} for {devices} in {out}")
