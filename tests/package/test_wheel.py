@@ -152,7 +152,7 @@ def test_the_installed_command_plans_simulates_and_draws_a_table_problem(command
 @pytest.mark.slow
 def test_the_installed_command_tunes_squeezenet(commands: Path, tmp_path: Path) -> None:
     done(commands / "python", "-c", CALIBRATED, cwd=tmp_path)
-    few = ("--rounds", "1", "--max-evaluations", "20", "--runs", "3", "--repeats", "3", "--explorations", "0")
+    few = ("--rounds", "1", "--max-evaluations", "5", "--runs", "3", "--repeats", "3", "--explorations", "0")
     told = done(
         *(
             commands / "hetsim",

@@ -332,6 +332,6 @@ for problem in (inception_like(3, num_npus=2), layered_problem(20, seed=3, num_d
 
 @pytest.mark.slow
 def test_the_same_plans_under_any_hash_seed() -> None:
-    first, *others = (printed_under(seed, PRINT_PLANS) for seed in "012")
+    first, other = (printed_under(seed, PRINT_PLANS) for seed in "01")
     assert first.count("\n") == 28
-    assert others == [first, first]
+    assert other == first
