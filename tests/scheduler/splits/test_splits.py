@@ -124,6 +124,7 @@ def random_split_problem(seed: int) -> tuple[Problem, np.random.Generator]:
     return split_problem(model, platform, rates), rng
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=40, deadline=None)
 def test_plans_of_random_networks_are_valid_right_and_never_slower_than_the_search(seed: int) -> None:
