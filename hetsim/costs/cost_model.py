@@ -35,7 +35,6 @@ from hetsim.models.split.splitting import ModelSplitting
 _LEAST = 0.1
 """The least part of a segment's time in a replay that remains once unusual costs of sharing are taken off."""
 
-
 Latencies = dict[tuple[str, tuple[str, ...]], Latency | None]
 """What operators take as one segment on a device. The name of an operator says what it computes, in every rewrite."""
 

@@ -83,9 +83,9 @@ def write_bundle(
         expected: How long the plan should take.
 
     Raises:
-        PlanError: If the plan does not fit the model, or the folder is not empty.
+        PlanError: If the plan does not fit the model, the model has values that no bundle holds, or the folder is not
+            empty.
         PlatformError: If a device of the plan has no engine that a runner drives, or it is not installed.
-        ModelError: If the model has values that no bundle holds.
     """
     if out.exists() and any(out.iterdir()):
         raise PlanError(f"{out} is not empty; give another folder with --out, or remove it")

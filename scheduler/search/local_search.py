@@ -142,6 +142,11 @@ class LocalSearch:
         first = np.array([position[op] for op in entries(self._problem, ops)], np.intp)
         return _Group(found, first, tuple(found[runs[found]] for runs in self._runs))
 
+    def _neighbours(self, groups: list[_Group], rate: float) -> list[_Group]:
+        """One group and, on average, about ``1 / rate`` of those that follow it."""
+        first = self._random.randrange(len(groups))
+        return groups[first : first + int(self._random.expovariate(rate)) + 1]
+
     def _move_unit(self, device: Ints, extra_levels: Ints) -> None:
         """A branch, or a chain of it, to some device."""
         unit = self._random.choice(self._units)
@@ -157,13 +162,12 @@ class LocalSearch:
 
     def _fuse_run(self, device: Ints, extra_levels: Ints) -> None:
         """One to a few neighbouring blocks as one segment."""
-        first = self._random.randrange(len(self._blocks))
-        last = min(first + int(self._random.expovariate(0.4)), len(self._blocks) - 1)
+        blocks = self._neighbours(self._blocks, 0.4)
         number = self._random.choice(self._devices)
-        for block in self._blocks[first : last + 1]:
+        for block in blocks:
             device[block.on[number]] = number
             extra_levels[block.ops] = 0
-        extra_levels[self._blocks[first].entries] = self._random.randrange(2)
+        extra_levels[blocks[0].entries] = self._random.randrange(2)
 
     def _spread_block(self, device: Ints, extra_levels: Ints) -> None:
         """Each branch of a block to some device."""
@@ -175,13 +179,12 @@ class LocalSearch:
 
     def _move_stretch(self, device: Ints, extra_levels: Ints) -> None:
         """A few neighbouring chains to one device, fused where they can be."""
-        first = self._random.randrange(len(self._chains))
-        last = min(first + int(self._random.expovariate(0.3)), len(self._chains) - 1)
+        chains = self._neighbours(self._chains, 0.3)
         number = self._random.choice(self._devices)
-        for chain in self._chains[first : last + 1]:
+        for chain in chains:
             device[chain.on[number]] = number
             extra_levels[chain.ops[0]] = 0
-        extra_levels[self._chains[first].ops[0]] = self._random.randrange(2)
+        extra_levels[chains[0].ops[0]] = self._random.randrange(2)
 
 
 def rank(candidate: Assigned) -> tuple[int, int, int]:

@@ -175,21 +175,21 @@ class StagePath:
     def _after_parts(self, labels: list[_Label], start: int, stage: Stage) -> list[_Label]:
         """The labels after a stage of parts, one for each label before it: only the first split depends on that."""
         first, *others = stage.splits
-        parts, axis = self._parts(first, stage.devices), first.axis
-        held, held_axis = parts, axis
+        parts = self._parts(first, stage.devices)
+        held, axis = parts, first.axis
         others_s: list[float] = []
         for before, split in zip(stage.splits, others, strict=False):
             outputs = self._problem.graph.by_name[before.ops[-1]].outputs
             num_bytes = sum(self._problem.graph.tensors[tensor].num_bytes for tensor in outputs)
             next_parts = self._parts(split, stage.devices)
-            others_s.append(self._slowest_s(held, held_axis, next_parts, split, num_bytes))
-            held, held_axis = next_parts, split.axis
+            others_s.append(self._slowest_s(held, axis, next_parts, split, num_bytes))
+            held, axis = next_parts, split.axis
         found: list[_Label] = []
         for label in labels:
             total_s = label.seconds + self._slowest_s(label.held, label.axis, parts, first, self._bytes_at(start))
             for seconds in others_s:
                 total_s += seconds
-            found.append(_Label(seconds=total_s, held=held, axis=held_axis, stage=stage, before=label))
+            found.append(_Label(seconds=total_s, held=held, axis=axis, stage=stage, before=label))
         return found
 
     def _slowest_s(

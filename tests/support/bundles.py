@@ -12,10 +12,8 @@ import hetsim
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.models.model import Model
-from hetsim.scheduler.splits.placement import split_plan
-from hetsim.scheduler.stages import Stage
 from tests.support.models import fake_platform, fork_join, make_plan
-from tests.support.split_networks import channel_splits, row_split, split_problem, stack
+from tests.support.split_networks import plan_in_parts, split_problem, stack
 
 
 def two_device_plan(model: Model) -> Plan:
@@ -27,16 +25,7 @@ def two_device_plan(model: Model) -> Plan:
 def plan_with_splits() -> tuple[Model, Plan]:
     """Two convolutions by rows, one by channels, and the rest on one device."""
     model = stack(3, 3, 1, rows=16)
-    problem = split_problem(model)
-    rows = row_split(problem, ("conv0", "conv1"), (0.5, 0.5))
-    assert rows is not None
-    both = ("cpu", "npu")
-    stages = (
-        Stage(ops=("conv0", "conv1"), devices=both, splits=(rows,)),
-        Stage(ops=("conv2",), devices=both, splits=channel_splits(problem, ("conv2",), (0.5, 0.5))),
-        Stage(ops=("pool",), devices=("npu",)),
-    )
-    return model, split_plan(problem, stages)
+    return model, plan_in_parts(split_problem(model))
 
 
 def unpinned(platform: Platform) -> Platform:

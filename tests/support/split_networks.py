@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from hetsim.core.errors import ModelError, PlanError
-from hetsim.core.plan import AXES, Split
+from hetsim.core.plan import AXES, Plan, Split
 from hetsim.core.platform import Platform
 from hetsim.core.problem import Latency, Problem
 from hetsim.models.importer import import_model
@@ -17,7 +17,8 @@ from hetsim.models.model import Model
 from hetsim.models.split.rewrite import rewrite
 from hetsim.models.split.rules import can_split, rule_for
 from hetsim.models.split.splitting import ModelSplitting
-from hetsim.scheduler.stages import boundaries, channel_groups, checked, splitting_of, step_of
+from hetsim.scheduler.splits.placement import split_plan
+from hetsim.scheduler.stages import Stage, boundaries, channel_groups, checked, splitting_of, step_of
 from tests.support.models import fake_platform
 
 _UNARY = ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "Elu", "Abs", "Softplus")
@@ -317,3 +318,16 @@ def channel_splits(problem: Problem, ops: tuple[str, ...], fractions: Sequence[f
             return ()
         found.append(split)
     return tuple(found)
+
+
+def plan_in_parts(problem: Problem) -> Plan:
+    """Of ``stack(3, 3, 1)``: two convolutions by rows on both devices, one by channels, and the rest on one device."""
+    rows = row_split(problem, ("conv0", "conv1"), (0.5, 0.5))
+    assert rows is not None
+    both = ("cpu", "npu")
+    stages = (
+        Stage(ops=("conv0", "conv1"), devices=both, splits=(rows,)),
+        Stage(ops=("conv2",), devices=both, splits=channel_splits(problem, ("conv2",), (0.5, 0.5))),
+        Stage(ops=("pool",), devices=("npu",)),
+    )
+    return split_plan(problem, stages)

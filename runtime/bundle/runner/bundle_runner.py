@@ -31,10 +31,11 @@ IDLE_SPIN_S = 0.02
 """How long a process without a request looks for one without a pause."""
 
 
-def work(folder: Path, device_number: int, descriptor: int, pipe: int) -> None:
+def work(folder: Path, device_number: int, descriptor: int, pipe: int, caller: int) -> None:
     """One device's process: compile its segments, then run them for each request until the caller is gone.
 
-    It tells the caller ``ready``, ``failed`` with a reason, or ``d`` for each request that it has finished.
+    The caller, of that process identifier, is told ``ready``, ``failed`` with a reason, or ``d`` for each request that
+    has ended.
     """
     bundle = Bundle(folder, check_files=False)
     device = bundle.devices[device_number]
@@ -42,20 +43,18 @@ def work(folder: Path, device_number: int, descriptor: int, pipe: int) -> None:
         if device["cores"]:
             os.sched_setaffinity(0, device["cores"])  # before the engine counts the cores that it may use
         memory = mmap.mmap(descriptor, bundle.num_bytes)
-        own = [(i, step) for i, step in enumerate(bundle.steps) if step["device"] == device["name"]]
-        device_of = [step["device"] for step in bundle.steps]
         tasks: list[tuple[Callable[[], object], list[int], int, int]] = []
-        for i, step in own:
-            waits = [bundle.done(other) for other in step["waits_for"] if device_of[other] != device["name"]]
-            run = ENGINES[device["engine"]](bundle, device, step, memory)
-            tasks.append((run, waits, bundle.done(i), bundle.stamp(i)))
+        for i, step in enumerate(bundle.steps):
+            if step["device"] == device["name"]:
+                run = ENGINES[device["engine"]](bundle, device, step, memory)
+                tasks.append((run, list(map(bundle.done, step["waits_for"])), bundle.done(i), bundle.stamp(i)))
     except Exception as error:  # engines raise all kinds
         kind = "" if isinstance(error, BundleError) else f"device {device['name']!r}: {type(error).__name__}: "
         os.write(pipe, f"failed {kind}{' '.join(str(error).split())}\n".encode())
         return
     os.write(pipe, b"ready\n")
     cells = memoryview(memory)[: 8 * bundle.num_cells].cast("q")
-    caller, request, clock = os.getppid(), 1, time.monotonic_ns
+    request, clock = 1, time.monotonic_ns
     gc.collect()
     gc.disable()  # a collection during a request would lengthen a segment
     while _wait_for_request(cells, request, caller):
@@ -172,8 +171,8 @@ class Runner:
         ours, theirs = os.pipe()
         self._pipes.append(ours)
         self._poll.register(ours, select.POLLIN)
-        arguments = [str(self.bundle.folder), "--worker", f"{number},{self._descriptor},{theirs}"]
-        command = [sys.executable, "-P", str(Path(__file__).with_name("run.py").resolve()), *arguments]
+        arguments = [str(self.bundle.folder), "--worker", f"{number},{self._descriptor},{theirs},{os.getpid()}"]
+        command = [sys.executable, str(Path(__file__).with_name("run.py").resolve()), *arguments]
         try:
             self._processes.append(subprocess.Popen(command, pass_fds=(self._descriptor, theirs)))
         finally:

@@ -8,8 +8,6 @@ from pathlib import Path
 from hetsim.core.dataflow import check_plan
 from hetsim.io.plan_file import load_plan
 from hetsim.models.split.planned import planned_model
-from hetsim.scheduler.splits.placement import split_plan
-from hetsim.scheduler.stages import Stage
 from hetsim.sim.check import check_timeline
 from hetsim.sim.simulate import simulate
 from hetsim.tuner.deadline import Deadline
@@ -18,7 +16,7 @@ from hetsim.tuner.steps.closed_loop import propose_by_rounds
 from hetsim.tuner.steps.profiling import profile_model
 from hetsim.tuner.steps.proposals import Proposals
 from tests.support.models import fake_platform
-from tests.support.split_networks import channel_splits, row_split, split_problem, stack
+from tests.support.split_networks import plan_in_parts, split_problem, stack
 from tests.support.tuning import QUICK, QUICK_EFFORT, calibrated_platform, tuning_context
 
 MODEL = stack(3, 3, 1)
@@ -27,23 +25,15 @@ PROBLEM = split_problem(MODEL)
 
 def test_splits_are_found_simulated_and_right(tmp_path: Path) -> None:
     # Each operator sleeps as long whatever its size, so no split can gain; what is found must still be a valid plan.
-    split = row_split(PROBLEM, ("conv0", "conv1"), (0.5, 0.5))
-    assert split is not None
-    both = ("cpu", "npu")
-    stages = (
-        Stage(ops=("conv0", "conv1"), devices=both, splits=(split,)),
-        Stage(ops=("conv2",), devices=both, splits=channel_splits(PROBLEM, ("conv2",), (0.5, 0.5))),
-        Stage(ops=("pool",), devices=("npu",)),
-    )
     # No exploring: a plan explored by chance could hold the very parts that must be predicted here.
     options = replace(QUICK, effort=replace(QUICK_EFFORT, explorations=0))
     with tuning_context(MODEL, fake_platform(op_s="0.001"), tmp_path, options=options) as context:
         profile_model(context)
-        plan = split_plan(PROBLEM, stages)  # never measured: its parts are predicted from their operators
+        plan = plan_in_parts(PROBLEM)  # never measured: its parts are predicted from their operators
         problem = context.plan_problem(plan)
         check_timeline(problem.graph, problem.platform, plan, simulate(problem, plan))
         # Rows 0:5 of 8 of one convolution, 0:4 of another, and a slice of 6 rows.
-        work = PROBLEM.splitting.parts(split)[0] if PROBLEM.splitting is not None else None
+        work = PROBLEM.splitting.parts(plan.rewrites[0])[0] if PROBLEM.splitting is not None else None
         assert work is not None
         assert work.shares == {"conv0": 5 / 8, "conv1": 4 / 8}
         predicted = problem.latency("cpu", plan.queues["cpu"][0].ops)

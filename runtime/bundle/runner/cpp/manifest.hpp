@@ -76,12 +76,6 @@ class Manifest {
         for (const Json &name : found["inputs"].items()) inputs.push_back(known(name.text()).name);
         for (const Json &name : found["outputs"].items()) outputs.push_back(known(name.text()).name);
         for (const Json &step : found["steps"].items()) steps.push_back(step_of(step));
-        for (Step &step : steps) {
-            std::vector<size_t> others;
-            for (const size_t other : step.waits_for)
-                if (steps.at(other).device != step.device) others.push_back(other);
-            step.waits_for = others;
-        }
         const Json &example = found["example"];
         for (const auto &file : example["inputs"].members()) example_inputs[file.first] = file.second.text();
         for (const auto &file : example["outputs"].members()) example_outputs[file.first] = file.second.text();

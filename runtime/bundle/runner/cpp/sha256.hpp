@@ -1,6 +1,7 @@
 // SHA-256 (FIPS 180-4) of a file.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
