@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import simpy
 from simpy.events import NORMAL, EventPriority
 
-SHARING = EventPriority(NORMAL + 3)
+SHARING = EventPriority(NORMAL + 5)
 """Priority of the event that computes shares. Events that start work at the same time have a higher priority."""
 
 

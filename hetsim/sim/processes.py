@@ -23,8 +23,7 @@ processes simultaneous events, and :mod:`hetsim.sim.compiled` can do the same ar
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import simpy
@@ -34,10 +33,8 @@ from hetsim.core.load import Load
 from hetsim.core.plan import Segment
 from hetsim.core.timeline import Span
 from hetsim.sim.fluid import FluidMemory, Signal
+from hetsim.sim.servers import Server, Steps
 from hetsim.sim.segments import DurationFunction, Queues, Record, SegmentFacts, SegmentWork
-
-Steps = Generator[simpy.Event, None, None]
-"""A SimPy process or a part of one."""
 
 _HOST, _CHANNEL = EventPriority(NORMAL + 1), EventPriority(NORMAL + 2)
 """Priorities at which each picks a job: after all other events of that time, before bandwidth is shared."""
@@ -66,33 +63,6 @@ class _HandOver:
     arrival: Signal
 
 
-class _Server:
-    """Does one job at a time, first come first served; simultaneous jobs go by their keys."""
-
-    def __init__(self, env: simpy.Environment, priority: EventPriority) -> None:
-        self._env = env
-        self._priority = priority
-        self._jobs: list[tuple[float, tuple[int, ...], Steps]] = []  # a heap by time and key
-        self._wanted = env.event()
-        env.process(self._serve())
-
-    def ask(self, key: tuple[int, ...], job: Steps) -> None:
-        """Queue a job. No two jobs may have the same key."""
-        heapq.heappush(self._jobs, (self._env.now, key, job))
-        if not self._wanted.triggered:
-            self._wanted.succeed()
-
-    def _serve(self) -> Steps:
-        while True:
-            if not self._jobs:
-                self._wanted = self._env.event()
-                yield self._wanted
-            quiesced = Signal(self._env)  # all other events of this time come first
-            quiesced.fire(in_s=0.0, priority=self._priority)
-            yield quiesced
-            yield from heapq.heappop(self._jobs)[-1]
-
-
 class Run:
     """One simulation: devices, requests and servers are SimPy processes, which wait for hand-overs."""
 
@@ -119,7 +89,7 @@ class Run:
         self._seconds = facts.problem.segment_times_s(one.segment for queue in self._work.values() for one in queue)
         self.num_left = self._load.num_requests * sum(map(len, self._work.values()))
         if any(link.mode == "copy" for link in self._platform.links.values()):
-            self._channel = _Server(self._env, _CHANNEL)
+            self._channel = Server(self._env, _CHANNEL)
         self._submitted: list[Signal] = []  # by request
         self._num_busy: list[int] = []  # by request, the number of devices that have not finished it
         self._ended: list[Signal] = []  # by request
@@ -140,7 +110,7 @@ class Run:
             if record is not None:
                 record.arrivals_s.append(0.0)
         else:
-            self._host = _Server(self._env, _HOST)
+            self._host = Server(self._env, _HOST)
             self._collected = [Signal(self._env) for _ in range(load.num_requests)]
             for request in range(load.num_requests):
                 self._env.process(self._request(request))

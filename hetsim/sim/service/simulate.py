@@ -1,0 +1,144 @@
+"""Simulate a service: compiled, or in SimPy with equal results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hetsim.core.problem import Problem
+from hetsim.core.serving.dispatch import Dispatcher
+from hetsim.core.serving.outcome import Outcome, Run, ServedWorkload
+from hetsim.core.serving.service import Service
+from hetsim.sim.service.encoding import encode
+from hetsim.sim.service.reference import Durations, ServiceRun
+from hetsim.sim.service.streams import Stream, make_streams
+
+
+class ServiceSimulator:
+    """Simulates a service many times, with other durations or arrivals.
+
+    Args:
+        service: The service.
+        problems: By name of a workload, the costs of its model; all have one platform.
+
+    Attributes:
+        streams: The service's plans, resolved.
+
+    Raises:
+        PlanError: If a plan does not fit its problem, or puts a segment where it cannot run.
+    """
+
+    def __init__(self, service: Service, problems: Mapping[str, Problem]) -> None:
+        platform = next(iter(problems.values())).platform
+        self.service = service
+        self.streams = make_streams(service, problems)
+        self._device_names = platform.device_names
+        self._capacity_bytes_per_s = platform.memory.shared_bytes_per_s
+
+    def run(self, durations: Durations = (), *, service: Service | None = None, with_runs: bool = False) -> Outcome:
+        """One simulation, compiled.
+
+        Args:
+            durations: By stream, what steps take instead (:data:`hetsim.sim.service.reference.Durations`).
+            service: The service with other arrivals, deadlines or policy, and the same plans.
+            with_runs: Whether the outcome lists every step that ran.
+        """
+        from hetsim.sim.kernel import service as kernel  # numba takes a second to import
+        from hetsim.sim.kernel.service_arrays import new_space
+
+        service = service or self.service
+        arrays = encode(service, self.streams, self._capacity_bytes_per_s, durations)
+        dispatcher = Dispatcher(service, self.streams)
+        space = new_space(arrays, dispatcher.due_s, with_runs=with_runs)
+        end_s, num_runs = kernel.run(arrays, space)
+        runs = [
+            (*map(int, numbers), *map(float, times_s))
+            for numbers, times_s in zip(space.run_numbers[:num_runs], space.run_times_s[:num_runs], strict=True)
+        ]
+        requests = [space.requests[i, : space.num_given[i]].tolist() for i in range(len(self.streams))]
+        busy_s = dict(zip(self._device_names, space.busy_s.tolist(), strict=True))
+        return Outcome(
+            origin="simulated",
+            workloads=served_workloads(service, dispatcher.first, space.due_s, space.ends_s, space.stream),
+            busy_s=busy_s,
+            makespan_s=float(end_s),
+            runs=self._runs(service, dispatcher.first, runs, requests),
+        )
+
+    def run_reference(self, durations: Durations = ()) -> Outcome:
+        """One simulation, in SimPy; equal to that of :meth:`run`, with all its runs."""
+        one = ServiceRun(self.service, self.streams, self._capacity_bytes_per_s, durations)
+        one.run()
+        known = one.dispatcher
+        busy_s = dict.fromkeys(self._device_names, 0.0)
+        for stream, _, step, start_s, end_s in one.runs:
+            busy_s[self._device_names[self.streams[stream].steps[step].device]] += end_s - start_s
+        requests = [np.flatnonzero(known.stream == i).tolist() for i in range(len(self.streams))]
+        return Outcome(
+            origin="simulated",
+            workloads=served_workloads(self.service, known.first, known.due_s, one.ends_s, known.stream),
+            busy_s=busy_s,
+            makespan_s=max((run[-1] for run in one.runs), default=0.0),
+            runs=self._runs(self.service, known.first, one.runs, requests),
+        )
+
+    def _runs(
+        self,
+        service: Service,
+        first: list[int],
+        runs: list[tuple[int, int, int, float, float]],
+        requests: list[list[int]],
+    ) -> tuple[Run, ...]:
+        bases = _stream_bases(service)
+        found = []
+        for stream, request, step, start_s, end_s in runs:
+            one = self.streams[stream]
+            found.append(
+                Run(
+                    workload=one.workload,
+                    request=requests[stream][request] - first[one.workload],
+                    instance=stream - bases[one.workload],
+                    device=self._device_names[one.steps[step].device],
+                    ops=one.steps[step].ops,
+                    start_s=start_s,
+                    end_s=end_s,
+                )
+            )
+        return tuple(sorted(found, key=lambda run: (run.start_s, run.device, run.end_s)))
+
+
+def _stream_bases(service: Service) -> list[int]:
+    """By workload, the number of its first stream; one entry more than workloads."""
+    counts = [len(one.deployment.instances) for one in service.workloads]
+    return [sum(counts[:i]) for i in range(len(counts) + 1)]
+
+
+def served_workloads(
+    service: Service,
+    first: list[int],
+    due_s: NDArray[np.float64],
+    ends_s: NDArray[np.float64],
+    streams: NDArray[np.int64],
+) -> tuple[ServedWorkload, ...]:
+    """By workload, what became of its requests.
+
+    Args:
+        service: The service.
+        first: By workload, the number of its first request; one entry more than workloads.
+        due_s: By request, when it was due.
+        ends_s: By request, when its last step ended; NaN if it was dropped.
+        streams: By request, the stream that it went to; -1 if it was dropped.
+    """
+    bases = _stream_bases(service)
+    return tuple(
+        ServedWorkload(
+            name=one.name,
+            deadline_s=one.deadline_s,
+            due_s=due_s[first[i] : first[i + 1]].copy(),
+            ends_s=ends_s[first[i] : first[i + 1]].copy(),
+            instances=np.maximum(streams[first[i] : first[i + 1]] - bases[i], -1),
+        )
+        for i, one in enumerate(service.workloads)
+    )
