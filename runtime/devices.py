@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +20,7 @@ from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation
 from hetsim.runtime.interference_monitor import InterferenceMonitor
 from hetsim.runtime.machine.system import available_cores, require_system
+from hetsim.runtime.service import ServiceSession
 from hetsim.runtime.session import Session
 from hetsim.runtime.worker.arena import Arena, Layout, plan_layout
 from hetsim.runtime.worker.device_local import MODEL_PRECISION
@@ -150,6 +151,10 @@ class Devices:
             session.close()
             raise
         return session
+
+    def together(self, sessions: Sequence[Session]) -> ServiceSession:
+        """Loaded plans that serve requests together."""
+        return ServiceSession(self._pool, sessions)
 
     def close(self) -> None:
         """End all workers, busy or not, and delete the segments' files; closing twice is harmless."""

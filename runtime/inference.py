@@ -23,9 +23,9 @@ class Inference:
         stamps_ns: Start and end of each step of the plan's dataflow on the same clock; shape (num_steps, 2).
         flow: The plan that was executed.
         speed_probes_s: By device of a serial run, the time of its speed probe right after its part of the request, in
-            seconds (:mod:`hetsim.runtime.worker.speed_probe`); emulated devices have none.
+            seconds (:mod:`hetsim.runtime.worker.probes.speed`); emulated devices have none.
         transfer_probes_s: By device of a serial run on several devices, the time of its transfer probe, in seconds
-            (:mod:`hetsim.runtime.worker.transfer_probe`).
+            (:mod:`hetsim.runtime.worker.probes.transfer`).
     """
 
     outputs: Mapping[str, Array]

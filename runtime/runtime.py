@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
+from hetsim.core.serving.service import Service
 from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
 from hetsim.models.values.trust import TRUSTING, Trust
@@ -15,6 +16,7 @@ from hetsim.runtime.devices import Devices
 from hetsim.runtime.emulation import Emulation
 from hetsim.runtime.interference_monitor import InterferenceMonitor
 from hetsim.runtime.probe.check import PlanCheck
+from hetsim.runtime.service import ServiceSession
 from hetsim.runtime.session import Session
 
 
@@ -139,6 +141,45 @@ class Runtime:
             check_numbers=check_numbers,
             check_inputs=check_inputs,
         )
+
+    def load_service(
+        self,
+        service: Service,
+        models: Mapping[str, Model],
+        *,
+        emulations: Mapping[str, Emulation] | None = None,
+        on_compiled: Callable[[tuple[str, ...]], None] | None = None,
+    ) -> ServiceSession:
+        """Compile the plans of all instances of a service; as :meth:`load` does, one after another.
+
+        Args:
+            service: The service.
+            models: By workload, its model.
+            emulations: By workload, durations and outputs of emulated devices; needed if the platform has any.
+            on_compiled: Told the operators of each segment that has been compiled.
+
+        Raises:
+            HetsimError: As :meth:`load` does.
+        """
+        sessions: list[Session] = []
+        try:
+            for workload in service.workloads:
+                for one in workload.deployment.instances:
+                    emulation = None if emulations is None else emulations[workload.name]
+                    sessions.append(
+                        self.load(
+                            models[workload.name],
+                            one.plan,
+                            num_slots=one.num_slots,
+                            on_compiled=on_compiled,
+                            emulation=emulation,
+                        )
+                    )
+        except BaseException:
+            for session in sessions:
+                session.close()
+            raise
+        return self._devices.together(sessions)
 
     def close(self) -> None:
         """End all workers, busy or not, and delete the segments' files; closing twice is harmless."""

@@ -140,8 +140,13 @@ class Session:
         """Requests that some device has not finished, cancelled ones included, as of the last message received."""
         return len(self._pending)
 
-    def submit(self, inputs: Mapping[str, Array], *, serial: bool = False) -> int:
+    def submit(self, inputs: Mapping[str, Array], *, serial: bool = False, key: int = 0) -> int:
         """Start a request and return its number without waiting; ``serial`` as for :meth:`run`.
+
+        Args:
+            inputs: The model's inputs by tensor.
+            serial: As for :meth:`run`.
+            key: Devices that serve several sessions run ready segments of the request with the smallest key first.
 
         Raises:
             ModelError: As for :meth:`run`.
@@ -176,6 +181,7 @@ class Session:
         )
         cells, layout = self._arena.cells, self._arena.layout
         cells[layout.serial(slot)] = int(serial)
+        cells[layout.key(slot)] = key
         cells[layout.submitted(slot)] = submitted_ns
         cells[SUBMITTED] = request
         self._pool.wake(self.device_names, self._arena)

@@ -12,7 +12,7 @@ import os
 import select
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.reduction import send_handle
 from typing import Protocol
@@ -79,7 +79,7 @@ class WorkerPool:
         self.platform = platform
         self._answer_timeout_s = answer_timeout_s
         self._workers: dict[str, Worker] = {}
-        self._serving: Client | None = None  # whose requests the workers are waiting for
+        self._serving: tuple[Client, ...] = ()  # whose requests the workers are waiting for
         self._clients: dict[int, Client] = {}
         self._pollers: dict[tuple[str, ...], tuple[select.poll, Mapping[int, Worker]]] = {}
         self._wake_fds: list[int] = []
@@ -176,18 +176,29 @@ class WorkerPool:
         Raises:
             DeviceError: If a worker died.
         """
-        if self._serving is not client:
+        if client not in self._serving:
             self.pause()
             for name in client.device_names:
                 self._send(name, ("serve", client.number))
-            self._serving = client
+            self._serving = (client,)
+
+    def serve_together(self, clients: Sequence[Client]) -> None:
+        """Make devices wait for the requests of several sessions, and run the most urgent segment first.
+
+        Raises:
+            DeviceError: If a worker died.
+        """
+        self.pause()
+        for name in self.platform.device_names:
+            numbers = tuple(client.number for client in clients if name in client.device_names)
+            if numbers:
+                self._send(name, ("serve together", numbers))
+        self._serving = tuple(clients)
 
     def pause(self) -> None:
-        """Make workers that serve a session finish its requests and wait for messages again."""
-        client, self._serving = self._serving, None
-        if client is None:
-            return
-        for name in client.device_names:
+        """Make workers that serve sessions finish their requests and wait for messages again."""
+        clients, self._serving = self._serving, ()
+        for name in {name: None for client in clients for name in client.device_names}:
             with contextlib.suppress(DeviceError):  # the session itself will report it
                 self._send(name, ("pause",))
                 self._await(self._workers[name], "paused")

@@ -33,8 +33,8 @@ from hetsim.core.load import Load
 from hetsim.core.plan import Segment
 from hetsim.core.timeline import Span
 from hetsim.sim.fluid import FluidMemory, Signal
-from hetsim.sim.servers import Server, Steps
 from hetsim.sim.segments import DurationFunction, Queues, Record, SegmentFacts, SegmentWork
+from hetsim.sim.servers import Server, Steps
 
 _HOST, _CHANNEL = EventPriority(NORMAL + 1), EventPriority(NORMAL + 2)
 """Priorities at which each picks a job: after all other events of that time, before bandwidth is shared."""

@@ -1,8 +1,8 @@
 """Measure several plans in interleaved rounds, while no core is disturbed.
 
 Each parallel run lies between two serial runs of the same plan. After a serial run the speed probes tell how fast the
-devices' cores are (:mod:`hetsim.runtime.worker.speed_probe`), and the transfer probes how fast hand-overs are
-(:mod:`hetsim.runtime.worker.transfer_probe`). So the probes alone decide which parallel runs count, and not their
+devices' cores are (:mod:`hetsim.runtime.worker.probes.speed`), and the transfer probes how fast hand-overs are
+(:mod:`hetsim.runtime.worker.probes.transfer`). So the probes alone decide which parallel runs count, and not their
 durations.
 """
 

@@ -6,7 +6,7 @@ So a segment is never repeated alone, and finds the caches as they are in a plan
 - *profiling configurations* (:mod:`hetsim.runtime.measure.configurations`);
 - *replays* of plans that a scheduler made, which also hand over tensors between devices.
 
-Each serial run records the devices' speed probes, too (:mod:`hetsim.runtime.worker.speed_probe`).
+Each serial run records the devices' speed probes, too (:mod:`hetsim.runtime.worker.probes.speed`).
 """
 
 from __future__ import annotations

@@ -8,14 +8,15 @@ Control cells are 64-bit integers, each on its own cache line::
     SUBMITTED       number of the newest request that the caller submitted, counted from 1
     ABORTED         1 once a worker failed; all others stop waiting then
     serial[k]       1 if the request in slot k runs one segment at a time, in model order; the next cell holds the
-                    time of submission, in nanoseconds of the monotonic clock
+                    time of submission, in nanoseconds of the monotonic clock, and the one after that the request's
+                    key: of several plans' ready segments, a device runs that of the smallest key first
     parked[d]       1 while device d's worker sleeps and must be woken
     current[d]      1 + index of the step that device d is running, 0 while it runs none
     done[i]         number of the newest request for which step i has ended
     written[d]      number of the newest serial request after which device d has written its probe block
 
 Other cells follow: the time stamps of each step, the times of the devices' speed and transfer probes
-(:mod:`hetsim.runtime.worker.speed_probe`, :mod:`hetsim.runtime.worker.transfer_probe`), and the emulated hand-overs
+(:mod:`hetsim.runtime.worker.probes.speed`, :mod:`hetsim.runtime.worker.probes.transfer`), and the emulated hand-overs
 (:mod:`hetsim.runtime.emulation`): when each arrives, written by the producer before it sets ``done``, and when the
 memory channel is free, written under a lock. One probe block for each device lies between the cells and the tensors.
 
@@ -84,6 +85,10 @@ class Layout:
     def submitted(self, slot: int) -> int:
         """Index of the cell with the time of submission of a slot's request: nanoseconds of the monotonic clock."""
         return self.serial(slot) + 1
+
+    def key(self, slot: int) -> int:
+        """Index of the cell with the key of a slot's request."""
+        return self.serial(slot) + 2
 
     def parked(self, device: int) -> int:
         """Index of a device's ``parked`` cell."""

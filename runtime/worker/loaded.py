@@ -18,15 +18,15 @@ from hetsim.runtime.backends.emulated import EMULATED
 from hetsim.runtime.backends.protocol import Compiled
 from hetsim.runtime.worker.arena import ABORTED, SUBMITTED, Arena
 from hetsim.runtime.worker.pacing import Pace
+from hetsim.runtime.worker.probes.speed import make_speed_probe
+from hetsim.runtime.worker.probes.transfer import TransferProbe
 from hetsim.runtime.worker.program import Program, Task
 from hetsim.runtime.worker.settings import Settings
-from hetsim.runtime.worker.speed_probe import make_speed_probe
-from hetsim.runtime.worker.transfer_probe import TransferProbe
 from hetsim.runtime.worker.waiter import Waiter
 
 
 @dataclass(kw_only=True)
-class _Bound:
+class Bound:
     """A step bound to its buffers, with everything that the loop needs looked up beforehand."""
 
     step: int
@@ -59,6 +59,8 @@ class LoadedProgram:
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._arena = arena
+        self._cells = arena.cells
+        self._current = arena.layout.current(settings.index)
         self._settings = settings
         layout = program.layout
         self.num_requests = 0
@@ -66,9 +68,9 @@ class LoadedProgram:
         self._emulated = settings.device.backend == EMULATED
         self._speed_probe_ns = make_speed_probe(settings.device.cores)
         self._transfer_probe = TransferProbe(arena, program, settings)
-        self.slots: list[list[_Bound]] = [
+        self.slots: list[list[Bound]] = [
             [
-                _Bound(
+                Bound(
                     step=task.step,
                     waits=(
                         tuple(layout.done(step) for step in task.waits_for),
@@ -100,50 +102,70 @@ class LoadedProgram:
             Aborted: If another worker failed, or the caller is gone.
             SegmentFailed: If a segment raised; the other devices have been told to stop waiting.
         """
-        cells, clock_ns = self._arena.cells, self._clock_ns
-        current = self._arena.layout.current(self._settings.index)
-        spin_s, emulated = self._settings.spin_s, self._emulated
+        cells, layout = self._arena.cells, self._arena.layout
+        spin_s, run = self._settings.spin_s, self.run
         free_ns = 0
         while waiter.wait(SUBMITTED, self.num_requests + 1, self._settings.idle_spin_s, may_stop=True):
             request = self.num_requests + 1
             slot = self.num_requests % len(self.slots)
-            serial = cells[self._arena.layout.serial(slot)]
-            free_ns = max(free_ns, cells[self._arena.layout.submitted(slot)])
+            serial = cells[layout.serial(slot)]
+            free_ns = max(free_ns, cells[layout.submitted(slot)])
             for bound in self.slots[slot]:
-                # A hand-over takes from the end stamp to setting ``done``, and from seeing that to the start stamp of
-                # the consumer. Nothing else is done in between, and everything needed has been looked up.
-                run, done, pace = bound.run, bound.done, None if serial else bound.pace
                 for cell in bound.waits[serial]:
                     if cells[cell] < request:
                         waiter.wait(cell, request, spin_s, may_stop=False)
-                start_ns = clock_ns() if pace is None else pace.start_ns(free_ns)
-                cells[current] = bound.step + 1
-                try:
-                    if emulated:
-                        run(start_ns)
-                    else:
-                        run()
-                except Exception as error:
-                    cells[ABORTED] = 1
-                    for fd in self._settings.wake_fds:
-                        os.eventfd_write(fd, 1)
-                    raise SegmentFailed(bound.step, error) from error
-                end_ns = free_ns = clock_ns()
-                if pace is not None:
-                    pace.send(end_ns)
-                cells[done] = request
-                cells[bound.stamp] = start_ns
-                cells[bound.stamp + 1] = end_ns
-                for parked, fd in bound.wakes:
-                    if cells[parked]:
-                        os.eventfd_write(fd, 1)
-            cells[current] = 0
-            if serial and not emulated:
-                layout, index = self._arena.layout, self._settings.index
+                free_ns = run(bound, request, free_ns, None if serial else bound.pace)
+            cells[self._current] = 0
+            if serial and not self._emulated:
+                index = self._settings.index
                 cells[layout.speed_probe(slot, index)] = self._speed_probe_ns()
                 cells[layout.transfer_probe(slot, index)] = self._transfer_probe.measure_ns(request, waiter)
             self.num_requests = request
             report(request)
+
+    def end_request(self) -> None:
+        """Note that the device has finished a request, where :meth:`serve` does not."""
+        self._cells[self._current] = 0
+        self.num_requests += 1
+
+    def run(self, bound: Bound, request: int, free_ns: int, pace: Pace | None) -> int:
+        """Run a step whose inputs are there; returns its end in nanoseconds.
+
+        A hand-over takes from the end stamp to setting ``done``, and from seeing that to the start stamp of the
+        consumer. Nothing else is done in between, and everything needed has been looked up.
+
+        Args:
+            bound: The step.
+            request: Number of the request.
+            free_ns: When the device became free.
+            pace: Its timing; None to start at once.
+
+        Raises:
+            SegmentFailed: If the segment raised; the other devices have been told to stop waiting.
+        """
+        cells, clock_ns, run = self._cells, self._clock_ns, bound.run
+        start_ns = clock_ns() if pace is None else pace.start_ns(free_ns)
+        cells[self._current] = bound.step + 1
+        try:
+            if self._emulated:
+                run(start_ns)
+            else:
+                run()
+        except Exception as error:
+            cells[ABORTED] = 1
+            for fd in self._settings.wake_fds:
+                os.eventfd_write(fd, 1)
+            raise SegmentFailed(bound.step, error) from error
+        end_ns = clock_ns()
+        if pace is not None:
+            pace.send(end_ns)
+        cells[bound.done] = request
+        cells[bound.stamp] = start_ns
+        cells[bound.stamp + 1] = end_ns
+        for parked, fd in bound.wakes:
+            if cells[parked]:
+                os.eventfd_write(fd, 1)
+        return end_ns
 
 
 def _bind(segment: Compiled, arena: Arena, slot: int, task: Task, *, check_numbers: bool) -> Callable[..., object]:

@@ -45,6 +45,12 @@ class Pace:
             (arena.layout.arrival(slot, number), round(one.transfer_s * 1e9), one.copies) for number, one in task.sends
         )
 
+    @property
+    def have_arrived(self) -> bool:
+        """Whether the step's inputs have arrived by now; they must have been sent."""
+        cells, now_ns = self._cells, self._clock_ns()
+        return all(cells[cell] <= now_ns for cell in self._arrivals)
+
     def start_ns(self, free_ns: int) -> int:
         """Wait until the step's inputs have arrived; returns its start in nanoseconds.
 

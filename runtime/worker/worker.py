@@ -12,6 +12,8 @@ import select
 import signal
 import sys
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
@@ -23,6 +25,7 @@ from hetsim.runtime.worker.arena import Arena
 from hetsim.runtime.worker.loaded import LoadedProgram, SegmentFailed, one_line
 from hetsim.runtime.worker.program import Program
 from hetsim.runtime.worker.settings import Settings
+from hetsim.runtime.worker.streams import StreamFailed, serve_streams
 from hetsim.runtime.worker.waiter import Aborted, Waiter
 
 
@@ -80,6 +83,23 @@ def _load(control: Connection, settings: Settings, cache: _Cache, session: int, 
     return loaded, Waiter(arena, settings, control.fileno()), arena
 
 
+@contextmanager
+def _reporting(control: Connection, sessions: Sequence[int]) -> Iterator[None]:
+    """Serve without collections, and send the caller what ends it; the process goes on with other sessions."""
+    gc.collect()
+    gc.disable()  # a collection during a request would lengthen a segment
+    try:
+        yield
+    except Aborted:
+        control.send(("aborted", sessions[0]))
+    except SegmentFailed as failure:
+        control.send(("failed", sessions[0], failure.step, failure.reason))
+    except StreamFailed as failure:
+        control.send(("failed", failure.session, failure.step, failure.reason))
+    finally:
+        gc.enable()
+
+
 def _command_loop(control: Connection, settings: Settings) -> None:
     """Answer the caller's messages until it sends ``exit`` or closes the connection."""
     try:
@@ -101,17 +121,14 @@ def _command_loop(control: Connection, settings: Settings) -> None:
                 del entry
             case ("serve", session):
                 loaded, waiter, _ = programs[session]
-                gc.collect()
-                gc.disable()  # a collection during a request would lengthen a segment
-                try:
+                with _reporting(control, (session,)):
                     loaded.serve(waiter, lambda request, session=session: control.send(("done", session, request)))  # type: ignore[misc]
-                except Aborted:
-                    control.send(("aborted", session))
-                except SegmentFailed as failure:
-                    control.send(("failed", session, failure.step, failure.reason))
-                finally:
-                    gc.enable()
-                    del loaded, waiter
+                del loaded, waiter
+            case ("serve together", sessions):
+                together = [(session, programs[session][0], programs[session][2]) for session in sessions]
+                with _reporting(control, sessions):
+                    serve_streams(together, settings, control.fileno(), lambda *done: control.send(("done", *done)))
+                del together
             case ("unload", session):
                 unloaded = programs.pop(session, None)
                 if unloaded is not None:

@@ -12,7 +12,7 @@ from hetsim.models.model import random_inputs
 from hetsim.runtime import Runtime
 from hetsim.runtime.interference_monitor import InterferenceMonitor
 from hetsim.runtime.measure.profiler import MAX_RUNS_PER_REPEAT, MOST_PER_WARM_UP, WARM_UPS, Effort, run_serially
-from hetsim.runtime.worker.speed_probe import make_speed_probe
+from hetsim.runtime.worker.probes.speed import make_speed_probe
 from tests.support.models import make_plan
 from tests.support.scripted import FREE_S, MODEL, PLAN, SHARED_S, Scripted, serially_run
 

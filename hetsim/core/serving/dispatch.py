@@ -88,9 +88,9 @@ class Dispatcher:
         self._owner[stream].in_flight[stream] -= 1
 
     @property
-    def num_waiting(self) -> int:
-        """Requests that are due, and neither went to a stream nor were dropped."""
-        return sum(map(len, (queue for source in self._sources for queue in source.queues.values())))
+    def is_done(self) -> bool:
+        """Whether every request went to a stream or was dropped."""
+        return all(source.is_done for source in self._sources)
 
     @property
     def next_due_s(self) -> float:
@@ -118,6 +118,10 @@ class _Source:
         self.in_flight = dict.fromkeys(streams, 0)
         common = workload.deployment.dispatch != "earliest_finish"
         self.queues: dict[int, deque[int]] = {-1: deque()} if common else {one: deque() for one in streams}
+
+    @property
+    def is_done(self) -> bool:
+        return self._next == self._end and not any(self.queues.values())
 
     @property
     def next_due_s(self) -> float:

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from hetsim.core.serving.service import Service
 from hetsim.core.timeline import Origin
 
 Floats = NDArray[np.float64]
@@ -120,3 +121,38 @@ class Outcome:
     def utilisation(self) -> dict[str, float]:
         """By device, the share of the time until the last end in which it ran segments."""
         return {name: busy_s / self.makespan_s if self.makespan_s else 0.0 for name, busy_s in self.busy_s.items()}
+
+
+def first_instances(service: Service) -> list[int]:
+    """By workload, the number of its first instance among all; one entry more than workloads."""
+    counts = [len(one.deployment.instances) for one in service.workloads]
+    return [sum(counts[:i]) for i in range(len(counts) + 1)]
+
+
+def served_workloads(
+    service: Service,
+    first: list[int],
+    due_s: Floats,
+    ends_s: Floats,
+    instances: NDArray[np.int64],
+) -> tuple[ServedWorkload, ...]:
+    """By workload, what became of its requests.
+
+    Args:
+        service: The service.
+        first: By workload, the number of its first request; one entry more than workloads.
+        due_s: By request, when it was due.
+        ends_s: By request, when its last step ended; NaN if it was dropped.
+        instances: By request, the instance, among all, that it went to; -1 if it was dropped.
+    """
+    bases = first_instances(service)
+    return tuple(
+        ServedWorkload(
+            name=one.name,
+            deadline_s=one.deadline_s,
+            due_s=due_s[first[i] : first[i + 1]].copy(),
+            ends_s=ends_s[first[i] : first[i + 1]].copy(),
+            instances=np.maximum(instances[first[i] : first[i + 1]] - bases[i], -1),
+        )
+        for i, one in enumerate(service.workloads)
+    )

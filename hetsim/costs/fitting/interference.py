@@ -1,7 +1,7 @@
 """Correction of measurements for interference: other machines that slow down the physical cores of this one.
 
 After each serial run every device measures its speed probe, a fixed piece of arithmetic
-(:mod:`hetsim.runtime.worker.speed_probe`). Interference makes both the probe and the serial run longer. So
+(:mod:`hetsim.runtime.worker.probes.speed`). Interference makes both the probe and the serial run longer. So
 
     seconds at the usual speed = seconds * (usual speed probe / speed probe) ** exponent
 

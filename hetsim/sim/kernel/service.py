@@ -44,8 +44,10 @@ def pick_step(service: Service, space: Space, device: int, now_s: float) -> int:
             continue
         due_s = space.due_s[space.requests[stream, space.next_request[stream, device]]]
         rank, key = service.rank[workload], due_s + service.offset_s[workload]
-        if best < 0 or rank < best_rank or (
-            rank == best_rank and (key < best_key or (key == best_key and due_s < best_due))
+        if (
+            best < 0
+            or rank < best_rank
+            or (rank == best_rank and (key < best_key or (key == best_key and due_s < best_due)))
         ):
             best, best_rank, best_key, best_due = stream, rank, key, due_s
     space.lanes[NEXT, device] = later_s
@@ -80,7 +82,10 @@ def end_step(service: Service, space: Space, device: int, now_s: float, num_runs
         space.run_numbers[num_runs, 2] = step - service.step_start[stream]
         space.run_times_s[num_runs, 0], space.run_times_s[num_runs, 1] = space.starts_s[device], now_s
     space.next_place[stream, device] += 1
-    if space.next_place[stream, device] == service.queue_start[stream, device + 1] - service.queue_start[stream, device]:
+    if (
+        space.next_place[stream, device]
+        == service.queue_start[stream, device + 1] - service.queue_start[stream, device]
+    ):
         space.next_place[stream, device] = 0
         space.next_request[stream, device] += 1
     slot, known = request % service.num_slots[stream], space.requests[stream, request]

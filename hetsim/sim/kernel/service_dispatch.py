@@ -42,7 +42,7 @@ def choose(service: Service, space: Space, workload: int, now_s: float) -> int:
         return earliest(service, space, workload, now_s, True)
     if service.dispatch[workload] == TURNS:
         begin, end = service.turn_start[workload], service.turn_start[workload + 1]
-        stream = service.turns[begin + space.taken[workload, 1] % (end - begin)]
+        stream = int(service.turns[begin + space.taken[workload, 1] % (end - begin)])
         if space.in_flight[stream] >= service.num_slots[stream]:
             return -1
         space.taken[workload, 1] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +32,14 @@ def encode(
     rows = [None] * len(streams) if not durations else list(durations)
     steps = [step for one in streams for step in one.steps]
     hand_overs = [hand_over for one in streams for hand_over in one.hand_overs]
-    step_start, hand_over_start = _starts(len(one.steps) for one in streams), _starts(len(one.hand_overs) for one in streams)
+    step_start, hand_over_start = (
+        _starts(len(one.steps) for one in streams),
+        _starts(len(one.hand_overs) for one in streams),
+    )
     ins = [
-        [hand_over_start[i] + arrival for arrival in step.arrivals] for i, one in enumerate(streams) for step in one.steps
+        [hand_over_start[i] + arrival for arrival in step.arrivals]
+        for i, one in enumerate(streams)
+        for step in one.steps
     ]
     outs = [
         [hand_over_start[i] + k for k, hand_over in enumerate(one.hand_overs) if hand_over.producer == number]
@@ -55,15 +61,15 @@ def encode(
         seconds=_floats(step.seconds for step in steps),
         num_bytes=_floats(step.traffic_bytes for step in steps),
         in_start=_starts(map(len, ins)),
-        ins=_numbers(sum(ins, [])),
+        ins=_numbers(chain.from_iterable(ins)),
         out_start=_starts(map(len, outs)),
-        outs=_numbers(sum(outs, [])),
+        outs=_numbers(chain.from_iterable(outs)),
         hand_over_start=hand_over_start,
         transfer_s=_floats(one.transfer_s for one in hand_overs),
         copies=np.array([one.copies for one in hand_overs], np.bool_),
         hand_over_bytes=_floats(one.num_bytes for one in hand_overs),
         queue_start=np.array([ends[i * num_devices : (i + 1) * num_devices + 1] for i in range(len(streams))]),
-        queue=_numbers(sum(queues, [])),
+        queue=_numbers(chain.from_iterable(queues)),
         num_slots=_numbers(one.num_slots for one in streams),
         submit_s=_floats(one.submit_s for one in streams),
         collect_s=_floats(one.collect_s for one in streams),
@@ -77,7 +83,7 @@ def encode(
         saturated=np.array([one.arrivals.times_s is None for one in workloads]),
         dispatch=_numbers(_DISPATCH[one.deployment.dispatch] for one in workloads),
         turn_start=_starts(map(len, turns)),
-        turns=_numbers(sum(turns, [])),
+        turns=_numbers(chain.from_iterable(turns)),
         deadline_s=_floats(one.deadline_s for one in workloads),
         max_waiting=_numbers(one.max_waiting for one in workloads),
         drop_late=np.array([one.drop_late for one in workloads]),

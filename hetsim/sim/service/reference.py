@@ -18,16 +18,17 @@ then the memory channel, then the devices, one after another in the platform's o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 from simpy.events import NORMAL, EventPriority
 
+from hetsim.core.serving.dispatch import Dispatcher
 from hetsim.core.serving.service import Service
 from hetsim.sim.fluid import FluidMemory, Signal
 from hetsim.sim.servers import Server, Steps
-from hetsim.core.serving.dispatch import Dispatcher
 from hetsim.sim.service.streams import Stream
 
 _DISPATCH, _HOST, _CHANNEL, _DEVICES = (EventPriority(NORMAL + i) for i in (1, 2, 3, 4))
@@ -130,7 +131,9 @@ class ServiceRun:
     def _pick_segment(self) -> bool:
         """Rule 1: start a segment on the first idle device that has a ready one."""
         for device in range(self._num_devices):
-            ready = [stream for stream in range(len(self._streams)) if self._idle[device] and self._ready(stream, device)]
+            ready = [
+                stream for stream in range(len(self._streams)) if self._idle[device] and self._ready(stream, device)
+            ]
             if ready:
                 keys = {one: self.dispatcher.key(self._requests[one][self._next[one][device][0]]) for one in ready}
                 self._idle[device] = False
@@ -171,7 +174,7 @@ class ServiceRun:
             if one.producer != number:
                 continue
             there = Signal(self._env)
-            there.callbacks.append(lambda _, i=i: self._arrive(stream, request, i))
+            there.callbacks.append(partial(self._arrive, stream, request, i))
             if one.copies:
                 self._channel.ask(
                     (self._requests[stream][request], i), self._copy(one.transfer_s, one.num_bytes, there)
@@ -184,6 +187,6 @@ class ServiceRun:
         there.fire(in_s=0.0)
         yield there
 
-    def _arrive(self, stream: int, request: int, hand_over: int) -> None:
+    def _arrive(self, stream: int, request: int, hand_over: int, _: simpy.Event) -> None:
         self._arrived[stream][request].add(hand_over)
         self._devices.wake()

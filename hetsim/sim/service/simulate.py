@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hetsim.core.problem import Problem
 from hetsim.core.serving.dispatch import Dispatcher
-from hetsim.core.serving.outcome import Outcome, Run, ServedWorkload
+from hetsim.core.serving.outcome import Outcome, Run, first_instances, served_workloads
 from hetsim.core.serving.service import Service
 from hetsim.sim.service.encoding import encode
 from hetsim.sim.service.reference import Durations, ServiceRun
-from hetsim.sim.service.streams import Stream, make_streams
+from hetsim.sim.service.streams import make_streams
+
+StepRun = tuple[int, int, int, float, float]
+"""A step that ran: stream, request of the stream, step, start and end in seconds."""
 
 
 class ServiceSimulator:
@@ -53,10 +55,8 @@ class ServiceSimulator:
         dispatcher = Dispatcher(service, self.streams)
         space = new_space(arrays, dispatcher.due_s, with_runs=with_runs)
         end_s, num_runs = kernel.run(arrays, space)
-        runs = [
-            (*map(int, numbers), *map(float, times_s))
-            for numbers, times_s in zip(space.run_numbers[:num_runs], space.run_times_s[:num_runs], strict=True)
-        ]
+        columns = (*space.run_numbers[:num_runs].T.tolist(), *space.run_times_s[:num_runs].T.tolist())
+        runs: list[StepRun] = list(zip(*columns, strict=True))
         requests = [space.requests[i, : space.num_given[i]].tolist() for i in range(len(self.streams))]
         busy_s = dict(zip(self._device_names, space.busy_s.tolist(), strict=True))
         return Outcome(
@@ -88,10 +88,10 @@ class ServiceSimulator:
         self,
         service: Service,
         first: list[int],
-        runs: list[tuple[int, int, int, float, float]],
+        runs: list[StepRun],
         requests: list[list[int]],
     ) -> tuple[Run, ...]:
-        bases = _stream_bases(service)
+        bases = first_instances(service)
         found = []
         for stream, request, step, start_s, end_s in runs:
             one = self.streams[stream]
@@ -107,38 +107,3 @@ class ServiceSimulator:
                 )
             )
         return tuple(sorted(found, key=lambda run: (run.start_s, run.device, run.end_s)))
-
-
-def _stream_bases(service: Service) -> list[int]:
-    """By workload, the number of its first stream; one entry more than workloads."""
-    counts = [len(one.deployment.instances) for one in service.workloads]
-    return [sum(counts[:i]) for i in range(len(counts) + 1)]
-
-
-def served_workloads(
-    service: Service,
-    first: list[int],
-    due_s: NDArray[np.float64],
-    ends_s: NDArray[np.float64],
-    streams: NDArray[np.int64],
-) -> tuple[ServedWorkload, ...]:
-    """By workload, what became of its requests.
-
-    Args:
-        service: The service.
-        first: By workload, the number of its first request; one entry more than workloads.
-        due_s: By request, when it was due.
-        ends_s: By request, when its last step ended; NaN if it was dropped.
-        streams: By request, the stream that it went to; -1 if it was dropped.
-    """
-    bases = _stream_bases(service)
-    return tuple(
-        ServedWorkload(
-            name=one.name,
-            deadline_s=one.deadline_s,
-            due_s=due_s[first[i] : first[i + 1]].copy(),
-            ends_s=ends_s[first[i] : first[i + 1]].copy(),
-            instances=np.maximum(streams[first[i] : first[i + 1]] - bases[i], -1),
-        )
-        for i, one in enumerate(service.workloads)
-    )
