@@ -103,9 +103,7 @@ def assignment_loads(problem: Problem) -> AssignmentLoads:
                     kinds.add(crossing[t, d, e], CHANNEL, problem.transfer_s(device, target, tensor))
                     kinds.add(crossing[t, d, e], MEMORY, graph.tensors[tensor].num_bytes)
     relative = [each / kinds.capacities for each in (ops, crossing, written)]
-    return AssignmentLoads(
-        problem=problem, ops=relative[0], crossing=relative[1], written=relative[2], tensors=tensors
-    )
+    return AssignmentLoads(problem=problem, ops=relative[0], crossing=relative[1], written=relative[2], tensors=tensors)
 
 
 def _fused_share(problem: Problem, device: str) -> float:

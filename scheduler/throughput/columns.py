@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from hetsim.core.errors import ProblemError
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
 from hetsim.scheduler.throughput.loads import Floats, loads, resources
@@ -61,10 +62,19 @@ class Columns:
         return float(load @ prices) if np.isfinite(load).all() else math.inf
 
     def add(self, plan: Plan) -> None:
-        """Add a plan, unless it is known, cannot run or takes too long."""
+        """Add a plan, unless it is known, cannot run or takes too long.
+
+        Raises:
+            ProblemError: If it takes nothing of any resource.
+        """
         load = self.relative_loads(plan)
-        if plan.digest in self._known or not np.isfinite(load).all() or not load.max() > 0 or not self.in_time(plan):
+        if plan.digest in self._known or not np.isfinite(load).all() or not self.in_time(plan):
             return
+        if not load.max() > 0:
+            raise ProblemError(
+                f"a request of {self._problem.graph.name!r} takes nothing of any resource, so nothing limits how many "
+                "are served; give costs above 0"
+            )
         self._known.add(plan.digest)
         self.plans.append(plan)
         self._master.add(load)

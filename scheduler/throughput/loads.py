@@ -45,7 +45,7 @@ def resources(problem: Problem) -> Resources:
     platform, graph = problem.platform, problem.graph
     host_s = platform.host.submit_s(graph.input_bytes) + platform.host.collect_s(graph.output_bytes)
     copies = any(link.mode == "copy" for link in platform.links.values())
-    limits = {name: 1.0 for name in platform.device_names}
+    limits = dict.fromkeys(platform.device_names, 1.0)
     if copies:
         limits[CHANNEL] = 1.0
     if platform.memory.shared_bytes_per_s < math.inf and (copies or problem.traffic_function is not None):

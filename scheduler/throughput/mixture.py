@@ -116,7 +116,9 @@ def best_mixture(
 
 
 def _mixture(columns: Columns, rates: Floats, bound_per_s: float, space: str) -> Mixture:
-    used = sorted((number for number, rate in enumerate(rates) if rate > 0), key=lambda number: (-rates[number], number))
+    used = sorted(
+        (number for number, rate in enumerate(rates) if rate > 0), key=lambda number: (-rates[number], number)
+    )
     throughput_per_s = float(sum(float(rates[number]) for number in used))
     return Mixture(
         plans=tuple(replace(columns.plans[number], scheduler=columns.plans[number].scheduler) for number in used),

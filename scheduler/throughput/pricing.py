@@ -175,9 +175,7 @@ class Pricing:
             self._num_searches += 1
             seed = self._seed + 1000 * self._num_searches
             start = columns.plans[int(number)]
-            for plan in improvements(
-                self._problem, start, cost_of, num_moves=NUM_MOVES, seed=seed, until=self._until
-            ):
+            for plan in improvements(self._problem, start, cost_of, num_moves=NUM_MOVES, seed=seed, until=self._until):
                 columns.add(plan)
             if columns.gained or not self._is_open:
                 break
