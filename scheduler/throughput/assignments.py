@@ -28,7 +28,7 @@ import networkx as nx
 import numpy as np
 
 from hetsim.core.problem import Problem
-from hetsim.scheduler.throughput.loads import CHANNEL, MEMORY, Floats, resources
+from hetsim.scheduler.throughput.loads import CHANNEL, MEMORY, Floats, copy_s, resources
 
 _MAX_SWEEPS = 30
 
@@ -72,8 +72,8 @@ class AssignmentLoads:
 
 
 def _times(loads: Floats, prices: Floats) -> Floats:
-    finite = np.isfinite(loads).all(axis=-1)
-    costs: Floats = np.where(finite, np.where(finite[..., None], loads, 0.0) @ prices, np.inf)
+    finite = np.all(np.isfinite(loads), axis=-1, keepdims=True)
+    costs: Floats = np.where(finite[..., 0], np.where(finite, loads, 0.0) @ prices, np.inf)
     return costs
 
 
@@ -88,8 +88,9 @@ def assignment_loads(problem: Problem) -> AssignmentLoads:
     for d, device in enumerate(names):
         share = _fused_share(problem, device)
         for v, op in enumerate(graph.ops):
-            kinds.add(ops[v, d], device, share * problem.cost_s(device, (op.name,)))
-            if np.isfinite(ops[v, d]).all():
+            seconds = share * problem.cost_s(device, (op.name,))
+            kinds.add(ops[v, d], device, seconds)
+            if 0 < seconds < math.inf:
                 kinds.add(ops[v, d], MEMORY, share * problem.traffic_bytes(device, (op.name,)))
         for t, tensor in enumerate(tensors):
             if sharing is not None:
@@ -99,8 +100,8 @@ def assignment_loads(problem: Problem) -> AssignmentLoads:
                     continue
                 if sharing is not None:
                     kinds.add(crossing[t, d, e], target, sharing.read_s(target, tensor))
-                if problem.platform.link(device, target).mode == "copy":
-                    kinds.add(crossing[t, d, e], CHANNEL, problem.transfer_s(device, target, tensor))
+                if (seconds := copy_s(problem, device, target, tensor)) > 0:
+                    kinds.add(crossing[t, d, e], CHANNEL, seconds)
                     kinds.add(crossing[t, d, e], MEMORY, graph.tensors[tensor].num_bytes)
     relative = [each / kinds.capacities for each in (ops, crossing, written)]
     return AssignmentLoads(problem=problem, ops=relative[0], crossing=relative[1], written=relative[2], tensors=tensors)
@@ -124,11 +125,9 @@ class PricedAssignments:
     written: Floats
     tensors: tuple[str, ...]
 
-    def cheapest(self) -> dict[str, str]:
-        """By operator its device, in the cheapest assignment of two devices; else in one that is cheap."""
-        device = self._cut() if self.ops.shape[1] == 2 else self.descended()
-        names = self.problem.platform.device_names
-        return {op.name: names[device[op.name]] for op in self.problem.graph.ops}
+    def cheapest(self) -> dict[str, int]:
+        """The cheapest assignment to two devices, or one that is cheap to more: by operator, the device's number."""
+        return self._cut() if self.ops.shape[1] == 2 else self._descended()
 
     def least_of_ops(self) -> float:
         """What the operators cost at least, if crossing were free: no assignment costs less."""
@@ -139,7 +138,7 @@ class PricedAssignments:
         total = float(sum(self.ops[v, device[op.name]] for v, op in enumerate(self.problem.graph.ops)))
         return total + sum(self._crossing(t, device) for t in range(len(self.tensors)))
 
-    def descended(self) -> dict[str, int]:
+    def _descended(self) -> dict[str, int]:
         """An assignment that no move of one operator makes cheaper, from the one in which each is where it is cheapest.
 
         Devices are numbers in the platform's order.

@@ -81,7 +81,7 @@ class Columns:
         self.gained |= self.cost(plan, self._prices) < 1 - 10 * TOLERANCE
 
     def solve(self) -> tuple[Floats, Floats]:
-        """The best rates of :attr:`plans` and the prices of the capacities, by which these cost the sum of the rates."""
+        """The best rates of :attr:`plans`, and the prices of capacities, which cost the sum of the rates together."""
         rates, self._prices = self._master.solve()
         self.gained = False
         return rates, self._prices

@@ -1,7 +1,10 @@
 """The cheapest assignment of operators to more than two devices as an integer program; needs ``hetsim[cp-sat]``.
 
-CP-SAT counts in whole numbers: costs are rounded down to a two-millionth of what the start costs, so that its bound
-holds.
+Each operator is on one device, and each edge between operators joins a device to a device: the devices of its edges add
+up to those of their ends. A tensor crosses to a device as much as the edge does that crosses most. The relaxation, in
+which all of this may be fractions, is the local one of C. Chekuri, S. Khanna, J. Naor, L. Zosin, "A linear programming
+formulation and approximation algorithms for the metric labeling problem", SIAM Journal on Discrete Mathematics 18(3),
+2004, doi 10.1137/S0895480101396937; it is nearly tight, so that branching ends soon. OR-Tools' SCIP solves it.
 """
 
 from __future__ import annotations
@@ -9,15 +12,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hetsim.scheduler.effort import FOREVER, Until
 from hetsim.scheduler.throughput.assignments import PricedAssignments
 
-_TICKS = 2_000_000
 TIME_LIMIT_S = 5.0
 """Of one call, unless less time is left."""
+_ACCURACY = 1e-6
+"""The solver's bound may be too high by this part of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,65 +30,82 @@ class Least:
     """The cheapest assignment found.
 
     Attributes:
-        device_of: By operator, its device.
+        device: By operator, the number of its device on the platform.
         bound: No assignment costs less.
     """
 
-    device_of: dict[str, str]
+    device: dict[str, int]
     bound: float
 
 
-def least_assignment(
-    priced: PricedAssignments, start: Mapping[str, int], *, seed: int = 0, until: Until = FOREVER
-) -> Least:
-    """The cheapest assignment, or the start and the bound of free crossings where OR-Tools is not installed.
+def least_assignment(priced: PricedAssignments, start: Mapping[str, int], until: Until = FOREVER) -> Least:
+    """The cheapest assignment; or the start, with the bound of free crossings, where OR-Tools or time is missing.
 
     Args:
         priced: The costs.
         start: By operator, the number of its device in some assignment.
-        seed: Of the solver. The same seed gives the same answer if it ends before its time limit.
         until: When to end.
     """
-    names = priced.problem.platform.device_names
-    least = Least(device_of={op: names[d] for op, d in start.items()}, bound=priced.least_of_ops())
+    given = Least(device=dict(start), bound=priced.least_of_ops())
     limit_s = min(TIME_LIMIT_S, until.left_s)
     try:
-        from ortools.sat.python import cp_model
+        from ortools.linear_solver import pywraplp
     except ImportError:
-        return least
-    if limit_s <= 0 or until():
-        return least
-    tick = max(priced.cost(start), 1e-300) / _TICKS
-    model, graph = cp_model.CpModel(), priced.problem.graph
-    on: dict[str, dict[int, cp_model.IntVar]] = {}
-    costs: list[cp_model.LinearExpr] = []
+        return given
+    solver = pywraplp.Solver.CreateSolver("SCIP")
+    cost = priced.cost(start)
+    if solver is None or until() or not limit_s > 0 or not 0 < cost < math.inf:
+        return given
+    on = _program(solver, priced, 1 / cost)
+    solver.SetTimeLimit(max(1, round(limit_s * 1e3)))
+    status = solver.Solve()
+    bound = max(given.bound, solver.Objective().BestBound() * cost * (1 - _ACCURACY))
+    if status not in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
+        return Least(device=given.device, bound=given.bound)
+    found = {op: max(some, key=lambda d: some[d].solution_value()) for op, some in on.items()}
+    return Least(device=found, bound=bound)
+
+
+def _program(solver: Any, priced: PricedAssignments, scale: float) -> dict[str, dict[int, Any]]:
+    """Write the program; by operator and number of the device, the variable that says whether it is there.
+
+    Args:
+        solver: Gets the program.
+        priced: The costs.
+        scale: What they are multiplied by.
+    """
+    graph = priced.problem.graph
+    on: dict[str, dict[int, Any]] = {}
+    total = solver.Objective()
+    total.SetMinimization()
     for v, op in enumerate(graph.ops):
-        on[op.name] = {int(d): model.new_bool_var("") for d in np.flatnonzero(np.isfinite(priced.ops[v]))}
-        model.add_exactly_one(on[op.name].values())
-        costs += [int(priced.ops[v, d] / tick) * var for d, var in on[op.name].items()]
+        on[op.name] = {int(d): solver.BoolVar("") for d in np.flatnonzero(np.isfinite(priced.ops[v]))}
+        solver.Add(sum(on[op.name].values()) == 1)
         for d, var in on[op.name].items():
-            model.add_hint(var, start[op.name] == d)
+            total.SetCoefficient(var, float(priced.ops[v, d]) * scale)
     for t, tensor in enumerate(priced.tensors):
-        for source, made in on[graph.producer[tensor]].items():
-            written = model.new_bool_var("")
-            costs.append(int(priced.written[t, source] / tick) * written)
-            for target in range(len(names)):
-                crosses = model.new_bool_var("")
-                readers = [on[op][target] for op in graph.consumers[tensor] if target in on[op]]
-                if target == source or not readers:
-                    continue
-                costs.append(int(priced.crossing[t, source, target] / tick) * crosses)
-                model.add_implication(crosses, written)
-                for reader in readers:
-                    model.add_bool_or(crosses, ~made, ~reader)
-    model.minimize(sum(costs))
-    solver = cp_model.CpSolver()
-    solver.parameters.max_time_in_seconds = limit_s if limit_s < math.inf else TIME_LIMIT_S
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = seed
-    status = solver.solve(model)
-    bound = max(least.bound, solver.best_objective_bound * tick)
-    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        return Least(device_of=least.device_of, bound=bound)
-    found = {op: names[next(d for d, var in some.items() if solver.value(var))] for op, some in on.items()}
-    return Least(device_of=found, bound=bound)
+        makers = on[graph.producer[tensor]]
+        if not priced.crossing[t].any() and not priced.written[t].any():
+            continue
+        joins = [_edge(solver, makers, on[reader]) for reader in graph.consumers[tensor]]
+        for source in makers:
+            written = solver.NumVar(0, 1, "")
+            total.SetCoefficient(written, float(priced.written[t, source]) * scale)
+            for target in sorted({d for join in joins for s, d in join if s == source != d}):
+                crosses = solver.NumVar(0, 1, "")
+                total.SetCoefficient(crosses, float(priced.crossing[t, source, target]) * scale)
+                solver.Add(written >= crosses)
+                for join in joins:
+                    if (source, target) in join:
+                        solver.Add(crosses >= join[source, target])
+    return on
+
+
+def _edge(solver: Any, makers: Mapping[int, Any], readers: Mapping[int, Any]) -> dict[tuple[int, int], Any]:
+    """By source and target, how much of an edge joins the two."""
+    joins = {(s, d): solver.NumVar(0, 1, "") for s in makers for d in readers}
+    for s, var in makers.items():
+        solver.Add(sum(joins[s, d] for d in readers) == var)
+    for d, var in readers.items():
+        solver.Add(sum(joins[s, d] for s in makers) == var)
+    return joins

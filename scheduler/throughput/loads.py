@@ -2,7 +2,8 @@
 
 In steady state with enough requests in flight, order and delays do not matter, but no resource can do more than it has
 capacity for. A device works one second a second. So does the memory channel, which copies hold, if some link copies.
-The memory moves ``shared_bytes_per_s``, and a device that would move more takes longer. The host submits and collects.
+The memory moves ``shared_bytes_per_s``, and a device that would move more takes longer; what takes no time moves
+nothing, as in the simulator. The host submits and collects.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def loads(problem: Problem, plan: Plan) -> Floats:
     load = np.zeros(len(kinds.names))
     limit = platform.memory.shared_bytes_per_s
     for segment, seconds in problem.segment_times_s(plan.segments).items():
-        num_bytes = problem.traffic_bytes(segment.device, segment.ops) if seconds < math.inf else 0
+        num_bytes = problem.traffic_bytes(segment.device, segment.ops) if 0 < seconds < math.inf else 0
         kinds.add(load, segment.device, max(seconds, num_bytes / limit))
         kinds.add(load, MEMORY, num_bytes)
     for source, target, tensor in _copies(problem, plan):
@@ -81,6 +82,13 @@ def loads(problem: Problem, plan: Plan) -> Floats:
         kinds.add(load, MEMORY, graph.tensors[tensor].num_bytes)
     kinds.add(load, HOST, platform.host.submit_s(graph.input_bytes) + platform.host.collect_s(graph.output_bytes))
     return load
+
+
+def copy_s(problem: Problem, source: str, target: str, tensor: str) -> float:
+    """Seconds for which a tensor takes the memory channel; 0 if its link does not copy, or within a device."""
+    if source == target or problem.platform.link(source, target).mode != "copy":
+        return 0.0
+    return problem.transfer_s(source, target, tensor)
 
 
 def _copies(problem: Problem, plan: Plan) -> list[tuple[str, str, str]]:
@@ -95,8 +103,4 @@ def _copies(problem: Problem, plan: Plan) -> list[tuple[str, str, str]]:
         for tensor in op.inputs
         if tensor in graph.producer
     }
-    return [
-        (source, target, tensor)
-        for source, target, tensor in found
-        if source != target and problem.platform.link(source, target).mode == "copy"
-    ]
+    return [(source, target, tensor) for source, target, tensor in found if copy_s(problem, source, target, tensor) > 0]

@@ -51,8 +51,8 @@ class Master:
         By these prices every plan's load costs 1 or more, and all capacities together cost the sum of the rates.
         """
         for pivot in range(_MAX_PIVOTS):
-            basis = self._columns[self._basis]
-            amounts = np.linalg.solve(basis.T, np.ones(self._num_resources))
+            basis: Floats = self._columns[self._basis]
+            amounts = np.asarray(np.linalg.solve(basis.T, np.ones(self._num_resources)), np.float64)
             prices = np.linalg.solve(basis, self._gains[self._basis])
             gains = self._gains - self._columns @ prices
             gains[self._basis] = 0.0

@@ -1,9 +1,9 @@
-"""Pricing: proposals of plans whose load costs little by given prices, and what every plan of a space costs at least."""
+"""Pricing: proposals of plans whose load costs little by given prices, and what all plans of a space cost at least."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -118,25 +118,27 @@ class Pricing:
 
     def _assigned(self, prices: Floats) -> float:
         """Propose assignments; the return value is what all cost at least, if costs add up, else infinite."""
-        problem, host = self._problem, float(self._host_load @ prices)
-        weights = [0.0]
+        problem, weights = self._problem, [0.0]
         if self._max_latency_s < math.inf:
             weights += [float(prices.max()) * 4.0**power for power in range(-2, 3)]
-        least = math.inf
         for weight in weights:
-            priced = self._assignments.priced(prices, weight)
-            if len(problem.platform.devices) == 2 or not problem.additive:
-                device_of = priced.cheapest()
-                numbers = {op: problem.platform.device_names.index(name) for op, name in device_of.items()}
-                bound = priced.cost(numbers) + host
-            else:
-                found = least_assignment(priced, priced.descended(), seed=self._seed, until=self._until)
-                device_of, bound = found.device_of, found.bound + host
-            if problem.additive and weight == 0:
-                least = bound * (1 - 1e-9)
-            for connected in (False, True):
-                self._columns.add(plan_from_assignment(problem, "mixture", device_of, connected=connected))
-        return least
+            self._add_assigned(self._assignments.priced(prices, weight).cheapest())
+        if not problem.additive:
+            return math.inf
+        priced, host = self._assignments.priced(prices), float(self._host_load @ prices)
+        if len(problem.platform.devices) <= 2:
+            return (priced.cost(priced.cheapest()) + host) * (1 - 1e-9)
+        if self._columns.gained:  # the exact answer is only asked for when cheap ones give nothing
+            return priced.least_of_ops() + host
+        found = least_assignment(priced, priced.cheapest(), self._until)
+        self._add_assigned(found.device)
+        return found.bound * (1 - 1e-9) + host
+
+    def _add_assigned(self, device: Mapping[str, int]) -> None:
+        names = self._problem.platform.device_names
+        device_of = {op: names[number] for op, number in device.items()}
+        for connected in (False, True):
+            self._columns.add(plan_from_assignment(self._problem, "mixture", device_of, connected=connected))
 
     def _sequenced(self, prices: Floats) -> float:
         """Propose sequences; the return value is what all of them cost at least that take no longer than allowed.

@@ -15,13 +15,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.problem import Problem
 from hetsim.models.structure import blocks
 from hetsim.scheduler.effort import FOREVER, Until
 from hetsim.scheduler.stretches import stretch_ends
-from hetsim.scheduler.throughput.loads import CHANNEL, MEMORY, Floats, resources
+from hetsim.scheduler.throughput.loads import CHANNEL, MEMORY, Floats, copy_s, resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +91,13 @@ class Sequences:
 
     def _costs(self, start: int, prices: Floats, weight: float) -> Floats:
         loads = self._loads[start]
-        finite = np.isfinite(loads).all(axis=-1)
-        loads = np.where(finite[..., None], loads, 0.0)
+        finite = np.all(np.isfinite(loads), axis=-1, keepdims=True)
+        loads = np.where(finite, loads, 0.0)
         seconds = np.stack([loads[d, :, d] for d in range(len(self._names))])
-        costs: Floats = np.where(finite, loads @ prices + weight * seconds, np.inf)
+        costs: Floats = np.where(finite[..., 0], loads @ prices + weight * seconds, np.inf)
         return costs
 
-    def _traced(self, came: np.ndarray, device: int, cost: float) -> Cheapest:
+    def _traced(self, came: NDArray[np.int64], device: int, cost: float) -> Cheapest:
         end, latency_s = len(self._parts), 0.0
         queues: dict[str, list[Segment]] = {name: [] for name in self._names}
         while end:
@@ -122,7 +123,7 @@ class Sequences:
                 if math.isinf(seconds):
                     loads[d, e] = np.inf
                     continue
-                num_bytes = problem.traffic_bytes(name, ops)
+                num_bytes = problem.traffic_bytes(name, ops) if seconds > 0 else 0
                 kinds.add(loads[d, e], name, max(seconds, num_bytes / problem.platform.memory.shared_bytes_per_s))
                 kinds.add(loads[d, e], MEMORY, num_bytes)
         return loads / kinds.capacities
@@ -142,8 +143,8 @@ class Sequences:
                         if problem.sharing is not None:
                             kinds.add(loads[cut, a, b], source, problem.sharing.written_s(source, tensor))
                             kinds.add(loads[cut, a, b], target, problem.sharing.read_s(target, tensor))
-                        if problem.platform.link(source, target).mode == "copy":
-                            kinds.add(loads[cut, a, b], CHANNEL, problem.transfer_s(source, target, tensor))
+                        if (seconds := copy_s(problem, source, target, tensor)) > 0:
+                            kinds.add(loads[cut, a, b], CHANNEL, seconds)
                             kinds.add(loads[cut, a, b], MEMORY, graph.tensors[tensor].num_bytes)
                     delays_s[cut, a, b] = self._delay_s(source, target, made)
         return loads / kinds.capacities, delays_s
