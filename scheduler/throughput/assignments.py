@@ -8,10 +8,10 @@ fuses. Elsewhere an operator is taken to cost its share of the whole network on 
 network flow algorithms", IEEE Transactions on Software Engineering 3(1), 1977, doi 10.1109/TSE.1977.233840).
 
 Mixtures of assignments serve as much as the relaxation in which operators are divided between two devices at will, with
-``y[op]`` from 0 to 1 the part on the second one, and a tensor crossing by the largest difference of ``y`` between its
-producer and its readers. *Proof.* Draw ``theta`` from 0 to 1 and put the operators with ``y[op] > theta`` on the second
-device. One of them is there with probability ``y[op]``, and a tensor crosses in a direction with the probability of the
-largest difference in it: expected loads are the relaxation's, of every resource. As theta grows the assignment changes
+``y[op]`` from 0 to 1 the part on the second one, and a tensor is handed over as much as the ``y`` of its producer and
+its readers differ at most. *Proof.* Draw ``theta`` from 0 to 1 and put the operators with ``y[op] > theta`` on the second
+device. One of them is there with probability ``y[op]``, and a tensor is handed over in a direction with the probability
+of the largest difference in it: expected loads are the relaxation's, of every resource. As theta grows the assignment changes
 at the values of ``y`` alone, so at most one assignment more than there are operators has a probability.
 
 **More devices**: every operator in turn moves to where it is cheapest, until none moves (a local optimum);
@@ -40,7 +40,7 @@ class AssignmentLoads:
     Attributes:
         problem: The problem.
         ops: By operator, device and resource; infinite where the device cannot run the operator.
-        crossing: By tensor that operators make and others read, then by source, receiving device and resource; 0 within
+        received: By tensor that operators make and others read, then by source, receiving device and resource; 0 within
             a device.
         written: By the same tensors, then by source and resource: what its writer pays once if it crosses at all.
         tensors: Names of these tensors.
@@ -48,7 +48,7 @@ class AssignmentLoads:
 
     problem: Problem
     ops: Floats
-    crossing: Floats
+    received: Floats
     written: Floats
     tensors: tuple[str, ...]
 
@@ -65,7 +65,7 @@ class AssignmentLoads:
         return PricedAssignments(
             problem=self.problem,
             ops=_times(self.ops, prices),
-            crossing=self.crossing @ prices,
+            received=self.received @ prices,
             written=self.written @ prices,
             tensors=self.tensors,
         )
@@ -83,7 +83,7 @@ def assignment_loads(problem: Problem) -> AssignmentLoads:
     names = problem.platform.device_names
     tensors = tuple(tensor for tensor in graph.producer if graph.consumers[tensor])
     ops = np.zeros((len(graph.ops), len(names), len(kinds.names)))
-    crossing = np.zeros((len(tensors), len(names), len(names), len(kinds.names)))
+    received = np.zeros((len(tensors), len(names), len(names), len(kinds.names)))
     written = np.zeros((len(tensors), len(names), len(kinds.names)))
     for d, device in enumerate(names):
         share = _fused_share(problem, device)
@@ -99,12 +99,12 @@ def assignment_loads(problem: Problem) -> AssignmentLoads:
                 if d == e:
                     continue
                 if sharing is not None:
-                    kinds.add(crossing[t, d, e], target, sharing.read_s(target, tensor))
+                    kinds.add(received[t, d, e], target, sharing.read_s(target, tensor))
                 if (seconds := copy_s(problem, device, target, tensor)) > 0:
-                    kinds.add(crossing[t, d, e], CHANNEL, seconds)
-                    kinds.add(crossing[t, d, e], MEMORY, graph.tensors[tensor].num_bytes)
-    relative = [each / kinds.capacities for each in (ops, crossing, written)]
-    return AssignmentLoads(problem=problem, ops=relative[0], crossing=relative[1], written=relative[2], tensors=tensors)
+                    kinds.add(received[t, d, e], CHANNEL, seconds)
+                    kinds.add(received[t, d, e], MEMORY, graph.tensors[tensor].num_bytes)
+    relative = [each / kinds.capacities for each in (ops, received, written)]
+    return AssignmentLoads(problem=problem, ops=relative[0], received=relative[1], written=relative[2], tensors=tensors)
 
 
 def _fused_share(problem: Problem, device: str) -> float:
@@ -121,7 +121,7 @@ class PricedAssignments:
 
     problem: Problem
     ops: Floats
-    crossing: Floats
+    received: Floats
     written: Floats
     tensors: tuple[str, ...]
 
@@ -130,13 +130,13 @@ class PricedAssignments:
         return self._cut() if self.ops.shape[1] == 2 else self._descended()
 
     def least_of_ops(self) -> float:
-        """What the operators cost at least, if crossing were free: no assignment costs less."""
+        """What the operators cost at least, if hand-overs were free: no assignment costs less."""
         return float(self.ops.min(axis=1).sum())
 
     def cost(self, device: Mapping[str, int]) -> float:
         """What an assignment costs, by the numbers of devices."""
         total = float(sum(self.ops[v, device[op.name]] for v, op in enumerate(self.problem.graph.ops)))
-        return total + sum(self._crossing(t, device) for t in range(len(self.tensors)))
+        return total + sum(self._handed_over(t, device) for t in range(len(self.tensors)))
 
     def _descended(self) -> dict[str, int]:
         """An assignment that no move of one operator makes cheaper, from the one in which each is where it is cheapest.
@@ -156,7 +156,7 @@ class PricedAssignments:
                 costs = []
                 for d in range(self.ops.shape[1]):
                     device[op.name] = d
-                    costs.append(self.ops[v, d] + sum(self._crossing(t, device) for t in touched[op.name]))
+                    costs.append(self.ops[v, d] + sum(self._handed_over(t, device) for t in touched[op.name]))
                 best = min(range(len(costs)), key=costs.__getitem__)
                 device[op.name] = best if costs[best] < costs[now] * (1 - 1e-12) else now
                 moved |= device[op.name] != now
@@ -164,13 +164,13 @@ class PricedAssignments:
                 break
         return device
 
-    def _crossing(self, tensor: int, device: Mapping[str, int]) -> float:
+    def _handed_over(self, tensor: int, device: Mapping[str, int]) -> float:
         graph, name = self.problem.graph, self.tensors[tensor]
         source = device[graph.producer[name]]
         targets = {device[op] for op in graph.consumers[name]} - {source}
         if not targets:
             return 0.0
-        return float(self.written[tensor, source] + sum(self.crossing[tensor, source, d] for d in sorted(targets)))
+        return float(self.written[tensor, source] + sum(self.received[tensor, source, d] for d in sorted(targets)))
 
     def _cut(self) -> dict[str, int]:
         """The cheapest assignment of two devices: what the minimum cut leaves at the source is on the first one."""
@@ -182,8 +182,8 @@ class PricedAssignments:
             flow.add_edge(("op", op.name), "sink", **_capacity(self.ops[v, 0] * scale))
         for t, tensor in enumerate(self.tensors):
             maker = ("op", graph.producer[tensor])
-            there = float(self.crossing[t, 0, 1] + self.written[t, 0]) * scale
-            back = float(self.crossing[t, 1, 0] + self.written[t, 1]) * scale
+            there = float(self.received[t, 0, 1] + self.written[t, 0]) * scale
+            back = float(self.received[t, 1, 0] + self.written[t, 1]) * scale
             if there > 0:
                 flow.add_edge(maker, ("there", t), capacity=there)
             if back > 0:

@@ -39,7 +39,7 @@ class Least:
 
 
 def least_assignment(priced: PricedAssignments, start: Mapping[str, int], until: Until = FOREVER) -> Least:
-    """The cheapest assignment; or the start, with the bound of free crossings, where OR-Tools or time is missing.
+    """The cheapest assignment; or the start, with the bound of free hand-overs, where OR-Tools or time is missing.
 
     Args:
         priced: The costs.
@@ -85,7 +85,7 @@ def _program(solver: Any, priced: PricedAssignments, scale: float) -> dict[str, 
             total.SetCoefficient(var, float(priced.ops[v, d]) * scale)
     for t, tensor in enumerate(priced.tensors):
         makers = on[graph.producer[tensor]]
-        if not priced.crossing[t].any() and not priced.written[t].any():
+        if not priced.received[t].any() and not priced.written[t].any():
             continue
         joins = [_edge(solver, makers, on[reader]) for reader in graph.consumers[tensor]]
         for source in makers:
@@ -93,7 +93,7 @@ def _program(solver: Any, priced: PricedAssignments, scale: float) -> dict[str, 
             total.SetCoefficient(written, float(priced.written[t, source]) * scale)
             for target in sorted({d for join in joins for s, d in join if s == source != d}):
                 crosses = solver.NumVar(0, 1, "")
-                total.SetCoefficient(crosses, float(priced.crossing[t, source, target]) * scale)
+                total.SetCoefficient(crosses, float(priced.received[t, source, target]) * scale)
                 solver.Add(written >= crosses)
                 for join in joins:
                     if (source, target) in join:

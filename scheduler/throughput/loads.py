@@ -1,6 +1,6 @@
 """What a request by a plan takes of each resource: of every device, the channel, the memory and the host.
 
-In steady state with enough requests in flight, order and delays do not matter, but no resource can do more than it has
+With enough requests in flight, order and delays do not matter in the long run, but no resource can do more than it has
 capacity for. A device works one second a second. So does the memory channel, which copies hold, if some link copies.
 The memory moves ``shared_bytes_per_s``, and a device that would move more takes longer; what takes no time moves
 nothing, as in the simulator. The host submits and collects.

@@ -17,7 +17,7 @@ from hetsim.scheduler.throughput.loads import Floats
 TOLERANCE = 1e-9
 """What costs less than 1 by no more than this costs 1."""
 _MAX_PIVOTS = 10_000
-_CAREFUL_AFTER = 100  # pivots, from which on the first column that pays enters, so that none can cycle
+_FIRST_AFTER = 100  # pivots, from which on the first column that pays enters, so that none can cycle
 
 
 class Master:
@@ -59,7 +59,7 @@ class Master:
             better = np.flatnonzero(gains > TOLERANCE)
             if not len(better):
                 break
-            enters = int(better[0] if pivot > _CAREFUL_AFTER else better[gains[better].argmax()])
+            enters = int(better[0] if pivot > _FIRST_AFTER else better[gains[better].argmax()])
             self._exchange(enters, basis, amounts)
         rates = np.zeros(len(self._gains))
         rates[self._basis] = np.maximum(amounts, 0.0)

@@ -129,7 +129,7 @@ class Sequences:
         return loads / kinds.capacities
 
     def _border_loads(self) -> tuple[Floats, Floats]:
-        """By cut and both devices beside it, what crossing takes, and by how much it makes a request later."""
+        """By cut and both devices beside it, what a hand-over takes, and by how much it makes a request later."""
         kinds, problem, graph = self._kinds, self._problem, self._problem.graph
         shape = (len(self._parts), len(self._names), len(self._names))
         loads, delays_s = np.zeros((*shape, len(kinds.names))), np.zeros(shape)

@@ -46,12 +46,12 @@ def best_relaxed_rate(problem: Problem) -> float | None:
             for target in names:
                 if source == target or problem.platform.link(source, target).mode != "copy":
                     continue
-                crossing = solver.NumVar(0, solver.infinity(), "")
+                crosses = solver.NumVar(0, solver.infinity(), "")
                 for reader in graph.consumers[tensor]:
-                    solver.Add(crossing >= on[maker, source] - on[reader, source])
-                used[CHANNEL] += problem.transfer_s(source, target, tensor) * crossing
+                    solver.Add(crosses >= on[maker, source] - on[reader, source])
+                used[CHANNEL] += problem.transfer_s(source, target, tensor) * crosses
                 if MEMORY in used:
-                    used[MEMORY] += graph.tensors[tensor].num_bytes * crossing
+                    used[MEMORY] += graph.tensors[tensor].num_bytes * crosses
     host = problem.platform.host
     if HOST in used:
         used[HOST] += (host.submit_s(graph.input_bytes) + host.collect_s(graph.output_bytes)) * rate
