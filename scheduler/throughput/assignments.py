@@ -9,10 +9,10 @@ network flow algorithms", IEEE Transactions on Software Engineering 3(1), 1977, 
 
 Mixtures of assignments serve as much as the relaxation in which operators are divided between two devices at will, with
 ``y[op]`` from 0 to 1 the part on the second one, and a tensor is handed over as much as the ``y`` of its producer and
-its readers differ at most. *Proof.* Draw ``theta`` from 0 to 1 and put the operators with ``y[op] > theta`` on the second
-device. One of them is there with probability ``y[op]``, and a tensor is handed over in a direction with the probability
-of the largest difference in it: expected loads are the relaxation's, of every resource. As theta grows the assignment changes
-at the values of ``y`` alone, so at most one assignment more than there are operators has a probability.
+its readers differ at most. *Proof.* Draw ``theta`` from 0 to 1 and put the operators with ``y[op] > theta`` on the
+second device. One of them is there with probability ``y[op]``, and a tensor is handed over in a direction with the
+probability of the largest difference in it: expected loads are the relaxation's, of every resource. As ``theta`` grows
+the assignment changes at the values of ``y`` alone, so at most one more than there are operators has a probability.
 
 **More devices**: every operator in turn moves to where it is cheapest, until none moves (a local optimum);
 :mod:`hetsim.scheduler.throughput.exact_assignment` has the least.

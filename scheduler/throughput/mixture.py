@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan
@@ -116,12 +116,11 @@ def best_mixture(
 
 
 def _mixture(columns: Columns, rates: Floats, bound_per_s: float, space: str) -> Mixture:
-    used = sorted(
-        (number for number, rate in enumerate(rates) if rate > 0), key=lambda number: (-rates[number], number)
-    )
+    least = ROUNDING * float(rates.sum())
+    used = sorted((number for number, rate in enumerate(rates) if rate > least), key=lambda number: -rates[number])
     throughput_per_s = float(sum(float(rates[number]) for number in used))
     return Mixture(
-        plans=tuple(replace(columns.plans[number], scheduler=columns.plans[number].scheduler) for number in used),
+        plans=tuple(columns.plans[number] for number in used),
         rates_per_s=tuple(float(rates[number]) for number in used),
         bound_per_s=max(bound_per_s, throughput_per_s),
         space=space,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from hetsim.scheduler.throughput.exact_assignment import least_assignment
 from hetsim.scheduler.throughput.improving import improvements
 from hetsim.scheduler.throughput.loads import HOST, Floats, resources
 from hetsim.scheduler.throughput.sequences import Sequences
+from hetsim.scheduler.throughput.split_proposals import SplitProposals
 
 NUM_MOVES = 200
 """Moves of each local search."""
@@ -47,6 +48,7 @@ class Pricing:
         self._seed = seed
         self._until = until
         self._num_searches = 0
+        self._splits: SplitProposals | None = None
         self._assignments = assignment_loads(problem)
         self._sequences = None if problem.fusing_gains_nothing else Sequences(problem, until.part(0.5))
         host, graph = problem.platform.host, problem.graph
@@ -102,6 +104,8 @@ class Pricing:
         if self._sequences is not None:
             sequenced = self._sequenced(prices)
             least = min(least, sequenced) if self._problem.additive else sequenced
+        if not self._columns.gained and self._max_latency_s < math.inf and not self._until():
+            self._split(prices)
         if not self._columns.gained and self._is_open and not self._until():
             self._improve(rates, prices)
         return min(least, 1.0)
@@ -165,14 +169,30 @@ class Pricing:
             weight = 4 * weight if high == math.inf else (low + high) / 2
         return least
 
+    def _split(self, prices: Floats) -> None:
+        """Propose plans with splits, where operators can be split."""
+        problem = self._problem
+        names = problem.platform.device_names
+        if problem.splitting is None or problem.rewrites or len(names) < 2:
+            return
+        if self._splits is None:
+            self._splits = SplitProposals(problem, self._until)
+        for plan in self._splits.plans(dict(zip(names, prices.tolist(), strict=False)), self._cost_of(prices)):
+            self._columns.add(plan)
+
+    def _cost_of(self, prices: Floats) -> Callable[[Plan], float]:
+        """What a plan costs; infinite if it cannot run or takes too long."""
+
+        def cost_of(plan: Plan) -> float:
+            cost = self._columns.cost(plan, prices)
+            return cost if math.isinf(cost) or self._columns.in_time(plan) else math.inf
+
+        return cost_of
+
     def _improve(self, rates: Floats, prices: Floats) -> None:
         """Local searches from the plans that have a rate, the highest first, until one finds something."""
         columns = self._columns
-
-        def cost_of(plan: Plan) -> float:
-            cost = columns.cost(plan, prices)
-            return cost if math.isinf(cost) or columns.in_time(plan) else math.inf
-
+        cost_of = self._cost_of(prices)
         for number in sorted(np.flatnonzero(rates > 0), key=lambda number: -rates[number]):
             self._num_searches += 1
             seed = self._seed + 1000 * self._num_searches
