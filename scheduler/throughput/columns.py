@@ -7,11 +7,13 @@ import math
 import numpy as np
 
 from hetsim.core.errors import ProblemError
-from hetsim.core.plan import Plan
+from hetsim.core.plan import Plan, Split
 from hetsim.core.problem import Problem
 from hetsim.scheduler.throughput.loads import Floats, loads, resources
 from hetsim.scheduler.throughput.master import TOLERANCE, Master
-from hetsim.sim.simulate import makespan_s
+from hetsim.sim.compiled import CompiledSimulator
+
+_MAX_SIMULATORS = 8
 
 
 class Columns:
@@ -29,6 +31,7 @@ class Columns:
         self._master = Master(len(self._capacities))
         self._loads: dict[str, Floats] = {}
         self._latencies_s: dict[str, float] = {}
+        self._simulators: dict[tuple[Split, ...], CompiledSimulator] = {}
         self._known: set[str] = set()
         self._prices = np.zeros(len(self._capacities))
         self.plans: list[Plan] = []
@@ -53,8 +56,16 @@ class Columns:
             return True
         key = plan.digest
         if key not in self._latencies_s:
-            self._latencies_s[key] = makespan_s(self._problem, plan)
+            self._latencies_s[key] = self._simulator(plan).run(plan.queues)
         return self._latencies_s[key] <= self._max_latency_s
+
+    def _simulator(self, plan: Plan) -> CompiledSimulator:
+        """The simulator of the problem rewritten for a plan; the last few are remembered."""
+        found = self._simulators.pop(plan.rewrites, None) or CompiledSimulator(self._problem.for_plan(plan))
+        self._simulators[plan.rewrites] = found  # the last one used is the last one forgotten
+        while len(self._simulators) > _MAX_SIMULATORS:
+            del self._simulators[next(iter(self._simulators))]
+        return found
 
     def cost(self, plan: Plan, prices: Floats) -> float:
         """What a plan's load costs by prices of the capacities; infinite if a device cannot run it."""

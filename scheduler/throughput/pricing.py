@@ -23,7 +23,7 @@ from hetsim.scheduler.throughput.split_proposals import SplitProposals
 
 NUM_MOVES = 200
 """Moves of each local search."""
-MAX_SEARCHES = 12
+MAX_SEARCHES = 20
 """Local searches in all."""
 SEARCH_EVALUATIONS = 500
 """Candidates of the schedulers that look for fast plans, where latency is limited."""
@@ -123,7 +123,7 @@ class Pricing:
     def _assigned(self, prices: Floats) -> float:
         """Propose assignments; the return value is what all cost at least, if costs add up, else infinite."""
         problem, weights = self._problem, [0.0]
-        if self._max_latency_s < math.inf:
+        if self._max_latency_s < math.inf and problem.additive:
             weights += [float(prices.max()) * 4.0**power for power in range(-2, 3)]
         for weight in weights:
             self._add_assigned(self._assignments.priced(prices, weight).cheapest())

@@ -17,11 +17,11 @@ from hetsim.scheduler.splits.refinement import Candidate
 from hetsim.scheduler.splits.splits import path_and_candidates
 from hetsim.scheduler.stages import Stage
 
-MAX_CANDIDATES = 60
+MAX_CANDIDATES = 80
 """Rewritten problems in all."""
-MAX_CALLS = 3
+MAX_CALLS = 2
 """How often prices are answered, as paths hardly change later."""
-_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0)
+_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 """What the mean device's second of work costs, relative to a second of the request."""
 
 
