@@ -69,17 +69,20 @@ class Instance:
         }
 
 
-def instances(count: int, *, seed: int) -> Iterator[Instance]:
-    """So many instances: all numbers of devices, with and without copies, related and not, in turn."""
+def instances(count: int, *, seed: int, max_ops: int = MAX_OPS) -> Iterator[Instance]:
+    """So many instances: all numbers of devices, with and without copies, related and not, in turn.
+
+    They have :data:`MIN_OPS` to ``max_ops`` operators. Their names are the same whatever ``max_ops`` is.
+    """
     kinds = list(itertools.product(NUM_DEVICES, (False, True), (True, False)))
     for number in range(count):
         num_devices, has_copies, is_related = kinds[number % len(kinds)]
-        yield _instance(seed + number, num_devices, has_copies=has_copies, is_related=is_related)
+        yield _instance(seed + number, max_ops, num_devices, has_copies=has_copies, is_related=is_related)
 
 
-def _instance(seed: int, num_devices: int, *, has_copies: bool, is_related: bool) -> Instance:
+def _instance(seed: int, max_ops: int, num_devices: int, *, has_copies: bool, is_related: bool) -> Instance:
     generator = random.Random(seed)
-    base = layered_problem(generator.randint(MIN_OPS, MAX_OPS), seed=seed, num_devices=num_devices)
+    base = layered_problem(generator.randint(MIN_OPS, max_ops), seed=seed, num_devices=num_devices)
     names, graph = base.platform.device_names, _one_tensor_an_edge(base.graph, generator)
     if is_related:
         speeds = {name: generator.uniform(MIN_SPEED, MAX_SPEED) for name in names}

@@ -59,6 +59,10 @@ def saga_peers(python: Path, instances: Sequence[Instance]) -> list[dict[str, Pe
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise HetsimError(f"--saga {python} failed: {reason}; it needs Python 3.12 or later and: pip install anrg-saga")
     answers = json.loads(done.stdout)
+    if len(answers) != len(instances):
+        raise HetsimError(
+            f"--saga {python} answers {len(answers)} of {len(instances)} task graphs; is it SAGA's Python?"
+        )
     return [
         {
             name: Peer(

@@ -24,7 +24,7 @@ import typer
 from rich.console import Console
 
 from experiments.shared.records import Record, Settings, read_rows
-from experiments.throughput_scheduling.instances import Instance, instances
+from experiments.throughput_scheduling.instances import MAX_OPS, MIN_OPS, Instance, instances
 from experiments.throughput_scheduling.peers import Peer, saga_peers
 from hetsim.analysis.plots.bars import Bar, Group, draw_bars
 from hetsim.scheduler.baselines.single_device import single_device, whole_model_devices
@@ -115,6 +115,7 @@ class _Subject:
 def throughput_scheduling(
     out: Annotated[Path, typer.Option("--out", help="Folder for the results; results in it are continued.")],
     graphs: Annotated[int, typer.Option(min=1, help="Random task graphs.")] = 200,
+    max_ops: Annotated[int, typer.Option("--max-ops", min=MIN_OPS, help="Operators of a graph at most.")] = MAX_OPS,
     saga: Annotated[
         Path | None, typer.Option("--saga", metavar="PYTHON", help="The Python of an environment that has SAGA 2.1.")
     ] = None,
@@ -123,12 +124,12 @@ def throughput_scheduling(
     """Plan random task graphs for throughput and compare with SAGA and with a bound."""
     command = shlex.join((*shlex.split(COMMAND), *sys.argv[1:]))
     console = Console()
-    for text in summary(compare(out, graphs=graphs, saga=saga, seed=seed, command=command)):
+    for text in summary(compare(out, graphs=graphs, max_ops=max_ops, saga=saga, seed=seed, command=command)):
         console.print(text, markup=False, highlight=False)
 
 
 def compare(
-    out: Path, *, graphs: int, saga: Path | None = None, seed: int = 0, command: str = COMMAND
+    out: Path, *, graphs: int, max_ops: int = MAX_OPS, saga: Path | None = None, seed: int = 0, command: str = COMMAND
 ) -> list[ThroughputLine]:
     """All lines of ``out/throughput_scheduling.csv``, after adding graphs that it lacks and drawing the picture.
 
@@ -136,11 +137,11 @@ def compare(
         HetsimError: If SAGA does not run, or the folder holds results under other settings.
         OSError: If the folder cannot be written.
     """
-    settings: Settings = {"seed": seed, "saga": "2.1" if saga else ""}
+    settings: Settings = {"seed": seed, "max_ops": max_ops, "saga": "2.1" if saga else ""}
     path = out / f"{NAME}.csv"
     record = Record(path, ThroughputLine, settings=settings, command=command)
-    missing = [instance for instance in instances(graphs, seed=seed) if not record.has(instance.name)]
-    peers = saga_peers(saga, missing) if saga else [dict[str, Peer]() for _ in missing]
+    missing = [instance for instance in instances(graphs, seed=seed, max_ops=max_ops) if not record.has(instance.name)]
+    peers = saga_peers(saga, missing) if saga and missing else [dict[str, Peer]() for _ in missing]
     for instance, beside in zip(missing, peers, strict=True):
         record.add(_Subject(instance.name), [line_of(instance, beside)])
     draw(read_rows(path, ThroughputLine), out / f"{NAME}.png")
