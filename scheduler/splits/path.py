@@ -9,7 +9,7 @@ follows a cut depends on where its tensor lies: on one device, or in parts on se
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -42,7 +42,7 @@ class _Label:
     """The fastest way to a cut with the tensor there in one place.
 
     Attributes:
-        seconds: From the start to the cut.
+        seconds: From the start to the cut; and what the loads of devices cost, if they have prices.
         held: Who has the tensor.
         axis: The axis of the parts that it lies in; empty if one device has it.
         stage: The stage that ends here; None at the start.
@@ -83,10 +83,18 @@ class StagePath:
         self._simulator = CompiledSimulator(problem)
         self._spreads: dict[tuple[int, str], list[tuple[float, dict[str, str]]]] = {}
         names = problem.platform.device_names
+        self._prices: Mapping[str, float] = {}
         self._byte_s = {(a, b): problem.sharing_s_per_byte(a, b) for a in names for b in names if a != b}
 
-    def stages(self, until: Until) -> tuple[Stage, ...]:
-        """The fastest stages by what is known; neighbours on one device are one stage. None are found out of time."""
+    def stages(self, until: Until, prices: Mapping[str, float] | None = None) -> tuple[Stage, ...]:
+        """The fastest stages by what is known; neighbours on one device are one stage. None are found out of time.
+
+        Args:
+            until: When to end.
+            prices: By device, what each second for which it works costs beside the time that the stages take; None
+                stands for nothing.
+        """
+        self._prices = prices or {}
         labels: list[dict[tuple[str, ...], _Label]] = [{} for _ in range(len(self._fine) + 1)]
         start_label = _Label(seconds=0.0, held=())
         labels[0][start_label.key] = start_label
@@ -122,6 +130,7 @@ class StagePath:
                     stage = Stage(ops=ops, devices=(device,))
                     for label in labels:
                         total_s = label.seconds + self._arrival_s(label, start, device) + seconds
+                        total_s += self._prices.get(device, 0.0) * seconds
                         held = (_Held(device, 0.0, 1.0),)
                         yield end, _Label(seconds=total_s, held=held, stage=stage, before=label)
             if until():
@@ -156,7 +165,13 @@ class StagePath:
                     spread=tuple(device_of.items()),
                 )
                 held = (_Held(device_of[last], 0.0, 1.0),)
-                yield _Label(seconds=label.seconds + joined_s + seconds, held=held, stage=stage, before=label)
+                load_cost = sum(
+                    self._prices.get(device, 0.0) * self._problem.cost_s(device, (op,))
+                    for op, device in device_of.items()
+                )
+                yield _Label(
+                    seconds=label.seconds + joined_s + seconds + load_cost, held=held, stage=stage, before=label
+                )
 
     def _shared(self, ops: tuple[str, ...]) -> Iterator[Stage]:
         """Ways to compute a run in parts: by rows or channels, on the fastest two devices, three, and so on."""
@@ -184,9 +199,16 @@ class StagePath:
             next_parts = self._parts(split, stage.devices)
             others_s.append(self._slowest_s(held, axis, next_parts, split, num_bytes))
             held, axis = next_parts, split.axis
+        load_cost = sum(
+            self._prices.get(device, 0.0) * self._times.seconds(split, number, device)
+            for split in stage.splits
+            for number, device in enumerate(stage.devices)
+        )
         found: list[_Label] = []
         for label in labels:
-            total_s = label.seconds + self._slowest_s(label.held, label.axis, parts, first, self._bytes_at(start))
+            total_s = (
+                label.seconds + load_cost + self._slowest_s(label.held, label.axis, parts, first, self._bytes_at(start))
+            )
             for seconds in others_s:
                 total_s += seconds
             found.append(_Label(seconds=total_s, held=held, axis=axis, stage=stage, before=label))

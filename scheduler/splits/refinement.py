@@ -92,7 +92,7 @@ class Refinement:
         improving = True
         while improving and not self.ended:
             improving = False
-            for move in (self._without_one, self._merged, self._cut):
+            for move in (self.without_one, self._merged, self._cut):
                 found = self._best_of(best, move)
                 if found.makespan_s < best.makespan_s * GAIN:
                     best, improving = self._balanced(found), True
@@ -140,7 +140,7 @@ class Refinement:
             tuple(max(end_of[op] for op in ops if not graph.by_name[op].moves_data) for ops in each) for each in parts
         ]
 
-    def _without_one(self, best: Candidate) -> Iterator[Stages]:
+    def without_one(self, best: Candidate) -> Iterator[Stages]:
         """One stage of parts on one device as a whole."""
         for i, stage in enumerate(best.stages):
             for device in stage.devices if stage.splits else ():

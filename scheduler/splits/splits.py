@@ -86,13 +86,7 @@ def splits(problem: Problem, effort: Effort | None = None) -> Solution:
 def _with_splits(problem: Problem, effort: Effort, base: Plan, limit: int) -> Iterator[tuple[Plan, int]]:
     """Plans with splits, each with how many candidates were evaluated for it."""
     until = effort.until().part(REFINEMENT_SHARE)
-    coarse = coarse_blocks(problem, lambda ops: _fastest_s(problem, ops), MAX_BLOCKS)
-    times = PartTimes(problem, coarse)
-    refinement = Refinement(problem, times, coarse, min(limit, MAX_CANDIDATES), until)
-    for probe in _probes(problem, times, coarse):
-        if not refinement.ended:
-            refinement.candidate(probe)
-    path = StagePath(problem, times, coarse)
+    path, refinement = path_and_candidates(problem, min(limit, MAX_CANDIDATES), until)
     staged = _staged(path, refinement, until)
     plans = [base]
     if staged is not None:
@@ -109,6 +103,23 @@ def _with_splits(problem: Problem, effort: Effort, base: Plan, limit: int) -> It
         if found is not start:
             plan, num_moves = _improved(problem, found, effort, limit)
             yield plan, refinement.num_candidates - num_before + num_moves
+
+
+def path_and_candidates(problem: Problem, max_candidates: int, until: Until) -> tuple[StagePath, Refinement]:
+    """The paths over stages of a problem and the candidates that they make, once both know what parts of blocks take.
+
+    Args:
+        problem: A problem whose operators can be split.
+        max_candidates: How many candidates are made at most, two of them here.
+        until: When to end.
+    """
+    coarse = coarse_blocks(problem, lambda ops: _fastest_s(problem, ops), MAX_BLOCKS)
+    times = PartTimes(problem, coarse)
+    refinement = Refinement(problem, times, coarse, max_candidates, until)
+    for probe in _probes(problem, times, coarse):
+        if not refinement.ended:
+            refinement.candidate(probe)
+    return StagePath(problem, times, coarse), refinement
 
 
 def _improved(problem: Problem, start: Plan, effort: Effort, limit: int) -> tuple[Plan, int]:
