@@ -49,11 +49,27 @@ def parse_load(num_requests: int, every: str, num_slots: int) -> Load:
     """
     if not every:
         return Load(num_requests=num_requests, num_slots=num_slots)
-    found = re.fullmatch(r"([0-9.]+)\s*(s|ms|us)", every)
+    return Load(num_requests=num_requests, every_s=parse_time_s(every, "--every"), num_slots=num_slots)
+
+
+def parse_time_s(text: str, option: str) -> float:
+    """A time with its unit, in seconds.
+
+    >>> parse_time_s("33ms", "--every")
+    0.033
+
+    Args:
+        text: The time.
+        option: What it was given for, in the message.
+
+    Raises:
+        ProblemError: If it is not a time above 0.
+    """
+    found = re.fullmatch(r"([0-9.]+)\s*(s|ms|us)", text)
     try:
-        every_s = float(found[1]) / _PER_SECOND[found[2]] if found else 0.0
+        time_s = float(found[1]) / _PER_SECOND[found[2]] if found else 0.0
     except ValueError:
-        every_s = 0.0
-    if not every_s:
-        raise ProblemError(f"--every {every!r} is not a time above 0; write it as 33ms, 0.5s or 800us")
-    return Load(num_requests=num_requests, every_s=every_s, num_slots=num_slots)
+        time_s = 0.0
+    if not time_s:
+        raise ProblemError(f"{option} {text!r} is not a time above 0; write it as 33ms, 0.5s or 800us")
+    return time_s

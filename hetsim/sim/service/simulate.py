@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from hetsim.core.serving.outcome import Outcome, Run, first_instances, served_wo
 from hetsim.core.serving.service import Service
 from hetsim.sim.service.encoding import encode
 from hetsim.sim.service.reference import Durations, ServiceRun
-from hetsim.sim.service.streams import make_streams
+from hetsim.sim.service.streams import Stream, make_streams
 
 StepRun = tuple[int, int, int, float, float]
 """A step that ran: stream, request of the stream, step, start and end in seconds."""
@@ -27,6 +28,7 @@ class ServiceSimulator:
 
     Attributes:
         streams: The service's plans, resolved.
+        device_names: The devices of the platform, in its order.
 
     Raises:
         PlanError: If a plan does not fit its problem, or puts a segment where it cannot run.
@@ -36,8 +38,14 @@ class ServiceSimulator:
         platform = next(iter(problems.values())).platform
         self.service = service
         self.streams = make_streams(service, problems)
-        self._device_names = platform.device_names
+        self.device_names = platform.device_names
         self._capacity_bytes_per_s = platform.memory.shared_bytes_per_s
+
+    def with_streams(self, service: Service, streams: tuple[Stream, ...]) -> ServiceSimulator:
+        """A simulator of another service on the same platform, whose plans have been resolved."""
+        other = copy(self)
+        other.service, other.streams = service, streams
+        return other
 
     def run(self, durations: Durations = (), *, service: Service | None = None, with_runs: bool = False) -> Outcome:
         """One simulation, compiled.
@@ -58,7 +66,7 @@ class ServiceSimulator:
         columns = (*space.run_numbers[:num_runs].T.tolist(), *space.run_times_s[:num_runs].T.tolist())
         runs: list[StepRun] = list(zip(*columns, strict=True))
         requests = [space.requests[i, : space.num_given[i]].tolist() for i in range(len(self.streams))]
-        busy_s = dict(zip(self._device_names, space.busy_s.tolist(), strict=True))
+        busy_s = dict(zip(self.device_names, space.busy_s.tolist(), strict=True))
         return Outcome(
             origin="simulated",
             workloads=served_workloads(service, dispatcher.first, space.due_s, space.ends_s, space.stream),
@@ -72,9 +80,9 @@ class ServiceSimulator:
         one = ServiceRun(self.service, self.streams, self._capacity_bytes_per_s, durations)
         one.run()
         known = one.dispatcher
-        busy_s = dict.fromkeys(self._device_names, 0.0)
+        busy_s = dict.fromkeys(self.device_names, 0.0)
         for stream, _, step, start_s, end_s in one.runs:
-            busy_s[self._device_names[self.streams[stream].steps[step].device]] += end_s - start_s
+            busy_s[self.device_names[self.streams[stream].steps[step].device]] += end_s - start_s
         requests = [np.flatnonzero(known.stream == i).tolist() for i in range(len(self.streams))]
         return Outcome(
             origin="simulated",
@@ -100,7 +108,7 @@ class ServiceSimulator:
                     workload=one.workload,
                     request=requests[stream][request] - first[one.workload],
                     instance=stream - bases[one.workload],
-                    device=self._device_names[one.steps[step].device],
+                    device=self.device_names[one.steps[step].device],
                     ops=one.steps[step].ops,
                     start_s=start_s,
                     end_s=end_s,

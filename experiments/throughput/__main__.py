@@ -1,0 +1,5 @@
+"""``python -m experiments.throughput``."""
+
+from experiments.throughput.command import main
+
+main()

@@ -1,0 +1,1 @@
+"""Tuning for more than one inference: candidates, their simulation and their execution."""

@@ -1,0 +1,188 @@
+"""From a model and an objective to the deployment that measured best: profile, propose, simulate, execute, choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+
+from hetsim.core.platform import Platform
+from hetsim.costs.noise import measured_noise
+from hetsim.costs.profile_file import ProfileFile
+from hetsim.io.files import write_atomically
+from hetsim.io.folder_lock import lock_folder
+from hetsim.io.serving.deployment_file import save_deployment
+from hetsim.models.model import Model
+from hetsim.models.values.trust import TRUSTING, Trust
+from hetsim.runtime import Runtime
+from hetsim.runtime.measure.profiler import make_header
+from hetsim.scheduler.registry import SINGLE
+from hetsim.tuner.context import TuningContext
+from hetsim.tuner.options import Options
+from hetsim.tuner.pipeline import propose_within_limits
+from hetsim.tuner.progress import Silent, Stages
+from hetsim.tuner.serving.measured import Contender, ServingPace, measure_contenders
+from hetsim.tuner.serving.objective import Objective
+from hetsim.tuner.serving.outcome import ContenderOutcome, DeploymentOutcome, choose, summary
+from hetsim.tuner.serving.plots import draw_deployments
+from hetsim.tuner.serving.proposing import Proposed, propose_deployments
+from hetsim.tuner.serving.simulated import DeploymentSimulator, Figures
+from hetsim.tuner.steps.closed_loop import propose_by_rounds
+from hetsim.tuner.steps.expected_outputs import find_expected_outputs, tolerance
+from hetsim.tuner.steps.profiling import calibrate_platform, profile_model
+from hetsim.tuner.steps.readiness import check_machine
+from hetsim.tuner.target import Target
+
+
+def tune_deployment(
+    model: Model,
+    platform: Platform,
+    out: Path,
+    objective: Objective,
+    *,
+    trust: Trust = TRUSTING,
+    options: Options | None = None,
+    pace: ServingPace | None = None,
+    stages: Stages | None = None,
+) -> DeploymentOutcome:
+    """Find the deployment that serves a model's requests best, and write it into a folder.
+
+    The folder gets ``deployment.json`` with its plans beside it, ``profile.jsonl``, ``platform.toml``,
+    ``deployments.png`` and ``summary.json``.
+
+    Args:
+        model: The model.
+        platform: The devices; all real.
+        out: The folder; it is created if it does not exist.
+        objective: What counts.
+        trust: What is assumed of inputs and accepted of devices.
+        options: How thorough profile and searches are.
+        pace: How much is executed.
+        stages: Where progress is shown; None shows nothing.
+
+    Raises:
+        HetsimError: If the model, the platform or a device cannot do what is asked, no deployment keeps latencies small
+            enough, or another process is writing to the folder.
+        OSError: If the folder cannot be written.
+    """
+    options, stages, pace = options or Options(), stages or Silent(), pace or ServingPace()
+    warnings = check_machine(platform, stages)
+    with ExitStack() as devices:
+        runtime = devices.enter_context(Runtime(platform, trust=trust))
+        lock = lock_folder(out)
+        with stages.stage("compute the expected outputs"):
+            expected = find_expected_outputs(model, seed=options.seed, trust=trust)
+        platform = calibrate_platform(runtime, platform, out / "platform.toml", stages, recalibrate=options.recalibrate)
+        target = Target(model=model, platform=platform)
+        file = devices.enter_context(ProfileFile(out / target.serial_runs_file, make_header(runtime, model)))
+        context = TuningContext(
+            runtime=runtime, target=target, file=file, expected=expected, options=options, stages=stages
+        )
+        warnings += profile_model(context)
+        plans = tuple(propose_within_limits(context, (propose_by_rounds,)).plans.values())
+        proposed = propose_deployments(context, plans, objective)
+        contenders = to_execute(proposed, [objective])
+        executed = execute(context, contenders, pace)
+    outcome = judge(context, proposed, executed, objective, warnings)
+    best = outcome.best
+    save_deployment(best.deployment, out / "deployment.json", every_s=best.simulated.every_s)
+    title = f"{model.name} on {platform.name}"
+    draw_deployments(outcome.contenders, out / "deployments.png", title=title, bound_per_s=outcome.bound_per_s)
+    write_atomically(out / "summary.json", msgspec.json.format(msgspec.json.encode(summary(outcome)), indent=2) + b"\n")
+    del lock
+    return outcome
+
+
+def to_execute(proposed: Proposed, objectives: Sequence[Objective], names: Sequence[str] = ()) -> list[Contender]:
+    """Whole models at full load, and the best deployment for each objective under its load.
+
+    A goal at a given rate executes whole models at that rate.
+
+    Args:
+        proposed: The candidates.
+        objectives: What counts.
+        names: By objective, the name of its contender; empty for ``ours``.
+    """
+    found = list(proposed.wholes)
+    for number, objective in enumerate(objectives):
+        best = proposed.best(objective)
+        if best is not None:
+            name = names[number] if names else best.name
+            found.append(Contender(name=name, deployment=best.deployment, expected=best.expected))
+        if objective.goal == "p99":
+            figures = dict(proposed.simulated)
+            found = [
+                Contender(name=one.name, deployment=one.deployment, expected=figures.get(one.deployment, one.expected))
+                for one in found
+            ]
+    return found
+
+
+def execute(context: TuningContext, contenders: Sequence[Contender], pace: ServingPace) -> list[ContenderOutcome]:
+    """Contenders, measured, simulated from the serial runs of the same time, and compared with the expected outputs.
+
+    Raises:
+        DeviceError: If a device failed.
+    """
+    measured = measure_contenders(context, contenders, pace, purpose="serve requests")
+    errors = {one.name: _error(context, one) for one in contenders}
+    return [
+        ContenderOutcome(
+            name=one.name,
+            deployment=one.deployment,
+            simulated=simulate_contender(context, one),
+            measured=measured[one.name],
+            error=errors[one.name],
+        )
+        for one in contenders
+    ]
+
+
+def simulate_contender(context: TuningContext, contender: Contender) -> Figures:
+    """A contender's figures from its plans' own serial runs, with their noise."""
+    profile, seed = context.file.profile, context.options.seed
+    simulator = DeploymentSimulator(
+        contender.deployment,
+        context.plan_problem,
+        lambda plan: measured_noise(context.plan_problem(plan), profile, plan, seed=seed),
+    )
+    return simulator.at(contender.expected.every_s)
+
+
+def _error(context: TuningContext, contender: Contender) -> float:
+    """The largest error of one run of each of its plans."""
+    errors = []
+    for one in contender.deployment.instances:
+        with context.load(one.plan) as session:
+            errors.append(context.expected.error(session.run(context.expected.inputs).outputs))
+    return max(errors)
+
+
+def judge(
+    context: TuningContext,
+    proposed: Proposed,
+    contenders: Sequence[ContenderOutcome],
+    objective: Objective,
+    warnings: Sequence[str] = (),
+) -> DeploymentOutcome:
+    """The recommended contender, those whose outputs are wrong set aside."""
+    alone = [one.error for one in contenders if one.name.startswith(SINGLE)]
+    allowed = tolerance(context.platform, alone)
+    rejected = tuple(one.name for one in contenders if not one.error <= allowed)
+    return DeploymentOutcome(
+        model=context.model.name,
+        platform=context.platform.name,
+        objective=objective,
+        contenders=tuple(contenders),
+        winner=choose(contenders, objective, rejected),
+        bound_per_s=proposed.mixture.bound_per_s,
+        space=proposed.mixture.space,
+        tolerance=allowed,
+        rejected=rejected,
+        num_candidates=len(proposed.simulated),
+        seed=context.options.seed,
+        command=context.options.command,
+        warnings=tuple(warnings),
+    )

@@ -1,0 +1,142 @@
+"""Simulated figures of a deployment: at full load, at a rate, and at the largest rate that keeps latencies small."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hetsim.core.plan import Plan, Segment
+from hetsim.core.problem import Problem
+from hetsim.core.serving.arrivals import Arrivals, periodic, saturated
+from hetsim.core.serving.deployment import Deployment
+from hetsim.core.serving.outcome import Outcome
+from hetsim.core.serving.service import Service, Workload
+from hetsim.sim.segments import DurationFunction
+from hetsim.sim.service.reference import Durations
+from hetsim.sim.service.simulate import ServiceSimulator
+from hetsim.sim.service.streams import Stream
+
+NUM_REQUESTS = 200
+"""Requests of one simulation."""
+_NUM_ROWS = 50  # drawn durations of a stream, used over and over
+_BISECTIONS = 12  # each halves the interval of rates
+
+MAX_WAITING = 1_000_000
+"""Requests of one model alone wait as long as they must: what counts is their latency."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a deployment achieves.
+
+    Attributes:
+        every_s: Time between requests; 0 if a request is always waiting.
+        throughput_per_s: Requests per second.
+        p50_s: Median latency.
+        p99_s: 99th percentile of latencies.
+    """
+
+    every_s: float
+    throughput_per_s: float
+    p50_s: float
+    p99_s: float
+
+
+def figures_of(outcome: Outcome, every_s: float) -> Figures:
+    """The figures of an outcome's only workload."""
+    one = outcome.workloads[0]
+    return Figures(
+        every_s=every_s,
+        throughput_per_s=one.throughput_per_s,
+        p50_s=one.percentile_s(50),
+        p99_s=one.percentile_s(99),
+    )
+
+
+def service_of(deployment: Deployment, arrivals: Arrivals) -> Service:
+    """One model's requests."""
+    workload = Workload(name=deployment.model, deployment=deployment, arrivals=arrivals, max_waiting=MAX_WAITING)
+    return Service(workloads=(workload,))
+
+
+def arrivals_of(every_s: float, num_requests: int) -> Arrivals:
+    """Requests every so many seconds; 0 stands for one that is always waiting."""
+    return periodic(every_s, num_requests) if every_s else saturated(num_requests)
+
+
+class DeploymentSimulator:
+    """Simulates one deployment under different loads.
+
+    Args:
+        deployment: The deployment.
+        problem_of: The problem that gives a plan's costs.
+        noise_of: Durations of a plan's segments with noise; None for none.
+
+    Raises:
+        PlanError: If a plan does not fit its problem, or puts a segment where it cannot run.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        problem_of: Callable[[Plan], Problem],
+        noise_of: Callable[[Plan], DurationFunction] | None = None,
+    ) -> None:
+        self.deployment = deployment
+        # Instances may have costs of their own, so each is resolved by its own problem and then put together.
+        streams: list[Stream] = []
+        for one in deployment.instances:
+            alone = service_of(Deployment(instances=(one,)), saturated(1))
+            found = ServiceSimulator(alone, {deployment.model: problem_of(one.plan)})
+            streams += found.streams
+        self._simulator = found.with_streams(service_of(deployment, saturated(1)), tuple(streams))
+        self._durations: Durations = ()
+        if noise_of is not None:
+            names = found.device_names
+            self._durations = [duration_rows(one.plan, noise_of(one.plan), names) for one in deployment.instances]
+
+    def at(self, every_s: float, num_requests: int = NUM_REQUESTS) -> Figures:
+        """The figures at a rate; 0 stands for a request that is always waiting."""
+        return figures_of(self.outcome(every_s, num_requests), every_s)
+
+    def outcome(self, every_s: float, num_requests: int = NUM_REQUESTS, *, with_runs: bool = False) -> Outcome:
+        """What becomes of requests at a rate."""
+        service = service_of(self.deployment, arrivals_of(every_s, num_requests))
+        return self._simulator.run(self._durations, service=service, with_runs=with_runs)
+
+    def fastest(self, max_latency_s: float) -> Figures | None:
+        """The figures at the largest rate at which the 99th percentile of latencies is small enough.
+
+        Returns:
+            None if it is not even at a twentieth of the rate at full load.
+        """
+        full = self.at(0.0)
+        if full.p99_s <= max_latency_s:
+            return full
+        short_s, long_s = 1 / full.throughput_per_s, 20 / full.throughput_per_s
+        best = self.at(long_s)
+        if best.p99_s > max_latency_s:
+            return None
+        for _ in range(_BISECTIONS):
+            middle_s = math.sqrt(short_s * long_s)
+            found = self.at(middle_s)
+            if found.p99_s <= max_latency_s:
+                best, long_s = found, middle_s
+            else:
+                short_s = middle_s
+        return best
+
+
+def duration_rows(plan: Plan, noise: DurationFunction, device_names: tuple[str, ...]) -> NDArray[np.float64]:
+    """Drawn durations of a plan's segments; shape (num_rows, num_segments), device by device as in a stream."""
+    segments: list[Segment] = [segment for name in device_names for segment in plan.queues.get(name, ())]
+    return np.array([[noise(row, segment) for segment in segments] for row in range(_NUM_ROWS)])
+
+
+def with_slots(deployment: Deployment, num_slots: int) -> Deployment:
+    """The deployment with another number of requests in flight in each instance."""
+    return replace(deployment, instances=tuple(replace(one, num_slots=num_slots) for one in deployment.instances))
