@@ -41,7 +41,7 @@ class ThroughputRow:
         num_plans: Plans of the deployment.
         num_requests: Requests that were measured.
         bound_per_s: No mixture of plans serves more, by the predicted costs, in the space that the search states.
-        fastest_s: Latency of the fastest plan for one inference, simulated.
+        fastest_s: Simulated latency of one request alone by the fastest plan, its submission included.
         largest_error: Largest error of an output, relative to the output's largest value.
         outputs_match: Whether it is within the tolerance.
     """

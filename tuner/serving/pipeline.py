@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from hetsim.core.errors import ProblemError
 from hetsim.core.platform import Platform
 from hetsim.costs.noise import measured_noise
 from hetsim.costs.profile_file import ProfileFile
@@ -83,6 +84,11 @@ def tune_deployment(
         warnings += profile_model(context)
         plans = tuple(propose_within_limits(context, (propose_by_rounds,)).plans.values())
         proposed = propose_deployments(context, plans, objective)
+        if proposed.best(objective) is None:
+            raise ProblemError(
+                f"no deployment keeps latencies below {objective.max_latency_s * 1e3:.3g} ms at any rate: one request "
+                f"alone takes the fastest plan {proposed.fastest_s * 1e3:.3g} ms; give a larger --max-latency"
+            )
         contenders = to_execute(proposed, [objective])
         executed = execute(context, contenders, pace)
     outcome = judge(context, proposed, executed, objective, warnings)
