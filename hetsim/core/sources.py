@@ -122,15 +122,17 @@ class Times:
     Attributes:
         file: The file.
         device: Name of this device in the file; empty if it is the device's name in the platform.
+        origin: Who measured them, for people; empty if nobody says.
     """
 
     file: str
     device: str = ""
+    origin: str = ""
 
     @property
     def description(self) -> str:
         """A description for people."""
-        return f"times from {self.file}"
+        return f"times from {self.file}" + (f" ({self.origin})" if self.origin else "")
 
 
 Source = Sheet | Architecture | Times
