@@ -1,7 +1,7 @@
-"""The network of the trace: ResNet-50 with strides in its 3 x 3 convolutions, under the names of PyTorch's exporter.
+"""The network of the trace: ResNet-50 under the names that PyTorch's exporter gives it.
 
-K. He et al., "Deep Residual Learning for Image Recognition", CVPR 2016. The zoo's ``resnet50`` has strides in its 1 x 1
-convolutions and other names, so the trace is not one of it.
+K. He et al., "Deep Residual Learning for Image Recognition", CVPR 2016. The zoo's ``resnet50`` is the same network
+under other names, and with shortcuts before the branches that they bypass, so that not even the order is the same.
 """
 
 from __future__ import annotations

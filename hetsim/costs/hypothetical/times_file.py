@@ -26,6 +26,7 @@ from hetsim.core.platform import Device
 from hetsim.core.problem import Latency
 from hetsim.core.sources import Times
 from hetsim.costs.hypothetical.shares import ShareCosts
+from hetsim.costs.hypothetical.sheet import num_bytes_in
 from hetsim.costs.touched import touched_bytes
 from hetsim.io.json_file import decode_json, read_json
 from hetsim.models.model import Model
@@ -111,10 +112,13 @@ class FileCosts:
         return Latency(max(0.0, total_s - self._launch_s * (len(pieces) - 1)))
 
     def traffic_bytes(self, ops: tuple[str, ...]) -> int:
-        """Bytes that the operators move as one segment: by the file, or those that they touch if it does not say."""
+        """Bytes that the operators move as one segment: by the file, or else those that they touch.
+
+        Those are counted in the device's precision, as if the model's numbers were 32-bit ones.
+        """
         pieces = self._divided(ops) if self._traffic else None
         if not pieces or not all(piece in self._traffic for piece in pieces):
-            return touched_bytes(self._graph, ops)
+            return num_bytes_in(self._device, touched_bytes(self._graph, ops), "float32")
         return sum(self._traffic[piece] for piece in pieces)
 
     def _divided(self, ops: tuple[str, ...]) -> list[tuple[str, ...]] | None:
