@@ -73,7 +73,7 @@ def study(
         OSError: If the folder cannot be written.
     """
     platform = load_platform(PLATFORM)
-    read = read_trace(trace, traced_resnet50(seed))
+    read = read_trace(trace, traced_resnet50())
     rate_lines = rates(read, platform.device("npu"))
     plan_lines = list(_traced_plans(read, platform, out, seed, max_evaluations))
     for name in models:

@@ -183,9 +183,9 @@ def test_layers_of_a_model() -> None:
     graph = helper.make_graph(nodes, "g", [value("x", 1, 4, 2, 2)], [value("y", 1, 5)], constants)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     assert layers(import_model(proto, name="g")) == {
-        "grouped": Layer(groups=2, in_channels=2, out_channels=3),
-        "up": Layer(groups=2, in_channels=3, out_channels=4),
-        "last": Layer(groups=1, in_channels=32, out_channels=5),
+        "grouped": Layer(groups=2, in_channels=2, out_channels=3, shape="shallow"),
+        "up": Layer(groups=2, in_channels=3, out_channels=4, shape="shallow"),
+        "last": Layer(groups=1, in_channels=32, out_channels=5, shape="product"),
     }
     assert layers(fork_join()) == {"right": Layer(groups=1, in_channels=8, out_channels=8)}
 

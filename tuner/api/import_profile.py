@@ -58,14 +58,15 @@ def import_profile(
 
     which = _one_of(call, imported.Which, "call")
     by = _one_of(match, By, "match")
+    unit, arithmetic = _one_of(kind, Kind, "kind"), _one_of(precision, Precision, "precision")
     found = read_vendor_profile([files] if isinstance(files, str | Path) else files, format=format, clock_hz=clock_hz)
     made = imported.import_profile(found, to_model(model).graph, which=which, by=by, launch_s=launch_s)
     described = device_file.imported_platform(
         made,
         Path(out),
         name=device,
-        kind=_one_of(kind, Kind, "kind"),
-        precision=_one_of(precision, Precision, "precision"),
+        kind=unit,
+        precision=arithmetic,
         beside=None if platform is None else to_platform(platform),
     )
     device_file.save_device(made, described, Path(out), device=device)

@@ -55,12 +55,10 @@ def parse(text: str, source: str) -> VendorProfile:
     Raises:
         ProfileError: With the line, if it is of another version, cut short or has unknown events.
     """
-    events = _events(text, source)
     calls: list[Call] = []
     ops: list[tuple[str, float]] = []
     times: dict[str, float] = {}
-    line = 1
-    for line, message, seconds_or_cycles, event in events:
+    for line, message, seconds_or_cycles, event in _events(text, source):
         if message == "NODE":
             ops.append((event.removesuffix(" (cycles)"), seconds_or_cycles))
         elif message == "EXECUTE":
@@ -68,10 +66,11 @@ def parse(text: str, source: str) -> VendorProfile:
             ops, times = [], {}
         else:
             times[event] = seconds_or_cycles
+    last = len(text.splitlines())
     if ops or times:
-        raise wrong(source, line, f"expected {APPLICATION!r} of an EXECUTE row at the end of an execution; cut short?")
+        raise wrong(source, last, f"expected {APPLICATION!r} of an EXECUTE row at the end of an execution; cut short?")
     if not calls:
-        raise wrong(source, line, "expected at least one execution, which an EXECUTE row ends, found none")
+        raise wrong(source, last, "expected at least one execution, which an EXECUTE row ends, found none")
     return VendorProfile(format="qnn-optrace", engine="Qualcomm QNN optrace", files=(source,), calls=tuple(calls))
 
 
