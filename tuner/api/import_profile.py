@@ -45,7 +45,7 @@ def import_profile(
         call: ``"warm"`` for medians of all calls but the first, ``"cold"`` for the first.
         match: ``"names"``; ``"order"`` matches by type and order what no name tells.
         kind: ``"cpu"``, ``"npu"`` or ``"gpu"``.
-        precision: Arithmetic inside the device, for labels.
+        precision: ``"f32"``, ``"bf16"``, ``"f16"`` or ``"i8"``, the size of its numbers.
         clock_hz: The device's clock, for files that state cycles.
         launch_s: A launch cost instead of the profile's.
 

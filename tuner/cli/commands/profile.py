@@ -82,7 +82,9 @@ def import_profile(
         str, typer.Option("--match", help="names; order: what no name tells by type and order as well.")
     ] = "names",
     kind: Annotated[str, typer.Option("--kind", help="cpu, npu or gpu.")] = "npu",
-    precision: Annotated[str, typer.Option("--precision", help="f32, bf16, f16 or i8, for labels.")] = "f32",
+    precision: Annotated[
+        str, typer.Option("--precision", help="f32, bf16, f16 or i8; the size of its numbers.")
+    ] = "f32",
     clock: Annotated[
         float | None, typer.Option("--clock-hz", help="The device's clock, for files that state cycles.")
     ] = None,
