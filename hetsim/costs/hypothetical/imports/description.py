@@ -30,7 +30,9 @@ def _shares(imported: ImportedProfile) -> str:
     parts_s = (imported.ops_s, imported.inserted_s, imported.unmatched_s)
     stated = "" if imported.stated_launch_s is None else f"; launch cost stated as {_ms(imported.stated_launch_s)}"
     if total_s is None:
-        return f"{ops.format(*map(_ms, parts_s))}; the profile states no launch cost, --launch-s does" + stated
+        return f"{ops.format(*map(_ms, parts_s))}" + (
+            stated or "; the profile has no launch cost, --launch-s states one"
+        )
     shares = [f"{_ms(part_s)} ({part_s / total_s:.1%})" for part_s in (launch_s, *parts_s)]
     return f"a call of {_ms(total_s)}: launch cost {shares[0]}, {ops.format(*shares[1:])}{stated}"
 
