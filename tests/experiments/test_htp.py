@@ -8,8 +8,8 @@ import pytest
 
 from experiments.htp.derive import derived, launches_s, rates, read_trace
 from experiments.htp.network import traced_resnet50
-from experiments.htp.study import PLATFORM, study, with_tables
-from experiments.htp.tables import PlanLine
+from experiments.htp.study import COMMAND, PLATFORM, study, with_tables
+from experiments.htp.tables import PlanLine, tables
 from experiments.shared.records import read_rows
 from hetsim.io.platform_file import load_platform
 from hetsim.io.vendor_profiles.reading import read_vendor_profile
@@ -101,3 +101,14 @@ def test_the_built_in_platform_has_the_figures_of_the_real_trace(network: Model)
         assert npu.sheet.efficiency_by_class[shape] == pytest.approx(figures[shape], rel=0.02)
     link = load_platform(PLATFORM).link("cpu", "npu")
     assert link.bandwidth_bytes_per_s == pytest.approx(figures["link"], rel=0.01)
+
+
+@needs_real
+def test_the_page_has_the_tables_of_the_real_trace(network: Model) -> None:
+    platform = load_platform(PLATFORM)
+    trace = read_trace(REAL / "optrace_resnet50.csv", network)
+    lines = rates(trace, platform.device("npu"))
+    made = tables(trace, lines, [], derived(trace, lines), platform)
+    page = (ROOT / "docs/hypothetical.md").read_text("utf-8")
+    for name in ("matching", "calls", "rates", "constants"):  # those of plans take half a minute
+        assert made[name] in page, f"out of date: run {COMMAND}"
