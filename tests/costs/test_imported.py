@@ -54,6 +54,32 @@ def test_a_kernel_called_after_its_last_tensor_stands_for_those_before() -> None
     assert match([op("second", "Reorder")], graph).inserted == ("second",)  # only what is inserted borrows names
 
 
+def tail() -> hetsim.Graph:
+    """A convolution, a constant added, and a normalisation by hand whose parts also read each other."""
+    ops = (("conv", "Conv", "x"), ("bias", "Add", "conv"), ("square", "Mul", "bias"), ("root", "Sqrt", "square"))
+    made = [hetsim.Op(name=name, kind=kind, inputs=(read,), outputs=(name,)) for name, kind, read in ops]
+    made.append(hetsim.Op(name="norm", kind="Div", inputs=("bias", "root"), outputs=("norm",)))
+    tensors = {name: hetsim.Tensor(name, (4,)) for name in ("x", *(op.name for op in made))}
+    return hetsim.Graph(name="tail", ops=tuple(made), tensors=tensors, inputs=("x",), outputs=("norm",))
+
+
+def test_a_kernel_without_a_type_holds_all_that_leads_to_it_alone() -> None:
+    found = match([op("conv", "Convolution"), op("norm", "Subgraph")], tail())
+    assert found.ops_of["norm"] == ("norm", "bias", "square", "root")
+    assert found.untimed == ()
+    whole = match([op("norm", "Convolution")], tail())  # called after the last operator, counted at the convolution
+    assert whole.ops_of == {"norm": ("conv", "bias", "square", "root", "norm")}
+    assert match([op("norm", "Pooling")], tail()).ops_of == {"norm": ("norm",)}  # no pooling leads to it
+
+
+def test_what_a_profile_lists_as_not_run_is_fused() -> None:
+    timed = [op("conv", "Convolution")]
+    assert match(timed, tail()).untimed == ("square", "root", "norm")  # the constant is folded, the rest is nobody's
+    found = match(timed, tail(), not_run={"norm", "elsewhere"})
+    assert found.fused == dict.fromkeys(("bias", "square", "root", "norm"), "conv")
+    assert found.untimed == ()
+
+
 def test_several_names_of_one_kernel_are_fused() -> None:
     found = match([op("second;third", "CONV_2D", "second;third", "second", "third")], images().graph)
     assert (found.ops_of, found.fused) == ({"second;third": ("second", "third")}, {"third": "second"})

@@ -7,6 +7,7 @@ take (``r1_nchwc``).
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -18,6 +19,9 @@ from hetsim.io.vendor_profiles.records import Call, OpTime, VendorProfile
 CATEGORIES = ("Session", "Node", "Kernel", "Api")
 """``Kernel`` and ``Api`` events are those of a GPU within a node, whose time the node's own event has."""
 _ENDINGS = ("_kernel_time", "_fence_before", "_fence_after")
+
+_MADE = re.compile(r"(_nchwc|/[A-Za-z]*Fusion/?|_new_reshape)$")
+"""What the optimiser adds to the name of a node, or of a tensor, for the kernel that takes its place."""
 
 
 class _Event(msgspec.Struct):
@@ -74,5 +78,9 @@ def _kernel(event: _Event, where: str) -> list[OpTime]:
     if ending != "_kernel_time":
         return []
     name, kind = event.name.removesuffix(ending), event.args.get("op_name", "")
-    candidates = tuple(dict.fromkeys((name, name.removesuffix("_nchwc"), name.removeprefix("fused "))))
-    return [OpTime(name=name, candidates=candidates, kind=str(kind), seconds=event.dur * 1e-6)]
+    plain = _MADE.sub("", name)
+    if plain.endswith(("_bn", "_mul")):  # a scale that became a convolution, so its type says nothing
+        plain, kind = plain.rpartition("_")[0], ""
+    if name.startswith(("gemm_input_reshape", "gemm_output_reshape")):
+        kind = "Reorder"
+    return [OpTime(name=name, candidates=(name, plain), kind=str(kind), seconds=event.dur * 1e-6)]

@@ -47,7 +47,9 @@ def parse(text: str, source: str) -> VendorProfile:
     Raises:
         ProfileError: With the line or entry, if it is of another version, cut short or has an unknown status.
     """
-    calls = _json_calls(text, source) if text.lstrip().startswith("[") else _csv_calls(text, source)
+    not_run: set[str] = set()
+    is_json = text.lstrip().startswith("[")
+    calls = _json_calls(text, source, not_run) if is_json else _csv_calls(text, source, not_run)
     if not any(call.ops for call in calls):
         raise ProfileError(f"{source}: expected at least one operator with the status EXECUTED, found none")
     merged = calls if len(calls) == 1 else [call for call in calls if call.ops]
@@ -57,10 +59,11 @@ def parse(text: str, source: str) -> VendorProfile:
         files=(source,),
         calls=tuple(merged),
         is_average=True,
+        not_run=frozenset(not_run),
     )
 
 
-def _csv_calls(text: str, source: str) -> list[Call]:
+def _csv_calls(text: str, source: str, not_run: set[str]) -> list[Call]:
     calls: list[Call] = []
     ops: list[OpTime] = []
     header: Cells | None = None
@@ -80,12 +83,14 @@ def _csv_calls(text: str, source: str) -> list[Call]:
         _check_status(status.removeprefix("Status."), f"{source}, line {line}")
         if status.endswith("EXECUTED"):
             ops.append(_op(name, kind, number(milliseconds, "realTime (ms)", source, line) * 1e-3))
+        else:
+            not_run.add(name)
     if header is not None or not calls:
         raise wrong(source, line, "expected a Total row at the end of each request; is the file cut short?")
     return calls
 
 
-def _json_calls(text: str, source: str) -> list[Call]:
+def _json_calls(text: str, source: str, not_run: set[str]) -> list[Call]:
     try:
         entries = decode_json(text.encode(), list[_Entry])
     except ProblemError as error:
@@ -94,6 +99,7 @@ def _json_calls(text: str, source: str) -> list[Call]:
         _check_status(entry.status.removeprefix("Status."), f"{source}, entry {place}")
         if not 0 <= entry.real_time_us < 1e15:
             raise ProfileError(f"{source}, entry {place}: expected real_time_us of 0 or more")
+    not_run.update(entry.node_name for entry in entries if not entry.status.endswith("EXECUTED"))
     ran = [entry for entry in entries if entry.status.endswith("EXECUTED")]
     return [Call(ops=tuple(_op(entry.node_name, entry.node_type, entry.real_time_us * 1e-6) for entry in ran))]
 

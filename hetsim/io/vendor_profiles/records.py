@@ -60,6 +60,7 @@ class VendorProfile:
         files: The files that it was read from.
         calls: At least one, in the order in which they were executed.
         is_average: Whether the only call stands for several, so that cold and warm ones cannot be told apart.
+        not_run: Names of operators that the file lists as not run, since others do their work.
         traffic_bytes: By an operator's name in the file, bytes that it read from and wrote to the main memory.
     """
 
@@ -68,4 +69,5 @@ class VendorProfile:
     files: tuple[str, ...]
     calls: tuple[Call, ...]
     is_average: bool = False
+    not_run: frozenset[str] = frozenset()
     traffic_bytes: Mapping[str, int] = field(default_factory=dict)

@@ -107,7 +107,7 @@ def import_profile(
     cold, later = profile.calls[:1], profile.calls[1:]
     used = cold if which == "cold" or not later else later
     profiled = _medians(used)
-    matching = match(profiled, graph, by=by)
+    matching = match(profiled, graph, by=by, not_run=profile.not_run)
     if not matching.ops_of:
         theirs = ", ".join(op.name for op in profiled[:3])
         ours = ", ".join(op.name for op in graph.ops[:3])

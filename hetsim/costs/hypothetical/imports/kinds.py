@@ -33,6 +33,12 @@ FOLDED = frozenset(
 )  # fmt: skip
 """ONNX operator types that compilers fuse into the operator which makes their input."""
 
+ADDING = frozenset(("Add", "Sub", "Mul", "Div"))
+"""Types that compilers fuse likewise if the other operand is a constant."""
+
+WITHOUT_TYPE = frozenset(("subgraph", "fused"))
+"""Classes of kernels of several operators whose type tells nothing about those."""
+
 
 def kind_class(kind: str) -> str:
     """One name for the same operator type at different vendors; empty for an empty text.

@@ -1,26 +1,31 @@
 """Which operators of a model the operators of a vendor's profile are.
 
-The rules, in this order; a vendor's operator is matched by the first that finds something:
+The rules, in this order:
 
-1. One of its candidate names is an operator's name. The format's reader has taken off what the vendor adds.
-2. One of them is a tensor's name: it stands for the operator that makes the tensor, and for those before it that a
-   compiler folds, as far as one of the vendor's operator type.
+1. A name of the profile is an operator's or a tensor's, which stands for the operator that makes it. The format's
+   reader has taken off what the vendor adds.
+2. If the operator of that name is of another type than the profile's, a kernel of several operators is called after its
+   last one: those before it up to one of the profile's type belong to it, if nothing else reads them and they have no
+   name in the profile. Kernels of no type of their own (OpenVINO's ``Subgraph``) hold all such operators.
 3. By order, if the caller asks for it: of each type of which the model and the profile have equally many operators
    left, the first is the first, and so on. Only right where the compiler runs operators in the model's order.
+4. A model's operator without a time that compilers fold (an activation, a reshape, a constant that is added, ...) is
+   fused into the operator that makes its first input, if nothing else reads that. One that the profile lists as not run
+   is fused into one that makes an input of it.
 
-A model's operator that no rule found and that compilers fold (an activation, a reshape, ...) is fused into the operator
-which makes its first input, if nothing else reads that. What remains is listed on both sides. A vendor's operator
-without a match that only moves or converts tensors is *inserted*.
+What remains is listed on both sides. A vendor's operator without a match that only moves or converts tensors is
+*inserted*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from hetsim.core.graph import Graph, Op
-from hetsim.costs.hypothetical.imports.kinds import FOLDED, INSERTED, is_inserted, kind_class
+from hetsim.costs.hypothetical.imports.fusing import folded, kernel_of
+from hetsim.costs.hypothetical.imports.kinds import INSERTED, is_inserted, kind_class
 from hetsim.io.vendor_profiles.records import OpTime
 
 By = Literal["names", "order"]
@@ -47,14 +52,26 @@ class Matching:
     num_by_order: int = 0
 
 
-def match(profiled: Sequence[OpTime], graph: Graph, *, by: By = "names") -> Matching:
-    """Match the operators of a profile, each name once, to those of a model."""
+def match(
+    profiled: Sequence[OpTime], graph: Graph, *, by: By = "names", not_run: Collection[str] = frozenset()
+) -> Matching:
+    """Match the operators of a profile, each name once, to those of a model.
+
+    Args:
+        profiled: The operators.
+        graph: The model's graph.
+        by: Whether rule 3 applies.
+        not_run: Names of what the profile lists without running it.
+    """
+    ends = {op.name: _named(op, graph) for op in profiled}
+    taken = {name for names in ends.values() for name in names}
     ops_of: dict[str, tuple[str, ...]] = {}
     left: list[OpTime] = []
     for op in profiled:
-        found = _by_name(op, graph)
+        found = kernel_of(op, ends[op.name], graph, taken)
         if found:
             ops_of[op.name] = found
+            taken.update(found)
         else:
             left.append(op)
     taken = {name for names in ops_of.values() for name in names}
@@ -66,7 +83,7 @@ def match(profiled: Sequence[OpTime], graph: Graph, *, by: By = "names") -> Matc
         left = [op for op in left if op.name not in pairs]
         taken.update(pairs.values())
     fused = {name: names[0] for names in ops_of.values() for name in names[1:]}
-    fused |= _folded(graph, taken, fused)
+    fused |= folded(graph, taken, fused, not_run)
     return Matching(
         ops_of=ops_of,
         fused=fused,
@@ -77,34 +94,19 @@ def match(profiled: Sequence[OpTime], graph: Graph, *, by: By = "names") -> Matc
     )
 
 
-def _by_name(op: OpTime, graph: Graph) -> tuple[str, ...]:
-    """The model's operators that a vendor's operator names, the one that counts first; or none."""
+def _named(op: OpTime, graph: Graph) -> tuple[str, ...]:
+    """The model's operators that a vendor's operator names: one, several that its name joins, or none."""
     named = [name for name in op.candidates if name in graph.by_name and _same_kind(op.kind, graph.by_name[name])]
     if named:
         together = dict.fromkeys(sorted(named, key=graph.position.__getitem__))
         return tuple(together) if ";" in op.name else (named[0],)
-    for name in op.candidates:
-        if name in graph.producer:
-            chain = _back_to(op.kind, graph.by_name[graph.producer[name]], graph)
-            if chain:
-                return chain
-    return ()
+    makers = [graph.producer[name] for name in op.candidates if name in graph.producer]
+    return tuple(name for name in makers[:1] if _same_kind(op.kind, graph.by_name[name]))
 
 
 def _same_kind(kind: str, op: Op) -> bool:
     """Whether a vendor's operator may be one of the model's; only what is inserted borrows names of other types."""
     return kind_class(kind) != INSERTED or any(kind_class(own) == INSERTED for own in op.kinds)
-
-
-def _back_to(kind: str, op: Op, graph: Graph) -> tuple[str, ...]:
-    """The operators from one of a type down to ``op``, which follow it and are folded; none if there is no such."""
-    chain = [op]
-    while kind and kind_class(kind) not in map(kind_class, chain[-1].kinds):
-        before = graph.producer.get(chain[-1].inputs[0]) if chain[-1].inputs else None
-        if before is None or chain[-1].kind not in FOLDED:
-            return ()
-        chain.append(graph.by_name[before])
-    return tuple(one.name for one in reversed(chain))
 
 
 def _by_order(profiled: Iterable[OpTime], ops: Iterable[Op]) -> dict[str, str]:
@@ -122,18 +124,3 @@ def _by_order(profiled: Iterable[OpTime], ops: Iterable[Op]) -> dict[str, str]:
         if kind and len(names) == len(ours.get(kind, ()))
         for name, op in zip(names, ours[kind], strict=True)
     }
-
-
-def _folded(graph: Graph, taken: set[str], fused: Mapping[str, str]) -> dict[str, str]:
-    """By an operator without a time that compilers fold, the one with a time that it is fused into."""
-    host = {name: fused.get(name, name) for name in taken}
-    found: dict[str, str] = {}
-    given = frozenset(graph.outputs)
-    for op in graph.ops:
-        if op.name in host or op.kind not in FOLDED or not op.inputs:
-            continue
-        tensor = op.inputs[0]
-        maker = graph.producer.get(tensor)
-        if maker in host and graph.consumers[tensor] == (op.name,) and tensor not in given:
-            found[op.name] = host[op.name] = host[maker]
-    return found
