@@ -16,6 +16,7 @@ from hetsim.costs.problems import make_problem
 from hetsim.io.platform_file import load_platform
 from hetsim.io.vendor_profiles.reading import read_vendor_profile
 from hetsim.io.vendor_profiles.records import OpTime
+from hetsim.models.importer import load_model
 from tests.support import vendor_profiles as samples
 from tests.support.models import chain, images
 from tests.support.programs.commands import hetsim_in_process
@@ -207,3 +208,43 @@ def test_commands(tmp_path: Path) -> None:
     assert "line 11: expected a message of BACKEND" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.glob("no*"))
+
+
+@pytest.mark.engines
+def test_real_engines_profiles_match_whole(tmp_path: Path) -> None:
+    import json
+
+    import numpy as np
+    import onnxruntime
+    import openvino
+
+    model = load_model("squeezenet")
+    inputs = {name: np.zeros(model.graph.tensors[name].shape, np.float32) for name in model.graph.inputs}
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "ort")
+    session = onnxruntime.InferenceSession(model.proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    for _ in range(3):
+        session.run(None, inputs)
+    by_runs = import_profile(read_vendor_profile([session.end_profiling()]), model.graph)
+    (tmp_path / "squeezenet.onnx").write_bytes(model.proto.SerializeToString())
+    settings = {"PERF_COUNT": True, "INFERENCE_NUM_THREADS": 1}
+    request = openvino.Core().compile_model(tmp_path / "squeezenet.onnx", "CPU", settings).create_infer_request()
+    request.infer(inputs)
+    counters = [
+        {
+            "node_name": one.node_name,
+            "status": str(one.status),
+            "node_type": one.node_type,
+            "exec_type": one.exec_type,
+            "real_time_us": one.real_time.total_seconds() * 1e6,
+        }
+        for one in request.get_profiling_info()
+    ]
+    by_counters = import_profile(read_vendor_profile([write(tmp_path, json.dumps(counters), "ov.json")]), model.graph)
+    for found in (by_runs, by_counters):
+        assert found.matching.untimed == found.matching.unmatched == ()
+        assert len(found.seconds) + len(found.matching.fused) == len(model.graph.ops)
+        assert found.ops_s > 0
+    assert by_runs.costs.total_s is not None
+    parts_s = by_runs.ops_s + by_runs.inserted_s + by_runs.costs.launch_s
+    assert by_runs.costs.total_s == pytest.approx(parts_s)  # of two warm calls medians are means, which add up
