@@ -55,7 +55,7 @@ def imported_platform(
         made = beside.with_devices(device)
     else:
         made = replace(beside, devices=(*beside.devices, device))
-    return replace(made, name=out.stem, description=f"{description}, beside {beside.name}", calibration=None)
+    return replace(made, name=out.stem, description=f"{description}, beside {beside.name}")
 
 
 def times_csv(imported: ImportedProfile, device: str) -> str:
