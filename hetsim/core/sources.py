@@ -38,6 +38,7 @@ class Sheet:
         input_lanes: Input channels that are processed at a time; lanes that a layer does not fill are idle.
         output_lanes: Output channels that are processed at a time.
         folded_ops: Kinds that its compiler fuses into the operator before them, if no other operator reads that one.
+        origin: Where the figures are from, for people; empty if nobody says.
     """
 
     peak_ops_per_s: Mapping[Precision, float]
@@ -49,11 +50,12 @@ class Sheet:
     input_lanes: int = 1
     output_lanes: int = 1
     folded_ops: tuple[str, ...] = ()
+    origin: str = ""
 
     @property
     def description(self) -> str:
         """A description for people."""
-        return "times by its data sheet"
+        return "times by its data sheet" + (f" ({self.origin})" if self.origin else "")
 
     def check(self, path: str, precision: Precision, supported_ops: tuple[str, ...]) -> None:
         """Check that the values are possible and fit the device.

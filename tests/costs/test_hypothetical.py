@@ -316,6 +316,14 @@ def test_a_profile_of_the_measured_devices_serves_a_mixed_platform(
     assert (code, "npu (hypothetical)" in said) == (0, True)
 
 
+def test_a_platform_after_a_trace_says_what_is_extrapolated() -> None:
+    platform = load_platform("phone-htp")
+    source = platform.device("npu").source
+    assert source is not None
+    assert "trace of ResNet-50, extrapolated to other operators" in source.description
+    assert "partly extrapolated" in platform.description
+
+
 def test_built_in_hypothetical_platforms_say_so() -> None:
     for name in ("paper-board", "paper-board-4", "phone", "laptop", "edge-tpu-like"):
         platform = load_platform(name)
