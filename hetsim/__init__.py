@@ -6,6 +6,7 @@ Everything is a function of this package, and ``hetsim`` on the command line cal
 - :func:`profile` measures a model on the devices, :func:`plan` plans it, :func:`simulate` gives the timeline of a plan;
 - :func:`run` executes a plan, :func:`compare` compares its execution with its simulation, :func:`explain` says what
   would shorten it; :func:`verify` finds the operator at which a device begins to deviate;
+- :func:`import_profile` makes a hypothetical device of a profile that a vendor's tool wrote;
 - :func:`tune` does all of that and finds the plan that measures best; :func:`export` writes a plan as files that run
   without hetsim.
 
@@ -128,6 +129,7 @@ if TYPE_CHECKING:
     from hetsim.tuner.api.compare import compare as compare
     from hetsim.tuner.api.explain import explain as explain
     from hetsim.tuner.api.export import export as export
+    from hetsim.tuner.api.import_profile import import_profile as import_profile
     from hetsim.tuner.api.plan import plan as plan
     from hetsim.tuner.api.profile import profile as profile
     from hetsim.tuner.api.run import run as run
@@ -178,6 +180,7 @@ _MODULES = {
     "explain": "hetsim.tuner.api.explain",
     "export": "hetsim.tuner.api.export",
     "import_model": "hetsim.models.importer",
+    "import_profile": "hetsim.tuner.api.import_profile",
     "load_model": "hetsim.models.importer",
     "load_plan": "hetsim.io.plan_file",
     "load_platform": "hetsim.io.platform_file",

@@ -4,7 +4,7 @@ The best plan changes with the hardware, so the model is planned anew at each sp
 without; exact planning proves the optimum if it can. The results are compared with the plan that is best at speed 1,
 with each device alone, and with limits, lower bounds by load and by critical path. The experiment also varies the
 number of NPUs and the memory's bandwidth. A map over speed and bandwidth shows the gain of the best plan over the best
-single device. All of it needs a profile only, which is measured first if the folder has none.
+single device. All of it needs a profile of the measured devices only, which is measured first if the folder has none.
 
 With ``--execute`` the plans are also executed at each speed from 0.5 to 8, on the real devices beside an emulated NPU.
 
@@ -29,7 +29,7 @@ from rich.console import Console
 from experiments.npu_speed.plots import draw_all
 from experiments.npu_speed.rows import BandwidthLine, CountLine, ErrorLine, MapLine, SpeedLine, TurningLine
 from experiments.npu_speed.study import Lines, Study, Variations
-from experiments.shared.profiles import calibrated, profile_of
+from experiments.shared.profiles import calibrated, measured_profile
 from experiments.shared.records import Record, Settings, model_label, model_names, read_rows, write_rows
 from experiments.sweeps.hypothetical_points import Base
 from experiments.sweeps.workers import Workers, workers_for
@@ -145,17 +145,20 @@ def vary(
     """
     options, stages = options or Options(), stages or Silent()
     platform.device(varied.device)  # raises now if there is no such device
+    if varied.execute and platform.hypothetical_devices:
+        names = ", ".join(device.name for device in platform.hypothetical_devices)
+        raise PlatformError(f"--execute needs measured devices, but {names} are hypothetical on {platform.name!r}")
     records = Records(out, _settings(platform, varied, options), shlex.join(options.command))
     missing = [name for name in models if not records.speed.has(model_label(name))]
     if missing:
         platform = calibrated(platform, out, stages=stages)
     for name in missing:
         model = load_model(name, seed=options.seed)
-        profile = profile_of(model, platform, out / model.name, effort=options.effort, stages=stages)
+        profile = measured_profile(model, platform, out / model.name, effort=options.effort, stages=stages)
         base = Base(
             model=name,
             platform=format_platform(platform),
-            profile=str(out / model.name / "profile.jsonl"),
+            profile=str(out / model.name / "profile.jsonl") if profile else "",
             seed=options.seed,
         )
         study = Study(

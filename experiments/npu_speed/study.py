@@ -133,14 +133,14 @@ class Study:
         self._label = replace(problem.platform.device(varied.device), nature="hypothetical").label
         self._memory_bytes_per_s = problem.platform.memory.shared_bytes_per_s
 
-    def lines(self, platform: Platform, profile: Profile) -> Lines:
+    def lines(self, platform: Platform, profile: Profile | None) -> Lines:
         """All lines of the model; plans at the executed speeds are executed if the variations ask for it.
 
         Raises:
             HetsimError: If no plan runs on a changed machine, or a device failed.
         """
         pool, speeds = self._over_speeds()
-        executed = self._execute(speeds, platform, profile) if self._varied.execute else {}
+        executed = self._execute(speeds, platform, profile) if self._varied.execute and profile else {}
         counts = self._over_counts()
         bandwidths = self._over_bandwidths()
         points = turning_points(pool, self._varied.device, self._varied.speeds)
@@ -202,7 +202,7 @@ class Study:
 
     def _compute(self, name: str, points: Sequence[Point]) -> list[PointPlans]:
         """The plans of points; they are stored in ``NAME.jsonl``, so that a killed sweep can be resumed."""
-        digest = hashlib.sha256(self._base.platform.encode() + Path(self._base.profile).read_bytes())
+        digest = hashlib.sha256(self._base.platform.encode() + _content(self._base.profile))
         with self._stages.stage(f"plan {self._model.name}, {name}") as report:
             return sweep(
                 partial(plan_point, self._base),
@@ -336,3 +336,7 @@ class Study:
             scheduler=plan.scheduler,
             description=f"{by_device} of {len(devices_of)} operators in {plan.num_segments} segments",
         )
+
+
+def _content(path: str) -> bytes:
+    return Path(path).read_bytes() if path else b""

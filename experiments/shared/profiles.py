@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from experiments.shared.records import Settings
 from hetsim.core.errors import PlatformError
-from hetsim.core.platform import Platform
+from hetsim.core.platform import Memory, Platform
 from hetsim.costs.profile import Profile
 from hetsim.costs.profile_file import load_profile
 from hetsim.io.files import write_atomically
@@ -30,12 +31,17 @@ from hetsim.tuner.target import Target
 def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
     """The platform with its own calibration, with the one in ``out/platform.toml``, or with a new one, written there.
 
+    Of a platform with hypothetical devices the others are calibrated; figures of its links and memory stay where it has
+    some.
+
     Raises:
         PlatformError: If the file was calibrated for another platform, or this machine lacks an engine or a core.
         DeviceError: If a device failed.
     """
-    if platform.calibration is not None:
+    if platform.calibration is not None or all(device.source is not None for device in platform.devices):
         return platform
+    if platform.hypothetical_devices:
+        return _beside_hypothetical(calibrated(platform.measured_part(), out, stages=stages), platform)
     path = out / "platform.toml"
     if path.exists():
         calibrated_before = load_platform(path)
@@ -50,6 +56,33 @@ def calibrated(platform: Platform, out: Path, *, stages: Stages) -> Platform:
         found = calibrate(runtime, progress=report)
     write_atomically(path, format_platform(found).encode())
     return found
+
+
+def _beside_hypothetical(measured: Platform, platform: Platform) -> Platform:
+    """A platform whose measured devices are as calibrated."""
+    own = platform.with_devices(*measured.devices)
+    alone = {**measured.memory.alone_bytes_per_s, **platform.memory.alone_bytes_per_s}
+    shared = min(measured.memory.shared_bytes_per_s, platform.memory.shared_bytes_per_s)
+    return replace(
+        own,
+        links={**measured.links, **platform.links},
+        memory=Memory(alone_bytes_per_s=alone, shared_bytes_per_s=shared),
+        host=measured.host,
+        calibration=measured.calibration,
+    )
+
+
+def measured_profile(
+    model: Model, platform: Platform, folder: Path, *, effort: Effort, stages: Stages
+) -> Profile | None:
+    """The profile of the platform's measured devices as :func:`profile_of` gives it; None if it has none.
+
+    Raises:
+        HetsimError: As :func:`profile_of` does.
+    """
+    if all(device.source is not None for device in platform.devices):
+        return None
+    return profile_of(model, platform.measured_part(), folder, effort=effort, stages=stages)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class Base:
     Attributes:
         model: Name of the zoo, or path of an .onnx file.
         platform: The machine as TOML.
-        profile: Path of the profile, which all workers must be able to read.
+        profile: Path of the profile, which all workers must be able to read; empty if no device is measured.
         seed: Draws the weights of networks of the zoo.
     """
 
@@ -98,7 +98,8 @@ def plan_point(base: Base, point: Point) -> PointPlans:
 def base_problem(base: Base) -> Problem:
     """The problem as measured."""
     model = load_model(base.model, seed=base.seed)
-    return make_problem(model, parse_platform(base.platform, source="of the sweep"), load_profile(Path(base.profile)))
+    profile = load_profile(Path(base.profile)) if base.profile else None
+    return make_problem(model, parse_platform(base.platform, source="of the sweep"), profile)
 
 
 @lru_cache(maxsize=256)

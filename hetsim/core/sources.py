@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from hetsim.core.errors import PlatformError
 
 Precision = Literal["f32", "bf16", "f16", "i8"]
+
+ShapeClass = Literal["shallow", "pointwise", "spatial", "strided", "depthwise", "product"]
+"""Classes of layers. A convolution is depthwise if its groups read one channel each, else shallow if it reads at most
+four, else strided, else pointwise or spatial by the size of its kernel. A product is one of matrices."""
 
 ITEM_BYTES: Mapping[Precision, int] = {"f32": 4, "bf16": 2, "f16": 2, "i8": 1}
 """Size in bytes of an element inside a device, by the device's precision."""
@@ -29,25 +33,29 @@ class Sheet:
         memory_bytes_per_s: Memory bandwidth with nothing else running.
         on_chip_bytes: Bytes of tensors between operators of one segment that stay on the chip.
         efficiency: Share of the peak that an operator reaches if it fills all lanes; above 0, at most 1.
+        efficiency_by_class: By class of layers, the share that its operators reach instead.
         elements_per_s: Rate at which operators without multiplications process the larger of their input and output.
         input_lanes: Input channels that are processed at a time; lanes that a layer does not fill are idle.
         output_lanes: Output channels that are processed at a time.
         folded_ops: Kinds that its compiler fuses into the operator before them, if no other operator reads that one.
+        origin: Where the figures are from, for people; empty if nobody says.
     """
 
     peak_ops_per_s: Mapping[Precision, float]
     memory_bytes_per_s: float
     on_chip_bytes: int = 0
     efficiency: float = 1.0
+    efficiency_by_class: Mapping[ShapeClass, float] = field(default_factory=dict)
     elements_per_s: float = math.inf
     input_lanes: int = 1
     output_lanes: int = 1
     folded_ops: tuple[str, ...] = ()
+    origin: str = ""
 
     @property
     def description(self) -> str:
         """A description for people."""
-        return "times by its data sheet"
+        return "times by its data sheet" + (f" ({self.origin})" if self.origin else "")
 
     def check(self, path: str, precision: Precision, supported_ops: tuple[str, ...]) -> None:
         """Check that the values are possible and fit the device.
@@ -66,6 +74,8 @@ class Sheet:
         require(0 < bandwidth < math.inf, f"{path}.memory_bytes_per_s", "a finite number above 0", bandwidth)
         require(self.on_chip_bytes >= 0, f"{path}.on_chip_bytes", "0 or more", self.on_chip_bytes)
         require(0 < self.efficiency <= 1, f"{path}.efficiency", "above 0 and at most 1", self.efficiency)
+        for shape, share in self.efficiency_by_class.items():
+            require(0 < share <= 1, f"{path}.efficiency_by_class.{shape}", "above 0 and at most 1", share)
         require(self.elements_per_s > 0, f"{path}.elements_per_s", "above 0", self.elements_per_s)
         require(self.input_lanes >= 1, f"{path}.input_lanes", "at least 1", self.input_lanes)
         require(self.output_lanes >= 1, f"{path}.output_lanes", "at least 1", self.output_lanes)
@@ -122,15 +132,17 @@ class Times:
     Attributes:
         file: The file.
         device: Name of this device in the file; empty if it is the device's name in the platform.
+        origin: Who measured them, for people; empty if nobody says.
     """
 
     file: str
     device: str = ""
+    origin: str = ""
 
     @property
     def description(self) -> str:
         """A description for people."""
-        return f"times from {self.file}"
+        return f"times from {self.file}" + (f" ({self.origin})" if self.origin else "")
 
 
 Source = Sheet | Architecture | Times

@@ -14,6 +14,7 @@ from hetsim.core.sources import Sheet, Times
 from hetsim.costs.hypothetical.times_file import FileCosts, read_times
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Header, Profile, Samples
+from hetsim.costs.touched import touched_bytes
 from hetsim.io.platform_file import format_platform, load_platform, parse_platform
 from hetsim.models.model import Model
 from hetsim.runtime.backends import make_backend
@@ -56,6 +57,11 @@ def parsed(extra: str) -> Platform:
         (SHEET.replace("_s = 1e9", "_s = -1.0"), r"device\.npu\.sheet\.memory_bytes_per_s must be .* got -1"),
         (SHEET + "on_chip_bytes = -1", r"device\.npu\.sheet\.on_chip_bytes must be 0 or more, got -1"),
         (SHEET + "efficiency = 1.5", r"device\.npu\.sheet\.efficiency must be above 0 and at most 1, got 1.5"),
+        (
+            SHEET + "efficiency_by_class = { strided = 0.0 }",
+            r"sheet\.efficiency_by_class\.strided must be above 0 and .* 0",
+        ),
+        (SHEET + "efficiency_by_class = { fast = 1.0 }", r"device\.npu\.sheet: Invalid enum value 'fast'"),
         (SHEET + "elements_per_s = 0.0", r"device\.npu\.sheet\.elements_per_s must be above 0, got 0"),
         (SHEET + "input_lanes = 0", r"device\.npu\.sheet\.input_lanes must be at least 1, got 0"),
         (SHEET + "output_lanes = 'x'", r"device\.npu\.sheet\.output_lanes: Expected `int`, got `str`"),
@@ -141,6 +147,13 @@ def test_units_groups_and_devices_of_a_file(tmp_path: Path) -> None:
     assert covered.seconds == pytest.approx(0.004 + 0.005 - 0.001)
     assert not covered.is_known
     assert found.latency(("op3",)) is None
+    assert found.traffic_bytes(("op0", "op1")) == touched_bytes(chain(4).graph, ("op0", "op1"))
+    eighth = from_file(path, chain(4), precision="i8")
+    assert eighth.traffic_bytes(("op0", "op1")) == touched_bytes(chain(4).graph, ("op0", "op1")) // 4
+    stated = write(tmp_path, "op,ms,traffic_bytes\nop0,1,100\nop1,1,50\nop2,1,\n", "traffic.csv")
+    assert from_file(stated, chain(4)).traffic_bytes(("op0", "op1")) == 150
+    part = ("op1", "op2")  # the file does not say what op2 moves
+    assert from_file(stated, chain(4)).traffic_bytes(part) == touched_bytes(chain(4).graph, part)
     entries = '[{"ops": ["op0", "op1"], "us": 80}, {"op": "op2", "us": 7.5, "device": "npu"}]'
     rows = read_times(write(tmp_path, entries, "t.json"))
     assert [(row.ops, row.device, row.seconds) for row in rows] == [
@@ -157,6 +170,8 @@ def test_units_groups_and_devices_of_a_file(tmp_path: Path) -> None:
             r"times.csv, row 3 names operator 'op9', which 'chain' does not have; it has op0, op1",
         ),
         ("op,ms\nop0,-1\n", r"times.csv, row 2: ms must be 0 or more, got -1"),
+        ("op,ms,traffic_bytes\nop0,1,1.5\n", r"row 2: traffic_bytes must be a whole number, got '1.5'"),
+        ("op,ms,traffic_bytes\nop0,1,-1\n", r"row 2: traffic_bytes must be 0 or more, got -1"),
         ("op,ms\nop0,nan\n", r"row 2: ms must be 0 or more, got nan"),
         ("op,ms\nop0,inf\n", r"row 2: ms must be 0 or more, got inf"),
         ("op,ms\nop0,fast\n", r"row 2: ms must be a number, got 'fast'"),
@@ -299,6 +314,14 @@ def test_a_profile_of_the_measured_devices_serves_a_mixed_platform(
     assert "npu" not in said
     code, said, _ = run(["plan", *here, "--profile", "t.jsonl", "--out", "p.json"], monkeypatch, capsys)
     assert (code, "npu (hypothetical)" in said) == (0, True)
+
+
+def test_a_platform_after_a_trace_says_what_is_extrapolated() -> None:
+    platform = load_platform("phone-htp")
+    source = platform.device("npu").source
+    assert source is not None
+    assert "trace of ResNet-50, extrapolated to other operators" in source.description
+    assert "partly extrapolated" in platform.description
 
 
 def test_built_in_hypothetical_platforms_say_so() -> None:

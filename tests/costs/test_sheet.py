@@ -18,7 +18,7 @@ from hetsim.costs.hypothetical.kernels import kernels
 from hetsim.costs.hypothetical.layers import Layer, layers
 from hetsim.costs.hypothetical.sheet import SheetCosts
 from hetsim.models.importer import import_model
-from tests.support.models import fork_join
+from tests.support.models import fork_join, model_of, weight
 
 # Two convolutions and a ReLU between them, of 100 numbers each; the weights of a convolution are 250 numbers.
 CHAIN = Graph(
@@ -166,6 +166,33 @@ def test_lanes_slow_down_arithmetic_alone() -> None:
     assert found.traffic_bytes(("conv",)) == 1800
 
 
+def test_a_class_of_layers_has_an_efficiency_of_its_own() -> None:
+    sheet = replace(SHEET, efficiency=0.5, efficiency_by_class={"strided": 0.1})
+    device = Device(name="npu", kind="npu", backend="none", nature="hypothetical", sheet=sheet)
+    strided = Layer(groups=1, in_channels=8, out_channels=8, shape="strided")
+    found = SheetCosts(device, sheet, CHAIN, {"conv": strided, "next": replace(strided, shape="pointwise")})
+    assert seconds(found, "conv") == pytest.approx(0.1 / 0.1)
+    assert seconds(found, "next") == pytest.approx(0.18)  # its memory, as 0.02 s at half the peak are less
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "attributes", "shape"),
+    [
+        (8, 3, {}, "spatial"),
+        (8, 1, {}, "pointwise"),
+        (8, 1, {"strides": [1, 2]}, "strided"),
+        (4, 1, {"strides": [2, 2]}, "shallow"),
+        (8, 3, {"group": 8, "strides": [2, 2]}, "depthwise"),
+        (8, 3, {"group": 2}, "shallow"),  # four channels in each group
+    ],
+)
+def test_classes_of_convolutions(channels: int, kernel: int, attributes: dict[str, object], shape: str) -> None:
+    own = channels // int(str(attributes.get("group", 1)))
+    node = helper.make_node("Conv", ["x", "w"], ["y"], "conv", **attributes)
+    proto = model_of([node], shape=(1, channels, 8, 8), weights=[weight("w", 8, own, kernel, kernel)])
+    assert layers(import_model(proto, name="g"))["conv"].shape == shape
+
+
 def test_layers_of_a_model() -> None:
     def value(name: str, *shape: int) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
@@ -183,11 +210,11 @@ def test_layers_of_a_model() -> None:
     graph = helper.make_graph(nodes, "g", [value("x", 1, 4, 2, 2)], [value("y", 1, 5)], constants)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     assert layers(import_model(proto, name="g")) == {
-        "grouped": Layer(groups=2, in_channels=2, out_channels=3),
-        "up": Layer(groups=2, in_channels=3, out_channels=4),
-        "last": Layer(groups=1, in_channels=32, out_channels=5),
+        "grouped": Layer(groups=2, in_channels=2, out_channels=3, shape="shallow"),
+        "up": Layer(groups=2, in_channels=3, out_channels=4, shape="shallow"),
+        "last": Layer(groups=1, in_channels=32, out_channels=5, shape="product"),
     }
-    assert layers(fork_join()) == {"right": Layer(groups=1, in_channels=8, out_channels=8)}
+    assert layers(fork_join()) == {"right": Layer(groups=1, in_channels=8, out_channels=8, shape="product")}
 
 
 @given(on_chip_bytes=st.integers(0, 2000), bandwidth=st.floats(1e3, 1e6), folded=st.booleans())

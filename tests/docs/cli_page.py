@@ -27,6 +27,7 @@ MODEL is an `.onnx` file or a name from `hetsim zoo`.
 EXAMPLES = {
     "tune": "hetsim tune squeezenet --out out/squeezenet --rounds 1 --runs 3 --repeats 3 --explorations 2",
     "profile": "hetsim profile squeezenet --out profile.jsonl --repeats 3 --explorations 2",
+    "import-profile": "hetsim import-profile trace.csv --model squeezenet --out npu.toml",
     "plan": "hetsim plan squeezenet --profile profile.jsonl --scheduler search --max-evaluations 50 --out plan.json",
     "simulate": "hetsim simulate squeezenet --plan plan.json --profile profile.jsonl --requests 10 --every 33ms",
     "explain": "hetsim explain squeezenet --plan plan.json --profile profile.jsonl --faster 10 --replan 0",

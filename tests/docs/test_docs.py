@@ -17,6 +17,7 @@ from tests.docs import cli_page
 from tests.support.models import fake_platform, fork_join
 from tests.support.planning.task_graphs import WORKFLOW as WORKFLOW
 from tests.support.programs.commands import hetsim_in_process
+from tests.support.vendor_profiles import optrace
 
 DOCS = Path(__file__).parents[2] / "docs"
 NEEDS_DEVICES = ("tune", "profile", "run", "compare", "plan", "simulate", "explain", "verify", "export")
@@ -24,12 +25,13 @@ NEEDS_DEVICES = ("tune", "profile", "run", "compare", "plan", "simulate", "expla
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what the pages name: a model, a calibrated platform, a workflow."""
+    """A folder with what the pages name: a model, a calibrated platform, a workflow, a trace."""
     monkeypatch.chdir(tmp_path)
     onnx.save(fork_join().proto, "model.onnx")
     calibration = Calibration(date="2025-01-01T00:00:00+00:00", machine="make-believe", num_samples=1)
     Path("platform.toml").write_text(format_platform(replace(fake_platform(), calibration=calibration)))
     Path("workflow.json").write_text(json.dumps(WORKFLOW))
+    Path("trace.csv").write_text(optrace({f"{op.name}_token_1_2:OpId_7": 10 for op in fork_join().graph.ops}))
     return tmp_path
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 
+import hetsim
 from experiments.npu_speed.command import log_speeds, vary
 from experiments.npu_speed.study import Variations
 from hetsim.core.errors import PlatformError, ProfileError
+from hetsim.io.platform_file import load_platform
+from tests.support import vendor_profiles
 from tests.support.experiments import OPTIONS, SWEEP, platform_in, table
-from tests.support.models import fork_join
+from tests.support.models import fork_join, images
 from tests.support.pictures import Pictures
 
 
@@ -152,3 +156,17 @@ def test_a_profile_of_another_model_is_refused(results: Path, tmp_path: Path) ->
 def test_a_device_that_is_not_there_is_named(results: Path, tmp_path: Path) -> None:
     with pytest.raises(PlatformError, match=r"no device 'tpu' on platform 'desk'; it has cpu, npu"):
         vary([str(results / "tiny.onnx")], platform_in(results), tmp_path, Variations(device="tpu", speeds=(1.0,)))
+
+
+def test_a_platform_of_hypothetical_devices_needs_no_profile(tmp_path: Path) -> None:
+    onnx.save(images().proto, tmp_path / "images.onnx")
+    (tmp_path / "trace.csv").write_text(vendor_profiles.optrace())
+    platform = tmp_path / "htp.toml"
+    hetsim.import_profile(tmp_path / "trace.csv", images(), platform, platform="phone")
+    varied = Variations(device="npu", speeds=(1.0, 4.0))
+    vary([str(tmp_path / "images.onnx")], load_platform(platform), tmp_path / "out", varied, options=OPTIONS)
+    lines = table(tmp_path / "out/npu_speed.csv")
+    alone_s = [float(line["simulated_s"]) for line in lines if line["curve"] == "npu alone"]
+    assert alone_s == pytest.approx([4.84e-3 + 160e-6, 4.84e-3 + 40e-6])  # the launch stays
+    with pytest.raises(PlatformError, match="--execute needs measured devices, but cpu, npu are hypothetical on 'htp'"):
+        vary([], load_platform(platform), tmp_path / "out", replace(varied, execute=True), options=OPTIONS)

@@ -16,21 +16,26 @@ from experiments.npu_speed.rows import SpeedLine
 from experiments.shared.records import columns, read_rows
 from hetsim.core.dataflow import check_plan
 from hetsim.core.errors import HetsimError, ProblemError
+from hetsim.costs.hypothetical.imports.description import describe
+from hetsim.costs.hypothetical.imports.device_file import times_csv
+from hetsim.costs.hypothetical.imports.imported import import_profile
 from hetsim.costs.problems import make_problem
 from hetsim.costs.profile import Header, Samples, SerialRuns, Unsupported
 from hetsim.costs.profile_file import load_profile
 from hetsim.io.plan_file import load_plan
 from hetsim.io.platform_file import format_platform, load_platform, parse_platform
 from hetsim.io.problem_file import load_problem
+from hetsim.io.vendor_profiles.reading import read_vendor_profile
 from hetsim.io.wfcommons import load_workflow
 from hetsim.models.importer import load_model
 from hetsim.scheduler import make_plan as plan_by
 from hetsim.sim.simulate import simulate
 from tests.fuzz import mutations
-from tests.support.models import fake_platform, fork_join, make_plan
+from tests.support import vendor_profiles
+from tests.support.models import fake_platform, fork_join, images, make_plan
 from tests.support.planning.task_graphs import WORKFLOW, older_workflow
 
-_MODEL, _PLATFORM = fork_join(), fake_platform()
+_MODEL, _PLATFORM, _IMAGES = fork_join(), fake_platform(), images()
 _SECRET = b"hetsim must not read this. " * 3
 
 
@@ -112,6 +117,13 @@ def _read_csv(path: Path) -> None:
     read_rows(path, SpeedLine)
 
 
+def _read_vendor_profile(path: Path) -> None:
+    has_clock = not path.read_bytes().lstrip().startswith((b"TFLite_operator", b"Original Operator"))
+    found = import_profile(read_vendor_profile([path], clock_hz=None if has_clock else 1e8), _IMAGES.graph, by="order")
+    describe(found, "npu")
+    times_csv(found, "npu")
+
+
 def _json(content: bytes, rng: Random) -> bytes:
     return mutations.as_json(mutations.tree(json.loads(content), rng))
 
@@ -132,13 +144,17 @@ def _toml(content: bytes, rng: Random) -> bytes:
 def readers() -> dict[str, Reader]:
     """By name."""
     return {
-        "onnx": Reader(suffix=".onnx", seeds=_models(), spoil=mutations.onnx_model, read=_read_onnx, share=22),
-        "platform": Reader(suffix=".toml", seeds=(_platform(),), spoil=_toml, read=_read_platform, share=13),
-        "profile": Reader(suffix=".jsonl", seeds=(_profile(),), spoil=_lines, read=_read_profile, share=13),
-        "plan": Reader(suffix=".json", seeds=(_plan(),), spoil=_json, read=_read_plan, share=13),
-        "problem": Reader(suffix=".json", seeds=(_problem(),), spoil=_json, read=_read_problem, share=13),
-        "workflow": Reader(suffix=".json", seeds=_workflows(), spoil=_json, read=_read_workflow, share=13),
-        "csv": Reader(suffix=".csv", seeds=(_csv(),), spoil=mutations.table, read=_read_csv, share=13),
+        "onnx": Reader(suffix=".onnx", seeds=_models(), spoil=mutations.onnx_model, read=_read_onnx, share=18),
+        "platform": Reader(suffix=".toml", seeds=(_platform(),), spoil=_toml, read=_read_platform, share=11),
+        "profile": Reader(suffix=".jsonl", seeds=(_profile(),), spoil=_lines, read=_read_profile, share=11),
+        "plan": Reader(suffix=".json", seeds=(_plan(),), spoil=_json, read=_read_plan, share=11),
+        "problem": Reader(suffix=".json", seeds=(_problem(),), spoil=_json, read=_read_problem, share=11),
+        "workflow": Reader(suffix=".json", seeds=_workflows(), spoil=_json, read=_read_workflow, share=11),
+        "vendor-table": Reader(
+            suffix=".csv", seeds=_vendor_tables(), spoil=mutations.table, read=_read_vendor_profile, share=8
+        ),
+        "vendor-json": Reader(suffix=".json", seeds=_vendor_json(), spoil=_json, read=_read_vendor_profile, share=8),
+        "csv": Reader(suffix=".csv", seeds=(_csv(),), spoil=mutations.table, read=_read_csv, share=11),
     }
 
 
@@ -156,6 +172,17 @@ def _models() -> tuple[bytes, ...]:
     for tensor in old.graph.initializer:
         old.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     return tuple(proto.SerializeToString() for proto in (small_net(), _MODEL.proto, outside, old))
+
+
+def _vendor_tables() -> tuple[bytes, ...]:
+    own = vendor_profiles
+    texts = (own.optrace(), own.OPENVINO, own.VELA, own.LITERT, own.executorch())
+    return tuple(text.encode() for text in texts)
+
+
+def _vendor_json() -> tuple[bytes, ...]:
+    texts = (vendor_profiles.qhas(), vendor_profiles.onnxruntime(), vendor_profiles.OPENVINO_JSON)
+    return tuple(text.encode() for text in texts)
 
 
 def _platform() -> bytes:

@@ -12,7 +12,7 @@ from hetsim.tuner.cli.commands.explain import explain
 from hetsim.tuner.cli.commands.export import export
 from hetsim.tuner.cli.commands.plan import plan
 from hetsim.tuner.cli.commands.platform import calibrate, platform, zoo
-from hetsim.tuner.cli.commands.profile import profile
+from hetsim.tuner.cli.commands.profile import import_profile, profile
 from hetsim.tuner.cli.commands.run import run
 from hetsim.tuner.cli.commands.simulate import simulate
 from hetsim.tuner.cli.commands.tune import tune
@@ -46,7 +46,7 @@ def options(
     """Options that need no command."""
 
 
-for command in (tune, profile, plan, simulate, explain, convert, run, compare, verify, export, zoo):
+for command in (tune, profile, import_profile, plan, simulate, explain, convert, run, compare, verify, export, zoo):
     app.command()(command)
 platform_app.callback(invoke_without_command=True)(platform)
 platform_app.command()(calibrate)

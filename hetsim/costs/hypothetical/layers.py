@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
 
+from hetsim.core.sources import ShapeClass
 from hetsim.models.model import Model
 
 
@@ -18,11 +19,13 @@ class Layer:
         groups: Number of independent groups of channels; a depthwise convolution has one for each channel.
         in_channels: Channels that each group reads; at least 1.
         out_channels: Channels that each group writes; at least 1.
+        shape: Its class.
     """
 
     groups: int
     in_channels: int
     out_channels: int
+    shape: ShapeClass = "spatial"
 
     def utilisation(self, input_lanes: int, output_lanes: int) -> float:
         """The utilised fraction of an array's multipliers, above 0 and at most 1.
@@ -54,17 +57,32 @@ def layers(model: Model) -> Mapping[str, Layer]:
 
 def _layer(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> Layer | None:
     settings = {attribute.name: attribute.i for attribute in node.attribute}
+    strides = [size for attribute in node.attribute if attribute.name == "strides" for size in attribute.ints]
     if node.op_type in ("Conv", "ConvTranspose"):
         groups, weights = settings.get("group", 1), shapes[node.input[1]]
-        if node.op_type == "Conv":  # [out, in of a group, ...]
-            return Layer(groups=groups, in_channels=weights[1], out_channels=weights[0] // groups)
-        return Layer(groups=groups, in_channels=weights[0] // groups, out_channels=weights[1])  # [in, out of a group]
+        num_in, num_out = weights[1], weights[0] // groups  # [out, in of a group, ...]
+        if node.op_type == "ConvTranspose":  # [in, out of a group, ...]
+            num_in, num_out = weights[0] // groups, weights[1]
+        shape = _shape_class(groups, num_in, weights[2:], strides)
+        return Layer(groups=groups, in_channels=num_in, out_channels=num_out, shape=shape)
     if node.op_type in ("Gemm", "MatMul"):
         left, made = shapes[node.input[0]], shapes[node.output[0]]
         inner = left[0 if node.op_type == "Gemm" and settings.get("transA", 0) else -1]
         vector = len(shapes[node.input[1]]) == 1  # a product with a vector has one element for each row
-        return Layer(groups=1, in_channels=max(inner, 1), out_channels=1 if vector else max(made[-1], 1))
+        return Layer(
+            groups=1, in_channels=max(inner, 1), out_channels=1 if vector else max(made[-1], 1), shape="product"
+        )
     return None
+
+
+def _shape_class(groups: int, in_channels: int, kernel: Sequence[int], strides: Sequence[int]) -> ShapeClass:
+    if groups > 1 and in_channels == 1:
+        return "depthwise"
+    if in_channels <= 4:
+        return "shallow"
+    if any(stride > 1 for stride in strides):
+        return "strided"
+    return "pointwise" if all(size == 1 for size in kernel) else "spatial"
 
 
 def _tiles(channels: int, lanes: int) -> int:

@@ -84,8 +84,9 @@ class SheetCosts:
         """The time of an operator's arithmetic in seconds, without memory accesses."""
         op, sheet = self._graph.by_name[name], self._sheet
         if op.num_macs:
-            peak = sheet.peak_ops_per_s[self._device.precision] * sheet.efficiency
             layer = self._layers.get(name)
+            efficiency = sheet.efficiency_by_class.get(layer.shape, sheet.efficiency) if layer else sheet.efficiency
+            peak = sheet.peak_ops_per_s[self._device.precision] * efficiency
             used = 1.0 if layer is None else layer.utilisation(sheet.input_lanes, sheet.output_lanes)
             return 2 * op.num_macs / (peak * used)
         read, made = (sum(num_elements(self._graph, t) for t in tensors) for tensors in (op.inputs, op.outputs))

@@ -26,6 +26,7 @@ from hetsim.core.platform import Device
 from hetsim.core.problem import Latency
 from hetsim.core.sources import Times
 from hetsim.costs.hypothetical.shares import ShareCosts
+from hetsim.costs.hypothetical.sheet import num_bytes_in
 from hetsim.costs.touched import touched_bytes
 from hetsim.io.json_file import decode_json, read_json
 from hetsim.models.model import Model
@@ -43,12 +44,14 @@ class Row:
         ops: Operators in the order of the file.
         device: The device; empty where the row names none.
         seconds: Their time as one segment; finite and non-negative.
+        traffic_bytes: What they move to and from the memory; None where the row does not say.
     """
 
     where: str
     ops: tuple[str, ...]
     device: str
     seconds: float
+    traffic_bytes: int | None = None
 
 
 class FileCosts:
@@ -72,6 +75,7 @@ class FileCosts:
         self._device = device
         self._launch_s = device.launch_s
         self._seconds: dict[tuple[str, ...], float] = {}
+        self._traffic: dict[tuple[str, ...], int] = {}
         seen: dict[tuple[str, ...], str] = {}
         wanted = times.device or device.name
         for row in read_times(Path(times.file)):
@@ -90,26 +94,44 @@ class FileCosts:
                 )
             seen[ops] = row.where
             self._seconds[ops] = row.seconds
+            if row.traffic_bytes is not None:
+                self._traffic[ops] = row.traffic_bytes
         if not seen:
             raise ProfileError(f"{times.file} has no time for device {wanted!r}; add its rows")
         by_size = sorted(self._seconds, key=lambda ops: (-len(ops), graph.position[ops[0]]))
-        self._pieces = [(graph.mask(ops), self._seconds[ops]) for ops in by_size]
+        self._pieces = [(graph.mask(ops), ops) for ops in by_size]
 
     def latency(self, ops: tuple[str, ...]) -> Latency | None:
         """The latency of the operators as one segment; None where the file has no time for one of them."""
         if ops in self._seconds:
             return Latency(self._seconds[ops], stated=True)
-        left, total_s, num_pieces = self._graph.mask(ops), 0.0, 0
-        for mask, seconds in self._pieces:
-            if mask & ~left == 0:
-                left &= ~mask
-                total_s += seconds
-                num_pieces += 1
-        return None if left else Latency(max(0.0, total_s - self._launch_s * (num_pieces - 1)))
+        pieces = self._divided(ops)
+        if pieces is None:
+            return None
+        total_s = sum(self._seconds[piece] for piece in pieces)
+        return Latency(max(0.0, total_s - self._launch_s * (len(pieces) - 1)))
 
     def traffic_bytes(self, ops: tuple[str, ...]) -> int:
-        """Bytes that the operators touch as one segment, since a file does not give their traffic."""
-        return touched_bytes(self._graph, ops)
+        """Bytes that the operators move as one segment: by the file, or else those that they touch.
+
+        Those are counted in the device's precision, as if the model's numbers were 32-bit ones.
+        """
+        pieces = self._divided(ops) if self._traffic else None
+        if not pieces or not all(piece in self._traffic for piece in pieces):
+            return num_bytes_in(self._device, touched_bytes(self._graph, ops), "float32")
+        return sum(self._traffic[piece] for piece in pieces)
+
+    def _divided(self, ops: tuple[str, ...]) -> list[tuple[str, ...]] | None:
+        """Disjoint rows of the file that the operators consist of; None if an operator remains."""
+        left = self._graph.mask(ops)
+        found = []
+        for mask, piece in self._pieces:
+            if mask & ~left == 0:
+                left &= ~mask
+                found.append(piece)
+            if not left:
+                break
+        return None if left else found
 
     def of_parts(self, model: Model) -> ShareCosts:
         """The costs of a model that was rewritten from this one, by the share of the file's times."""
@@ -151,7 +173,13 @@ def _csv_rows(content: bytes) -> Iterator[tuple[str, dict[str, object]]]:
 
 
 def _row(where: str, values: Mapping[str, object]) -> Row:
-    return Row(where=where, ops=_ops(where, values), device=_device(where, values), seconds=_seconds(where, values))
+    return Row(
+        where=where,
+        ops=_ops(where, values),
+        device=_device(where, values),
+        seconds=_seconds(where, values),
+        traffic_bytes=_traffic_bytes(where, values),
+    )
 
 
 def _ops(where: str, values: Mapping[str, object]) -> tuple[str, ...]:
@@ -195,6 +223,21 @@ def _seconds(where: str, values: Mapping[str, object]) -> float:
     if not 0 <= number < math.inf:  # NaN fails too
         raise ProblemError(f"{where}: {column} must be 0 or more, got {given}")
     return number * unit_s
+
+
+def _traffic_bytes(where: str, values: Mapping[str, object]) -> int | None:
+    given = values.get("traffic_bytes")
+    if given is None or given == "":
+        return None
+    try:
+        if isinstance(given, bool) or not isinstance(given, str | int):
+            raise ValueError
+        number = int(given)
+    except ValueError:
+        raise ProblemError(f"{where}: traffic_bytes must be a whole number, got {given!r}") from None
+    if not 0 <= number < 2**63:
+        raise ProblemError(f"{where}: traffic_bytes must be 0 or more, got {given}")
+    return number
 
 
 def _some(graph: Graph) -> str:
