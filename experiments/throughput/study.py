@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hetsim.scheduler.registry import make_plan
 from hetsim.tuner.context import TuningContext
-from hetsim.tuner.serving.measured import Contender, ServingPace
+from hetsim.tuner.serving.measured import ServingPace
 from hetsim.tuner.serving.objective import Objective
 from hetsim.tuner.serving.outcome import ContenderOutcome
 from hetsim.tuner.serving.pipeline import execute, judge
@@ -76,16 +76,16 @@ def measure_model(context: TuningContext, pace: ServingPace) -> list[ThroughputR
     """
     problem, seed = context.problem(), context.options.seed
     plans = [make_plan(name, problem, seed=seed) for name in _SCHEDULERS]
-    proposed = propose_deployments(context, plans, Objective(), problem=problem)
+    proposed = propose_deployments(context, problem, plans, small_latencies=True)
     best = proposed.best(Objective())
     contenders, caps = [*proposed.wholes, *([best] if best else [])], {}
     for cap in CAPS:
         objective = Objective(max_latency_s=cap * proposed.fastest_s)
-        capped = propose_deployments(context, plans, objective, problem=problem).best(objective)
+        capped = proposed.best(objective)
         if capped is not None:
             name = f"{OURS}:{cap:g}"
             caps[name] = objective.max_latency_s
-            contenders.append(Contender(name=name, deployment=capped.deployment, expected=capped.expected))
+            contenders.append(replace(capped, name=name))
     executed = execute(context, contenders, pace)
     outcome = judge(context, proposed, executed, Objective())
     return [

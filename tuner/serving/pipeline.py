@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -83,17 +85,18 @@ def tune_deployment(
         )
         warnings += profile_model(context)
         plans = tuple(propose_within_limits(context, (propose_by_rounds,)).plans.values())
-        proposed = propose_deployments(context, plans, objective)
-        if proposed.best(objective) is None:
+        small = objective.goal == "p99" or objective.max_latency_s < math.inf
+        proposed = propose_deployments(context, context.problem(), plans, small_latencies=small)
+        best = proposed.best(objective)
+        if best is None:
             raise ProblemError(
                 f"no deployment keeps latencies below {objective.max_latency_s * 1e3:.3g} ms at any rate: one request "
                 f"alone takes the fastest plan {proposed.fastest_s * 1e3:.3g} ms; give a larger --max-latency"
             )
-        contenders = to_execute(proposed, [objective])
-        executed = execute(context, contenders, pace)
+        executed = execute(context, [*_at_rate(proposed, objective), best], pace)
     outcome = judge(context, proposed, executed, objective, warnings)
-    best = outcome.best
-    save_deployment(best.deployment, out / "deployment.json", every_s=best.simulated.every_s)
+    winner = outcome.best
+    save_deployment(winner.deployment, out / "deployment.json", every_s=winner.simulated.every_s)
     title = f"{model.name} on {platform.name}"
     draw_deployments(outcome.contenders, out / "deployments.png", title=title, bound_per_s=outcome.bound_per_s)
     write_atomically(out / "summary.json", msgspec.json.format(msgspec.json.encode(summary(outcome)), indent=2) + b"\n")
@@ -101,29 +104,15 @@ def tune_deployment(
     return outcome
 
 
-def to_execute(proposed: Proposed, objectives: Sequence[Objective], names: Sequence[str] = ()) -> list[Contender]:
-    """Whole models at full load, and the best deployment for each objective under its load.
-
-    A goal at a given rate executes whole models at that rate.
-
-    Args:
-        proposed: The candidates.
-        objectives: What counts.
-        names: By objective, the name of its contender; empty for ``ours``.
-    """
-    found = list(proposed.wholes)
-    for number, objective in enumerate(objectives):
-        best = proposed.best(objective)
-        if best is not None:
-            name = names[number] if names else best.name
-            found.append(Contender(name=name, deployment=best.deployment, expected=best.expected))
-        if objective.goal == "p99":
-            figures = dict(proposed.simulated)
-            found = [
-                Contender(name=one.name, deployment=one.deployment, expected=figures.get(one.deployment, one.expected))
-                for one in found
-            ]
-    return found
+def _at_rate(proposed: Proposed, objective: Objective) -> list[Contender]:
+    """Whole models at full load, or at the rate that the objective gives."""
+    every_s = objective.every_s
+    if not every_s:
+        return list(proposed.wholes)
+    return [
+        replace(one, expected=replace(one.expected, every_s=every_s, throughput_per_s=1 / every_s))
+        for one in proposed.wholes
+    ]
 
 
 def execute(context: TuningContext, contenders: Sequence[Contender], pace: ServingPace) -> list[ContenderOutcome]:
@@ -187,7 +176,7 @@ def judge(
         space=proposed.mixture.space,
         tolerance=allowed,
         rejected=rejected,
-        num_candidates=len(proposed.simulated),
+        num_candidates=len(proposed.simulators),
         seed=context.options.seed,
         command=context.options.command,
         warnings=tuple(warnings),

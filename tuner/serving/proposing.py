@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
@@ -27,28 +27,36 @@ _SIMPLER_IF_WITHIN = 0.01  # whole models side by side are taken unless another 
 
 @dataclass(frozen=True, kw_only=True)
 class Proposed:
-    """What is executed, and what it is compared with.
+    """What may be executed, and what it is compared with.
 
     Attributes:
-        wholes: Whole models on each device, and side by side.
-        simulated: Every candidate with its figures, the best for the objective first.
+        wholes: Whole models on each device, and side by side, at full load.
         mixture: The mixture that serves the most, with its bound.
         fastest_s: Latency of one request alone by the fastest plan, by the same costs, its submission included.
+        simulators: Every candidate, ready to be simulated.
     """
 
     wholes: tuple[Contender, ...]
-    simulated: tuple[tuple[Deployment, Figures], ...]
     mixture: Mixture
     fastest_s: float
+    simulators: tuple[DeploymentSimulator, ...] = field(repr=False)
 
     def best(self, objective: Objective) -> Contender | None:
-        """The deployment that is recommended on paper; None if none keeps the latency small enough."""
-        allowed = [
-            (deployment, figures) for deployment, figures in self.simulated if figures.p99_s <= objective.max_latency_s
-        ]
+        """The deployment that is recommended on paper; None if none keeps the latency small enough.
+
+        Whole models side by side are, unless another one is better by more than a hundredth.
+        """
+        found = [(one.deployment, simulated_for(one, objective)) for one in self.simulators]
+        allowed = [(one, figures) for one, figures in found if figures and figures.p99_s <= objective.max_latency_s]
         if not allowed:
             return None
-        deployment, figures = min(allowed, key=lambda one: rank(objective, one[1]))
+        simple = next((one.deployment for one in self.wholes if one.name == SIDE_BY_SIDE), None)
+
+        def key(one: tuple[Deployment, Figures]) -> float:
+            value = rank(objective, one[1])
+            return value - (_SIMPLER_IF_WITHIN * abs(value) if simple and one[0].key == simple.key else 0.0)
+
+        deployment, figures = min(allowed, key=key)
         return Contender(name=OURS, deployment=deployment, expected=figures)
 
 
@@ -57,71 +65,45 @@ def rank(objective: Objective, figures: Figures) -> float:
     return figures.p99_s if objective.goal == "p99" else -figures.throughput_per_s
 
 
+def simulated_for(simulator: DeploymentSimulator, objective: Objective) -> Figures | None:
+    """A deployment's figures under the objective's load; None if none keeps the latency small enough."""
+    if objective.goal == "p99":
+        return simulator.at(objective.every_s)
+    return simulator.fastest(objective.max_latency_s) if objective.max_latency_s < math.inf else simulator.at(0.0)
+
+
 def propose_deployments(
-    context: TuningContext, plans: Sequence[Plan], objective: Objective, *, problem: Problem | None = None
+    context: TuningContext, problem: Problem, plans: Sequence[Plan], *, small_latencies: bool
 ) -> Proposed:
-    """Candidates from the profile, simulated under the objective's load.
+    """Candidates by the costs of a problem.
 
     Args:
-        context: The devices, profiled.
+        context: The devices; nothing is executed.
+        problem: The costs.
         plans: Plans of latency schedulers.
-        objective: What counts.
-        problem: The costs; None stands for those of the profile.
+        small_latencies: Whether latencies matter, so that plans that take turns are worth their search.
 
     Raises:
         ProblemError: If an operator runs on no device.
     """
-    problem = problem or context.problem()
+    seed = context.options.seed
     with context.stages.stage("plan deployments") as report:
         wholes = whole_models(problem)
         singles = [one.instances[0].plan for name, one in wholes.items() if name.startswith(SINGLE)]
         fastest_s = min(makespan_s(problem, plan) for plan in (*singles, *plans))
-        fastest_s += problem.platform.host.submit_s(problem.graph.input_bytes)
         report(0.1, "mixture")
         deadline = Until(until_s=time.monotonic() + _MIXTURE_S)
-        mixture = best_mixture(problem, extra_plans=plans, seed=context.options.seed, deadline=deadline)
-        lopsided = {}
-        if objective.goal == "p99" or objective.max_latency_s < math.inf:
-            report(0.4, "plans that take turns")
-            lopsided = lopsided_plans(problem, seed=context.options.seed)
-        report(0.7, "simulate")
+        mixture = best_mixture(problem, extra_plans=plans, seed=seed, deadline=deadline)
+        report(0.4, "plans that take turns")
+        lopsided = lopsided_plans(problem, seed=seed) if small_latencies else {}
+        report(0.8, "resolve")
         found = [*wholes.values(), *candidates(plans, lopsided, mixture)]
-        simulated = _simulate(problem, found, objective)
-        expected = {name: DeploymentSimulator(one, lambda _: problem).at(0.0) for name, one in wholes.items()}
+        simulators = {one.key: DeploymentSimulator(one, lambda _: problem) for one in found}
     return Proposed(
-        wholes=tuple(Contender(name=name, deployment=one, expected=expected[name]) for name, one in wholes.items()),
-        simulated=tuple(_ordered(simulated, objective, wholes.get(SIDE_BY_SIDE))),
+        wholes=tuple(
+            Contender(name=name, deployment=one, expected=simulators[one.key].at(0.0)) for name, one in wholes.items()
+        ),
         mixture=mixture,
-        fastest_s=fastest_s,
+        fastest_s=fastest_s + problem.platform.host.submit_s(problem.graph.input_bytes),
+        simulators=tuple(simulators.values()),
     )
-
-
-def _simulate(
-    problem: Problem, deployments: Sequence[Deployment], objective: Objective
-) -> list[tuple[Deployment, Figures]]:
-    found = []
-    for deployment in deployments:
-        simulator = DeploymentSimulator(deployment, lambda _: problem)
-        figures: Figures | None
-        if objective.goal == "p99":
-            figures = simulator.at(objective.every_s)
-        elif objective.max_latency_s < math.inf:
-            figures = simulator.fastest(objective.max_latency_s)
-        else:
-            figures = simulator.at(0.0)
-        if figures is not None:
-            found.append((deployment, figures))
-    return found
-
-
-def _ordered(
-    found: Sequence[tuple[Deployment, Figures]], objective: Objective, simple: Deployment | None
-) -> list[tuple[Deployment, Figures]]:
-    """The best first; whole models side by side before all that are hardly better."""
-
-    def key(one: tuple[Deployment, Figures]) -> float:
-        bonus = _SIMPLER_IF_WITHIN if one[0] == simple else 0.0
-        value = rank(objective, one[1])
-        return value - bonus * abs(value)
-
-    return sorted(found, key=key)

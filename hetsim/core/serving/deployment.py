@@ -68,6 +68,11 @@ class Deployment:
         return self.instances[0].plan.model
 
     @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for deployments that serve requests alike."""
+        return (*((one.plan.digest, one.num_slots) for one in self.instances), self.dispatch, self.pattern)
+
+    @property
     def pattern(self) -> tuple[int, ...]:
         """The turns, also where none were given."""
         return self.turns or tuple(range(len(self.instances)))

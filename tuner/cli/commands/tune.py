@@ -40,6 +40,17 @@ _SplitsOption = Annotated[bool, typer.Option(help="Look for plans in which sever
 _RecalibrateOption = Annotated[
     bool, typer.Option("--recalibrate", help="Measure launches, hand-overs and memory although they are known.")
 ]
+_ObjectiveOption = Annotated[
+    str,
+    typer.Option(
+        metavar="latency|throughput|p99",
+        help="One inference alone, requests per second, or the 99th percentile of latencies with requests --every.",
+    ),
+]
+_EveryOption = Annotated[str, typer.Option(metavar="TIME", help="Time between requests, for p99: 33ms.")]
+_MaxLatencyOption = Annotated[
+    str, typer.Option("--max-latency", metavar="TIME", help="Largest 99th percentile of latencies: 50ms.")
+]
 
 
 def tune(
@@ -59,6 +70,9 @@ def tune(
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
     splits: _SplitsOption = True,
     recalibrate: _RecalibrateOption = False,
+    objective: _ObjectiveOption = "latency",
+    every: _EveryOption = "",
+    max_latency: _MaxLatencyOption = "",
     scenario: SetOption = [],  # noqa: B006
     inputs: InputsOption = None,
     assume: AssumeOption = "finite",
@@ -67,7 +81,8 @@ def tune(
 ) -> None:
     """Profile, plan with every scheduler, simulate, execute, and keep the plan that measured best.
 
-    What --set changes is profiled as it is, and then emulated as it would be.
+    What --set changes is profiled as it is, and then emulated as it would be. With --objective throughput or p99, it is
+    a deployment that is kept: plans that serve requests side by side, as a pipeline, or in turns.
     """
     from hetsim.analysis.scenario import parse_scenario
     from hetsim.io.platform_file import load_platform
@@ -75,6 +90,7 @@ def tune(
     from hetsim.runtime.measure.profiler import Effort
     from hetsim.tuner.api.tune import tune as tune_model
     from hetsim.tuner.cli.executing import read_inputs
+    from hetsim.tuner.cli.serving import parse_objective, tune_for_requests
     from hetsim.tuner.cli.sources import Bindings, read_model
     from hetsim.tuner.options import Options, Pace
     from hetsim.tuner.progress import OnScreen
@@ -93,6 +109,18 @@ def tune(
         recalibrate=recalibrate,
         command=("hetsim", *sys.argv[1:]),
     )
+    if objective != "latency" or every or max_latency:
+        tune_for_requests(
+            read_model(model, Bindings(shape, fix, custom_ops)),
+            out,
+            goal=parse_objective(objective, every, max_latency),
+            platform=load_platform(platform),
+            changes=changes,
+            with_inputs=inputs is not None,
+            trust=parse_trust(assume, accept, ranges),
+            options=options,
+        )
+        return
     outcome = tune_model(
         read_model(model, Bindings(shape, fix, custom_ops)),
         out,
