@@ -18,6 +18,7 @@ from hetsim.tuner.cli.commands.simulate import simulate
 from hetsim.tuner.cli.commands.tune import tune
 from hetsim.tuner.cli.commands.verify import verify
 from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.cli.serving.scenario import scenario
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,7 +47,21 @@ def options(
     """Options that need no command."""
 
 
-for command in (tune, profile, import_profile, plan, simulate, explain, convert, run, compare, verify, export, zoo):
+for command in (
+    tune,
+    profile,
+    import_profile,
+    plan,
+    simulate,
+    explain,
+    convert,
+    run,
+    compare,
+    verify,
+    export,
+    scenario,
+    zoo,
+):
     app.command()(command)
 platform_app.callback(invoke_without_command=True)(platform)
 platform_app.command()(calibrate)

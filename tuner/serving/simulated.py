@@ -18,7 +18,6 @@ from hetsim.core.serving.service import Service, Workload
 from hetsim.sim.segments import DurationFunction
 from hetsim.sim.service.reference import Durations
 from hetsim.sim.service.simulate import ServiceSimulator
-from hetsim.sim.service.streams import Stream
 
 NUM_REQUESTS = 200
 """Requests of one simulation."""
@@ -87,17 +86,13 @@ class DeploymentSimulator:
         noise_of: Callable[[Plan], DurationFunction] | None = None,
     ) -> None:
         self.deployment = deployment
-        # Instances may have costs of their own, so each is resolved by its own problem and then put together.
-        streams: list[Stream] = []
-        for one in deployment.instances:
-            alone = service_of(Deployment(instances=(one,)), saturated(1))
-            found = ServiceSimulator(alone, {deployment.model: problem_of(one.plan)})
-            streams += found.streams
-        self._simulator = found.with_streams(service_of(deployment, saturated(1)), tuple(streams))
+        plans = [one.plan for one in deployment.instances]
+        problems = {deployment.model: [problem_of(plan) for plan in plans]}
+        self._simulator = ServiceSimulator(service_of(deployment, saturated(1)), problems)
         self._durations: Durations = ()
         if noise_of is not None:
-            names = found.device_names
-            self._durations = [duration_rows(one.plan, noise_of(one.plan), names) for one in deployment.instances]
+            names = self._simulator.device_names
+            self._durations = [duration_rows(plan, noise_of(plan), names) for plan in plans]
 
     def at(self, every_s: float, num_requests: int = NUM_REQUESTS) -> Figures:
         """The figures at a rate; 0 stands for a request that is always waiting."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from copy import copy
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from hetsim.core.serving.outcome import Outcome, Run, first_instances, served_wo
 from hetsim.core.serving.service import Service
 from hetsim.sim.service.encoding import encode
 from hetsim.sim.service.reference import Durations, ServiceRun
-from hetsim.sim.service.streams import Stream, make_streams
+from hetsim.sim.service.streams import make_streams
 
 StepRun = tuple[int, int, int, float, float]
 """A step that ran: stream, request of the stream, step, start and end in seconds."""
@@ -24,7 +23,8 @@ class ServiceSimulator:
 
     Args:
         service: The service.
-        problems: By name of a workload, the costs of its model; all have one platform.
+        problems: By name of a workload, the costs of its model, or by instance what its plan costs; all have one
+            platform.
 
     Attributes:
         streams: The service's plans, resolved.
@@ -34,18 +34,13 @@ class ServiceSimulator:
         PlanError: If a plan does not fit its problem, or puts a segment where it cannot run.
     """
 
-    def __init__(self, service: Service, problems: Mapping[str, Problem]) -> None:
-        platform = next(iter(problems.values())).platform
+    def __init__(self, service: Service, problems: Mapping[str, Problem | Sequence[Problem]]) -> None:
         self.service = service
         self.streams = make_streams(service, problems)
+        first = problems[service.workloads[0].name]
+        platform = first.platform if isinstance(first, Problem) else first[0].platform
         self.device_names = platform.device_names
         self._capacity_bytes_per_s = platform.memory.shared_bytes_per_s
-
-    def with_streams(self, service: Service, streams: tuple[Stream, ...]) -> ServiceSimulator:
-        """A simulator of another service on the same platform, whose plans have been resolved."""
-        other = copy(self)
-        other.service, other.streams = service, streams
-        return other
 
     def run(self, durations: Durations = (), *, service: Service | None = None, with_runs: bool = False) -> Outcome:
         """One simulation, compiled.

@@ -81,21 +81,23 @@ class Stream:
         return max(sum(self.steps[i].seconds for i in queue) for queue in self.queues)
 
 
-def make_streams(service: Service, problems: Mapping[str, Problem]) -> tuple[Stream, ...]:
+def make_streams(service: Service, problems: Mapping[str, Problem | Sequence[Problem]]) -> tuple[Stream, ...]:
     """The streams of all workloads' instances, workload by workload.
 
     Args:
         service: The service.
-        problems: By name of a workload, the costs of its model. All problems have one platform.
+        problems: By name of a workload, the costs of its model, or by instance what its plan costs. All problems have
+            one platform.
 
     Raises:
         PlanError: If a plan does not fit its problem, or puts a segment where it cannot run.
     """
-    return tuple(
-        _stream(number, one.num_slots, problems[workload.name], one.plan)
-        for number, workload in enumerate(service.workloads)
-        for one in workload.deployment.instances
-    )
+    streams = []
+    for number, workload in enumerate(service.workloads):
+        given, instances = problems[workload.name], workload.deployment.instances
+        own = [given] * len(instances) if isinstance(given, Problem) else given
+        streams += [_stream(number, one.num_slots, cost, one.plan) for one, cost in zip(instances, own, strict=True)]
+    return tuple(streams)
 
 
 def _stream(workload: int, num_slots: int, problem: Problem, plan: Plan) -> Stream:

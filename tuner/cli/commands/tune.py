@@ -90,7 +90,7 @@ def tune(
     from hetsim.runtime.measure.profiler import Effort
     from hetsim.tuner.api.tune import tune as tune_model
     from hetsim.tuner.cli.executing import read_inputs
-    from hetsim.tuner.cli.serving import parse_objective, tune_for_requests
+    from hetsim.tuner.cli.serving.objective import parse_objective, tune_for_requests
     from hetsim.tuner.cli.sources import Bindings, read_model
     from hetsim.tuner.options import Options, Pace
     from hetsim.tuner.progress import OnScreen
