@@ -108,7 +108,9 @@ class ServiceSession:
         ready, _, _ = select.select(self._pool.filenos(self._client), (), (), timeout_s)
         if ready:
             self._pool.receive(self._client, 0.0)
-        if ready or timeout_s == CHECK_INTERVAL_S:
+            for one in self.sessions:
+                one.check_usable()
+        elif timeout_s == CHECK_INTERVAL_S:
             for one in self.sessions:
                 one.poll(0.0)
 

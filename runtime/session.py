@@ -153,7 +153,7 @@ class Session:
             DeviceError: If the session has failed or all slots are in use.
         """
         taken_up_ns = time.monotonic_ns()
-        self._check_usable()
+        self.check_usable()
         if not self.has_room:
             raise DeviceError(
                 f"{len(self._pending)} requests are in flight and the session has {self.num_slots} slot(s); wait for "
@@ -201,6 +201,21 @@ class Session:
         if pending is not None:
             pending.receiver = receiver
 
+    def check_usable(self) -> None:
+        """Whether requests can be submitted at all, slots aside.
+
+        Raises:
+            DeviceError: If a device failed earlier, or the session is closed.
+        """
+        if self._failure is not None:
+            raise DeviceError(
+                f"the session failed earlier: {self._failure}",
+                device=self._failure.device,
+                segment=self._failure.segment,
+            )
+        if self._closed:
+            raise self._closed_error()
+
     def running_on(self, device: str) -> tuple[str, ...]:
         """Operators of the segment that a device is running; empty if it runs none."""
         return self._hang_detector.running_on(device, self._pending)
@@ -227,7 +242,7 @@ class Session:
         Raises:
             DeviceError: If a device failed; the session cannot be used any more then.
         """
-        self._check_usable()
+        self.check_usable()
         try:
             received = self._pool.receive(self, timeout_s)
         except DeviceError as error:
@@ -302,16 +317,6 @@ class Session:
             return {}
         found_ns = {name: cells[cell(slot, index)] for name, index in self._device_indices.items()}
         return {name: ns * 1e-9 for name, ns in found_ns.items() if ns}
-
-    def _check_usable(self) -> None:
-        if self._failure is not None:
-            raise DeviceError(
-                f"the session failed earlier: {self._failure}",
-                device=self._failure.device,
-                segment=self._failure.segment,
-            )
-        if self._closed:
-            raise self._closed_error()
 
     def _closed_error(self) -> DeviceError:
         return DeviceError("the session is closed; load the plan again", device=self.device_names[0])
