@@ -80,8 +80,8 @@ def test_mixtures_stand_beside_single_devices_saga_and_bounds(saga: Path, tmp_pa
 def test_who_is_behind_is_counted() -> None:
     line = ThroughputLine(
         problem="p", num_ops=1, num_devices=2, costs="related", links=FREE_LINKS, single_per_s=1.0,
-        side_by_side_per_s=2.0, mixture_per_s=3.0, bound_per_s=4.0, num_plans=1, planning_s=0.1, maxtp_per_s=3.1, maxtp_own_per_s=3.1,
-        mt_per_s=2.0, mt_own_per_s=1.0,
+        side_by_side_per_s=2.0, mixture_per_s=3.0, bound_per_s=4.0, num_plans=1, planning_s=0.1,
+        maxtp_per_s=3.1, maxtp_own_per_s=3.1, mt_per_s=2.0, mt_own_per_s=1.0,
     )  # fmt: skip
     texts = summary([line])
     assert "gap 25.00% on average" in texts[-2]
