@@ -33,6 +33,7 @@ from hetsim.scheduler.throughput.mixture import best_mixture
 
 COMMAND = "python -m experiments.throughput_scheduling"
 NAME = "throughput_scheduling"
+FREE_LINKS = "free links"
 ROUNDING = 1e-9
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -47,7 +48,7 @@ class ThroughputLine:
         num_ops: Its operators.
         num_devices: Devices of the platform.
         costs: ``related`` or ``unrelated``.
-        links: ``free``, or ``copies`` that share a channel.
+        links: ``free links``, or ``copies`` that share a channel.
         single_per_s: The whole graph on the best device.
         side_by_side_per_s: The whole graph on every device.
         mixture_per_s: The mixture.
@@ -94,7 +95,7 @@ class ThroughputLine:
     @property
     def means_the_same(self) -> bool:
         """Whether SAGA's network charges what hetsim's platform does."""
-        return self.costs == "related" and (self.links == "free" or self.num_devices == 2)
+        return self.costs == "related" and (self.links == FREE_LINKS or self.num_devices == 2)
 
     @property
     def both_definitions(self) -> tuple[tuple[float, float], ...]:
@@ -165,7 +166,7 @@ def line_of(instance: Instance, peers: dict[str, Peer]) -> ThroughputLine:
         num_ops=len(problem.graph.ops),
         num_devices=len(problem.platform.devices),
         costs="related" if instance.is_related else "unrelated",
-        links="copies" if instance.has_copies else "free",
+        links="copies" if instance.has_copies else FREE_LINKS,
         single_per_s=max(singles),
         side_by_side_per_s=sum(singles),
         mixture_per_s=mixture.throughput_per_s,
@@ -183,7 +184,7 @@ def groups_of(lines: Sequence[ThroughputLine]) -> Iterator[tuple[str, list[Throu
     """The lines of each number of devices, costs and links, with a label."""
     found: dict[str, list[ThroughputLine]] = {}
     for line in lines:
-        found.setdefault(f"{line.num_devices} devices, {line.costs} costs, {line.links} links", []).append(line)
+        found.setdefault(f"{line.num_devices} devices, {line.costs} costs, {line.links}", []).append(line)
     yield from sorted(found.items())
 
 

@@ -107,12 +107,20 @@ def best_mixture(
     for _ in range(MAX_ROUNDS):
         rates, prices = columns.solve()
         least = pricing.propose(rates, prices)
-        total = float(rates.sum())
-        bound_per_s = min(bound_per_s, total / least if least > 0 else math.inf)
-        if until() or not columns.gained:
+        # A bound holds for plans tried later only if these are of the space anyway.
+        if not columns.gained or pricing.is_closed:
+            bound_per_s = min(bound_per_s, _bound_per_s(rates, least))
+        if not columns.gained or until():
             break
-    rates, _ = columns.solve()
+    if columns.gained:
+        rates, prices = columns.solve()
+        bound_per_s = min(bound_per_s, _bound_per_s(rates, pricing.least(prices)))
     return _mixture(columns, rates, bound_per_s, pricing.space)
+
+
+def _bound_per_s(rates: Floats, least: float) -> float:
+    """What mixtures serve at most if no plan costs less than ``least`` by prices at which capacities cost all rates."""
+    return float(rates.sum()) / least if least > 0 else math.inf
 
 
 def _mixture(columns: Columns, rates: Floats, bound_per_s: float, space: str) -> Mixture:

@@ -18,6 +18,7 @@ from hetsim.scheduler.throughput.columns import Columns
 from hetsim.scheduler.throughput.exact_assignment import least_assignment
 from hetsim.scheduler.throughput.improving import improvements
 from hetsim.scheduler.throughput.loads import HOST, Floats, resources
+from hetsim.scheduler.throughput.master import TOLERANCE
 from hetsim.scheduler.throughput.sequences import Sequences
 from hetsim.scheduler.throughput.split_proposals import SplitProposals
 
@@ -66,6 +67,23 @@ class Pricing:
         assert self._sequences is not None
         return f"sequences of {self._sequences.num_stretches} stretches, and {tried} plans tried{within}"
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether no plan that is tried can be outside the space that pricing is exact for."""
+        return self._problem.additive and self._problem.splitting is None
+
+    def least(self, prices: Floats) -> float:
+        """What every plan of the space costs at least, 1 at most, as far as that is known at once."""
+        host = float(self._host_load @ prices)
+        if self._problem.additive:
+            priced = self._assignments.priced(prices)
+            if len(self._problem.platform.devices) > 2:
+                return min(1.0, priced.least_of_ops() + host)
+            return min(1.0, (priced.cost(priced.cheapest()) + host) * (1 - TOLERANCE))
+        assert self._sequences is not None
+        found = self._sequences.cheapest(prices)
+        return 1.0 if found is None else min(1.0, found.cost + host)
+
     def start(self, extra_plans: Sequence[Plan]) -> None:
         """Add the plans that mixtures begin with: whole models, those given, and fast ones if latency is limited.
 
@@ -103,7 +121,7 @@ class Pricing:
         least = self._assigned(prices)
         if self._sequences is not None:
             sequenced = self._sequenced(prices)
-            least = min(least, sequenced) if self._problem.additive else sequenced
+            least = least if self._problem.additive else sequenced
         if not self._columns.gained and self._max_latency_s < math.inf and not self._until():
             self._split(prices)
         if not self._columns.gained and self._is_open and not self._until():
@@ -123,6 +141,8 @@ class Pricing:
     def _assigned(self, prices: Floats) -> float:
         """Propose assignments; the return value is what all cost at least, if costs add up, else infinite."""
         problem, weights = self._problem, [0.0]
+        if self._until() and not problem.additive:
+            return math.inf
         if self._max_latency_s < math.inf and problem.additive:
             weights += [float(prices.max()) * 4.0**power for power in range(-2, 3)]
         for weight in weights:
@@ -130,13 +150,11 @@ class Pricing:
         if not problem.additive:
             return math.inf
         priced, host = self._assignments.priced(prices), float(self._host_load @ prices)
-        if len(problem.platform.devices) <= 2:
-            return (priced.cost(priced.cheapest()) + host) * (1 - 1e-9)
-        if self._columns.gained:  # the exact answer is only asked for when cheap ones give nothing
-            return priced.least_of_ops() + host
+        if len(problem.platform.devices) <= 2 or self._columns.gained:
+            return self.least(prices)  # the exact answer is only asked for when cheap ones give nothing
         found = least_assignment(priced, priced.cheapest(), self._until)
         self._add_assigned(found.device)
-        return found.bound * (1 - 1e-9) + host
+        return found.bound * (1 - TOLERANCE) + host
 
     def _add_assigned(self, device: Mapping[str, int]) -> None:
         names = self._problem.platform.device_names

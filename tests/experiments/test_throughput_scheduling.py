@@ -10,7 +10,7 @@ import pytest
 
 from experiments.throughput_scheduling.instances import instances
 from experiments.throughput_scheduling.peers import SCHEDULERS
-from experiments.throughput_scheduling.study import ThroughputLine, compare, summary
+from experiments.throughput_scheduling.study import FREE_LINKS, ThroughputLine, compare, summary
 from hetsim.core.errors import HetsimError
 from hetsim.scheduler.baselines.single_device import single_device
 from hetsim.scheduler.throughput.loads import loads
@@ -54,7 +54,10 @@ def test_mixtures_stand_beside_single_devices_saga_and_bounds(saga: Path, tmp_pa
         "links",
     ]
     assert {(line.num_devices, line.costs, line.links) for line in lines} == {
-        (num, costs, links) for num in (2, 3, 4) for costs in ("related", "unrelated") for links in ("free", "copies")
+        (num, costs, links)
+        for num in (2, 3, 4)
+        for costs in ("related", "unrelated")
+        for links in (FREE_LINKS, "copies")
     }
     for line, instance in zip(lines, instances(GRAPHS, seed=3, max_ops=MAX_OPS), strict=True):
         assert line.single_per_s < line.side_by_side_per_s <= line.mixture_per_s * (1 + 1e-9)
@@ -76,9 +79,9 @@ def test_mixtures_stand_beside_single_devices_saga_and_bounds(saga: Path, tmp_pa
 
 def test_who_is_behind_is_counted() -> None:
     line = ThroughputLine(
-        problem="p", num_ops=1, num_devices=2, costs="related", links="free", single_per_s=1.0, side_by_side_per_s=2.0,
-        mixture_per_s=3.0, bound_per_s=4.0, num_plans=1, planning_s=0.1, maxtp_per_s=3.1, maxtp_own_per_s=3.1,
-        mt_per_s=2.0, mt_own_per_s=1.0,
+        problem="p", num_ops=1, num_devices=2, costs="related", links=FREE_LINKS, single_per_s=1.0,
+        side_by_side_per_s=2.0, mixture_per_s=3.0, bound_per_s=4.0, num_plans=1, planning_s=0.1,
+        maxtp_per_s=3.1, maxtp_own_per_s=3.1, mt_per_s=2.0, mt_own_per_s=1.0,
     )  # fmt: skip
     texts = summary([line])
     assert "gap 25.00% on average" in texts[-2]
