@@ -103,6 +103,4 @@ def test_weights_are_loaded_twice_and_not_for_each_draw(monkeypatch: pytest.Monk
     monkeypatch.setattr(reference, "serialized", counting)
     spread = rounding_spread(proto, {"x": np.full((1, 64, 8, 8), 0.1, np.float32)}, "f32")
     assert spread.relative("y") > 0
-    assert (
-        sum(num_bytes > 64 * 36 * 4 for num_bytes in loaded) == 2
-    )  # as it is, and noisy
+    assert sum(num_bytes > 64 * 36 * 4 for num_bytes in loaded) == 2  # as it is, and noisy
