@@ -64,7 +64,7 @@ struct hetsim_bundle {
     std::condition_variable wake_devices, wake_caller;
     size_t num_ready = 0, num_finished = 0;
     int failure = HETSIM_OK;
-    Clock::time_point submitted_at, ended_at;
+    Clock::time_point called_at, submitted_at, ended_at;
 
     void open(const std::string &folder) {
         manifest = std::make_unique<Manifest>(folder);
@@ -82,6 +82,7 @@ struct hetsim_bundle {
 
     void run() {
         if (failure != HETSIM_OK) throw Error(failure, message);
+        called_at = Clock::now();
         for (size_t i = 0; i < input_data.size(); ++i)
             std::memcpy(manifest->tensors.at(manifest->inputs[i]).data, input_data[i].data(), input_data[i].size());
         {
@@ -346,7 +347,7 @@ int hetsim_bundle_run(hetsim_bundle *bundle) {
 }
 
 double hetsim_bundle_latency_s(const hetsim_bundle *bundle) {
-    return std::chrono::duration<double>(bundle->ended_at - bundle->submitted_at).count();
+    return std::chrono::duration<double>(bundle->ended_at - bundle->called_at).count();
 }
 
 int hetsim_bundle_load_example(hetsim_bundle *bundle) {
