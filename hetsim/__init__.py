@@ -114,7 +114,8 @@ if TYPE_CHECKING:
     from hetsim.io.platform_file import load_platform as load_platform
     from hetsim.io.problem_file import load_problem as load_problem
     from hetsim.io.problem_file import save_problem as save_problem
-    from hetsim.io.wfcommons import load_workflow as load_workflow
+    from hetsim.io.task_graphs.load import load_task_graph as load_task_graph
+    from hetsim.io.task_graphs.wfcommons import load_workflow as load_workflow
     from hetsim.models.importer import import_model as import_model
     from hetsim.models.importer import load_model as load_model
     from hetsim.models.model import Model as Model
@@ -186,7 +187,8 @@ _MODULES = {
     "load_platform": "hetsim.io.platform_file",
     "load_problem": "hetsim.io.problem_file",
     "load_profile": "hetsim.costs.profile_file",
-    "load_workflow": "hetsim.io.wfcommons",
+    "load_task_graph": "hetsim.io.task_graphs.load",
+    "load_workflow": "hetsim.io.task_graphs.wfcommons",
     "make_problem": "hetsim.costs.problems",
     "makespan_s": "hetsim.sim.simulate",
     "parse_scenario": "hetsim.analysis.scenario",

@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from hetsim.core.dataflow import Dataflow
 from hetsim.core.errors import DeviceError, ModelError
-from hetsim.core.graph import Tensor
 from hetsim.runtime.async_requests import AsyncRequests
 from hetsim.runtime.backends.box import Box
 from hetsim.runtime.backends.protocol import Array
@@ -61,6 +60,7 @@ class Session:
         self._interference_monitor = interference_monitor
         self._check_values = check_inputs
         self._device_indices = {name: pool.platform.device_names.index(name) for name in device_names}
+        self._parked = tuple((arena.layout.parked(index), index) for index in self._device_indices.values())
         self._hang_detector = HangDetector(pool, flow, arena, self._device_indices, stall_s=stall_s, slow_s=slow_s)
         self._async_requests = AsyncRequests(self, CHECK_INTERVAL_S)
         self._num_submitted = 0
@@ -69,6 +69,10 @@ class Session:
         self._failure: DeviceError | None = None
         self._closed = False
         graph = flow.graph
+        self._expected = {
+            tensor.name: None if tensor.is_opaque else (tensor.shape, np.dtype(tensor.dtype))
+            for tensor in map(graph.tensors.__getitem__, graph.inputs)
+        }
         self._inputs = [
             {name: arena.place(slot, graph.tensors[name]) for name in graph.inputs} for slot in range(self.num_slots)
         ]
@@ -162,7 +166,7 @@ class Session:
             )
         slot = self._num_submitted % self.num_slots
         slots = self._inputs[slot]
-        _check_inputs(self.flow.graph.tensors, tuple(slots), inputs)
+        _check_inputs(self._expected, inputs)
         if self._check_values is not None:
             self._check_values(inputs)
         if self._emulation is not None:
@@ -183,8 +187,10 @@ class Session:
         cells[layout.serial(slot)] = int(serial)
         cells[layout.key(slot)] = key
         cells[layout.submitted(slot)] = submitted_ns
-        cells[SUBMITTED] = request
-        self._pool.wake(self.device_names, self._arena)
+        cells[SUBMITTED] = request  # from here on the caller takes time of a device's core
+        for cell, index in self._parked:
+            if cells[cell]:
+                self._pool.wake(index)
         return request
 
     def cancel(self, request: int) -> None:
@@ -322,17 +328,18 @@ class Session:
         return DeviceError("the session is closed; load the plan again", device=self.device_names[0])
 
 
-def _check_inputs(tensors: Mapping[str, Tensor], expected: tuple[str, ...], inputs: Mapping[str, Array]) -> None:
-    for name in (*expected, *inputs):
-        if name not in inputs or name not in expected:
-            raise ModelError(f"the model's inputs are {', '.join(expected)}; got {', '.join(inputs) or 'none'}")
-    for name in expected:
-        tensor = tensors[name]
-        if tensor.is_opaque:
-            continue  # the engine checks it
+def _check_inputs(
+    expected: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]] | None], inputs: Mapping[str, Array]
+) -> None:
+    """Refuse missing, unknown and misshapen inputs; those of which no shape is expected are checked by the engine."""
+    if inputs.keys() != expected.keys():
+        raise ModelError(f"the model's inputs are {', '.join(expected)}; got {', '.join(inputs) or 'none'}")
+    for name, kind in expected.items():
+        if kind is None:
+            continue
         array = np.asarray(inputs[name])
-        if array.shape != tensor.shape or array.dtype != np.dtype(tensor.dtype):
+        shape, dtype = kind
+        if array.shape != shape or array.dtype != dtype:
             raise ModelError(
-                f"input {name!r} must be {tensor.dtype} of shape {list(tensor.shape)}, "
-                f"got {array.dtype} {list(array.shape)}"
+                f"input {name!r} must be {dtype} of shape {list(shape)}, got {array.dtype} {list(array.shape)}"
             )

@@ -203,12 +203,9 @@ class WorkerPool:
                 self._send(name, ("pause",))
                 self._await(self._workers[name], "paused")
 
-    def wake(self, device_names: Iterable[str], arena: Arena) -> None:
-        """Wake those of the devices' workers that sleep."""
-        for name in device_names:
-            index = self.platform.device_names.index(name)
-            if arena.cells[arena.layout.parked(index)]:
-                os.eventfd_write(self._wake_fds[index], 1)
+    def wake(self, index: int) -> None:
+        """Wake the worker of the platform's device of that index, which sleeps."""
+        os.eventfd_write(self._wake_fds[index], 1)
 
     def receive(self, client: Client, timeout_s: float) -> bool:
         """Deliver all messages of the session's workers, each to the session that it is about.

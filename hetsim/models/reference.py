@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnxruntime as ort
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented
 
 from hetsim.core.errors import ModelError
 
@@ -70,6 +71,24 @@ def evaluate(
     Raises:
         ModelError: If the model cannot be loaded or run, an input is missing, or no operator makes an output.
     """
+    return prepare(proto, outputs, custom_ops=custom_ops)(inputs)
+
+
+def prepare(
+    proto: onnx.ModelProto, outputs: Sequence[str] | None = None, *, custom_ops: Sequence[str] = ()
+) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """A function from inputs to outputs, as :func:`evaluate` has them; the model is loaded once.
+
+    Random operators go on where the run before left off. The function raises ModelError if the model cannot run.
+
+    Args:
+        proto: The model.
+        outputs: Names of tensors that operators make; None means the model's outputs.
+        custom_ops: Libraries of its custom operators.
+
+    Raises:
+        ModelError: If the model cannot be loaded, or no operator makes an output.
+    """
     content = serialized(proto)
     declared = {value.name for value in proto.graph.output}
     wanted = [value.name for value in proto.graph.output] if outputs is None else list(outputs)
@@ -81,10 +100,27 @@ def evaluate(
     options = _options(custom_ops)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = _session(content, options)
+
+    def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return dict(zip(wanted, session.run(wanted, dict(inputs)), strict=True))
+        except Exception as error:  # ONNX Runtime has no common base class for what it raises
+            raise ModelError(f"ONNX Runtime cannot run the model: {one_line(error)}") from None
+
+    return run
+
+
+def lacks_operators(proto: onnx.ModelProto) -> bool:
+    """Whether the reference engine says that it does not implement one of the model's operators, or types of these."""
+    options = _options(())
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return dict(zip(wanted, session.run(wanted, dict(inputs)), strict=True))
-    except Exception as error:  # ONNX Runtime has no common base class for what it raises
-        raise ModelError(f"ONNX Runtime cannot run the model: {one_line(error)}") from None
+        ort.InferenceSession(serialized(proto), options, providers=["CPUExecutionProvider"])
+    except NotImplemented:
+        return True
+    except Exception:  # something else is wrong with it, or it has custom operators
+        return False
+    return False
 
 
 def serialized(proto: onnx.ModelProto) -> bytes:

@@ -11,6 +11,7 @@ from hetsim.costs.profile_file import parse_profile
 from hetsim.io.plan_file import load_plan
 from hetsim.io.platform_file import parse_platform
 from hetsim.io.problem_file import parse_problem
+from hetsim.io.task_graphs.load import load_task_graph
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -58,3 +59,7 @@ def test_the_examples_of_files_can_be_read(tmp_path: Path) -> None:
     (split,) = load_plan(tmp_path / "plan.json").rewrites
     assert split.at == (4,)
     assert parse_profile(examples("jsonl")[0].encode(), source="formats.md").num_samples == 3
+    task_graphs = {language: tmp_path / f"graph.{language}" for language in ("stg", "dot")}
+    for language, path in task_graphs.items():
+        path.write_text(*examples(language), "utf-8")
+        assert len(load_task_graph(path, speeds={"cpu": 1.0, "npu": 2.0}).graph.ops) == 4

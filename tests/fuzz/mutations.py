@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from random import Random
@@ -113,6 +114,24 @@ def table(content: bytes, rng: Random) -> bytes:
             case 4 if len(row) > 1:
                 del row[at]
     return b"\n".join(b",".join(row) for row in rows)
+
+
+def text(content: bytes, rng: Random) -> bytes:
+    """A text with words changed, lost, moved or doubled, and lines with them."""
+    parts = re.split(rb"(\s+|[\[\]{}=;,])", content)
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        at = rng.randrange(len(parts))
+        match rng.randrange(5):
+            case 0 | 1:
+                parts[at] = rng.choice((*_TOKENS, b"1", b"2", b"0.5", b"1e308", b"a", b"->", b"\n", b"{", b"}"))
+            case 2:
+                parts.insert(at, rng.choice(parts))
+            case 3:
+                del parts[at : at + rng.choice((1, 2, 9))]
+                parts = parts or [b""]
+            case 4:
+                parts[at:at] = parts[at : at + rng.choice((2, 9, 40))]
+    return b"".join(parts)
 
 
 def onnx_model(content: bytes, rng: Random) -> bytes:

@@ -19,21 +19,22 @@ from hetsim.core.errors import HetsimError, ProblemError
 from hetsim.costs.hypothetical.imports.description import describe
 from hetsim.costs.hypothetical.imports.device_file import times_csv
 from hetsim.costs.hypothetical.imports.imported import import_profile
+from hetsim.core.problem import Problem
 from hetsim.costs.problems import make_problem
 from hetsim.costs.profile import Header, Samples, SerialRuns, Unsupported
 from hetsim.costs.profile_file import load_profile
 from hetsim.io.plan_file import load_plan
 from hetsim.io.platform_file import format_platform, load_platform, parse_platform
-from hetsim.io.problem_file import load_problem
+from hetsim.io.problem_file import load_problem, save_problem
+from hetsim.io.task_graphs.load import load_task_graph
 from hetsim.io.vendor_profiles.reading import read_vendor_profile
-from hetsim.io.wfcommons import load_workflow
 from hetsim.models.importer import load_model
 from hetsim.scheduler import make_plan as plan_by
 from hetsim.sim.simulate import simulate
 from tests.fuzz import mutations
 from tests.support import vendor_profiles
 from tests.support.models import fake_platform, fork_join, images, make_plan
-from tests.support.planning.task_graphs import WORKFLOW, older_workflow
+from tests.support.planning.task_graphs import DOT, STG, WORKFLOW, older_workflow
 
 _MODEL, _PLATFORM, _IMAGES = fork_join(), fake_platform(), images()
 _SECRET = b"hetsim must not read this. " * 3
@@ -109,8 +110,15 @@ def _read_problem(path: Path) -> None:
         simulate(problem, plan_by(f"single:{problem.platform.device_names[0]}", problem))
 
 
-def _read_workflow(path: Path) -> None:
-    load_workflow(path, speeds={"cpu": 1.0, "npu": 2.0})
+def _read_task_graph(path: Path) -> None:
+    problem = load_task_graph(path, speeds={"cpu": 1.0, "npu": 2.0})
+    save_problem(problem, path.with_suffix(".problem"))
+    if _dependencies(load_problem(path.with_suffix(".problem"))) != _dependencies(problem):
+        raise AssertionError("a task graph does not survive its problem file")
+
+
+def _dependencies(problem: Problem) -> dict[str, set[str]]:
+    return {op: set(others) for op, others in problem.graph.predecessors.items()}
 
 
 def _read_csv(path: Path) -> None:
@@ -149,12 +157,14 @@ def readers() -> dict[str, Reader]:
         "profile": Reader(suffix=".jsonl", seeds=(_profile(),), spoil=_lines, read=_read_profile, share=11),
         "plan": Reader(suffix=".json", seeds=(_plan(),), spoil=_json, read=_read_plan, share=11),
         "problem": Reader(suffix=".json", seeds=(_problem(),), spoil=_json, read=_read_problem, share=11),
-        "workflow": Reader(suffix=".json", seeds=_workflows(), spoil=_json, read=_read_workflow, share=11),
+        "workflow": Reader(suffix=".json", seeds=_workflows(), spoil=_json, read=_read_task_graph, share=5),
+        "stg": Reader(suffix=".stg", seeds=STG, spoil=mutations.text, read=_read_task_graph, share=5),
+        "dot": Reader(suffix=".dot", seeds=DOT, spoil=mutations.text, read=_read_task_graph, share=5),
         "vendor-table": Reader(
             suffix=".csv", seeds=_vendor_tables(), spoil=mutations.table, read=_read_vendor_profile, share=8
         ),
         "vendor-json": Reader(suffix=".json", seeds=_vendor_json(), spoil=_json, read=_read_vendor_profile, share=8),
-        "csv": Reader(suffix=".csv", seeds=(_csv(),), spoil=mutations.table, read=_read_csv, share=11),
+        "csv": Reader(suffix=".csv", seeds=(_csv(),), spoil=mutations.table, read=_read_csv, share=7),
     }
 
 

@@ -18,7 +18,7 @@ from hetsim.io.files import MAX_BYTES
 from hetsim.io.plan_file import load_plan
 from hetsim.io.platform_file import load_platform
 from hetsim.io.problem_file import load_problem
-from hetsim.io.wfcommons import load_workflow
+from hetsim.io.task_graphs.wfcommons import load_workflow
 from hetsim.models.importer import import_model, load_model
 from tests.fuzz.readers import prepare
 from tests.support.models import fork_join

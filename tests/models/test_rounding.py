@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hetsim.core.sources import Precision
+from hetsim.models import reference
+from hetsim.models.values import rounding
 from hetsim.models.values.rounding import rounding_spread
 from tests.support.models import model_of
 
@@ -64,3 +67,40 @@ def test_a_device_may_be_more_exact_than_the_reference() -> None:
     exact = (1 / (1 + np.exp(-inputs["x"].astype(np.float64)))).astype(np.float32)
     assert spread.explains("y", exact, tolerance=2e-5)
     assert not spread.explains("y", exact * np.float32(1.001), tolerance=2e-5)
+
+
+SCALAR = model_of(
+    [helper.make_node("ReduceMax", ["x"], ["largest"], keepdims=0), helper.make_node("Mul", ["x", "largest"], ["y"])],
+    shape=[4],
+)
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16", "i8"])
+@pytest.mark.parametrize("proto", [DIFFERENCE, SCALAR], ids=["difference", "scalar"])
+def test_draws_by_one_session_are_those_by_a_session_each(
+    proto: onnx.ModelProto, precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = rounding_spread(proto, X, precision, seed=3)
+    assert (shared.low["y"] < shared.high["y"]).all()
+    monkeypatch.setattr(rounding, "_MAX_FACTORS_BYTES", -1)
+    monkeypatch.setattr(rounding, "prepare", None)
+    apart = rounding_spread(proto, X, precision, seed=3)
+    for found, expected in ((shared.low, apart.low), (shared.high, apart.high), (shared.exact, apart.exact)):
+        np.testing.assert_array_equal(found["y"], expected["y"], strict=True)
+
+
+def test_weights_are_loaded_twice_and_not_for_each_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = numpy_helper.from_array(np.ones((1, 64, 6, 6), np.float32), "w")
+    proto = model_of([helper.make_node("Conv", ["x", "w"], ["y"])], shape=[1, 64, 8, 8], weights=[weight])
+    loaded: list[int] = []
+    original = reference.serialized
+
+    def counting(model: onnx.ModelProto) -> bytes:
+        content = original(model)
+        loaded.append(len(content))
+        return content
+
+    monkeypatch.setattr(reference, "serialized", counting)
+    spread = rounding_spread(proto, {"x": np.full((1, 64, 8, 8), 0.1, np.float32)}, "f32")
+    assert spread.relative("y") > 0
+    assert sum(num_bytes > 64 * 36 * 4 for num_bytes in loaded) == 2  # as it is, and noisy

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from onnx import TensorProto, helper
+
 import hetsim
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
+from hetsim.io.platform_file import load_platform
 from hetsim.models.model import Model
 from tests.support.models import fake_platform, fork_join, make_plan
 from tests.support.split_networks import plan_in_parts, split_problem, stack
@@ -38,6 +43,71 @@ def tiny_bundle(folder: Path) -> Path:
     model = fork_join()
     hetsim.export(model, two_device_plan(model), folder / "bundle", platform=unpinned(fake_platform()))
     return folder / "bundle"
+
+
+ALL_TYPES = (
+    "float64",
+    "float32",
+    "float16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint64",
+    "uint32",
+    "uint16",
+    "uint8",
+    "bool",
+)
+
+
+def bundle_of_all_types(folder: Path) -> Path:
+    """A bundle with an output of each type, and float16 as subnormal numbers and as infinity."""
+    casts = [
+        helper.make_node("Cast", ["scaled"], [dtype], to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+        for dtype in ALL_TYPES
+    ]
+    for name, factor in (("tiny", 1e-8), ("huge", 1e6)):
+        casts += [
+            helper.make_node("Constant", [], [f"by_{name}"], value_float=factor),
+            helper.make_node("Mul", ["scaled", f"by_{name}"], [f"{name}_float"]),
+            helper.make_node("Cast", [f"{name}_float"], [name], to=TensorProto.FLOAT16),
+        ]
+    start = [
+        helper.make_node("Sigmoid", ["x"], ["between"]),
+        helper.make_node("Constant", [], ["hundred"], value_float=100.0),
+        helper.make_node("Mul", ["between", "hundred"], ["scaled"]),
+    ]
+    outputs = {dtype: dtype for dtype in ALL_TYPES} | {"tiny": "float16", "huge": "float16"}
+    graph = helper.make_graph(
+        [*start, *casts],
+        "types",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [5])],
+        [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), [5])
+            for name, dtype in outputs.items()
+        ],
+    )
+    proto = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    model = hetsim.import_model(proto, name="types")
+    plan = make_plan(model, cpu=[op.name for op in model.graph.ops])
+    hetsim.export(model, plan, folder / "types", platform=unpinned(load_platform("cpu+npu")))
+    return folder / "types"
+
+
+def spoil_example(
+    bundle: Path, output: str, spoil: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Change what the example expects of an output, with its hash; what it was, and what it is."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    path = manifest["example"]["outputs"][output]
+    dtype = next(tensor["dtype"] for tensor in manifest["tensors"] if tensor["name"] == output)
+    right = np.fromfile(bundle / path, dtype)
+    wrong = spoil(right)
+    (bundle / path).write_bytes(wrong.tobytes())
+    manifest["files"][path] = hashlib.sha256(wrong.tobytes()).hexdigest()
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    return right, wrong
 
 
 def change_manifest(bundle: Path, key: str, value: object) -> None:

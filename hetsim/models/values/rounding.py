@@ -10,23 +10,30 @@ exact either, such as its sigmoid of large negative numbers, and a device may be
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from hetsim.core.errors import ModelError
 from hetsim.core.sources import Precision
-from hetsim.models.nodes import rename_tensors
-from hetsim.models.reference import evaluate
+from hetsim.models.reference import evaluate, lacks_operators, prepare
+from hetsim.models.values.noisy_models import (
+    ROUNDED,
+    FloatTensor,
+    altered,
+    altered_by_factors,
+    factor_model,
+    float_types,
+    in_double,
+    without_weights,
+)
 
-_NOISE: Mapping[Precision, float] = {"f32": 2.0**-22, "f16": 2.0**-11, "bf16": 2.0**-8, "i8": 2.0**-7}
-"""By precision, the largest relative error of a float that is stored in it; for i8, relative to the whole tensor. That
-of f32 is four units, the least for which the random generator draws more than two different factors near 1."""
-_ROUNDED: Mapping[Precision, int] = {"f16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 _NUM_DRAWS = 8
+_MAX_FACTORS_BYTES = 1 << 30
+"""Random factors of one draw that are held in memory at once; of larger models each draw is a model of its own."""
 _MARGIN = 16.0
 """Rounding errors of a sum add up; and of many elements, some are hardly moved by all draws."""
 
@@ -107,11 +114,7 @@ def rounding_spread(
         low[name] = high[name] = _comparable(array)
         if not _is_float(array):
             low[name], high[name] = np.fmin(array, expected[name]), np.fmax(array, expected[name])
-    for draw in _draws(base, precision, seed):
-        try:
-            found = evaluate(draw, inputs, custom_ops=custom_ops)
-        except ModelError:  # an operator that is too new for the model's opset, or a noisy index out of bounds
-            continue
+    for found in _draws(base, inputs, precision, seed, custom_ops):
         for name, right in expected.items():
             if found[name].shape == right.shape:
                 low[name] = np.fmin(low[name], _comparable(found[name]))
@@ -126,7 +129,9 @@ def _most_exact(
     custom_ops: Sequence[str],
 ) -> tuple[onnx.ModelProto, Mapping[str, np.ndarray]]:
     """The model in float64 with its outputs, or the model itself if the reference engine does not have that."""
-    wide = _in_double(proto)
+    if lacks_operators(in_double(without_weights(proto))):  # most models, at once: weights take long to load
+        return proto, expected
+    wide = in_double(proto)
     try:
         found = evaluate(wide, inputs, custom_ops=custom_ops)
     except ModelError:
@@ -136,105 +141,42 @@ def _most_exact(
     return wide, {name: found[name] for name in expected}
 
 
-def _draws(proto: onnx.ModelProto, precision: Precision, seed: int) -> Iterator[onnx.ModelProto]:
-    """The model that rounds to nearest, if the precision is below float32, and some with noise."""
-    types = _float_types(proto)
-    if precision in _ROUNDED:
-        yield _altered(proto, types, precision, None)
+def _draws(
+    proto: onnx.ModelProto, inputs: Mapping[str, Any], precision: Precision, seed: int, custom_ops: Sequence[str]
+) -> Iterator[Mapping[str, Any]]:
+    """Outputs of the model that rounds to nearest, if the precision is below float32, and of some with noise.
+
+    What the reference engine cannot run is left out: an operator may be too new for the model's opset, or a noisy index
+    out of bounds.
+    """
+    types = float_types(proto)
+    if precision in ROUNDED:
+        with suppress(ModelError):
+            yield evaluate(altered(proto, types, precision, None), inputs, custom_ops=custom_ops)
+    if sum(kind.num_bytes for kind in types.values()) <= _MAX_FACTORS_BYTES:
+        yield from _shared_draws(proto, types, inputs, precision, seed, custom_ops)
+        return
     for draw in range(_NUM_DRAWS):
-        yield _altered(proto, types, precision, seed + draw)
+        with suppress(ModelError):
+            yield evaluate(altered(proto, types, precision, seed + draw), inputs, custom_ops=custom_ops)
 
 
-def _in_double(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with float64 in the place of float32, between inputs and outputs of the same types as before."""
-    result = onnx.ModelProto()
-    result.CopyFrom(proto)
-    graph = result.graph
-    del graph.node[:], graph.value_info[:]
-    wide = {value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.FLOAT}
-    narrow = {value.name for value in graph.output if value.type.tensor_type.elem_type == TensorProto.FLOAT}
-    for tensor in graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT:
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
-    graph.node.extend(
-        helper.make_node("Cast", [name], [f"{name}/wide"], to=TensorProto.DOUBLE) for name in sorted(wide)
-    )
-    for node in proto.graph.node:
-        copy = graph.node.add()
-        copy.CopyFrom(node)
-        made = {name for name in node.output if name in narrow}
-        rename_tensors(copy, lambda name: f"{name}/wide" if name in wide or name in narrow else name)
-        for attribute in copy.attribute:
-            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
-                attribute.i = TensorProto.DOUBLE
-        graph.node.extend(
-            helper.make_node("Cast", [f"{name}/wide"], [name], to=TensorProto.FLOAT) for name in sorted(made)
-        )
-    return result
-
-
-def _altered(
-    proto: onnx.ModelProto, types: Mapping[str, int], precision: Precision, seed: int | None
-) -> onnx.ModelProto:
-    """The model with every float that it is given or makes rounded, or made noisy if there is a seed."""
-    result = onnx.ModelProto()
-    result.CopyFrom(proto)
-    graph = result.graph
-    del graph.node[:]
-    altered = {value.name: f"{value.name}/noisy" for value in graph.input if value.name in types}
-    outputs = {value.name for value in graph.output}
-    for name, noisy in altered.items():
-        graph.node.extend(_noise(name, noisy, types[name], precision, _seed(seed, len(graph.node))))
-    for node in proto.graph.node:
-        copy = graph.node.add()
-        copy.CopyFrom(node)
-        rename_tensors(copy, lambda name: altered.get(name, name))
-        for place, name in enumerate(node.output):
-            if name in types:
-                clean, noisy = f"{name}/clean", name if name in outputs else f"{name}/noisy"
-                copy.output[place] = clean
-                graph.node.extend(_noise(clean, noisy, types[name], precision, _seed(seed, len(graph.node))))
-                altered[name] = noisy
-    del graph.value_info[:]
-    return result
-
-
-def _seed(seed: int | None, place: int) -> float | None:
-    return None if seed is None else float(1 + seed * 1_000_003 + place)
-
-
-def _noise(name: str, noisy: str, kind: int, precision: Precision, seed: float | None) -> list[onnx.NodeProto]:
-    """Nodes that make ``noisy`` from a float tensor."""
-    size = _NOISE[precision]
-    random = f"{noisy}/random"
-    if seed is None:
-        return [
-            helper.make_node("Cast", [name], [random], to=_ROUNDED[precision]),
-            helper.make_node("Cast", [random], [noisy], to=kind),
-        ]
-    if precision != "i8":
-        return [
-            helper.make_node("RandomUniformLike", [name], [random], low=1 - size, high=1 + size, seed=seed),
-            helper.make_node("Mul", [name, random], [noisy]),
-        ]
-    return [
-        helper.make_node("RandomUniformLike", [name], [random], low=-size, high=size, seed=seed),
-        helper.make_node("Abs", [name], [f"{noisy}/magnitude"]),
-        helper.make_node("ReduceMax", [f"{noisy}/magnitude"], [f"{noisy}/largest"], keepdims=0),
-        helper.make_node("Mul", [random, f"{noisy}/largest"], [f"{noisy}/error"]),
-        helper.make_node("Add", [name, f"{noisy}/error"], [noisy]),
-    ]
-
-
-def _float_types(proto: onnx.ModelProto) -> dict[str, int]:
-    """By name, the type of each tensor of float32 or float64 that is not a weight."""
-    graph = onnx.shape_inference.infer_shapes(proto).graph
-    types = {value.name: value.type.tensor_type for value in (*graph.input, *graph.value_info, *graph.output)}
-    return {
-        name: kind.elem_type
-        for name, kind in types.items()
-        if kind.elem_type in (TensorProto.FLOAT, TensorProto.DOUBLE)
-    }
+def _shared_draws(
+    proto: onnx.ModelProto,
+    types: Mapping[str, FloatTensor],
+    inputs: Mapping[str, Any],
+    precision: Precision,
+    seed: int,
+    custom_ops: Sequence[str],
+) -> Iterator[Mapping[str, Any]]:
+    """Outputs of the model with noise, all draws by one session; models without weights draw the factors."""
+    noisy, factors = altered_by_factors(proto, types, precision)
+    with suppress(ModelError):
+        run = prepare(noisy, custom_ops=custom_ops)
+        for draw in range(_NUM_DRAWS):
+            drawn = evaluate(factor_model(factors, seed + draw), {})
+            with suppress(ModelError):
+                yield run({**inputs, **drawn})
 
 
 def _is_numeric(value: Any) -> bool:

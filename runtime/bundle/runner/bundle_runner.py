@@ -127,7 +127,7 @@ class Runner:
             raise
 
     def run(self, inputs: Arrays) -> float:
-        """One inference; its latency in seconds, from when its inputs are there to the end of the last segment.
+        """One inference; its latency in seconds, from the call to the end of the last segment, as `hetsim run` counts.
 
         Args:
             inputs: The inputs by tensor. They are copied: later tensors may use the same memory.
@@ -135,10 +135,10 @@ class Runner:
         Raises:
             BundleError: If a segment fails.
         """
+        start_ns = time.monotonic_ns()
         for name, array in self._inputs.items():
             array[...] = inputs[name]
         self._num_requests += 1
-        start_ns = time.monotonic_ns()
         self._cells[SUBMITTED] = self._num_requests
         self._await_all(b"d")
         ends = (self._cells[self.bundle.stamp(step) + 1] for step in range(len(self.bundle.steps)))

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,15 @@ import pytest
 import hetsim
 from hetsim.io.platform_file import load_platform
 from hetsim.runtime.runtime import Runtime
-from tests.support.bundles import SPOILT, change_manifest, plan_with_splits, tiny_bundle
+from tests.support.bundles import (
+    ALL_TYPES,
+    SPOILT,
+    bundle_of_all_types,
+    change_manifest,
+    plan_with_splits,
+    spoil_example,
+    tiny_bundle,
+)
 
 SOURCES = Path(hetsim.__file__).parent / "runtime" / "bundle" / "runner" / "cpp"
 ENGINES = load_platform("cpu+npu")
@@ -40,12 +49,13 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build / "run_bundle"
 
 
-def run(runner: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+def run(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command, the runner or another, with ONNX Runtime's library named."""
     import onnxruntime
 
     library = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so*"))
     environment = {**os.environ, "HETSIM_ONNXRUNTIME": str(library)}
-    return subprocess.run([str(runner), *map(str, words)], capture_output=True, text=True, env=environment)
+    return subprocess.run([*map(str, words)], capture_output=True, text=True, env=environment, cwd=cwd)
 
 
 @pytest.mark.engines
@@ -66,6 +76,36 @@ def test_outputs_are_those_of_our_own_run_to_the_last_bit(runner: Path, tmp_path
     assert said["error"] <= said["tolerance"]
     assert len(said["latencies_s"]) == 7
     assert said["hand_over_s"] > 0
+
+
+def doubled(right: np.ndarray) -> np.ndarray:
+    """The values with the second one twice as large; a truth value is negated."""
+    wrong = right.copy()
+    wrong[1] = not right[1] if right.dtype == bool else right[1] + right[1]
+    return wrong
+
+
+@pytest.mark.engines
+def test_outputs_of_every_type_are_compared(runner: Path, tmp_path: Path) -> None:
+    bundle = bundle_of_all_types(tmp_path)
+    assert json.loads(run(runner, bundle, "--runs", "1", "--json").stdout)["error"] == 0.0
+    for output in (*ALL_TYPES, "tiny"):
+        other = tmp_path / output
+        shutil.copytree(bundle, other)
+        right, wrong = (values.astype(np.float64) for values in spoil_example(other, output, doubled))
+        done = run(runner, other, "--runs", "1", "--json")
+        assert done.returncode == 1, output
+        expected = np.abs(right - wrong).max() / (np.abs(wrong).max() or 1)
+        assert json.loads(done.stdout)["error"] == pytest.approx(expected), output
+
+
+@pytest.mark.engines
+def test_an_infinity_is_no_number(runner: Path, tmp_path: Path) -> None:
+    bundle = bundle_of_all_types(tmp_path)
+    spoil_example(bundle, "huge", lambda right: np.where(np.isinf(right), np.float16(1.0), right))
+    for command in ([str(runner)], [sys.executable, "run.py"]):
+        done = run(*command, bundle, "--runs", "1", "--json", cwd=bundle)
+        assert (done.returncode, json.loads(done.stdout)["error"]) == (1, float("inf"))
 
 
 @pytest.mark.parametrize("sanitizer", ["thread", "address"])

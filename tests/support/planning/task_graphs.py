@@ -97,3 +97,25 @@ def older_workflow(new: dict[str, Any]) -> dict[str, Any]:
             ]
         },
     }
+
+
+# Each is the graph a -> b, c -> d of 2, 3, 4 and 1.5 units, with hand-overs of a unit, of two to d, or of nothing.
+STG: tuple[bytes, ...] = (
+    b"4\n0 0 0\n1 2 1 0\n2 3 1 1\n3 4 1 1\n4 1.5 2 2 3\n5 0 1 4\n# Standard Task Graph Set\n#  Tasks : 4\n",
+    b"   4\n   1   2   0\n   2   3   1   1   1\n   3   4   1   1   1\n   4  1.5   2   2   2   3   2\n",
+    b"4 2  # two processors\n1 2 0\n2 3 1\n 1 1\n3 4 1\n 1 1\n4 1.5 2\n 2 2\n 3 2\n5 0 1\n 4 0\n",
+)
+"""In the format's three layouts: without costs of edges, with costs on the task's line, with costs on lines of their
+own."""
+DOT: tuple[bytes, ...] = (
+    b"""strict digraph "a graph" { // of four tasks
+  node [shape=box]; rankdir = LR
+  a [Weight=2, label=<<b>first</b>>]; b [Weight=3]; c [Weight="4"]
+  subgraph cluster_end { node [Weight=1.5] d }
+  a -> {b c} [Weight=1]
+  /* a join */ b:s -> d:n [Weight=2]; c -> d [Weight=2]
+}
+""",
+    b"digraph { a [cpu=2 npu=1]; b [cpu=3]; c [npu=2]; d [npu=.75, cpu=1.5]; a -> b -> d; a -> c -> d }",
+)
+"""With costs of tasks and edges, and with costs by device."""

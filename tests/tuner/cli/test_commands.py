@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from hetsim.io.platform_file import format_platform
 from tests.support.models import fake_platform, fork_join
-from tests.support.planning.task_graphs import WORKFLOW
+from tests.support.planning.task_graphs import DOT, STG, WORKFLOW
 from tests.support.programs.commands import hetsim_in_process as hetsim
 
 
@@ -212,6 +212,20 @@ def test_a_workflow_becomes_a_problem_file(place: Path) -> None:
     assert "6750.00 ms simulated" in planned.stdout
 
 
+def test_other_task_graphs_become_problem_files(place: Path) -> None:
+    (place / "four.stg").write_bytes(STG[1])
+    (place / "four.gv").write_bytes(DOT[0])
+    for name in ("four.stg", "four.gv"):
+        made = hetsim("convert", name, "--speed", "npu=2", "--unit", "0.001", "--out", "four.json", cwd=place)
+        assert made.returncode == 0, made.stderr
+        assert "4 tasks, 4 edges" in made.stdout
+        assert "in 0.006 s" in made.stdout
+        planned = hetsim("plan", "--problem", "four.json", "--scheduler", "exact", "--out", "f.json", cwd=place)
+        assert planned.returncode == 0, planned.stderr
+        # All of it on the npu takes 10.5 / 2 ms; b or c on the cpu would come back two units later.
+        assert "5.25 ms simulated" in planned.stdout
+
+
 def test_zoo_and_platform_list_what_there_is(place: Path) -> None:
     assert "inception_v2" in hetsim("zoo", cwd=place).stdout.split()
     listed = hetsim("platform", cwd=place)
@@ -256,6 +270,11 @@ MISTAKES = {
         r"plan uses device 'npu', but the platform has cpu",
     ),
     "workflow that is none": (("convert", "good.json", "--out", "o.json"), r"workflow good\.json: .*schemaVersion"),
+    "task graph cut short": (
+        ("convert", "cut.stg", "--out", "o.json"),
+        r"task graph cut\.stg: line 3: 2 numbers; expected a task's number",
+    ),
+    "format that is none": (("convert", "good.json", "--format", "xml", "--out", "o.json"), r"no format 'xml'"),
     "nothing faster": (
         ("explain", "--problem", "good.json", "--plan", "deadlock.json", "--faster", "0"),
         r"--faster 0 makes nothing faster",
@@ -330,6 +349,7 @@ def test_every_mistake_is_one_line_and_exit_code_2(place: Path, name: str) -> No
     _write_plan(place / "deadlock.json", {"cpu": ["right2", "stem", "left", "join"], "npu": ["right"]})
     costs = {"a": {"cpu": 1.0}, "b": {"cpu": 1.0}}
     edges = [["a", "b", 1], ["b", "a", 1]]
+    (place / "cut.stg").write_text("2\n1 5 0\n2 5\n")
     (place / "good.json").write_text(json.dumps({"devices": ["cpu"], "ops": costs, "edges": edges[:1]}))
     (place / "bad.json").write_text(json.dumps({"devices": ["cpu"], "ops": costs, "edges": edges}))
     before = set(place.iterdir())

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <condition_variable>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -63,7 +64,7 @@ struct hetsim_bundle {
     std::condition_variable wake_devices, wake_caller;
     size_t num_ready = 0, num_finished = 0;
     int failure = HETSIM_OK;
-    Clock::time_point submitted_at, ended_at;
+    Clock::time_point called_at, submitted_at, ended_at;
 
     void open(const std::string &folder) {
         manifest = std::make_unique<Manifest>(folder);
@@ -81,6 +82,7 @@ struct hetsim_bundle {
 
     void run() {
         if (failure != HETSIM_OK) throw Error(failure, message);
+        called_at = Clock::now();
         for (size_t i = 0; i < input_data.size(); ++i)
             std::memcpy(manifest->tensors.at(manifest->inputs[i]).data, input_data[i].data(), input_data[i].size());
         {
@@ -243,27 +245,44 @@ void describe(const Tensor &tensor, void *data, hetsim_tensor *out) {
     *out = {tensor.name.c_str(), tensor.dtype.c_str(), tensor.shape.data(), tensor.shape.size(), tensor.num_bytes, data};
 }
 
-double item(const Tensor &tensor, const char *data, size_t i) {
-    if (tensor.dtype == "float32") return reinterpret_cast<const float *>(data)[i];
-    if (tensor.dtype == "float64") return reinterpret_cast<const double *>(data)[i];
-    if (tensor.dtype == "int64") return static_cast<double>(reinterpret_cast<const int64_t *>(data)[i]);
-    if (tensor.dtype == "int32") return reinterpret_cast<const int32_t *>(data)[i];
-    if (tensor.dtype == "uint8" || tensor.dtype == "bool") return reinterpret_cast<const uint8_t *>(data)[i];
-    if (tensor.dtype == "int8") return reinterpret_cast<const int8_t *>(data)[i];
-    throw Error(HETSIM_BAD_ARGUMENT, "outputs of type " + tensor.dtype + " are not compared");
+template <typename Item>
+double number(const char *items, size_t i) {
+    Item item;
+    std::memcpy(&item, items + i * sizeof item, sizeof item);
+    return static_cast<double>(item);
 }
 
+double half_number(const char *items, size_t i) {
+    const uint16_t bits = static_cast<uint16_t>(number<uint16_t>(items, i));
+    const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    const double size = exponent == 31  ? (fraction ? NAN : INFINITY)
+                        : exponent == 0 ? std::ldexp(fraction, -24)
+                                        : std::ldexp(1024 + fraction, exponent - 25);
+    return bits >> 15 ? -size : size;
+}
+
+// What reads an item of a tensor as a number; a bundle has no other types.
+double (*reader_of(const Tensor &tensor))(const char *, size_t) {
+    static const std::map<std::string, double (*)(const char *, size_t)> known = {
+        {"float64", number<double>},   {"float32", number<float>},    {"float16", half_number},
+        {"int64", number<int64_t>},    {"int32", number<int32_t>},    {"int16", number<int16_t>},
+        {"int8", number<int8_t>},      {"uint64", number<uint64_t>},  {"uint32", number<uint32_t>},
+        {"uint16", number<uint16_t>},  {"uint8", number<uint8_t>},    {"bool", number<uint8_t>}};
+    const auto found = known.find(tensor.dtype);
+    if (found == known.end()) throw Error(HETSIM_BAD_ARGUMENT, "outputs of type " + tensor.dtype + " are not compared");
+    return found->second;
+}
+
+// Relative to the largest finite magnitude expected; infinite where NaN or infinity differs.
 double largest_error(const Tensor &tensor, const std::string &expected) {
+    const auto read = reader_of(tensor);
     double worst = 0, scale = 0;
     for (size_t i = 0; i < tensor.num_items; ++i) {
-        const double got = item(tensor, tensor.data, i), right = item(tensor, expected.data(), i);
-        if (std::isnan(got) != std::isnan(right)) return INFINITY;
-        if (std::isnan(got) || got == right) {
-            scale = std::isnan(got) ? scale : std::max(scale, std::abs(right));
-            continue;
-        }
+        const double got = read(tensor.data, i), right = read(expected.data(), i);
+        if (std::isfinite(right)) scale = std::max(scale, std::abs(right));
+        if (got == right || (std::isnan(got) && std::isnan(right))) continue;
+        if (!std::isfinite(got) || !std::isfinite(right)) return INFINITY;
         worst = std::max(worst, std::abs(got - right));
-        scale = std::max(scale, std::abs(right));
     }
     return scale > 0 ? worst / scale : worst;
 }
@@ -328,7 +347,7 @@ int hetsim_bundle_run(hetsim_bundle *bundle) {
 }
 
 double hetsim_bundle_latency_s(const hetsim_bundle *bundle) {
-    return std::chrono::duration<double>(bundle->ended_at - bundle->submitted_at).count();
+    return std::chrono::duration<double>(bundle->ended_at - bundle->called_at).count();
 }
 
 int hetsim_bundle_load_example(hetsim_bundle *bundle) {

@@ -60,7 +60,7 @@ int hetsim_bundle_segment(hetsim_bundle *bundle, size_t number, hetsim_segment *
 
 /* One inference; blocks until it has ended. */
 int hetsim_bundle_run(hetsim_bundle *bundle);
-/* Of the last run: from when its inputs were there to the end of the last segment, in seconds. */
+/* Of the last run: from the call, copying its inputs included, to the end of the last segment, in seconds. */
 double hetsim_bundle_latency_s(const hetsim_bundle *bundle);
 
 /* The example that the bundle carries: fills the inputs; and after a run, the largest error of an output relative to

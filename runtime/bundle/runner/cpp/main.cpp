@@ -1,6 +1,7 @@
 // Runs a bundle, as run.py does: `run_bundle FOLDER [--runs N] [--warm-ups N] [--input NAME=FILE] [--output NAME=FILE]
 // [--json]`. Files are raw values. An error is one line and exit code 2.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -144,7 +145,8 @@ int main(int count, char **arguments) {
         for (size_t i = 0; i < latencies_s.size(); ++i) std::printf("%s%.9g", i > 0 ? ", " : "", latencies_s[i]);
         std::printf("], \"hand_over_s\": ");
         hand_overs_s.empty() ? std::printf("null") : std::printf("%.9g", median(hand_overs_s));
-        if (is_example) std::printf(", \"error\": %.9g, \"tolerance\": %.9g", error, tolerance);
+        if (is_example) std::printf(std::isinf(error) ? ", \"error\": Infinity" : ", \"error\": %.9g", error);
+        if (is_example) std::printf(", \"tolerance\": %.9g", tolerance);
         std::printf("}\n");
     } else {
         std::printf("median %.3f ms, %zu inferences\n", 1e3 * median(latencies_s), latencies_s.size());

@@ -23,9 +23,10 @@ class Manifest {
   public:
     explicit Manifest(const std::string &folder) : folder_(folder) {
         const std::string path = folder + "/manifest.json";
+        const std::string text = read(path);
         Json found;
         try {
-            found = Json::parse(read(path));
+            found = Json::parse(text);
         } catch (const std::runtime_error &error) {
             throw Error(HETSIM_BAD_BUNDLE, path + " is malformed: " + error.what());
         }

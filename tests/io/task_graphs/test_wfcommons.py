@@ -13,7 +13,7 @@ import pytest
 from hetsim.core.errors import ProblemError
 from hetsim.core.platform import Link
 from hetsim.core.problem import Problem
-from hetsim.io.wfcommons import load_workflow
+from hetsim.io.task_graphs.wfcommons import load_workflow
 from hetsim.sim.simulate import makespan_s
 from tests.support.planning.task_graphs import WORKFLOW, older_workflow
 from tests.support.problems import plan_of

@@ -27,7 +27,8 @@ from hetsim.core.errors import HetsimError, ProblemError
 from hetsim.core.platform import Link
 from hetsim.core.problem import Problem
 from hetsim.io.json_file import convert, decode_json, read_json
-from hetsim.io.problem_file import EdgeEntry, LinkEntry, ProblemFile, make_table_problem
+from hetsim.io.problem_file import EdgeEntry, make_table_problem
+from hetsim.io.task_graphs.costs import Costs, as_file
 
 VERSIONS = ("1.3", "1.4", "1.5", "1.6")
 
@@ -113,9 +114,7 @@ def load_workflow(path: Path | str, *, speeds: Mapping[str, float], link: Link |
     Raises:
         ProblemError: If the file cannot be read or has a mistake, or a speed is not positive.
     """
-    for device, speed in speeds.items():
-        if not 0 < speed < math.inf:
-            raise ProblemError(f"device {device!r} has speed {speed}; speeds are finite and more than 0")
+    Costs(speeds=speeds)
     try:
         instance = decode_json(read_json(Path(path), what="workflow"), _Instance)
         if instance.schema_version not in VERSIONS:
@@ -126,19 +125,17 @@ def load_workflow(path: Path | str, *, speeds: Mapping[str, float], link: Link |
             tasks, sizes_bytes = _specified(instance.workflow)
         else:
             tasks, sizes_bytes = _old(instance.workflow)
-        between = (
-            LinkEntry() if link is None else LinkEntry(**{f: getattr(link, f) for f in LinkEntry.__struct_fields__})
-        )
-        file = ProblemFile(
-            devices=tuple(speeds),
-            ops={
+        file = as_file(
+            {
                 name: {device: task.runtime_s / speed for device, speed in speeds.items()}
                 for name, task in tasks.items()
             },
-            edges=tuple(_edges(tasks, sizes_bytes)),
-            links={f"{a}->{b}": msgspec.to_builtins(between) for a in speeds for b in speeds if a != b},
+            _edges(tasks, sizes_bytes),
+            link or Link(),
+            devices=tuple(speeds),
         )
-        return make_table_problem(file, name=instance.name or Path(path).stem)
+        file.name = instance.name
+        return make_table_problem(file, name=Path(path).stem)
     except HetsimError as error:
         raise ProblemError(f"workflow {path}: {error}") from None
 
