@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -140,3 +141,47 @@ def _version() -> str:
 def targets() -> tuple[str, ...]:
     """OpenVINO's devices on this machine."""
     return tuple(openvino.Core().available_devices)
+
+
+@dataclass(frozen=True, slots=True)
+class IrNode:
+    """A node of OpenVINO's files.
+
+    Attributes:
+        name: Its friendly name.
+        kind: Its type.
+        tensors: Names of the tensors that it makes.
+        readers: Friendly names of the nodes that read these.
+    """
+
+    name: str
+    kind: str
+    tensors: tuple[str, ...]
+    readers: tuple[str, ...]
+
+
+def convert_to_ir(source: Path, path: Path) -> tuple[IrNode, ...]:
+    """Convert an ONNX file to OpenVINO's files, in the same precision, and return what they hold, in topological order.
+
+    Nothing is fused, so that each node still belongs to one of the source.
+
+    Raises:
+        Refused: If OpenVINO cannot convert it.
+    """
+    core = openvino.Core()
+    try:
+        openvino.save_model(core.read_model(source), path, compress_to_fp16=False)
+        nodes = core.read_model(path).get_ordered_ops()
+    except Exception as error:  # as above
+        raise Refused(" ".join(str(error).split())) from None
+    return tuple(
+        IrNode(
+            name=node.get_friendly_name(),
+            kind=node.get_type_name(),
+            tensors=tuple(sorted(name for port in node.outputs() for name in port.get_names())),
+            readers=tuple(
+                reader.get_node().get_friendly_name() for port in node.outputs() for reader in port.get_target_inputs()
+            ),
+        )
+        for node in nodes
+    )
