@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import openvino
+from openvino.passes import ConstantFolding, Manager
 from openvino.preprocess import PrePostProcessor
 
 from hetsim.core.errors import PlatformError
@@ -163,14 +164,18 @@ class IrNode:
 def convert_to_ir(source: Path, path: Path) -> tuple[IrNode, ...]:
     """Convert an ONNX file to OpenVINO's files, in the same precision, and return what they hold, in topological order.
 
-    Nothing is fused, so that each node still belongs to one of the source.
+    Nothing but constants is folded and nothing fused, so that each node still belongs to one of the source.
 
     Raises:
         Refused: If OpenVINO cannot convert it.
     """
     core = openvino.Core()
     try:
-        openvino.save_model(core.read_model(source), path, compress_to_fp16=False)
+        model = core.read_model(source)
+        folding = Manager()
+        folding.register_pass(ConstantFolding())  # shapes, which the converter computes by nodes of their own
+        folding.run_passes(model)
+        openvino.save_model(model, path, compress_to_fp16=False)
         nodes = core.read_model(path).get_ordered_ops()
     except Exception as error:  # as above
         raise Refused(" ".join(str(error).split())) from None

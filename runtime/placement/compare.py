@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import onnx
 
@@ -55,10 +55,7 @@ def _vanished(model: Model, node: onnx.NodeProto, optimized: onnx.GraphProto, fo
     """What became of a node that ONNX Runtime does not have: the first of its descendants that it has tells."""
     left = {tensor: other for other in optimized.node for tensor in other.output}
     constants = {tensor.name for tensor in optimized.initializer}
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for other in model.proto.graph.node:
-        for tensor in other.input:
-            readers.setdefault(tensor, []).append(other)
+    readers = _readers(model)
     tensors = list(node.output)
     for tensor in tensors:  # grows: from the node's outputs to those of its descendants
         if tensor in constants:
@@ -69,6 +66,15 @@ def _vanished(model: Model, node: onnx.NodeProto, optimized: onnx.GraphProto, fo
             return f"fused into {into.op_type} {into.name!r}" + (f", which {where} runs" if where else "")
         tensors += [made for other in readers.get(tensor, []) for made in other.output if made not in tensors]
     return "removed: nothing reads what it makes after ONNX Runtime's optimizations"
+
+
+def _readers(model: Model) -> dict[str, list[onnx.NodeProto]]:
+    """By tensor, the nodes that read it."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.proto.graph.node:
+        for tensor in node.input:
+            readers.setdefault(tensor, []).append(node)
+    return readers
 
 
 def openvino_differences(
@@ -116,9 +122,21 @@ def openvino_differences(
         elif refused:
             reason = f"{planned} does not support {refused[0]!r}"
         else:
-            reason = f"{planned} reports no node of its name: fused with a neighbour, or computed when it compiled"
+            reason = _unreported(model, node, {owners[name] for name in found if name in owners})
         where = "/".join(sorted(set().union(*(parts[number] for number in mixed)))) if mixed else ""
         differences.append(
             Difference(node=node.name, kind=node.op_type, device=device, planned=planned, found=where, reason=reason)
         )
     return tuple(differences)
+
+
+def _unreported(model: Model, node: onnx.NodeProto, reported: Container[str]) -> str:
+    """What is known of a node that OpenVINO does not report: the first of its descendants that it does."""
+    readers = _readers(model)
+    tensors = list(node.output)
+    for tensor in tensors:  # grows, as above
+        for other in readers.get(tensor, []):
+            if other.name in reported:
+                return f"fused into its reader {other.name!r}, or computed when the model was compiled"
+            tensors += [made for made in other.output if made not in tensors]
+    return "fused into what it reads, or computed when the model was compiled"

@@ -130,7 +130,7 @@ def _run(folder: Path) -> Answer:
     except subprocess.TimeoutExpired:
         raise PlanError(f"the engine did not end {_NUM_RUNS} inferences within {_MAX_RUN_S} s") from None
     shutil.rmtree(folder / "__pycache__", ignore_errors=True)
-    if done.returncode not in (0, 1):
+    if done.returncode not in (0, 1) or not done.stdout:
         said = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
         raise PlanError(f"the engine cannot run the placement: {said.removeprefix('run.py: ')}")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Answer)

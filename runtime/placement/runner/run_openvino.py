@@ -61,14 +61,21 @@ def read_model(core: Any) -> tuple[Any, int]:
 
 
 def read_back(compiled: Any, inputs: Json) -> dict[str, int]:
-    """By node, the number of the subgraph in which the engine reports it; nodes that it does not report are absent."""
+    """By node, the number of the subgraph in which the engine reports it; nodes that it does not report are absent.
+
+    A plugin fuses nodes: what it ran has the name of one, and lists those of all.
+    """
     request = compiled.create_infer_request()
     request.infer(inputs)
     found: dict[str, int] = {}
     for entry in request.profiling_info:
         part, separator, name = entry.node_name.partition(": ")
-        number = part[len("subgraph") :] if separator and part.startswith("subgraph") else "0"
-        found[name if separator else entry.node_name] = int(number)
+        found[name if separator else entry.node_name] = int(part[len("subgraph") :]) if separator else 0
+    for node in compiled.get_runtime_model().get_ops():
+        ran, info = node.get_friendly_name(), node.get_rt_info()
+        if ran in found and "originalLayersNames" in info:
+            for name in info["originalLayersNames"].astype(str).split(","):
+                found.setdefault(name, found[ran])
     return found
 
 
@@ -92,7 +99,6 @@ def open_engine(settings: Json, wants_read_back: bool) -> tuple[Callable[[Arrays
     names = [port.any_name for port in compiled.inputs]
     if wants_read_back:
         found["supported"] = {target: sorted(core.query_model(model, target)) for target in targets}
-        found["runtime_nodes"] = len(compiled.get_runtime_model().get_ops())
         counted = core.compile_model(model, settings["device"], {"PERF_COUNT": "YES"})
         values = {port.any_name: openvino.Tensor(port.element_type, port.shape) for port in counted.inputs}
         found["nodes"] = read_back(counted, values)
