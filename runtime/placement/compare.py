@@ -137,6 +137,6 @@ def _unreported(model: Model, node: onnx.NodeProto, reported: Container[str]) ->
     for tensor in tensors:  # grows, as above
         for other in readers.get(tensor, []):
             if other.name in reported:
-                return f"fused into its reader {other.name!r}, or computed when the model was compiled"
+                return f"fused with what follows, up to {other.name!r}, or computed when the model was compiled"
             tensors += [made for made in other.output if made not in tensors]
     return "fused into what it reads, or computed when the model was compiled"

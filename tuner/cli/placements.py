@@ -51,4 +51,4 @@ def _parts(number: int) -> str:
 
 def _short(reason: str) -> str:
     """The reason without what differs from node to node."""
-    return "fused with another node, see report.json" if reason.startswith("fused into") else reason
+    return "fused with another node, see report.json" if reason.startswith("fused ") else reason
