@@ -152,6 +152,7 @@ def _latency(job: Job, base: Model, verdict: Verdict, answer: Answer, profile: P
         simulated_s = timeline.makespan_s
     return Latency(
         measured_s=measured.median_s,
+        cpu_s=summarize(answer.cpu_times_s).median_s,
         low_s=measured.low_s,
         high_s=measured.high_s,
         num_runs=measured.num_samples,

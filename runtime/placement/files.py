@@ -58,6 +58,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     absent: dict[str, str]
     nodes: dict[str, str | int]
     latencies_s: tuple[float, ...]
+    cpu_times_s: tuple[float, ...]
     error: float
     tolerance: float
     providers: tuple[str, ...] = ()
@@ -86,10 +87,12 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``simulated_s`` is None where there is no profile, or no measured device of the platform is what runs there;
     ``why_not_simulated`` says which. ``planned_s`` is that of hetsim's own
-    runtime, in which devices overlap, as simulated. The interval is the measured median's, of 95 %.
+    runtime, in which devices overlap, as simulated. The interval is the measured median's, of 95 %. ``cpu_s``
+    is the median processor time of all threads; with one thread, what is missing to the latency went to other programs.
     """
 
     measured_s: float
+    cpu_s: float
     low_s: float
     high_s: float
     num_runs: int

@@ -10,6 +10,9 @@ from hetsim.tuner.cli.screen import say
 if TYPE_CHECKING:
     from hetsim.runtime.placement.files import Latency, Report
 
+_BUSY = 0.9
+"""The least part of a latency that an engine computes if nothing else runs."""
+
 
 def say_placement(report: Report) -> None:
     """Print where nodes run, what differs from the plan and why, what is lost, and the latency."""
@@ -24,6 +27,11 @@ def say_placement(report: Report) -> None:
         say(f"lost: {line}")
     for line in _latency(report.latency):
         say(line)
+    if report.latency.cpu_s < _BUSY * report.latency.measured_s:
+        say(
+            f"WARNING: the engine had a processor for {report.latency.cpu_s * 1e3:.3f} ms of each inference: other "
+            "programs ran meanwhile, so the measured latency says little"
+        )
     if not report.output_error <= report.tolerance:
         say(f"WARNING: outputs differ from the reference engine's by {report.output_error:.1e}")
 

@@ -135,11 +135,12 @@ def _run(open_engine: Engine, args: argparse.Namespace) -> Json:
     infer, found = open_engine(settings, args.json)
     for _ in range(3):
         outputs = infer(inputs)
-    found["latencies_s"] = []
+    found["latencies_s"], found["cpu_times_s"] = [], []
     for _ in range(args.runs):
-        start_s = time.perf_counter()
+        start_s, start_cpu_s = time.perf_counter(), time.process_time()
         infer(inputs)
         found["latencies_s"].append(time.perf_counter() - start_s)
+        found["cpu_times_s"].append(time.process_time() - start_cpu_s)
     if args.inputs is None:
         expected = read_arrays(FOLDER / "outputs.npz")
         found.update(error=largest_error(outputs, expected), tolerance=settings["tolerance"])
