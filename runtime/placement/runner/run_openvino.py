@@ -49,7 +49,7 @@ def read_model(core: Any) -> tuple[Any, int]:
     model = core.read_model(FOLDER / "model.xml")
     affinities = json.loads((FOLDER / "affinities.json").read_text("utf-8"))
     nodes = model.get_ordered_ops()
-    num_kept = sum("affinity" in node.get_rt_info() for node in nodes)
+    num_with_affinity = sum("affinity" in node.get_rt_info() for node in nodes)
     for node in nodes:
         name = node.get_friendly_name()
         if name not in affinities:
@@ -57,7 +57,7 @@ def read_model(core: Any) -> tuple[Any, int]:
                 f"node {name!r} of model.xml has no affinity in affinities.json; export the plan again"
             )
         node.get_rt_info()["affinity"] = affinities[name]
-    return model, num_kept
+    return model, num_with_affinity
 
 
 def read_back(compiled: Any, inputs: Json) -> dict[str, int]:
@@ -82,7 +82,7 @@ def read_back(compiled: Any, inputs: Json) -> dict[str, int]:
 def open_engine(settings: Json, wants_read_back: bool) -> tuple[Callable[[Arrays], Arrays], Json]:
     """As :func:`placement_files.main` asks for it."""
     core = open_core(settings)
-    model, num_kept = read_model(core)
+    model, num_with_affinity = read_model(core)
     targets = list(dict.fromkeys(settings["targets"].values()))
     try:
         compiled = core.compile_model(model, settings["device"])
@@ -93,7 +93,7 @@ def open_engine(settings: Json, wants_read_back: bool) -> tuple[Callable[[Arrays
         "absent": {},
         "execution_devices": list(compiled.get_property("EXECUTION_DEVICES")),
         "num_submodels": int(compiled.get_property("HETERO_NUMBER_OF_SUBMODELS")),
-        "num_affinities_in_file": num_kept,
+        "num_affinities_in_file": num_with_affinity,
     }
     request = compiled.create_infer_request()
     names = [port.any_name for port in compiled.inputs]
