@@ -148,8 +148,10 @@ def _latency(job: Job, base: Model, verdict: Verdict, answer: Answer, profile: P
         why = f"no device of platform {job.platform.name!r} is {unknown[0]}, so nothing measured tells its times"
     else:
         on = {place: verdict.device_of[place] for place in sorted({part.place for part in parts})}
-        timeline = serial_timeline(base, job.platform, profile, job.plan, parts, on)
-        simulated_s = timeline.makespan_s
+        try:
+            simulated_s = serial_timeline(base, job.platform, profile, job.plan, parts, on).makespan_s
+        except PlanError as error:
+            why = str(error)
     return Latency(
         measured_s=measured.median_s,
         cpu_s=summarize(answer.cpu_times_s).median_s,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from hetsim.core.errors import PlanError
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan, Segment
 from hetsim.core.platform import Device, Platform
@@ -80,6 +82,12 @@ def serial_timeline(
     executed = replace(plan, queues=queues)
     problem = plan_problem(model, platform, profile, executed)
     times_s = problem.segment_times_s(segments)
+    for segment in segments:
+        if not math.isfinite(times_s[segment]):
+            raise PlanError(
+                f"device {segment.device!r} cannot run {problem.graph.label(segment.ops)!r} as one segment, by its "
+                "profile"
+            )
     known: dict[tuple[str, ...], Latency] = {}
     for before, segment in zip([segments[0], *segments], segments, strict=False):
         setup_s = platform.link(before.device, segment.device).setup_s
