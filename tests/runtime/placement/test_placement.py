@@ -80,6 +80,7 @@ def test_nodes_are_annotated_and_the_session_is_told_of_their_providers(tmp_path
 
 
 @pytest.mark.engines
+@pytest.mark.slow
 def test_openvino_divides_the_model_as_planned_and_mixes_devices_without_affinities(tmp_path: Path) -> None:
     model, plan = plan_with_splits()
     folder = tmp_path / "out"
@@ -96,6 +97,7 @@ def test_openvino_divides_the_model_as_planned_and_mixes_devices_without_affinit
 
 
 @pytest.mark.engines
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_plan_for_the_engines_own_device_runs_as_planned_and_can_be_simulated(engine: str, tmp_path: Path) -> None:
     model = fork_join()
