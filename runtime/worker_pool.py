@@ -12,7 +12,7 @@ import os
 import select
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.reduction import send_handle
 from typing import Protocol

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import onnx
 import onnxruntime
 
 from hetsim.core.errors import PlatformError
@@ -101,3 +103,23 @@ class OnnxRuntimeSegment:
 def targets() -> tuple[str, ...]:
     """Execution providers of this installation."""
     return tuple(onnxruntime.get_available_providers())
+
+
+def graph_before_placement(path: Path) -> onnx.GraphProto:
+    """What ONNX Runtime's first optimizations leave of a model, before it gives nodes to execution providers.
+
+    Raises:
+        Refused: If it cannot load the model.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    with TemporaryDirectory() as folder:
+        optimized = Path(folder) / "model.onnx"
+        options.optimized_model_filepath = str(optimized)
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights.bin")
+        try:
+            onnxruntime.InferenceSession(path, options, providers=[_CPU])
+        except Exception as error:  # as above
+            raise Refused(" ".join(str(error).split())) from None
+        return onnx.load(optimized, load_external_data=False).graph

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import openvino
+from openvino.passes import ConstantFolding, Manager
 from openvino.preprocess import PrePostProcessor
 
 from hetsim.core.errors import PlatformError
@@ -140,3 +142,51 @@ def _version() -> str:
 def targets() -> tuple[str, ...]:
     """OpenVINO's devices on this machine."""
     return tuple(openvino.Core().available_devices)
+
+
+@dataclass(frozen=True, slots=True)
+class IrNode:
+    """A node of OpenVINO's files.
+
+    Attributes:
+        name: Its friendly name.
+        kind: Its type.
+        tensors: Names of the tensors that it makes.
+        readers: Friendly names of the nodes that read these.
+    """
+
+    name: str
+    kind: str
+    tensors: tuple[str, ...]
+    readers: tuple[str, ...]
+
+
+def convert_to_ir(source: Path, path: Path) -> tuple[IrNode, ...]:
+    """Convert an ONNX file to OpenVINO's files, in the same precision, and return what they hold, in topological order.
+
+    Nothing but constants is folded and nothing fused, so that each node still belongs to one of the source.
+
+    Raises:
+        Refused: If OpenVINO cannot convert it.
+    """
+    core = openvino.Core()
+    try:
+        model = core.read_model(source)
+        folding = Manager()
+        folding.register_pass(ConstantFolding())  # shapes, which the converter computes by nodes of their own
+        folding.run_passes(model)
+        openvino.save_model(model, path, compress_to_fp16=False)
+        nodes = core.read_model(path).get_ordered_ops()
+    except Exception as error:  # as above
+        raise Refused(" ".join(str(error).split())) from None
+    return tuple(
+        IrNode(
+            name=node.get_friendly_name(),
+            kind=node.get_type_name(),
+            tensors=tuple(sorted(name for port in node.outputs() for name in port.get_names())),
+            readers=tuple(
+                reader.get_node().get_friendly_name() for port in node.outputs() for reader in port.get_target_inputs()
+            ),
+        )
+        for node in nodes
+    )

@@ -92,7 +92,7 @@ def write_bundle(
     planned = planned_model(model, plan)
     plan = plan.in_order(planned.graph)
     flow = check_plan(planned.graph, plan, device_names=platform.device_names, model_hash=model.hash)
-    _check_model(planned)
+    check_plain(planned)
     devices = [device for device in platform.devices if plan.queues.get(device.name)]
     entries = tuple(map(_device_entry, devices))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -130,16 +130,21 @@ def write_bundle(
     return manifest
 
 
-def _check_model(model: Model) -> None:
+def check_plain(model: Model, what: str = "a bundle") -> None:
+    """Check that the model has no values or operators that an export does not hold.
+
+    Raises:
+        PlanError: If it has.
+    """
     if model.custom_ops:
         raise PlanError(
-            f"{model.name!r} needs the custom operators of {model.custom_ops[0]}, which a bundle does not hold; "
+            f"{model.name!r} needs the custom operators of {model.custom_ops[0]}, which {what} does not hold; "
             "execute the plan with: hetsim run"
         )
     for tensor in model.graph.tensors.values():
         if tensor.is_opaque:
             raise PlanError(
-                f"tensor {tensor.name!r} is no array of numbers of known size, which a bundle does not hold; "
+                f"tensor {tensor.name!r} is no array of numbers of known size, which {what} does not hold; "
                 "execute the plan with: hetsim run"
             )
 

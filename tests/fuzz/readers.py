@@ -16,10 +16,10 @@ from experiments.npu_speed.rows import SpeedLine
 from experiments.shared.records import columns, read_rows
 from hetsim.core.dataflow import check_plan
 from hetsim.core.errors import HetsimError, ProblemError
+from hetsim.core.problem import Problem
 from hetsim.costs.hypothetical.imports.description import describe
 from hetsim.costs.hypothetical.imports.device_file import times_csv
 from hetsim.costs.hypothetical.imports.imported import import_profile
-from hetsim.core.problem import Problem
 from hetsim.costs.problems import make_problem
 from hetsim.costs.profile import Header, Samples, SerialRuns, Unsupported
 from hetsim.costs.profile_file import load_profile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 from hetsim.core.errors import PlanError
 from hetsim.tuner.api.sources import to_model, to_plan, to_platform, to_profile
@@ -16,10 +16,53 @@ if TYPE_CHECKING:
     from hetsim.models.model import Model
     from hetsim.runtime.bundle.manifest import Manifest
     from hetsim.runtime.bundle.write import Example, ExpectedTimes
+    from hetsim.runtime.placement.files import Report
     from hetsim.tuner.api.sources import ModelLike, PlanLike, PlatformLike, ProfileLike
 
-TARGETS = ("bundle",)
+TARGETS = ("bundle", "onnxruntime", "openvino")
 """What a plan can be exported to."""
+
+
+@overload
+def export(
+    model: ModelLike,
+    plan: PlanLike,
+    out: str | Path,
+    *,
+    to: Literal["bundle"] = "bundle",
+    platform: PlatformLike | None = None,
+    profile: ProfileLike | None = None,
+    seed: int = 0,
+    stages: Stages | None = None,
+) -> Manifest: ...
+
+
+@overload
+def export(
+    model: ModelLike,
+    plan: PlanLike,
+    out: str | Path,
+    *,
+    to: Literal["onnxruntime", "openvino"],
+    platform: PlatformLike | None = None,
+    profile: ProfileLike | None = None,
+    seed: int = 0,
+    stages: Stages | None = None,
+) -> Report: ...
+
+
+@overload
+def export(
+    model: ModelLike,
+    plan: PlanLike,
+    out: str | Path,
+    *,
+    to: str,
+    platform: PlatformLike | None = None,
+    profile: ProfileLike | None = None,
+    seed: int = 0,
+    stages: Stages | None = None,
+) -> Manifest | Report: ...
 
 
 def export(
@@ -32,23 +75,28 @@ def export(
     profile: ProfileLike | None = None,
     seed: int = 0,
     stages: Stages | None = None,
-) -> Manifest:
-    """Write a plan as files that run without hetsim, completely or not at all, and return their manifest.
+) -> Manifest | Report:
+    """Write a plan as files that run without hetsim, completely or not at all.
 
     Args:
         model: The model, the name of one of the zoo, or the path of an .onnx file.
         plan: The plan, or its file.
         out: The folder; it must not exist, or be empty.
-        to: One of :data:`TARGETS`.
+        to: One of :data:`TARGETS`: a bundle with a runner of its own, or a placement for an engine that divides the
+            model among its devices by itself.
         platform: The devices, a built-in platform's name or a TOML file; None stands for the default.
         profile: Measurements, or their file, which give the expected times; None stands for none.
         seed: Seed of the inputs of the example.
         stages: Where progress is shown; None shows nothing.
 
+    Returns:
+        The manifest of the bundle, or what the engine made of the placement.
+
     Raises:
-        HetsimError: If anything about the arguments is wrong, or no runner drives a device of the plan.
+        HetsimError: If anything about the arguments is wrong, or nothing drives a device of the plan.
     """
     from hetsim.runtime.bundle.write import write_bundle
+    from hetsim.runtime.placement.export import write_placement
 
     if to not in TARGETS:
         raise PlanError(f"plans are exported to {', '.join(TARGETS)}, not to {to!r}")
@@ -57,6 +105,9 @@ def export(
     shown = stages or Silent()
     with shown.stage("compute the example"):  # how far rounding leads takes ten inferences
         example = _example(base, devices, seed)
+    if to != "bundle":
+        with shown.stage(f"hand the plan to {to}"):
+            return write_placement(base, found, devices, Path(out), engine=to, example=example, profile=measured)
     with shown.stage("write the bundle"):
         expected = _expected_times(base, devices, found, measured)
         return write_bundle(base, found, devices, Path(out), example=example, expected=expected)

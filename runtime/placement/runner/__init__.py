@@ -1,0 +1,1 @@
+"""Files that are copied into placements; they know nothing of hetsim."""
