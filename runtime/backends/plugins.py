@@ -117,7 +117,9 @@ def _offered(provider: str, library: str) -> list[Any]:
     """
     known = _registered.setdefault(provider, library)
     if known != library:
-        raise PlatformError(f"{provider} is registered from {known} already, so {library} cannot be; use one of the two")
+        raise PlatformError(
+            f"{provider} is registered from {known} already, so {library} cannot be; use one of the two"
+        )
     offered = _devices_of(provider)
     if offered:
         return offered

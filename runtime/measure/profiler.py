@@ -77,15 +77,22 @@ class Effort:
             raise ValueError(f"repeats and warm_ups must be at least 1, got {self.repeats} and {self.warm_ups}")
 
 
-def make_header(runtime: Runtime, model: Model) -> Header:
-    """The header of a profile of this model on these devices: model, machine, engines and date."""
+def make_header(runtime: Runtime, model: Model, paced: Mapping[str, str] | None = None) -> Header:
+    """The header of a profile of this model on these devices: model, machine, engines and date.
+
+    Args:
+        runtime: The devices.
+        model: The model.
+        paced: The engines of paced devices, whose refusals the profile records.
+    """
     return Header(
         model=model.graph.name,
         model_hash=model.hash,
         machine=machine_fingerprint(),
         engines={
             device.name: engine_description(runtime.engines[device.name], device) for device in runtime.platform.devices
-        },
+        }
+        | dict(paced or {}),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

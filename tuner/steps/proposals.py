@@ -104,8 +104,8 @@ def propose(context: TuningContext, proposers: Sequence[Proposer], deadline: Dea
 def accepted_plan(context: TuningContext, make: Callable[[], Plan]) -> Plan | None:
     """A plan that all engines take.
 
-    Refused segments are recorded in the profile, and the plan is made again. On an emulated target the profile is not
-    what plans are made from, so the plan is dropped.
+    Refused segments are recorded in the profile, and the plan is made again. On an emulated target a plan is dropped that
+    contains a refused segment again, since only refusals, and no times, change its problem.
 
     Args:
         context: The devices.
@@ -119,7 +119,7 @@ def accepted_plan(context: TuningContext, make: Callable[[], Plan]) -> Plan | No
         refusal = context.refusal(plan)
         if refusal is None:
             return plan
-        if context.target.is_emulated:
+        if context.target.is_emulated and refusal.segment in context.file.profile.unsupported(refusal.device):
             context.stages.say(f"{plan.scheduler}: dropped, {refusal}")
             return None
         context.note(refusal)
