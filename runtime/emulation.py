@@ -37,7 +37,6 @@ from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.machine.system import available_cores
 from hetsim.runtime.worker.program import HandOver
 
-
 OutputsAhead = Callable[[Model, Dataflow, Mapping[str, Array], tuple[str, ...]], Mapping[str, Array]]
 """From the model, a plan of it, the model's inputs and names of tensors that the plan's steps make: these tensors."""
 

@@ -1,9 +1,10 @@
 """From a model and a platform to the plan that measured best: calibrate, profile, propose, measure, judge, write.
 
 Each step is a function of the :class:`~hetsim.tuner.context.TuningContext`. On a platform of real devices, the plans of
-all schedulers and of the closed loop are proposed. With a scenario, or with devices whose times come from elsewhere, the
-devices as they are are calibrated and profiled first; plans are then proposed for the changed machine, where nothing needs to be measured between searches, since the
-costs of emulated devices are known, and executed with the changed devices emulated.
+all schedulers and of the closed loop are proposed. With a scenario, or with devices whose times come from elsewhere,
+the devices as they are are calibrated and profiled first; plans are then proposed for the changed machine, where
+nothing needs to be measured between searches, since the costs of emulated devices are known, and executed with the
+changed devices emulated.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from hetsim.tuner.steps.final_measurement import measure_finalists
 from hetsim.tuner.steps.judging import judge
 from hetsim.tuner.steps.profiling import ask_paced, calibrate_platform, profile_model
 from hetsim.tuner.steps.proposals import Proposals, Proposer, propose
-from hetsim.tuner.steps.readiness import check_machine, paced_engines
+from hetsim.tuner.steps.readiness import check_machine, paced_engines, say_emulated
 from hetsim.tuner.steps.reference_engines import engines_alone
 from hetsim.tuner.steps.scheduler_plans import propose_baselines, propose_searched
 from hetsim.tuner.steps.writing import write_outputs
@@ -86,7 +87,7 @@ def tune(
     check_executable(scenario)
     measured = platform.measured_part() if platform.hypothetical_devices else platform
     paced = paced_engines(platform)
-    warnings = check_machine(platform, stages)
+    warnings = (*check_machine(platform, stages), *say_emulated(platform, stages))
     with ExitStack() as devices:
         runtime = devices.enter_context(Runtime(measured, trust=trust))
         lock = lock_folder(out)

@@ -71,7 +71,7 @@ class Device:
         if self.plugin is not None and (self.backend not in ("onnxruntime", "emulated") or not self.target):
             raise PlatformError(
                 f"device.{self.name}.plugin brings an execution provider of ONNX Runtime: it needs backend = "
-                f'"onnxruntime" and a target, the provider\'s name; got backend {self.backend!r}, target {self.target!r}'
+                f'"onnxruntime" and a target, the provider; got backend {self.backend!r}, target {self.target!r}'
             )
         self._check_source()
 

@@ -200,6 +200,7 @@ class _Costs:
         self._devices = devices
         self._base = (model.base or model).graph
         self._refused = {device: masks(model.graph, profile.unsupported(device)) for device in names}
+        self._refused_alone = {device: frozenset(profile.refused_alone(device)) for device in names}
         self._refused_originals = {device: masks(self._base, profile.unsupported(device)) for device in names}
 
     def latency(self, device: str, ops: tuple[str, ...]) -> Latency | None:
@@ -220,7 +221,8 @@ class _Costs:
 
     def unless_refused(self, stated: LatencyFunction, devices: Collection[str]) -> LatencyFunction:
         """The same costs, but None for segments that the engines of hypothetical ``devices`` refused."""
-        if not any(self._refused[device] or self._refused_originals[device] for device in devices):
+        refused = (self._refused, self._refused_originals, self._refused_alone)
+        if not any(known[device] for known in refused for device in devices):
             return stated
 
         def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
@@ -230,8 +232,10 @@ class _Costs:
 
     def _refuses(self, device: str, ops: tuple[str, ...]) -> bool:
         outside, others = ~self._model.graph.mask(ops), ~self._base.mask(work_of(self._model, ops).shares)
-        return any(refused & outside == 0 for refused in self._refused[device]) or any(
-            refused & others == 0 for refused in self._refused_originals[device]
+        return (
+            ops in self._refused_alone[device]
+            or any(refused & outside == 0 for refused in self._refused[device])
+            or any(refused & others == 0 for refused in self._refused_originals[device])
         )
 
     def read_s(self, device: str, tensor: str) -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,7 +82,8 @@ class OnnxRuntimeBackend:
         if not self._offered:
             return onnxruntime.InferenceSession(path, options, providers=[self._provider], provider_options=[settings])
         options.add_provider_for_devices(list(self._offered[:1]), settings)
-        return onnxruntime.InferenceSession(path, options)
+        with _silenced():
+            return onnxruntime.InferenceSession(path, options)
 
 
 class OnnxRuntimeSegment:
@@ -110,6 +114,20 @@ class OnnxRuntimeSegment:
                 place[...] = value
             else:
                 raise ValueError(f"an output has shape {list(value.shape)} instead of {list(place.shape)}")
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Nothing that a vendor's library prints to the standard output gets there, where results of commands go."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def targets() -> tuple[str, ...]:

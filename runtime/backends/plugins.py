@@ -39,8 +39,8 @@ def plugin_devices(device: Device, plugin: Plugin) -> tuple[Any, ...]:
         wanted = " ".join(text for text in (plugin.hardware, plugin.vendor and f"of {plugin.vendor}") if text) or "any"
         here = ", ".join(map(_hardware, offered)) or "no device"
         raise PlatformError(
-            f"device {device.name!r} asks for {device.target} of the plugin {plugin.origin} on hardware {wanted!r}, but "
-            f"on this machine the plugin offers {here}; change device.{device.name}.plugin, or run where there is one"
+            f"device {device.name!r} asks for {device.target} of the plugin {plugin.origin} on hardware {wanted!r}, "
+            f"but on this machine the plugin offers {here}; change device.{device.name}.plugin"
         )
     return found
 

@@ -1,8 +1,8 @@
 """What the engines of paced devices refuse: asked of each operator and of groups of them, before anything is planned.
 
 Nothing is executed. The vendor's compiler gets every profiling configuration, from single operators to the whole model,
-and what it refuses is recorded with its reason. Operators are not probed: what an engine makes of a plan is compared with
-the reference when the plan is executed, and :func:`hetsim.verify` compares operator by operator.
+and what it refuses is recorded with its reason. Operators are not probed: what an engine makes of a plan is compared
+with the reference when the plan is executed, and :func:`hetsim.verify` compares operator by operator.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from hetsim.core.errors import DeviceError
 from hetsim.core.platform import Device, Platform
 from hetsim.costs.profile import Unsupported
 from hetsim.costs.profile_file import ProfileFile
+from hetsim.costs.refusals import refusal
 from hetsim.models.model import Model
 from hetsim.runtime.devices import Devices
 from hetsim.runtime.measure.configurations import Parts, configuration_plan, profiling_configurations
@@ -84,11 +85,11 @@ class _Asked:
                 self._devices = engines(self._platform)
             try:
                 load_or_refuse(self._devices, self._model, plan).close()
-            except RefusedError as refusal:
-                if refusal.device != self._device:
+            except RefusedError as refused:
+                if refused.device != self._device:
                     raise
-                self._file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
-                if isinstance(refusal.__context__, DeviceError):  # its process has died
+                self._file.add(refusal(self._model.graph, refused.device, refused.segment, str(refused)))
+                if isinstance(refused.__context__, DeviceError):  # its process has died
                     self._close()
             else:
                 return

@@ -24,6 +24,7 @@ from hetsim.core.plan import Plan, Split
 from hetsim.core.platform import Device
 from hetsim.costs.profile import Header, Profile, Samples, SerialRuns, Unsupported
 from hetsim.costs.profile_file import ProfileFile
+from hetsim.costs.refusals import refusal
 from hetsim.models.model import Model, random_inputs
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.inference import Inference
@@ -216,8 +217,8 @@ def measure_accepted(
         plan = make()
         try:
             serial_runs = run_serially(runtime, model, plan, inputs, effort)
-        except RefusedError as refusal:
-            file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
+        except RefusedError as refused:
+            file.add(refusal(model.graph, refused.device, refused.segment, str(refused)))
         else:
             name = context if isinstance(context, str) else context(plan)
             record(file, serial_runs, name, only=only, splits=plan.rewrites)

@@ -88,6 +88,19 @@ def paced_engines(platform: Platform) -> dict[str, str]:
     }
 
 
+def say_emulated(platform: Platform, stages: Stages) -> tuple[str, ...]:
+    """A warning for each device whose times will be emulated because nothing can be measured on it."""
+    found = []
+    for device in platform.hypothetical_devices:
+        assert device.source is not None
+        computing = f"{device.backend} ({device.target})" if device.is_paced else "the reference engine"
+        found.append(
+            f"{device.name} (emulated): nothing is measured on it; {computing} computes its outputs, and its times are "
+            f"emulated, {device.source.description}"
+        )
+    return _warned(tuple(found), stages)
+
+
 def _warned(warnings: tuple[str, ...], stages: Stages) -> tuple[str, ...]:
     for description in warnings:
         stages.say(f"WARNING: {description}")
