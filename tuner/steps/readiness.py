@@ -95,8 +95,8 @@ def say_emulated(platform: Platform, stages: Stages) -> tuple[str, ...]:
         assert device.source is not None
         computing = f"{device.backend} ({device.target})" if device.is_paced else "the reference engine"
         found.append(
-            f"{device.name} (emulated): nothing is measured on it; {computing} computes its outputs, and its times are "
-            f"emulated, {device.source.description}"
+            f"{device.name} (emulated): nothing is measured on it; {computing} computes its outputs, at emulated "
+            f"{device.source.description}"
         )
     return _warned(tuple(found), stages)
 

@@ -1,0 +1,90 @@
+"""An 8-bit twin of a float network: the same network with pairs of QuantizeLinear and DequantizeLinear.
+
+ONNX Runtime's own quantiser makes it: activations in unsigned 8 bits with ranges from random inputs, weights in signed
+8 bits. Ranges from random inputs are good enough to see what an engine takes and how long it takes; a product is
+calibrated with real data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import onnx
+import typer
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from hetsim.core.errors import ModelError
+from hetsim.models.importer import load_model
+from hetsim.models.model import Model, random_inputs
+from hetsim.models.reference import one_line
+from hetsim.tuner.cli.exits import run_to_exit
+from hetsim.tuner.cli.screen import say
+
+COMMAND = "python -m experiments.vendor.int8_twin"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
+def int8_twin(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name of the zoo, or an .onnx file.")],
+    out: Annotated[Path, typer.Option("--out", help="The twin's .onnx file.")],
+    samples: Annotated[int, typer.Option(min=1, help="Random inputs that give the ranges.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of the first of them.")] = 100,
+) -> None:
+    """Write the 8-bit twin of a float network."""
+    twin(load_model(model), out, num_samples=samples, seed=seed)
+    say(f"{out}: {model} in 8 bits, ranges from {samples} random inputs")
+
+
+def twin(model: Model, out: Path, *, num_samples: int = 8, seed: int = 100) -> None:
+    """Write the 8-bit twin of a float network.
+
+    Args:
+        model: The network, not a rewritten one.
+        out: The file, which is written whole or not at all.
+        num_samples: Random inputs that give the ranges of activations, at least 1.
+        seed: Seed of the first of them; the others have the seeds that follow.
+
+    Raises:
+        ModelError: If the quantiser cannot take the network.
+        OSError: If the file cannot be written.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent) as folder:
+        source, made = Path(folder) / "source.onnx", Path(folder) / "twin.onnx"
+        onnx.save(model.proto, source)
+        try:
+            quantize_static(
+                source,
+                made,
+                _Samples(random_inputs(model, seed=seed + number) for number in range(num_samples)),
+                quant_format=QuantFormat.QDQ,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
+        except Exception as error:  # the quantiser raises all kinds
+            raise ModelError(f"ONNX Runtime cannot quantise {model.name!r}: {one_line(error)}") from None
+        made.replace(out)
+
+
+class _Samples(CalibrationDataReader):  # type: ignore[misc]
+    """Inputs, as the quantiser asks for them."""
+
+    def __init__(self, samples: Iterator[dict[str, Any]]) -> None:
+        self._samples = samples
+
+    def get_next(self) -> dict[str, Any] | None:
+        return next(self._samples, None)
+
+
+def main() -> None:
+    """Make a twin; a mistake of the user's becomes one line and exit code 2."""
+    run_to_exit(app, command=COMMAND)
+
+
+if __name__ == "__main__":
+    main()
