@@ -54,7 +54,7 @@ class RefusalLine:
         num_ops: Operators of that kind in the network, or in the group.
         num_refused: Those of them that the engine refuses in any segment.
         num_refused_alone: Those that it refuses by themselves, but may take in a larger segment.
-        reason: What the engine said of the first of them; empty if it takes them all.
+        reason: What the engine said of the first of them; None if it takes them all.
     """
 
     model: str
@@ -63,7 +63,7 @@ class RefusalLine:
     num_ops: int
     num_refused: int
     num_refused_alone: int
-    reason: str
+    reason: str | None
 
 
 @app.command()
@@ -126,7 +126,7 @@ def _lines(model: Model, device: Device, profile: Profile) -> list[RefusalLine]:
             num_ops=num_ops,
             num_refused=refused,
             num_refused_alone=by_itself,
-            reason=_plain(reasons[0]) if reasons else "",
+            reason=_plain(reasons[0]) if reasons else None,
         )
 
     found = []

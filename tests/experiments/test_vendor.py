@@ -1,0 +1,59 @@
+"""What an engine refuses as a table, and 8-bit twins."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import onnx
+import pytest
+
+from experiments.vendor import refusals
+from experiments.vendor.int8_twin import twin
+from hetsim.core.errors import PlatformError
+from hetsim.io.platform_file import parse_platform
+from hetsim.models.importer import load_model
+from hetsim.models.model import random_inputs
+from tests.support.experiments import PLATFORM, platform_in, table
+from tests.support.models import fork_join, images
+
+SHEET = "[device.npu.sheet]\npeak_ops_per_s = { f32 = 1e9 }\nmemory_bytes_per_s = 1e9\n"
+
+
+def test_every_kind_has_a_line_and_says_why_it_is_refused(tmp_path: Path) -> None:
+    platform = parse_platform(
+        PLATFORM.replace('3.125e-5" }\n[memory]', f'0", refuse = "Sigmoid" }}\n{SHEET}[memory]'), source="desk"
+    )
+    onnx.save(fork_join().proto, tmp_path / "tiny.onnx")
+    for _ in range(2):
+        lines = refusals.measure((str(tmp_path / "tiny.onnx"),), platform, tmp_path / "out", shapes=[])
+    written = table(tmp_path / "out" / "refusals.csv")
+    assert (
+        [line["kind"] for line in written]
+        == [line.kind for line in lines]
+        == ["Abs", "MatMul", "Neg", "Sigmoid", "Sub"]
+    )
+    refused = [line for line in written if line["num_refused"] != "0"]
+    assert [(line["kind"], line["num_ops"], line["reason"]) for line in refused] == [
+        ("Sigmoid", "1", "Sigmoid is not supported")
+    ]
+    assert {line["device"] for line in written} == {"npu (emulated)"}
+
+
+def test_a_platform_without_such_a_device_is_refused(results: Path, tmp_path: Path) -> None:
+    with pytest.raises(PlatformError, match="no device of platform 'desk' has both an engine and emulated times"):
+        refusals.measure(("squeezenet",), platform_in(results), tmp_path, shapes=[])
+
+
+def test_a_twin_computes_nearly_the_same_in_8_bits(tmp_path: Path) -> None:
+    model = images()
+    twin(model, tmp_path / "images8.onnx", num_samples=2)
+    quantised = load_model(tmp_path / "images8.onnx")
+    kinds = Counter(op.kind for op in quantised.graph.ops)
+    assert kinds["QuantizeLinear"] > 0
+    assert kinds["Conv"] == 3
+    inputs = random_inputs(model, seed=1)
+    right, found = (one.reference_outputs(inputs) for one in (model, quantised))
+    for name, value in right.items():
+        assert 0 < abs(found[name] - value).max() < 0.1 * abs(value).max()
+    assert list(tmp_path.iterdir()) == [tmp_path / "images8.onnx"]
