@@ -36,7 +36,7 @@ class Refused:
     anywhere: tuple[frozenset[str], ...]
     alone: frozenset[frozenset[str]]
 
-    def covers(self, ops: Iterable[str]) -> bool:
+    def rules_out(self, ops: Iterable[str]) -> bool:
         """Whether it refuses these operators as one segment."""
         segment = frozenset(ops)
         return segment in self.alone or any(bad <= segment for bad in self.anywhere)

@@ -63,7 +63,7 @@ def has_samples(profile: Profile, plan: Plan, context: str) -> bool:
 def is_measured(profile: Profile, device: str, parts: Parts, context: str) -> bool:
     """Whether all parts were measured on a device in a context, or refused by it."""
     refused = refused_by(profile, device)
-    return all(refused.covers(ops) or profile.samples_s(device, ops, context) for ops in parts)
+    return all(refused.rules_out(ops) or profile.samples_s(device, ops, context) for ops in parts)
 
 
 def configuration_plan(
@@ -87,7 +87,7 @@ def configuration_plan(
     refused = {name: refused_by(profile, name) for name in device_names}
     queues: dict[str, list[Segment]] = {name: [] for name in device_names}
     for part in parts:
-        for ops in [(op,) for op in part] if refused[device].covers(part) else [part]:
+        for ops in [(op,) for op in part] if refused[device].rules_out(part) else [part]:
             order = (device, *(name for name in device_names if name != device))
             home = _home(model.graph, profile, ops, order, refused)
             queues[home].append(Segment(home, ops))
@@ -106,7 +106,7 @@ def _home(
     Raises:
         ProblemError: If all refused them; there is only one then.
     """
-    home = next((name for name in order if not refused[name].covers(ops)), None)
+    home = next((name for name in order if not refused[name].rules_out(ops)), None)
     if home is None:
         said = [{**profile.unsupported(name), **profile.refused_alone(name)} for name in refused]
         reasons = "; ".join(reasons[ops] for reasons in said)
@@ -156,7 +156,7 @@ def _plan_in_order(graph: Graph, device_of: Mapping[str, str], refused: Mapping[
     queues: dict[str, list[Segment]] = {}
     for start, stop in pairwise(starts):
         ops, device = tuple(names[start:stop]), device_of[names[start]]
-        whole = not refused[device].covers(ops)
+        whole = not refused[device].rules_out(ops)
         queues.setdefault(device, []).extend(
             Segment(device, part) for part in ([ops] if whole else [(op,) for op in ops])
         )

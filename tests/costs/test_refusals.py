@@ -65,7 +65,7 @@ def test_what_a_device_refuses_by_hand() -> None:
     )
     refused = refused_by(known, "npu")
     assert refused == Refused((frozenset("ab"),), frozenset({frozenset("q")}))
-    assert [refused.covers(ops) for ops in ("ab", "cba", "a", "q", "qa", "c")] == [
+    assert [refused.rules_out(ops) for ops in ("ab", "cba", "a", "q", "qa", "c")] == [
         True,
         True,
         False,

@@ -17,6 +17,7 @@ from hetsim.models.model import random_inputs
 from tests.support.experiments import PLATFORM, platform_in, table
 from tests.support.models import fork_join, images
 
+pytestmark = pytest.mark.slow
 SHEET = "[device.npu.sheet]\npeak_ops_per_s = { f32 = 1e9 }\nmemory_bytes_per_s = 1e9\n"
 
 

@@ -121,7 +121,7 @@ def accepted_plan(context: TuningContext, make: Callable[[], Plan]) -> Plan | No
         if refusal is None:
             return plan
         known = refused_by(context.file.profile, refusal.device)
-        if context.target.is_emulated and known.covers(refusal.segment):
+        if context.target.is_emulated and known.rules_out(refusal.segment):
             context.stages.say(f"{plan.scheduler}: dropped, {refusal}")
             return None
         context.note(refusal)
