@@ -1,7 +1,7 @@
 """What the engines of paced devices compute for a plan, found out before the plan is executed at emulated times.
 
 A vendor's emulator may take seconds for what the hardware does in a millisecond. So a plan is executed once, ahead and
-serially, with all engines at their own pace, and the tensors that its segments make are kept. Each engine reads what
+serially, with all engines at their own pace, and the tensors that its segments make are stored. Each engine reads what
 the others really made, so the outputs are those of the whole plan, with the rounding of every device on the way.
 
 The engines run in processes of their own, which end with the execution: a compiler that crashes or never returns is a
@@ -23,7 +23,7 @@ from hetsim.runtime.devices import Devices
 from hetsim.runtime.session import Session
 from hetsim.runtime.worker_pool import RefusedError
 
-PATIENCE_S = 600.0
+ANSWER_S = 600.0
 """The longest that an engine may take to compile or to compute one plan, in seconds."""
 
 
@@ -66,8 +66,8 @@ def engines(platform: Platform, plan: Plan | None = None) -> Devices:
     used = tuple(_with_engine(device) for device in platform.devices if plan is None or plan.queues.get(device.name))
     return Devices(
         Platform(name=platform.name, devices=used, description=platform.description),
-        stall_s=PATIENCE_S,
-        slow_s=PATIENCE_S,
+        stall_s=ANSWER_S,
+        slow_s=ANSWER_S,
     )
 
 

@@ -120,14 +120,14 @@ class OnnxRuntimeSegment:
 def _silenced() -> Iterator[None]:
     """Nothing that a vendor's library prints to the standard output gets there, where results of commands go."""
     sys.stdout.flush()
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    stdout_fd, null_fd = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 1)
+        os.dup2(null_fd, 1)
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stdout_fd, 1)
+        os.close(stdout_fd)
+        os.close(null_fd)
 
 
 def targets() -> tuple[str, ...]:

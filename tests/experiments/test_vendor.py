@@ -1,4 +1,4 @@
-"""What an engine refuses as a table, and 8-bit twins."""
+"""What an engine refuses as a table, and 8-bit versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from experiments.vendor import refusals
-from experiments.vendor.int8_twin import twin
+from experiments.vendor.quantise import write_quantised
 from hetsim.core.errors import PlatformError
 from hetsim.io.platform_file import parse_platform
 from hetsim.models.importer import load_model
@@ -46,9 +46,9 @@ def test_a_platform_without_such_a_device_is_refused(results: Path, tmp_path: Pa
         refusals.measure(("squeezenet",), platform_in(results), tmp_path, shapes=[])
 
 
-def test_a_twin_computes_nearly_the_same_in_8_bits(tmp_path: Path) -> None:
+def test_8_bits_compute_nearly_the_same(tmp_path: Path) -> None:
     model = images()
-    twin(model, tmp_path / "images8.onnx", num_samples=2)
+    write_quantised(model, tmp_path / "images8.onnx", num_samples=2)
     quantised = load_model(tmp_path / "images8.onnx")
     kinds = Counter(op.kind for op in quantised.graph.ops)
     assert kinds["QuantizeLinear"] > 0

@@ -1,4 +1,4 @@
-"""An 8-bit twin of a float network: the same network with pairs of QuantizeLinear and DequantizeLinear.
+"""An 8-bit version of a float network: the same network with pairs of QuantizeLinear and DequantizeLinear.
 
 ONNX Runtime's own quantiser makes it: activations in unsigned 8 bits with ranges from random inputs, weights in signed
 8 bits. Ranges from random inputs are good enough to see what an engine takes and how long it takes; a product is
@@ -23,25 +23,25 @@ from hetsim.models.reference import one_line
 from hetsim.tuner.cli.exits import run_to_exit
 from hetsim.tuner.cli.screen import say
 
-COMMAND = "python -m experiments.vendor.int8_twin"
+COMMAND = "python -m experiments.vendor.quantise"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()
-def int8_twin(
+def quantise(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name of the zoo, or an .onnx file.")],
-    out: Annotated[Path, typer.Option("--out", help="The twin's .onnx file.")],
+    out: Annotated[Path, typer.Option("--out", help="Its .onnx file.")],
     samples: Annotated[int, typer.Option(min=1, help="Random inputs that give the ranges.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the first of them.")] = 100,
 ) -> None:
-    """Write the 8-bit twin of a float network."""
-    twin(load_model(model), out, num_samples=samples, seed=seed)
+    """Write the 8-bit version of a float network."""
+    write_quantised(load_model(model), out, num_samples=samples, seed=seed)
     say(f"{out}: {model} in 8 bits, ranges from {samples} random inputs")
 
 
-def twin(model: Model, out: Path, *, num_samples: int = 8, seed: int = 100) -> None:
-    """Write the 8-bit twin of a float network.
+def write_quantised(model: Model, out: Path, *, num_samples: int = 8, seed: int = 100) -> None:
+    """Write the 8-bit version of a float network.
 
     Args:
         model: The network, not a rewritten one.
@@ -55,7 +55,7 @@ def twin(model: Model, out: Path, *, num_samples: int = 8, seed: int = 100) -> N
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent) as folder:
-        source, made = Path(folder) / "source.onnx", Path(folder) / "twin.onnx"
+        source, made = Path(folder) / "source.onnx", Path(folder) / "quantised.onnx"
         onnx.save(model.proto, source)
         try:
             quantize_static(
@@ -82,7 +82,7 @@ class _Samples(CalibrationDataReader):  # type: ignore[misc]
 
 
 def main() -> None:
-    """Make a twin; a mistake of the user's becomes one line and exit code 2."""
+    """Quantise a network; a mistake of the user's becomes one line and exit code 2."""
     run_to_exit(app, command=COMMAND)
 
 
