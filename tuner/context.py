@@ -108,7 +108,8 @@ class TuningContext:
 
     def note(self, refused: RefusedError) -> None:
         """Record in the file that a device does not take a segment, so that no later plan contains it."""
-        self.file.add(refusal(self.model.graph, refused.device, refused.segment, str(refused)))
+        graph, ahead = self.model.graph, self.target.is_emulated
+        self.file.add(refusal(graph, refused.device, refused.segment, str(refused), groups_alone=ahead))
 
     def replay(self, plan: Plan, effort: Effort | None = None, *, anew: bool = False) -> str:
         """Run the plan serially and record its segments; returns the context that the samples are recorded in.

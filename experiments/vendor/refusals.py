@@ -135,8 +135,8 @@ def _lines(model: Model, device: Device, profile: Profile) -> list[RefusalLine]:
         refused, by_itself = [ops for ops in own if ops in anywhere], [ops for ops in own if ops in alone]
         reasons = [*(anywhere[ops] for ops in refused), *(alone[ops] for ops in by_itself)]
         found.append(line(kind, kinds[kind], len(refused), len(by_itself), reasons))
-    groups: Mapping[tuple[str, ...], str] = {ops: text for ops, text in anywhere.items() if len(ops) > 1}
-    return found + [line(GROUP, len(ops), len(ops), 0, [text]) for ops, text in groups.items()]
+    groups: Mapping[tuple[str, ...], str] = {ops: text for ops, text in alone.items() if len(ops) > 1}
+    return found + [line(GROUP, len(ops), 0, len(ops), [text]) for ops, text in groups.items()]
 
 
 def _plain(reason: str) -> str:

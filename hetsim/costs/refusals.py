@@ -1,8 +1,9 @@
 """Segments that engines refuse: how a refusal is recorded, and what it rules out.
 
-A refusal holds for every segment that contains the refused operators, with one exception: engines take QuantizeLinear
+A refusal holds for every segment that contains the refused operators, with two exceptions. Engines take QuantizeLinear
 and DequantizeLinear by fusing them with their neighbours, so to refuse them by themselves says nothing of larger
-segments.
+segments. And a vendor's compiler that takes every operator of a group may fail to lay out the group, but not the whole
+network around it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,19 @@ FUSED_KINDS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 """Kinds whose refusal in a segment of these alone holds for that segment only."""
 
 
-def refusal(graph: Graph, device: str, ops: tuple[str, ...], reason: str) -> Unsupported:
-    """The record that a device refused a segment of the graph, or of one that was rewritten from it."""
+def refusal(graph: Graph, device: str, ops: tuple[str, ...], reason: str, *, groups_alone: bool = False) -> Unsupported:
+    """The record that a device refused a segment of the graph, or of one that was rewritten from it.
+
+    Args:
+        graph: The graph.
+        device: Name of the device.
+        ops: The segment.
+        reason: What the engine said, in one line.
+        groups_alone: Whether the refusal of several operators says nothing of larger segments.
+    """
     kinds = {graph.by_name[op].kind if op in graph.by_name else "" for op in ops}
-    return Unsupported(device=device, ops=ops, reason=reason, alone=kinds <= FUSED_KINDS)
+    alone = kinds <= FUSED_KINDS or (groups_alone and len(ops) > 1)
+    return Unsupported(device=device, ops=ops, reason=reason, alone=alone)
 
 
 @dataclass(frozen=True, slots=True)

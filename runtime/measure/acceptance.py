@@ -88,7 +88,8 @@ class _Asked:
             except RefusedError as refused:
                 if refused.device != self._device:
                     raise
-                self._file.add(refusal(self._model.graph, refused.device, refused.segment, str(refused)))
+                graph = self._model.graph
+                self._file.add(refusal(graph, refused.device, refused.segment, str(refused), groups_alone=True))
                 if isinstance(refused.__context__, DeviceError):  # its process has died
                     self._close()
             else:

@@ -49,6 +49,9 @@ def test_a_refusal_alone_holds_for_that_segment_only() -> None:
 def test_only_quantisation_is_refused_alone() -> None:
     assert not refusal(GRAPH, "npu", ("left",), "no").alone
     assert not refusal(GRAPH, "npu", ("a part of a split",), "no").alone
+    assert not refusal(GRAPH, "npu", ("stem", "left"), "no").alone
+    assert refusal(GRAPH, "npu", ("stem", "left"), "no", groups_alone=True).alone
+    assert not refusal(GRAPH, "npu", ("left",), "no", groups_alone=True).alone
 
 
 def test_nothing_refused_changes_nothing() -> None:
