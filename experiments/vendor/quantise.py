@@ -22,6 +22,7 @@ from hetsim.models.model import Model, random_inputs
 from hetsim.models.reference import one_line
 from hetsim.tuner.cli.exits import run_to_exit
 from hetsim.tuner.cli.screen import say
+from hetsim.tuner.steps.expected_outputs import relative_error
 
 COMMAND = "python -m experiments.vendor.quantise"
 
@@ -35,9 +36,27 @@ def quantise(
     samples: Annotated[int, typer.Option(min=1, help="Random inputs that give the ranges.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the first of them.")] = 100,
 ) -> None:
-    """Write the 8-bit version of a float network."""
-    write_quantised(load_model(model), out, num_samples=samples, seed=seed)
+    """Write the 8-bit version of a float network, and say what its outputs lose."""
+    found = load_model(model)
+    write_quantised(found, out, num_samples=samples, seed=seed)
     say(f"{out}: {model} in 8 bits, ranges from {samples} random inputs")
+    loss = max(losses(found, load_model(out), num_samples=samples, seed=seed + samples))
+    say(
+        f"on the reference engine its outputs differ from the float network's by up to {loss:.1e} of the largest value, "
+        f"over {samples} other inputs"
+    )
+
+
+def losses(model: Model, quantised: Model, *, num_samples: int, seed: int) -> list[float]:
+    """By random input, how far the outputs of a quantised network are from those of the float network.
+
+    Both are computed by the reference engine; differences are relative to the largest value of an output.
+
+    Raises:
+        ModelError: If the reference engine cannot run one of them.
+    """
+    samples = [random_inputs(model, seed=seed + number) for number in range(num_samples)]
+    return [relative_error(quantised.reference_outputs(one), model.reference_outputs(one)) for one in samples]
 
 
 def write_quantised(model: Model, out: Path, *, num_samples: int = 8, seed: int = 100) -> None:
