@@ -42,8 +42,8 @@ def quantise(
     say(f"{out}: {model} in 8 bits, ranges from {samples} random inputs")
     loss = max(losses(found, load_model(out), num_samples=samples, seed=seed + samples))
     say(
-        f"on the reference engine its outputs differ from the float network's by up to {loss:.1e} of the largest value, "
-        f"over {samples} other inputs"
+        f"on the reference engine its outputs differ from the float network's by up to {loss:.1e} of the largest "
+        f"value, over {samples} other inputs"
     )
 
 
