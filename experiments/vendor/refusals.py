@@ -2,7 +2,8 @@
 
 The vendor's compiler is given every operator of each network by itself, then larger groups up to the whole network;
 nothing is executed. ``refusals.csv`` has a line for each network and kind of operator, and one for each group that was
-refused although its operators were taken. ``refusals.json`` says where they come from. A second call skips networks
+refused although its operators were taken; ``refusals.md`` sums them up, drawn from the CSV alone. ``refusals.json``
+says where they come from. A second call skips networks
 that have lines, so networks with open sizes can be added one by one with ``--shape``.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ from hetsim.core.errors import PlatformError
 from hetsim.core.platform import Device, Platform
 from hetsim.costs.profile import Header, Profile
 from hetsim.costs.profile_file import ProfileFile
+from hetsim.io.files import write_atomically
 from hetsim.io.platform_file import load_platform
 from hetsim.models.model import Model
 from hetsim.models.reference import one_line
@@ -76,12 +78,24 @@ def refusals(
     """Ask the engines of emulated devices what they refuse of each network, or of the whole zoo."""
     names = tuple(filter(None, models.split(","))) or zoo_names()
     command = shlex.join((*shlex.split(COMMAND), *sys.argv[1:]))
-    for line in measure(names, load_platform(platform), out, shapes=shape, command=command):
-        if line.num_refused or line.num_refused_alone:
-            say(
-                f"{line.model}: {line.device} refuses {line.num_refused} of {line.num_ops} {line.kind}, and "
-                f"{line.num_refused_alone} by themselves: {line.reason}"
-            )
+    lines = measure(names, load_platform(platform), out, shapes=shape, command=command)
+    text = as_table(lines)
+    write_atomically(out / "refusals.md", text.encode())
+    say(text)
+
+
+def as_table(lines: Sequence[RefusalLine]) -> str:
+    """The lines in Markdown, a row for each network."""
+    rows = ["| network | operators | refused | refused by themselves | groups refused |", "|---|---|---|---|---|"]
+    for model in dict.fromkeys(line.model for line in lines):
+        own = [line for line in lines if line.model == model]
+        kinds, groups = [line for line in own if line.kind != GROUP], [line for line in own if line.kind == GROUP]
+        anywhere = [f"{line.num_refused} of {line.num_ops} {line.kind}" for line in kinds if line.num_refused]
+        alone = [f"{line.num_refused_alone} of {line.num_ops} {line.kind}" for line in kinds if line.num_refused_alone]
+        sizes = f"{len(groups)}, of {min(g.num_ops for g in groups)} to {max(g.num_ops for g in groups)} operators"
+        cells = (", ".join(anywhere) or "none", ", ".join(alone) or "none", sizes if groups else "none")
+        rows.append(f"| {model} | {sum(line.num_ops for line in kinds)} | {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
 
 
 def measure(

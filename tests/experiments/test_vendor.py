@@ -40,6 +40,26 @@ def test_every_kind_has_a_line_and_says_why_it_is_refused(tmp_path: Path) -> Non
     assert {line["device"] for line in written} == {"npu (emulated)"}
 
 
+def test_the_summary_has_a_row_for_each_network() -> None:
+    def line(model: str, kind: str, num_ops: int, refused: int = 0, alone: int = 0) -> refusals.RefusalLine:
+        return refusals.RefusalLine(
+            model=model,
+            device="npu (emulated)",
+            kind=kind,
+            num_ops=num_ops,
+            num_refused=refused,
+            num_refused_alone=alone,
+            reason=None,
+        )
+
+    lines = [line("a", "Erf", 4, 4), line("a", "Relu", 3), line("b", "QuantizeLinear", 7, 0, 7)]
+    lines += [line("b", "group", 5, 0, 5), line("b", "group", 9, 0, 9)]
+    assert refusals.as_table(lines).splitlines()[2:] == [
+        "| a | 7 | 4 of 4 Erf | none | none |",
+        "| b | 7 | none | 7 of 7 QuantizeLinear | 2, of 5 to 9 operators |",
+    ]
+
+
 def test_a_platform_without_such_a_device_is_refused(results: Path, tmp_path: Path) -> None:
     with pytest.raises(PlatformError, match="no device of platform 'desk' has both an engine and emulated times"):
         refusals.measure(("squeezenet",), platform_in(results), tmp_path, shapes=[])

@@ -88,7 +88,9 @@ def ask_paced(model: Model, platform: Platform, file: ProfileFile, stages: Stage
         ask_engines(model, platform, file, progress=report)
     for device in platform.paced_devices:
         refused = sum(len(ops) == 1 for ops in file.profile.unsupported(device.name))
-        stages.say(f"{device.label}: its engine refuses {refused} of {len(model.graph.ops)} operators")
+        alone = sum(len(ops) == 1 for ops in file.profile.refused_alone(device.name))
+        by_themselves = f", and {alone} by themselves alone" if alone else ""
+        stages.say(f"{device.label}: its engine refuses {refused} of {len(model.graph.ops)} operators{by_themselves}")
 
 
 def explore(
