@@ -92,8 +92,9 @@ def as_table(lines: Sequence[RefusalLine]) -> str:
         kinds, groups = [line for line in own if line.kind != GROUP], [line for line in own if line.kind == GROUP]
         anywhere = [f"{line.num_refused} of {line.num_ops} {line.kind}" for line in kinds if line.num_refused]
         alone = [f"{line.num_refused_alone} of {line.num_ops} {line.kind}" for line in kinds if line.num_refused_alone]
-        sizes = f"{len(groups)}, of {min(g.num_ops for g in groups)} to {max(g.num_ops for g in groups)} operators"
-        cells = (", ".join(anywhere) or "none", ", ".join(alone) or "none", sizes if groups else "none")
+        sizes = sorted(line.num_ops for line in groups)
+        found = f"{len(sizes)}, of {sizes[0]} to {sizes[-1]} operators" if sizes else "none"
+        cells = (", ".join(anywhere) or "none", ", ".join(alone) or "none", found)
         rows.append(f"| {model} | {sum(line.num_ops for line in kinds)} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 
