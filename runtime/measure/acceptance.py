@@ -79,7 +79,7 @@ class _Asked:
         while True:
             profile, names = self._file.profile, self._platform.device_names
             plan = configuration_plan(self._model, profile, names, self._device, parts)
-            if not plan.queues[self._device]:
+            if not plan.queues.get(self._device):
                 return
             if self._devices is None:
                 self._devices = engines(self._platform)

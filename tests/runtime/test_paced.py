@@ -144,6 +144,9 @@ def test_engines_are_asked_before_anything_is_planned(tmp_path: Path) -> None:
     only = replace(platform.device("npu"), options={}, supported_ops=("MatMul",))
     refused, _ = asked(MODEL, platform.with_devices(only), tmp_path / "kinds")
     assert set(refused) == {(op.name,) for op in MODEL.graph.ops if op.kind != "MatMul"}
+    none = replace(only, supported_ops=("Softmax",))
+    refused, _ = asked(MODEL, platform.with_devices(none), tmp_path / "none")
+    assert set(refused) == {(op.name,) for op in MODEL.graph.ops}
 
 
 def test_quantisation_that_is_refused_by_itself_may_be_taken_in_a_group(tmp_path: Path) -> None:
