@@ -68,12 +68,18 @@ class Device:
             0 <= self.launch_s < math.inf, f"device.{self.name}.launch_s", "a finite number, 0 or more", self.launch_s
         )
         require(all(core >= 0 for core in self.cores), f"device.{self.name}.cores", "0 or more", self.cores)
-        if self.plugin is not None and (self.backend not in ("onnxruntime", "emulated") or not self.target):
-            raise PlatformError(
-                f"device.{self.name}.plugin brings an execution provider of ONNX Runtime: it needs backend = "
-                f'"onnxruntime" and a target, the provider; got backend {self.backend!r}, target {self.target!r}'
-            )
+        if self.plugin is not None:
+            self._check_plugin(self.plugin)
         self._check_source()
+
+    def _check_plugin(self, plugin: Plugin) -> None:
+        path = f"device.{self.name}.plugin"
+        plugin.check(path)
+        if self.backend not in ("onnxruntime", "emulated") or not self.target:
+            raise PlatformError(
+                f'{path} brings an execution provider of ONNX Runtime: it needs backend = "onnxruntime" and a target, '
+                f"the provider's name; got backend {self.backend!r}, target {self.target!r}"
+            )
 
     def _check_source(self) -> None:
         """Check that there is at most one source of times, and that nothing contradicts it."""

@@ -149,11 +149,16 @@ class Plugin:
     vendor: str = ""
     hardware: Literal["", "cpu", "gpu", "npu"] = ""
 
-    def __post_init__(self) -> None:
+    def check(self, path: str) -> None:
+        """Check that it names one thing.
+
+        Raises:
+            PlatformError: With the field's path.
+        """
         given = [name for name in ("package", "library") if getattr(self, name)]
         if len(given) != 1:
             raise PlatformError(
-                f"plugin names {' and '.join(given) or 'neither package nor library'}; give one of the two: the Python "
+                f"{path} names {' and '.join(given) or 'neither package nor library'}; give one of the two: the Python "
                 "package that brings the provider, or the path of its library"
             )
 

@@ -55,9 +55,13 @@ def test_the_built_in_platforms_say_that_times_are_emulated(name: str) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ('package = "onnxruntime_qnn"', "", "plugin names neither package nor library; give one of the two"),
-        ('package = "onnxruntime_qnn"', 'package = "a"\nlibrary = "b.so"', "plugin names package and library"),
-        ('package = "onnxruntime_qnn"', 'packages = "a"', "plugin"),
+        ('package = "onnxruntime_qnn"', "", "device.npu.plugin names neither package nor library; give one of the two"),
+        (
+            'package = "onnxruntime_qnn"',
+            'package = "a"\nlibrary = "b.so"',
+            "device.npu.plugin names package and library",
+        ),
+        ('package = "onnxruntime_qnn"', 'packages = "a"', "device.npu.plugin has unknown field 'packages'"),
         ('hardware = "cpu"', 'hardware = "tpu"', "device.npu.plugin.hardware: Invalid enum value 'tpu'"),
         ('hardware = "cpu"', "vendor = 7", "device.npu.plugin.vendor: Expected `str`, got `int`"),
         ('backend = "onnxruntime"', 'backend = "openvino"', "device.npu.plugin brings an execution provider of ONNX"),
