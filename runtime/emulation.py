@@ -7,6 +7,9 @@ arrive after the time that their link gives: the producer notes the arrival, and
 Copies occupy the one memory channel, first come first served. Serial runs measure the real devices, so they emulate no
 hand-overs.
 
+The outputs are the reference engine's, unless the platform has *paced* devices: then the plan is executed once ahead by
+the engines themselves (:mod:`hetsim.runtime.outputs_ahead`), and what they computed is handed out at emulated times.
+
 Left out: memory traffic. An emulated device moves no bytes except those that it hands over, so it slows down no other
 device.
 """
@@ -15,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,6 +37,9 @@ from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.machine.system import available_cores
 from hetsim.runtime.worker.program import HandOver
 
+OutputsAhead = Callable[[Model, Dataflow, Mapping[str, Array], tuple[str, ...]], Mapping[str, Array]]
+"""From the model, a plan of it, the model's inputs and names of tensors that the plan's steps make: these tensors."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Emulation:
@@ -45,6 +51,8 @@ class Emulation:
         problem: Gives the durations of their segments and the links (:mod:`hetsim.analysis.emulated`).
         inputs: The model's inputs by tensor; the outputs of emulated devices are right for these alone.
         links: Links that are emulated although neither end is an emulated device.
+        outputs_ahead: Computes the outputs of a plan's segments by the devices' own engines; None stands for the
+            reference engine.
     """
 
     model: Model
@@ -52,7 +60,9 @@ class Emulation:
     problem: Problem
     inputs: Mapping[str, Array]
     links: frozenset[tuple[str, str]] = frozenset()
+    outputs_ahead: OutputsAhead | None = None
     _tensors: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
+    _ahead: dict[tuple[object, ...], Mapping[str, Array]] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", {name: np.array(array) for name, array in self.inputs.items()})
@@ -60,7 +70,8 @@ class Emulation:
     def for_plan(self, plan: Plan) -> Emulation:
         """The emulation of a plan's segments, which name operators of the model rewritten with the plan's splits.
 
-        Tensors that are known for one plan are known for all: a name means the same tensor in every rewritten model.
+        Tensors of the reference that are known for one plan are known for all: a name means the same tensor in every
+        rewritten model. What engines compute depends on the plan.
 
         Raises:
             PlanError: If a split is impossible.
@@ -118,15 +129,29 @@ class Emulation:
         Raises:
             DeviceError: If an emulated device cannot run a segment, according to the problem.
             ModelError: If the reference engine cannot run the model.
+            RefusedError: If an engine that computes outputs ahead does not support a segment.
         """
         steps = {i: step for i, step in enumerate(flow.steps) if step.segment.device in self.devices}
         wanted = {i: self._real_outputs(flow, step) for i, step in steps.items()}
-        missing = [name for i in steps for name in wanted[i] if name not in self._tensors]
-        if missing:
-            proto, names = self.model.standalone_proto(), list(dict.fromkeys(missing))
-            self._tensors.update(evaluate(proto, self.inputs, names, custom_ops=self.model.custom_ops))
+        tensors = self._outputs(flow, tuple(dict.fromkeys(name for i in steps for name in wanted[i])))
         times_s = self.problem.segment_times_s(step.segment for step in flow.steps)
-        return {i: self._write(flow, step, times_s[step.segment], wanted[i], folder) for i, step in steps.items()}
+        return {
+            i: self._write(flow, step, times_s[step.segment], {name: tensors[name] for name in wanted[i]}, folder)
+            for i, step in steps.items()
+        }
+
+    def _outputs(self, flow: Dataflow, names: tuple[str, ...]) -> Mapping[str, Array]:
+        """The tensors of these names, as they are in this plan."""
+        if self.outputs_ahead is None:
+            missing = [name for name in names if name not in self._tensors]
+            if missing:
+                proto = self.model.standalone_proto()
+                self._tensors.update(evaluate(proto, self.inputs, missing, custom_ops=self.model.custom_ops))
+            return self._tensors
+        key = (self.problem.rewrites, *(step.segment for step in flow.steps))
+        if key not in self._ahead:
+            self._ahead[key] = self.outputs_ahead(self.model, flow, self.inputs, names)
+        return self._ahead[key]
 
     def _is_emulated(self, source: str, target: str) -> bool:
         either = source in self.devices or target in self.devices or (source, target) in self.links
@@ -139,7 +164,7 @@ class Emulation:
         }
         return tuple(tensor for tensor in step.outputs if tensor in read or tensor in flow.graph.outputs)
 
-    def _write(self, flow: Dataflow, step: Step, seconds: float, names: tuple[str, ...], folder: Path) -> Path:
+    def _write(self, flow: Dataflow, step: Step, seconds: float, values: Mapping[str, Array], folder: Path) -> Path:
         device, ops = step.segment.device, step.segment.ops
         if seconds == math.inf:
             raise DeviceError(
@@ -147,12 +172,12 @@ class Emulation:
                 device=device,
                 segment=ops,
             )
-        digest = hashlib.sha256(repr((device, ops, names, seconds)).encode())
-        for array in self.inputs.values():
-            digest.update(array.tobytes())
+        digest = hashlib.sha256(repr((device, ops, tuple(values), seconds)).encode())
+        for array in values.values():
+            digest.update(np.ascontiguousarray(array).tobytes())
         path = folder / f"{digest.hexdigest()[:24]}.npz"
         if not path.exists():
-            write_segment(path, seconds, {name: self._tensors[name] for name in names})
+            write_segment(path, seconds, values)
         return path
 
 
@@ -184,6 +209,15 @@ def with_emulated(platform: Platform, devices: Collection[str]) -> Platform:
             )
         taken.add(free[0])
         changed.append(
-            replace(device, nature="emulated", backend=EMULATED, target="", options={}, cores=(free[0],), threads=1)
+            replace(
+                device,
+                nature="emulated",
+                backend=EMULATED,
+                target="",
+                options={},
+                plugin=None,
+                cores=(free[0],),
+                threads=1,
+            )
         )
     return platform.with_devices(*changed)

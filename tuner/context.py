@@ -13,8 +13,8 @@ from hetsim.core.problem import Problem
 from hetsim.core.timeline import Timeline
 from hetsim.costs.cost_model import CostModel
 from hetsim.costs.problems import fitted
-from hetsim.costs.profile import Unsupported
 from hetsim.costs.profile_file import ProfileFile
+from hetsim.costs.refusals import refusal
 from hetsim.models.model import Model
 from hetsim.models.values.trust import TRUSTING, Trust
 from hetsim.runtime import RefusedError, Runtime, Session
@@ -106,9 +106,10 @@ class TuningContext:
             return refusal
         return None
 
-    def note(self, refusal: RefusedError) -> None:
+    def note(self, refused: RefusedError) -> None:
         """Record in the file that a device does not take a segment, so that no later plan contains it."""
-        self.file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
+        graph, ahead = self.model.graph, self.target.is_emulated
+        self.file.add(refusal(graph, refused.device, refused.segment, str(refused), groups_alone=ahead))
 
     def replay(self, plan: Plan, effort: Effort | None = None, *, anew: bool = False) -> str:
         """Run the plan serially and record its segments; returns the context that the samples are recorded in.

@@ -1,9 +1,10 @@
 """From a model and a platform to the plan that measured best: calibrate, profile, propose, measure, judge, write.
 
 Each step is a function of the :class:`~hetsim.tuner.context.TuningContext`. On a platform of real devices, the plans of
-all schedulers and of the closed loop are proposed. With a scenario, the devices as they are are calibrated and profiled
-first; plans are then proposed for the changed machine, where nothing needs to be measured between searches, since the
-costs of emulated devices are known, and executed with the changed devices emulated.
+all schedulers and of the closed loop are proposed. With a scenario, or with devices whose times come from elsewhere,
+the devices as they are are calibrated and profiled first; plans are then proposed for the changed machine, where
+nothing needs to be measured between searches, since the costs of emulated devices are known, and executed with the
+changed devices emulated.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from hetsim.tuner.steps.closed_loop import propose_by_rounds
 from hetsim.tuner.steps.expected_outputs import find_expected_outputs
 from hetsim.tuner.steps.final_measurement import measure_finalists
 from hetsim.tuner.steps.judging import judge
-from hetsim.tuner.steps.profiling import calibrate_platform, profile_model
+from hetsim.tuner.steps.profiling import ask_paced, calibrate_platform, profile_model
 from hetsim.tuner.steps.proposals import Proposals, Proposer, propose
-from hetsim.tuner.steps.readiness import check_machine
+from hetsim.tuner.steps.readiness import check_machine, paced_engines, say_emulated
 from hetsim.tuner.steps.reference_engines import engines_alone
 from hetsim.tuner.steps.scheduler_plans import propose_baselines, propose_searched
 from hetsim.tuner.steps.writing import write_outputs
@@ -84,21 +85,25 @@ def tune(
     started_s = time.monotonic()
     scenario.platform(platform)  # mistakes in a scenario are reported before anything is measured
     check_executable(scenario)
-    warnings = check_machine(platform, stages)
+    measured = platform.measured_part() if platform.hypothetical_devices else platform
+    paced = paced_engines(platform)
+    warnings = (*check_machine(platform, stages), *say_emulated(platform, stages))
     with ExitStack() as devices:
-        runtime = devices.enter_context(Runtime(platform, trust=trust))
+        runtime = devices.enter_context(Runtime(measured, trust=trust))
         lock = lock_folder(out)
         with stages.stage("compute the expected outputs"):
             expected = find_expected_outputs(model, seed=options.seed, inputs=inputs, trust=trust)
         platform = calibrate_platform(runtime, platform, out / "platform.toml", stages, recalibrate=options.recalibrate)
-        target = Target(model=model, platform=platform)
-        file = devices.enter_context(ProfileFile(out / target.serial_runs_file, make_header(runtime, model)))
+        here = platform.measured_part() if platform.hypothetical_devices else platform
+        target = Target(model=model, platform=here)
+        file = devices.enter_context(ProfileFile(out / target.serial_runs_file, make_header(runtime, model, paced)))
         context = TuningContext(
             runtime=runtime, target=target, file=file, expected=expected, options=options, stages=stages
         )
         warnings += profile_model(context)
-        if scenario:
-            context = _emulate(context, scenario, out, devices)
+        ask_paced(model, platform, file, stages)
+        if scenario or platform.hypothetical_devices:
+            context = _emulate(context, platform, scenario, out, devices)
         proposals = propose_within_limits(context, proposers_for(context), started_s=started_s)
         finalists = measure_finalists(context, proposals.plans, is_race=True)
     platform = context.platform
@@ -121,19 +126,20 @@ def tune(
     return outcome
 
 
-def _emulate(context: TuningContext, scenario: Scenario, out: Path, devices: ExitStack) -> TuningContext:
+def _emulate(
+    context: TuningContext, platform: Platform, scenario: Scenario, out: Path, devices: ExitStack
+) -> TuningContext:
     """The context on the changed machine, after the devices as they are have been measured in ``context``.
 
     Args:
         context: The devices as they are, profiled.
+        platform: All devices, also those that cannot be measured.
         scenario: The changes.
         out: The folder.
         devices: Holds the running devices; those as they are are closed, since emulated ones may use the same cores.
     """
     expected = context.expected
-    target = make_target(
-        context.model, context.platform, scenario, profile=context.file.profile, inputs=expected.inputs
-    )
+    target = make_target(context.model, platform, scenario, profile=context.file.profile, inputs=expected.inputs)
     devices.close()
     path = out / target.serial_runs_file
     path.unlink(missing_ok=True)  # serial runs belong to the executions of the same run

@@ -28,9 +28,11 @@ from hetsim.core.problem import Problem
 from hetsim.costs.cost_model import plan_context
 from hetsim.costs.problems import make_problem, plan_problem
 from hetsim.costs.profile import Profile
+from hetsim.costs.refusals import without_refused
 from hetsim.models.model import Model
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation, with_emulated
+from hetsim.runtime.outputs_ahead import EngineOutputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +66,14 @@ class Target:
     def problem(self, profile: Profile | None) -> Problem:
         """The problem to plan for, by what the profile of the real devices holds now.
 
+        On emulated devices the profile only says which segments an engine has refused.
+
         Raises:
             ProblemError: If an operator runs on no device.
         """
-        return (
-            make_problem(self.model, self.platform, profile) if self.changed_problem is None else self.changed_problem
-        )
+        if self.changed_problem is not None:
+            return without_refused(self.changed_problem, profile)
+        return make_problem(self.model, self.platform, profile)
 
     def plan_problem(self, profile: Profile | None, plan: Plan) -> Problem:
         """The problem as the plan meets it when it is executed.
@@ -96,7 +100,7 @@ def make_target(
     profile: Profile | None,
     inputs: Mapping[str, Array],
 ) -> Target:
-    """The machine as changed: devices that the scenario changes and devices without an engine are emulated.
+    """The machine as changed: devices that the scenario changes and devices that are not measured are emulated.
 
     Args:
         model: The model.
@@ -111,13 +115,13 @@ def make_target(
         ProblemError: If an operator can run nowhere after the changes.
     """
     check_executable(scenario)
-    if not scenario and not _without_engine(platform):
+    if not scenario and not _not_measured(platform):
         return Target(model=model, platform=platform)
     if profile is None and any(device.is_measured for device in platform.devices):
         raise ProfileError("emulated devices need --profile FILE, a profile of the devices as they are")
     real = make_problem(model, platform, profile)
     changed = scenario.problem(real)
-    to_emulate = {*scenario.devices(platform), *_without_engine(changed.platform)}
+    to_emulate = {*scenario.devices(platform), *_not_measured(changed.platform)}
     devices = tuple(name for name in changed.platform.device_names if name in to_emulate)
     return Target(
         model=model,
@@ -128,6 +132,7 @@ def make_target(
             problem=emulated_problem(changed, devices, real),
             inputs=inputs,
             links=scenario.links(changed.platform),
+            outputs_ahead=EngineOutputs(changed.platform) if changed.platform.paced_devices else None,
         ),
         changed_problem=changed,
     )
@@ -147,6 +152,6 @@ def check_executable(scenario: Scenario) -> None:
             )
 
 
-def _without_engine(platform: Platform) -> tuple[str, ...]:
-    """Names of the devices that no engine drives: their times come from elsewhere, so they can only be emulated."""
-    return tuple(device.name for device in platform.devices if device.backend == "none")
+def _not_measured(platform: Platform) -> tuple[str, ...]:
+    """Names of the devices whose times come from elsewhere, so that they can only be emulated."""
+    return tuple(device.name for device in platform.devices if device.backend == "none" or device.is_paced)

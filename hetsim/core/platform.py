@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hetsim.core.errors import PlatformError
-from hetsim.core.sources import Architecture, Precision, Sheet, Source, Times, require
+from hetsim.core.sources import Architecture, Plugin, Precision, Sheet, Source, Times, require
 
 DEFAULT_PLATFORM = "cpu+npu"
 """The built-in platform of commands and functions that are given none."""
@@ -39,9 +39,11 @@ class Device:
         launch_s: Fixed cost of running one segment. Measured times include it.
         supported_ops: Operator kinds that it runs; empty for all kinds that the engine accepts.
         options: Options for the engine, passed on unchanged.
+        plugin: What brings the execution provider ``target``, with the backend ``"onnxruntime"`` alone.
         sheet: A data sheet that gives its times.
         architecture: An architecture for which ZigZag gives its times.
         times: A file that gives its times. A device has at most one of these three, and is not measured if it has one.
+            If it has an engine, too, the engine computes its outputs while its times are emulated: it is *paced*.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Device:
     launch_s: float = 0.0
     supported_ops: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    plugin: Plugin | None = None
     sheet: Sheet | None = None
     architecture: Architecture | None = None
     times: Times | None = None
@@ -65,7 +68,18 @@ class Device:
             0 <= self.launch_s < math.inf, f"device.{self.name}.launch_s", "a finite number, 0 or more", self.launch_s
         )
         require(all(core >= 0 for core in self.cores), f"device.{self.name}.cores", "0 or more", self.cores)
+        if self.plugin is not None:
+            self._check_plugin(self.plugin)
         self._check_source()
+
+    def _check_plugin(self, plugin: Plugin) -> None:
+        path = f"device.{self.name}.plugin"
+        plugin.check(path)
+        if self.backend not in ("onnxruntime", "emulated") or not self.target:
+            raise PlatformError(
+                f'{path} brings an execution provider of ONNX Runtime: it needs backend = "onnxruntime" and a target, '
+                f"the provider's name; got backend {self.backend!r}, target {self.target!r}"
+            )
 
     def _check_source(self) -> None:
         """Check that there is at most one source of times, and that nothing contradicts it."""
@@ -75,10 +89,11 @@ class Device:
             raise PlatformError(f"{path} has {' and '.join(given)}, but only one of them can give its times; keep one")
         if not given:
             return
-        if self.backend not in _WITHOUT_ENGINE:
+        if self.backend not in _WITHOUT_ENGINE and self.nature != "emulated":
             raise PlatformError(
                 f"{path}.backend is {self.backend!r}, but the device's times come from its {given[0]}; "
-                f"leave the backend out, or measure the device and remove {path}.{given[0]}"
+                f"leave the backend out, or measure the device and remove {path}.{given[0]}, or set nature = "
+                '"emulated", so that the engine computes the outputs and the times are emulated'
             )
         if self.nature in ("real", "stand-in"):
             raise PlatformError(
@@ -98,6 +113,11 @@ class Device:
     def is_measured(self) -> bool:
         """Whether its times are measured on this machine."""
         return self.source is None and self.backend not in _WITHOUT_ENGINE
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether an engine computes its outputs, but not at the engine's own pace: its source gives the times."""
+        return self.source is not None and self.backend not in _WITHOUT_ENGINE
 
     @property
     def label(self) -> str:
@@ -258,6 +278,11 @@ class Platform:
         """The devices whose times a data sheet, an architecture or a file gives, in the file's order."""
         return tuple(device for device in self.devices if device.source is not None)
 
+    @property
+    def paced_devices(self) -> tuple[Device, ...]:
+        """The hypothetical devices whose outputs an engine computes, in the file's order."""
+        return tuple(device for device in self.devices if device.is_paced)
+
     def uncalibrated(self) -> Platform:
         """The platform without the values that a calibration replaces."""
         devices = tuple(replace(device, launch_s=0.0) for device in self.devices)
@@ -276,6 +301,17 @@ class Platform:
                 "hypothetical; plan and simulate with it, which needs no profile"
             )
         return self._with_only(devices)
+
+    def with_calibrated(self, part: Platform) -> Platform:
+        """The platform with what a calibration of its measured part found; stated links of other devices stay."""
+        alone = {**self.memory.alone_bytes_per_s, **part.memory.alone_bytes_per_s}
+        return replace(
+            self.with_devices(*part.devices),
+            links={**self.links, **part.links},
+            memory=replace(part.memory, alone_bytes_per_s=alone),
+            host=part.host,
+            calibration=part.calibration,
+        )
 
     def only(self, name: str) -> Platform:
         """The platform with only that device.

@@ -1,4 +1,4 @@
-"""Sources of times for devices that are not measured: a data sheet, an architecture, or a file.
+"""Sources of times for devices that are not measured: a data sheet, an architecture, or a file; sources of engines.
 
 In a platform file they are tables below the device's table: ``[device.NAME.sheet]``, ``[device.NAME.architecture]``,
 ``[device.NAME.times]``. :mod:`hetsim.costs.hypothetical` derives the times of segments from them.
@@ -143,6 +143,41 @@ class Times:
     def description(self) -> str:
         """A description for people."""
         return f"times from {self.file}" + (f" ({self.origin})" if self.origin else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """Where ONNX Runtime finds an execution provider that it was not built with, and which of its devices are meant.
+
+    Attributes:
+        package: The Python package that brings the provider's library; empty if ``library`` names the file.
+        library: The library's path; empty if ``package`` brings it.
+        vendor: Vendor of the hardware as the provider reports it; empty for any.
+        hardware: Type of the hardware, likewise; empty for any.
+    """
+
+    package: str = ""
+    library: str = ""
+    vendor: str = ""
+    hardware: Literal["", "cpu", "gpu", "npu"] = ""
+
+    def check(self, path: str) -> None:
+        """Check that it names one thing.
+
+        Raises:
+            PlatformError: With the field's path.
+        """
+        given = [name for name in ("package", "library") if getattr(self, name)]
+        if len(given) != 1:
+            raise PlatformError(
+                f"{path} names {' and '.join(given) or 'neither package nor library'}; give one of the two: the Python "
+                "package that brings the provider, or the path of its library"
+            )
+
+    @property
+    def origin(self) -> str:
+        """The package or the library."""
+        return self.package or self.library
 
 
 Source = Sheet | Architecture | Times

@@ -7,7 +7,7 @@ all charge what it says.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from copy import copy
 from dataclasses import replace
 
@@ -15,10 +15,9 @@ import numpy as np
 
 from hetsim.core.dataflow import SharingCosts, resolve
 from hetsim.core.errors import ProfileError
-from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
-from hetsim.core.problem import Latency, Problem
+from hetsim.core.problem import Latency, LatencyFunction, Problem
 from hetsim.costs.fitting.additive_medians import additive_medians, interference_free_medians
 from hetsim.costs.fitting.calibrated import calibrated_s_per_byte
 from hetsim.costs.fitting.device_model import DeviceModel, LeftOut
@@ -27,6 +26,7 @@ from hetsim.costs.fitting.shared_tensors import shared_tensor
 from hetsim.costs.hypothetical.device_costs import hypothetical_costs
 from hetsim.costs.parts import work_of
 from hetsim.costs.profile import Profile
+from hetsim.costs.refusals import masks
 from hetsim.costs.traffic import traffic_function
 from hetsim.models.model import Model
 from hetsim.models.split.planned import planned_model
@@ -81,13 +81,14 @@ class CostModel:
     def problem(self, model: Model | None = None) -> Problem:
         """The planning problem of the model, or of one that was rewritten from it."""
         model = model or self._base
-        costs = _Costs(model, self._devices, self._profile, self._latencies)
+        names = self._platform.device_names
+        costs = _Costs(model, self._devices, self._profile, self._latencies, names)
         traffic = traffic_function(self._profile, model.graph, self._platform, costs.latency)
         stated = self._stated.of_parts(model)
         return Problem(
             graph=model.graph,
             platform=_with_free_bytes(self._platform),
-            latency_function=stated.latency_beside(costs.latency),
+            latency_function=costs.unless_refused(stated.latency_beside(costs.latency), stated.devices),
             traffic_function=None if traffic is None else stated.traffic_beside(traffic),
             sharing=SharingCosts(costs.read_s, costs.written_s),
             model_hash=model.hash,
@@ -183,17 +184,24 @@ class _Costs:
         devices: The devices that were measured.
         profile: Says which segments devices refuse.
         latencies: What is known already, also of other rewrites of the same model; it gains what is asked for.
+        names: All devices, also those that were not measured.
     """
 
     def __init__(
-        self, model: Model, devices: Mapping[str, DeviceModel], profile: Profile, latencies: Latencies
+        self,
+        model: Model,
+        devices: Mapping[str, DeviceModel],
+        profile: Profile,
+        latencies: Latencies,
+        names: Collection[str],
     ) -> None:
         self._latencies = latencies
         self._model = model
         self._devices = devices
         self._base = (model.base or model).graph
-        self._refused = {device: _masks(model.graph, profile.unsupported(device)) for device in devices}
-        self._refused_originals = {device: _masks(self._base, profile.unsupported(device)) for device in devices}
+        self._refused = {device: masks(model.graph, profile.unsupported(device)) for device in names}
+        self._refused_alone = {device: frozenset(profile.refused_alone(device)) for device in names}
+        self._refused_originals = {device: masks(self._base, profile.unsupported(device)) for device in names}
 
     def latency(self, device: str, ops: tuple[str, ...]) -> Latency | None:
         """What a segment takes with all tensors device-local; None where it cannot run or was never measured."""
@@ -207,14 +215,28 @@ class _Costs:
         if known is None:
             return None
         work = work_of(self._model, ops)
-        outside, others = ~self._model.graph.mask(ops), ~self._base.mask(work.shares)
-        if any(refused & outside == 0 for refused in self._refused[device]):
-            return None
-        if any(refused & others == 0 for refused in self._refused_originals[device]):
-            return None
-        if not known.can_predict(work):
+        if self._refuses(device, ops) or not known.can_predict(work):
             return None
         return Latency(known.seconds(ops, work), measured=ops in known.measured)
+
+    def unless_refused(self, stated: LatencyFunction, devices: Collection[str]) -> LatencyFunction:
+        """The same costs, but None for segments that the engines of hypothetical ``devices`` refused."""
+        refused = (self._refused, self._refused_originals, self._refused_alone)
+        if not any(known[device] for known in refused for device in devices):
+            return stated
+
+        def latency(device: str, ops: tuple[str, ...]) -> Latency | None:
+            return None if device in devices and self._refuses(device, ops) else stated(device, ops)
+
+        return latency
+
+    def _refuses(self, device: str, ops: tuple[str, ...]) -> bool:
+        outside, others = ~self._model.graph.mask(ops), ~self._base.mask(work_of(self._model, ops).shares)
+        return (
+            ops in self._refused_alone[device]
+            or any(refused & outside == 0 for refused in self._refused[device])
+            or any(refused & others == 0 for refused in self._refused_originals[device])
+        )
 
     def read_s(self, device: str, tensor: str) -> float:
         """What a segment takes longer for a shared tensor that it reads."""
@@ -227,11 +249,6 @@ class _Costs:
     def _sharing_s(self, device: str, tensor: str, *, is_made: bool) -> float:
         known = self._devices.get(device)
         return 0.0 if known is None else known.sharing_s(shared_tensor(self._model, tensor, is_made=is_made))
-
-
-def _masks(graph: Graph, segments: Iterable[tuple[str, ...]]) -> list[int]:
-    """The segments that the graph has, as masks of operators."""
-    return [graph.mask(ops) for ops in segments if all(op in graph.position for op in ops)]
 
 
 def plan_context(profile: Profile, plan: Plan) -> str | None:

@@ -105,11 +105,13 @@ class Unsupported(
         device: Name of the device.
         ops: The operators.
         reason: What the engine said, in one line.
+        alone: Whether it refused them only as a segment of their own; otherwise it refuses all segments with them.
     """
 
     device: str
     ops: tuple[str, ...]
     reason: str
+    alone: bool = False
 
 
 class CoRun(msgspec.Struct, tag_field="record", tag="co-run", frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,6 +172,7 @@ class Profile:
     fitted: tuple[object, object] | None = field(default=None, repr=False, compare=False)
     _contexts: dict[Key, dict[str, Context]] = field(default_factory=dict, repr=False)
     _unsupported: dict[Key, str] = field(default_factory=dict, repr=False)
+    _refused_alone: dict[Key, str] = field(default_factory=dict, repr=False)
     _co_runs: dict[Key, CoRun] = field(default_factory=dict, repr=False)
     _speed_probes_s: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict, repr=False)
     _transfer_probes_s: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict, repr=False)
@@ -200,7 +203,7 @@ class Profile:
             return
         segment = (record.device, record.ops)
         if isinstance(record, Unsupported):
-            self._unsupported[segment] = record.reason
+            (self._refused_alone if record.alone else self._unsupported)[segment] = record.reason
         elif isinstance(record, CoRun):
             self._co_runs[segment] = record
         else:
@@ -260,6 +263,7 @@ class Profile:
             header=self.header,
             _contexts={key: contexts for key, contexts in wanted_contexts.items() if contexts},
             _unsupported=dict(self._unsupported),
+            _refused_alone=dict(self._refused_alone),
             _co_runs=dict(self._co_runs),
             _speed_probes_s={key: found for key, found in self._speed_probes_s.items() if wanted(key[1])},
             _transfer_probes_s={key: found for key, found in self._transfer_probes_s.items() if wanted(key[1])},
@@ -280,8 +284,12 @@ class Profile:
         return tuple(ops for name, ops in self._contexts if name == device)
 
     def unsupported(self, device: str) -> Mapping[tuple[str, ...], str]:
-        """By operators that the device's engine refused, its reason."""
+        """By operators that the device's engine refused in any segment, its reason."""
         return {ops: reason for (name, ops), reason in self._unsupported.items() if name == device}
+
+    def refused_alone(self, device: str) -> Mapping[tuple[str, ...], str]:
+        """By segment that the device's engine refused, but may take as part of a larger one, its reason."""
+        return {ops: reason for (name, ops), reason in self._refused_alone.items() if name == device}
 
     def _drop(self, device: str, context: str) -> None:
         """Remove the samples of one context on one device, and segments without any others."""

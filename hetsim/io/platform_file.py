@@ -37,7 +37,7 @@ import tomli_w
 
 from hetsim.core.errors import PlatformError
 from hetsim.core.platform import DEFAULT_PLATFORM, Calibration, Device, Host, Kind, Link, Memory, Nature, Platform
-from hetsim.core.sources import Architecture, Precision, Sheet, Source, Times, beside, require
+from hetsim.core.sources import Architecture, Plugin, Precision, Sheet, Source, Times, beside, require
 from hetsim.io.files import read_bounded
 
 
@@ -52,6 +52,7 @@ class _DeviceTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     launch_s: float = 0.0
     supported_ops: tuple[str, ...] = ()
     options: dict[str, str] = {}
+    plugin: Any = None
     sheet: Any = None
     architecture: Any = None
     times: Any = None
@@ -105,6 +106,8 @@ def _expand(name: str, table: _DeviceTable, folder: Path) -> list[Device]:
             if isinstance(source, Times) and not source.device:
                 source = replace(source, device=name)
             settings[key] = source
+    if settings["plugin"] is not None:
+        settings["plugin"] = _plugin(settings["plugin"], f"device.{name}.plugin", folder)
     settings["nature"] = table.nature or ("hypothetical" if given else "real")
     settings["backend"] = table.backend or ("none" if given else "")
     if not settings["backend"]:
@@ -121,6 +124,16 @@ def _expand(name: str, table: _DeviceTable, folder: Path) -> list[Device]:
     return [
         Device(name=f"{name}{i}", **{**settings, "cores": (cores[i],) if cores else ()}) for i in range(table.count)
     ]
+
+
+def _plugin(table: object, path: str, folder: Path) -> Plugin:
+    """A plugin whose library, if it is a file beside the platform's, has its whole path.
+
+    Raises:
+        PlatformError: If a field is missing, unknown or of the wrong type.
+    """
+    plugin = _convert(table, Plugin, path)
+    return replace(plugin, library=str(folder / plugin.library)) if plugin.library else plugin
 
 
 def builtin_platforms() -> tuple[str, ...]:

@@ -52,6 +52,13 @@ def available_engines() -> dict[str, str]:
     return {name: _targets(name) for name in BACKENDS if name not in ("emulated", "fake")}
 
 
+def plugin_offers() -> dict[str, str]:
+    """By package of a known plugin of ONNX Runtime, what it offers on this machine, or why it cannot be used."""
+    from hetsim.runtime.backends.plugins import offers
+
+    return offers()
+
+
 def _targets(name: str) -> str:
     try:
         targets: tuple[str, ...] = import_module(f"hetsim.runtime.backends.{name}").targets()

@@ -1,11 +1,15 @@
-"""ONNX Runtime with any of its execution providers."""
+"""ONNX Runtime with any of its execution providers, built in or brought by a plugin."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -14,6 +18,7 @@ from hetsim.core.errors import PlatformError
 from hetsim.core.platform import Device
 from hetsim.models.segments.custom_ops import custom_ops_of
 from hetsim.runtime.backends.box import Box
+from hetsim.runtime.backends.plugins import plugin_devices, version_of
 from hetsim.runtime.backends.protocol import DeviceLocal, Place, Refused, arrays_only
 
 _CPU = "CPUExecutionProvider"
@@ -26,12 +31,17 @@ class OnnxRuntimeBackend:
         device: ``target`` names the execution provider (default: the CPU's); ``options`` are passed to it.
 
     Raises:
-        PlatformError: If this installation lacks the provider, or the device asks the CPU provider for another
-            precision than f32.
+        PlatformError: If this installation lacks the provider, or the device's plugin or its hardware are not here, or
+            the device asks the CPU provider for another precision than f32.
     """
 
     def __init__(self, device: Device) -> None:
         self._provider = device.target or _CPU
+        self._device = device
+        self._offered: tuple[Any, ...] = ()
+        if device.plugin is not None:
+            self._offered = plugin_devices(device, device.plugin)
+            return
         available = onnxruntime.get_available_providers()
         if self._provider not in available:
             raise PlatformError(
@@ -44,11 +54,12 @@ class OnnxRuntimeBackend:
                 f"device {device.name!r} asks for {device.precision}, but ONNX Runtime's CPU provider computes in the "
                 'model\'s own precision; use precision = "f32"'
             )
-        self._device = device
 
     def describe(self) -> str:
-        device = self._device
-        return f"onnxruntime {onnxruntime.__version__} {self._provider} {device.precision} {device.threads} thread(s)"
+        device, provider = self._device, self._provider
+        if device.plugin is not None:
+            provider += f" {version_of(device.plugin, self._offered)}"
+        return f"onnxruntime {onnxruntime.__version__} {provider} {device.precision} {device.threads} thread(s)"
 
     def compile(self, path: Path, device_local: Collection[DeviceLocal] = ()) -> OnnxRuntimeSegment:  # noqa: ARG002  (in the model's format)
         options = onnxruntime.SessionOptions()
@@ -60,14 +71,21 @@ class OnnxRuntimeBackend:
         if self._provider != _CPU:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
-            session = onnxruntime.InferenceSession(
-                path, options, providers=[self._provider], provider_options=[dict(self._device.options)]
-            )
+            session = self._session(path, options)
         except Exception as error:  # the binding's exceptions have no common base class
             raise Refused(" ".join(str(error).split())) from None
         if session.get_providers()[0] != self._provider:
             raise Refused(f"ONNX Runtime fell back from {self._provider} to {session.get_providers()[0]}")
         return OnnxRuntimeSegment(session)
+
+    def _session(self, path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+        """A session with the device's provider; its exceptions are the binding's."""
+        settings = dict(self._device.options)
+        if not self._offered:
+            return onnxruntime.InferenceSession(path, options, providers=[self._provider], provider_options=[settings])
+        options.add_provider_for_devices(list(self._offered[:1]), settings)
+        with _silenced():
+            return onnxruntime.InferenceSession(path, options)
 
 
 class OnnxRuntimeSegment:
@@ -98,6 +116,20 @@ class OnnxRuntimeSegment:
                 place[...] = value
             else:
                 raise ValueError(f"an output has shape {list(value.shape)} instead of {list(place.shape)}")
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Nothing that a vendor's library prints to the standard output gets there, where results of commands go."""
+    sys.stdout.flush()
+    stdout_fd, null_fd = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null_fd, 1)
+        yield
+    finally:
+        os.dup2(stdout_fd, 1)
+        os.close(stdout_fd)
+        os.close(null_fd)
 
 
 def targets() -> tuple[str, ...]:

@@ -155,6 +155,9 @@ def _device_entry(device: Device) -> DeviceEntry:
         raise PlatformError(
             f"device {device.name!r} {what}, which no runner of a bundle drives; they drive {' and '.join(ENGINES)}"
         )
+    if device.is_paced or device.plugin is not None:
+        what = "is emulated: its engine is not the one that its times are of" if device.is_paced else "needs a plugin"
+        raise PlatformError(f"device {device.name!r} {what}, which no runner of a bundle drives; execute: hetsim run")
     return DeviceEntry(
         name=device.name,
         nature=device.nature,

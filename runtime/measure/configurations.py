@@ -17,6 +17,7 @@ from hetsim.core.errors import ProblemError
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Plan, Segment
 from hetsim.costs.profile import Profile
+from hetsim.costs.refusals import Refused, refused_by
 from hetsim.models.model import Model
 from hetsim.models.structure import blocks, branches, fused_chains, runs
 
@@ -61,8 +62,8 @@ def has_samples(profile: Profile, plan: Plan, context: str) -> bool:
 
 def is_measured(profile: Profile, device: str, parts: Parts, context: str) -> bool:
     """Whether all parts were measured on a device in a context, or refused by it."""
-    refused = [set(ops) for ops in profile.unsupported(device)]
-    return all(any(bad <= set(ops) for bad in refused) or profile.samples_s(device, ops, context) for ops in parts)
+    refused = refused_by(profile, device)
+    return all(refused.rules_out(ops) or profile.samples_s(device, ops, context) for ops in parts)
 
 
 def configuration_plan(
@@ -83,11 +84,10 @@ def configuration_plan(
     Raises:
         ProblemError: If an operator runs on no device.
     """
-    refused = {name: {frozenset(ops) for ops in profile.unsupported(name)} for name in device_names}
+    refused = {name: refused_by(profile, name) for name in device_names}
     queues: dict[str, list[Segment]] = {name: [] for name in device_names}
     for part in parts:
-        whole = any(ops <= set(part) for ops in refused[device])
-        for ops in [(op,) for op in part] if whole else [part]:
+        for ops in [(op,) for op in part] if refused[device].rules_out(part) else [part]:
             order = (device, *(name for name in device_names if name != device))
             home = _home(model.graph, profile, ops, order, refused)
             queues[home].append(Segment(home, ops))
@@ -99,16 +99,17 @@ def _home(
     profile: Profile,
     ops: tuple[str, ...],
     order: Sequence[str],
-    refused: Mapping[str, set[frozenset[str]]],
+    refused: Mapping[str, Refused],
 ) -> str:
     """The first device in this order that did not refuse the operators.
 
     Raises:
         ProblemError: If all refused them; there is only one then.
     """
-    home = next((name for name in order if not any(bad <= set(ops) for bad in refused[name])), None)
+    home = next((name for name in order if not refused[name].rules_out(ops)), None)
     if home is None:
-        reasons = "; ".join(profile.unsupported(name)[ops] for name in refused)
+        said = [{**profile.unsupported(name), **profile.refused_alone(name)} for name in refused]
+        reasons = "; ".join(reasons[ops] for reasons in said)
         raise ProblemError(f"operator {ops[0]!r} ({graph.by_name[ops[0]].kind}) runs on no device: {reasons}")
     return home
 
@@ -125,7 +126,7 @@ def spread_plans(graph: Graph, profile: Profile, device_names: tuple[str, ...]) 
     Raises:
         ProblemError: If an operator runs on no device.
     """
-    refused = {name: {frozenset(ops) for ops in profile.unsupported(name)} for name in device_names}
+    refused = {name: refused_by(profile, name) for name in device_names}
     for number in range(NUM_SPREADS if len(device_names) > 1 else 0):
         dealt = _dealt(graph, len(device_names), random.Random(number))
         for rotation in range(len(device_names)):
@@ -148,14 +149,14 @@ def _dealt(graph: Graph, num_devices: int, generator: random.Random) -> dict[str
     return found
 
 
-def _plan_in_order(graph: Graph, device_of: Mapping[str, str], refused: Mapping[str, set[frozenset[str]]]) -> Plan:
+def _plan_in_order(graph: Graph, device_of: Mapping[str, str], refused: Mapping[str, Refused]) -> Plan:
     """The plan whose segments are neighbouring operators on one device, or single ones where a device refused them."""
     names = [op.name for op in graph.ops]
     starts = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(names)) if device_of[a] != device_of[b]), len(names)]
     queues: dict[str, list[Segment]] = {}
     for start, stop in pairwise(starts):
         ops, device = tuple(names[start:stop]), device_of[names[start]]
-        whole = not any(bad <= set(ops) for bad in refused[device])
+        whole = not refused[device].rules_out(ops)
         queues.setdefault(device, []).extend(
             Segment(device, part) for part in ([ops] if whole else [(op,) for op in ops])
         )

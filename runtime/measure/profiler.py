@@ -24,6 +24,7 @@ from hetsim.core.plan import Plan, Split
 from hetsim.core.platform import Device
 from hetsim.costs.profile import Header, Profile, Samples, SerialRuns, Unsupported
 from hetsim.costs.profile_file import ProfileFile
+from hetsim.costs.refusals import refusal
 from hetsim.models.model import Model, random_inputs
 from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.inference import Inference
@@ -77,15 +78,22 @@ class Effort:
             raise ValueError(f"repeats and warm_ups must be at least 1, got {self.repeats} and {self.warm_ups}")
 
 
-def make_header(runtime: Runtime, model: Model) -> Header:
-    """The header of a profile of this model on these devices: model, machine, engines and date."""
+def make_header(runtime: Runtime, model: Model, paced: Mapping[str, str] | None = None) -> Header:
+    """The header of a profile of this model on these devices: model, machine, engines and date.
+
+    Args:
+        runtime: The devices.
+        model: The model.
+        paced: The engines of paced devices, whose refusals the profile records.
+    """
     return Header(
         model=model.graph.name,
         model_hash=model.hash,
         machine=machine_fingerprint(),
         engines={
             device.name: engine_description(runtime.engines[device.name], device) for device in runtime.platform.devices
-        },
+        }
+        | dict(paced or {}),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -209,8 +217,8 @@ def measure_accepted(
         plan = make()
         try:
             serial_runs = run_serially(runtime, model, plan, inputs, effort)
-        except RefusedError as refusal:
-            file.add(Unsupported(device=refusal.device, ops=refusal.segment, reason=str(refusal)))
+        except RefusedError as refused:
+            file.add(refusal(model.graph, refused.device, refused.segment, str(refused)))
         else:
             name = context if isinstance(context, str) else context(plan)
             record(file, serial_runs, name, only=only, splits=plan.rewrites)

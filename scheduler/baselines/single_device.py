@@ -9,10 +9,12 @@ from hetsim.scheduler.segments import plan_from_assignment
 
 
 def whole_model_devices(problem: Problem) -> tuple[str, ...]:
-    """Names of the devices that can run every operator, in the platform's order."""
-    names = problem.platform.device_names
+    """Names of the devices that can run every operator, by itself or all as one, in the platform's order."""
+    ops = tuple(op.name for op in problem.graph.ops)
     return tuple(
-        name for name in names if all(problem.latency(name, (op.name,)) is not None for op in problem.graph.ops)
+        name
+        for name in problem.platform.device_names
+        if all(problem.latency(name, (op,)) is not None for op in ops) or problem.latency(name, ops) is not None
     )
 
 

@@ -290,7 +290,7 @@ def test_commands_need_no_profile_where_every_device_is_hypothetical(
     for arguments, message in (
         (["run", "tiny.onnx", "--platform", "mixed.toml", "--plan", "p.json"], "emulated devices need --profile FILE"),
         (["profile", *here, "--out", "t.jsonl"], "no device of platform 'pair' can be measured: cpu, npu are"),
-        (["tune", *here, "--out", "out"], "device 'cpu' is hypothetical"),
+        (["tune", *here, "--out", "out"], "no device of platform 'pair' can be measured: cpu, npu are"),
         (
             ["plan", "tiny.onnx", "--platform", "mixed.toml", "--out", "q.json"],
             "needs --profile FILE; measure it with: hetsim profile tiny.onnx --platform mixed.toml --out FILE",

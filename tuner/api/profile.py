@@ -27,6 +27,8 @@ def profile(
 ) -> Profile:
     """Measure operators and groups of operators of a model on every real device of a platform.
 
+    Of a paced device, whose times are emulated, it is found out what its engine refuses.
+
     >>> import hetsim, onnx
     >>> net = onnx.parser.parse_model(
     ...     '<ir_version: 8, opset_import: ["": 17]> net (float[1, 8] x) => (float[1, 8] y) { t = Abs(x) y = Neg(t) }'
@@ -51,19 +53,21 @@ def profile(
     from hetsim.costs.profile_file import ProfileFile
     from hetsim.runtime.measure.profiler import Effort, make_header, measure_configurations
     from hetsim.runtime.runtime import Runtime
-    from hetsim.tuner.steps.profiling import explore
-    from hetsim.tuner.steps.readiness import check_machine, check_profile
+    from hetsim.tuner.steps.profiling import ask_paced, explore
+    from hetsim.tuner.steps.readiness import check_machine, check_profile, paced_engines
 
-    found, devices = to_model(model), to_platform(platform).measured_part()
+    found, whole = to_model(model), to_platform(platform)
+    devices, paced = whole.measured_part(), paced_engines(whole)
     effort, stages = effort or Effort(), stages or Silent()
     given = to_trust(found, trust)
     check_machine(devices, stages)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "profile.jsonl" if out is None else Path(out)
-        with Runtime(devices, trust=given) as runtime, ProfileFile(path, make_header(runtime, found)) as file:
+        with Runtime(devices, trust=given) as runtime, ProfileFile(path, make_header(runtime, found, paced)) as file:
             check_profile(runtime, found, file.profile, effort=effort, stages=stages)
             with stages.stage("profile") as report:
                 measure_configurations(runtime, found, file, effort=effort, progress=report)
             with stages.stage("profile, where the search goes") as report:
                 explore(runtime, found, devices, file, effort=effort, report=report)
+            ask_paced(found, whole, file, stages)
             return file.profile

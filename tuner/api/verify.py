@@ -122,7 +122,8 @@ def _with_engines(platform: Platform, device: str, plan: Plan | None) -> tuple[P
         PlatformError: If the device that is asked for has no engine, or none has.
         PlanError: If the plan uses a device without an engine.
     """
-    absent = {one.name: _why_not(one) for one in platform.devices if not one.is_measured}
+    computing = tuple(one for one in platform.devices if one.is_measured or one.is_paced)
+    absent = {one.name: _why_not(one) for one in platform.devices if one not in computing}
     used = () if plan is None else tuple(plan.queues)
     if device and platform.device(device).name in absent:
         raise PlatformError(f"device {device!r} cannot be verified: {absent[device]}")
@@ -132,11 +133,9 @@ def _with_engines(platform: Platform, device: str, plan: Plan | None) -> tuple[P
     if len(absent) == len(platform.devices):
         name, reason = next(iter(absent.items()))
         raise PlatformError(f"no device of platform {platform.name!r} can be verified; {name!r}: {reason}")
-    measured = platform.measured_part()
-    if device and not used:
-        measured = measured.only(device)
+    part = platform.only(device) if device and not used else Platform(name=platform.name, devices=computing)
     shown = {} if device else absent
-    return measured, {platform.device(name).label: reason for name, reason in shown.items()}
+    return part, {platform.device(name).label: reason for name, reason in shown.items()}
 
 
 def _why_not(device: Device) -> str:

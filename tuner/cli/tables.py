@@ -49,7 +49,7 @@ def say_prediction_errors(measured: Profile, model: Model, platform: Platform) -
                 f"{len(worst.ops)} operators)"
             )
     for device in measured.header.engines:
-        for ops, reason in measured.unsupported(device).items():
+        for ops, reason in {**measured.unsupported(device), **measured.refused_alone(device)}.items():
             say(f"{device} refuses {ops[0]} ({len(ops)} operators): {reason}")
 
 

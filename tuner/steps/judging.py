@@ -22,7 +22,7 @@ from hetsim.tuner.steps.final_measurement import Finalist
 from hetsim.tuner.steps.proposals import SEARCH_ROUND, SPLITS, Proposals
 from hetsim.tuner.steps.race import find_fastest, find_ratio, find_standings
 
-_VERSIONS_OF = ("hetsim", "onnx", "onnxruntime", "openvino", "numpy", "simpy")
+_VERSIONS_OF = ("hetsim", "onnx", "onnxruntime", "onnxruntime-qnn", "openvino", "numpy", "simpy")
 
 
 def judge(

@@ -20,6 +20,7 @@ from hetsim.io.files import write_atomically
 from hetsim.io.platform_file import format_platform
 from hetsim.models.model import Model, random_inputs
 from hetsim.runtime import Runtime
+from hetsim.runtime.measure.acceptance import ask_engines
 from hetsim.runtime.measure.calibration_cache import calibrated
 from hetsim.runtime.measure.profiler import Effort, measure_accepted, measure_configurations
 from hetsim.scheduler.effort import Effort as SearchEffort
@@ -38,13 +39,21 @@ def calibrate_platform(
 ) -> Platform:
     """The platform with calibrated values: its own, cached or newly measured ones; the file in ``path`` gets it.
 
+    Args:
+        runtime: The platform's measured devices.
+        platform: The platform; what it states of its other devices stays.
+        path: The file.
+        stages: Where progress is shown.
+        recalibrate: Whether to measure although there are values.
+
     Raises:
         DeviceError: If a device failed.
         OSError: If the file cannot be written.
     """
     if platform.calibration is None or recalibrate:
         with stages.stage("calibrate") as report:
-            platform = calibrated(runtime, recalibrate=recalibrate, progress=report, say=stages.say)
+            found = calibrated(runtime, recalibrate=recalibrate, progress=report, say=stages.say)
+        platform = platform.with_calibrated(found)
     write_atomically(path, format_platform(platform).encode())
     return platform
 
@@ -64,6 +73,24 @@ def profile_model(context: TuningContext, title: str = "profile") -> tuple[str, 
         explore(context.runtime, context.model, context.platform, file, effort=effort, report=report)
     stages.say(f"profiled {file.profile.num_segments} segments, {file.profile.num_samples} samples")
     return warnings
+
+
+def ask_paced(model: Model, platform: Platform, file: ProfileFile, stages: Stages) -> None:
+    """Find out what the engines of paced devices refuse, if there are any, and say how much that is; blocks.
+
+    Raises:
+        ProblemError: If an operator runs on no device.
+        DeviceError: If an engine does not start.
+    """
+    if not platform.paced_devices:
+        return
+    with stages.stage("ask the engines of emulated devices") as report:
+        ask_engines(model, platform, file, progress=report)
+    for device in platform.paced_devices:
+        refused = sum(len(ops) == 1 for ops in file.profile.unsupported(device.name))
+        alone = sum(len(ops) == 1 for ops in file.profile.refused_alone(device.name))
+        by_themselves = f", and {alone} by themselves alone" if alone else ""
+        stages.say(f"{device.label}: its engine refuses {refused} of {len(model.graph.ops)} operators{by_themselves}")
 
 
 def explore(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hetsim.core.plan import Plan
+from hetsim.costs.refusals import refused_by
 from hetsim.tuner.context import TuningContext
 from hetsim.tuner.deadline import Deadline
 
@@ -104,8 +105,8 @@ def propose(context: TuningContext, proposers: Sequence[Proposer], deadline: Dea
 def accepted_plan(context: TuningContext, make: Callable[[], Plan]) -> Plan | None:
     """A plan that all engines take.
 
-    Refused segments are recorded in the profile, and the plan is made again. On an emulated target the profile is not
-    what plans are made from, so the plan is dropped.
+    Refused segments are recorded in the profile, and the plan is made again. On an emulated target, whose problem may
+    not follow all that is recorded, a plan that contains a refused segment again is dropped.
 
     Args:
         context: The devices.
@@ -119,7 +120,8 @@ def accepted_plan(context: TuningContext, make: Callable[[], Plan]) -> Plan | No
         refusal = context.refusal(plan)
         if refusal is None:
             return plan
-        if context.target.is_emulated:
+        known = refused_by(context.file.profile, refusal.device)
+        if context.target.is_emulated and known.rules_out(refusal.segment):
             context.stages.say(f"{plan.scheduler}: dropped, {refusal}")
             return None
         context.note(refusal)

@@ -62,7 +62,7 @@ def profile_for(model: Model, platform: Platform, path: Path, *, force: bool) ->
             f"has hash {model.hash[:12]}; measure it with: hetsim profile"
         )
     engines = {}
-    for device in platform.measured_part().devices:
+    for device in (*platform.measured_part().devices, *platform.paced_devices):
         try:
             engines[device.name] = engine_description(make_backend(device).describe(), device)
         except HetsimError as error:
@@ -75,6 +75,30 @@ def profile_for(model: Model, platform: Platform, path: Path, *, force: bool) ->
             "accept it with --force"
         )
     return profile, tuple(f"profile {path} was taken elsewhere: {description}" for description in differences)
+
+
+def paced_engines(platform: Platform) -> dict[str, str]:
+    """By paced device, its engine as profiles name it.
+
+    Raises:
+        PlatformError: If an engine is not installed, or lacks what the device asks for.
+    """
+    return {
+        device.name: engine_description(make_backend(device).describe(), device) for device in platform.paced_devices
+    }
+
+
+def say_emulated(platform: Platform, stages: Stages) -> tuple[str, ...]:
+    """A warning for each device whose times will be emulated because nothing can be measured on it."""
+    found = []
+    for device in platform.hypothetical_devices:
+        assert device.source is not None
+        computing = f"{device.backend} ({device.target})" if device.is_paced else "the reference engine"
+        found.append(
+            f"{device.name} (emulated): nothing is measured on it; {computing} computes its outputs, at emulated "
+            f"{device.source.description}"
+        )
+    return _warned(tuple(found), stages)
 
 
 def _warned(warnings: tuple[str, ...], stages: Stages) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ def platform(context: typer.Context) -> None:
     """List the engines and devices that are really here, and the platforms that they allow."""
     from hetsim.core.errors import HetsimError
     from hetsim.io.platform_file import builtin_platforms, load_platform
-    from hetsim.runtime.backends import available_engines, make_backend
+    from hetsim.runtime.backends import available_engines, make_backend, plugin_offers
     from hetsim.runtime.machine.fingerprint import machine_fingerprint
     from hetsim.runtime.machine.system import available_cores
 
@@ -24,17 +24,21 @@ def platform(context: typer.Context) -> None:
     say(f"{machine_fingerprint()}; this process may use cores {', '.join(map(str, available_cores()))}")
     for engine, targets in available_engines().items():
         say(f"engine {engine}: {targets}")
+    for package, offered in plugin_offers().items():
+        say(f"plugin {package}: {offered}")
     for name in builtin_platforms():
         described = load_platform(name)
         say(f"platform {name}: {described.description}")
         for device in described.devices:
-            if device.source is not None:
+            if device.source is not None and not device.is_paced:
                 say(f"  {device.label}: {device.source.description}")
                 continue
             try:
                 description = f"{make_backend(device).describe()}, cores {', '.join(map(str, device.cores)) or 'any'}"
             except HetsimError as error:
                 description = f"NOT AVAILABLE: {error}"
+            if device.source is not None:
+                description = f"outputs by {description}; emulated {device.source.description}"
             say(f"  {device.label}: {description}")
 
 

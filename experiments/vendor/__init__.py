@@ -1,0 +1,1 @@
+"""What vendors' engines, brought by plugins, take and refuse, and 8-bit versions of networks for them."""
