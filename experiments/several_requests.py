@@ -39,7 +39,7 @@ from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.interference_monitor import InterferenceMonitor
 from hetsim.runtime.measure.profiler import Effort, warm_up
 from hetsim.runtime.measure.profiler import record as record_serial_runs
-from hetsim.runtime.serving import serve
+from hetsim.runtime.serving.load import serve
 from hetsim.scheduler.registry import make_plan
 from hetsim.sim.simulate import simulate
 from hetsim.tuner.cli.exits import run_to_exit

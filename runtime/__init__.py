@@ -21,8 +21,8 @@ from hetsim.core.interface.lazy import lazy_names
 if TYPE_CHECKING:
     from hetsim.runtime.inference import Inference as Inference
     from hetsim.runtime.runtime import Runtime as Runtime
-    from hetsim.runtime.serving import Served as Served
-    from hetsim.runtime.serving import serve as serve
+    from hetsim.runtime.serving.load import Served as Served
+    from hetsim.runtime.serving.load import serve as serve
     from hetsim.runtime.session import Session as Session
     from hetsim.runtime.worker_pool import RefusedError as RefusedError
 
@@ -30,9 +30,9 @@ _MODULES = {
     "Inference": "hetsim.runtime.inference",
     "RefusedError": "hetsim.runtime.worker_pool",
     "Runtime": "hetsim.runtime.runtime",
-    "Served": "hetsim.runtime.serving",
+    "Served": "hetsim.runtime.serving.load",
     "Session": "hetsim.runtime.session",
-    "serve": "hetsim.runtime.serving",
+    "serve": "hetsim.runtime.serving.load",
 }
 
 __all__ = list(_MODULES)

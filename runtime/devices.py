@@ -20,7 +20,7 @@ from hetsim.runtime.backends.protocol import Array
 from hetsim.runtime.emulation import Emulation
 from hetsim.runtime.interference_monitor import InterferenceMonitor
 from hetsim.runtime.machine.system import available_cores, require_system
-from hetsim.runtime.service import ServiceSession
+from hetsim.runtime.serving.service import ServiceSession
 from hetsim.runtime.session import Session
 from hetsim.runtime.worker.arena import Arena, Layout, plan_layout
 from hetsim.runtime.worker.device_local import MODEL_PRECISION

@@ -16,7 +16,7 @@ from hetsim.runtime.devices import Devices
 from hetsim.runtime.emulation import Emulation
 from hetsim.runtime.interference_monitor import InterferenceMonitor
 from hetsim.runtime.probe.check import PlanCheck
-from hetsim.runtime.service import ServiceSession
+from hetsim.runtime.serving.service import ServiceSession
 from hetsim.runtime.session import Session
 
 

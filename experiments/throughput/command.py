@@ -81,15 +81,15 @@ def summarise(rows: Sequence[ThroughputRow]) -> list[str]:
         own = {row.contender: row for row in rows if row.model == model}
         singles = [row.measured_per_s for name, row in own.items() if name.startswith(SINGLE)]
         best, total = max(singles), sum(singles)
-        words = [f"{model}: best single {best:.4g}/s"]
+        parts = [f"{model}: best single {best:.4g}/s"]
         for name in (SIDE_BY_SIDE, OURS, *(f"{OURS}:{cap:g}" for cap in CAPS)):
             if name in own:
                 gains.setdefault(name, []).append(own[name].measured_per_s / best)
-                words.append(f"{name} {own[name].measured_per_s / best:.2f}")
+                parts.append(f"{name} {own[name].measured_per_s / best:.2f}")
         if OURS in own:
             shares.append(own[OURS].measured_per_s / total)
-            words.append(f"{shares[-1]:.0%} of the sum")
-        lines.append(", ".join(words))
+            parts.append(f"{shares[-1]:.0%} of the sum")
+        lines.append(", ".join(parts))
     means = [f"{name} {float(np.exp(np.mean(np.log(values)))):.3f}" for name, values in gains.items()]
     lines.append(f"geometric means over the best single device: {', '.join(means)}")
     if shares:

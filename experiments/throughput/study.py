@@ -76,9 +76,9 @@ def measure_model(context: TuningContext, pace: ServingPace) -> list[ThroughputR
     """
     problem, seed = context.problem(), context.options.seed
     plans = [make_plan(name, problem, seed=seed) for name in _SCHEDULERS]
-    proposed = propose_deployments(context, problem, plans, small_latencies=True)
+    proposed = propose_deployments(context, problem, plans, CAPS)
     best = proposed.best(Objective())
-    contenders, caps = [*proposed.wholes, *([best] if best else [])], {}
+    contenders, caps = [*proposed.whole_models, *([best] if best else [])], {}
     for cap in CAPS:
         objective = Objective(max_latency_s=cap * proposed.fastest_s)
         capped = proposed.best(objective)

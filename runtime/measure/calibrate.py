@@ -20,7 +20,7 @@ from hetsim.runtime.inference import Inference
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
 from hetsim.runtime.measure.interleaved import RUNS_PER_ROUND, InterleavedRounds
 from hetsim.runtime.runtime import Runtime
-from hetsim.runtime.serving import Served, serve
+from hetsim.runtime.serving.load import Served, serve
 
 _CHAIN_OPS = 24
 _SMALL_ELEMENTS = 16

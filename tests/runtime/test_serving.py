@@ -8,7 +8,7 @@ from hetsim.core.errors import DeviceError, ProblemError
 from hetsim.core.load import Load, parse_load
 from hetsim.models.model import random_inputs
 from hetsim.runtime import Runtime
-from hetsim.runtime.serving import serve
+from hetsim.runtime.serving.load import serve
 from hetsim.sim.check import check_timeline
 from tests.support.models import fake_platform, fork_join, make_plan
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hetsim.models.values.trust import Trust
     from hetsim.runtime.backends.protocol import Array
     from hetsim.runtime.inference import Inference
-    from hetsim.runtime.serving import Served
+    from hetsim.runtime.serving.load import Served
     from hetsim.tuner.api.sources import ModelLike, PlanLike, PlatformLike, ProfileLike, ScenarioLike
     from hetsim.tuner.target import Target
 
@@ -159,7 +159,7 @@ def _execute(
     from hetsim.runtime.faults.standby import standby, standby_plan
     from hetsim.runtime.measure.profiler import warm_up
     from hetsim.runtime.runtime import Runtime
-    from hetsim.runtime.serving import serve
+    from hetsim.runtime.serving.load import serve
 
     model, platform, num_slots = target.model, target.platform, load.num_slots
     warnings: tuple[str, ...] = ()

@@ -29,7 +29,7 @@ from hetsim.io.serving.service_trace import save_service_trace
 from hetsim.models.model import Model
 from hetsim.runtime import Inference, Runtime
 from hetsim.runtime.measure.profiler import make_header, record, warm_up
-from hetsim.runtime.service import ServiceSession, StreamTimes
+from hetsim.runtime.serving.service import ServiceSession, StreamTimes
 from hetsim.scheduler.registry import make_plan
 from hetsim.sim.service.simulate import ServiceSimulator
 from hetsim.tuner.context import open_context

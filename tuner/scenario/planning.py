@@ -86,10 +86,10 @@ def plan_model(requests: ModelRequests, problem: Problem, plans: Sequence[Plan])
         ProblemError: If an operator runs on no device, or the deadline is below the fastest latency.
     """
     names = [name for name in scheduler_names(problem) if name.startswith(SINGLE)]
-    wholes = [make_plan(name, problem) for name in names]
-    known = {plan.digest for plan in wholes}
+    alone = [make_plan(name, problem) for name in names]
+    known = {plan.digest for plan in alone}
     others = {plan.digest: plan for plan in plans if plan.digest not in known}
-    found = PlannedModel(requests=requests, problem=problem, plans=(*wholes, *others.values()), whole=len(wholes))
+    found = PlannedModel(requests=requests, problem=problem, plans=(*alone, *others.values()), whole=len(alone))
     if requests.deadline_s < found.fastest_s:
         raise ProblemError(
             f"{requests.name} has a deadline of {requests.deadline_s * 1e3:.3g} ms, and the fastest plan takes "

@@ -12,7 +12,7 @@ from hetsim.core.serving.deployment import Deployment
 from hetsim.core.serving.outcome import Outcome
 from hetsim.runtime import Inference
 from hetsim.runtime.measure.profiler import record, warm_up
-from hetsim.runtime.service import ServiceSession, StreamTimes
+from hetsim.runtime.serving.service import ServiceSession, StreamTimes
 from hetsim.tuner.context import TuningContext
 from hetsim.tuner.serving.simulated import Figures, arrivals_of, service_of
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from hetsim.core.errors import ProblemError
+from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.costs.noise import measured_noise
 from hetsim.costs.profile_file import ProfileFile
@@ -37,6 +38,9 @@ from hetsim.tuner.steps.expected_outputs import find_expected_outputs, tolerance
 from hetsim.tuner.steps.profiling import calibrate_platform, profile_model
 from hetsim.tuner.steps.readiness import check_machine
 from hetsim.tuner.target import Target
+
+_P99_LIMITS = (1.1, 1.5)
+"""Where the 99th percentile counts, mixtures are searched for under these limits, relative to the fastest plan."""
 
 
 def tune_deployment(
@@ -85,8 +89,7 @@ def tune_deployment(
         )
         warnings += profile_model(context)
         plans = tuple(propose_within_limits(context, (propose_by_rounds,)).plans.values())
-        small = objective.goal == "p99" or objective.max_latency_s < math.inf
-        proposed = propose_deployments(context, context.problem(), plans, small_latencies=small)
+        proposed = propose_deployments(context, context.problem(), plans, _latency_limits(context, plans, objective))
         best = proposed.best(objective)
         if best is None:
             raise ProblemError(
@@ -104,14 +107,21 @@ def tune_deployment(
     return outcome
 
 
+def _latency_limits(context: TuningContext, plans: Sequence[Plan], objective: Objective) -> tuple[float, ...]:
+    """The latencies to search for mixtures under, relative to that of the fastest plan."""
+    if objective.max_latency_s < math.inf and plans:
+        return (objective.max_latency_s / min(context.makespan_s(plan) for plan in plans),)
+    return _P99_LIMITS if objective.goal == "p99" else ()
+
+
 def _at_rate(proposed: Proposed, objective: Objective) -> list[Contender]:
     """Whole models at full load, or at the rate that the objective gives."""
     every_s = objective.every_s
     if not every_s:
-        return list(proposed.wholes)
+        return list(proposed.whole_models)
     return [
         replace(one, expected=replace(one.expected, every_s=every_s, throughput_per_s=1 / every_s))
-        for one in proposed.wholes
+        for one in proposed.whole_models
     ]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan
 from hetsim.core.problem import Problem
 from hetsim.core.serving.deployment import Deployment
@@ -15,13 +17,14 @@ from hetsim.scheduler.registry import SINGLE
 from hetsim.scheduler.throughput.mixture import Mixture, best_mixture
 from hetsim.sim.simulate import makespan_s
 from hetsim.tuner.context import TuningContext
-from hetsim.tuner.serving.candidates import SIDE_BY_SIDE, candidates, lopsided_plans, whole_models
+from hetsim.tuner.serving.candidates import SIDE_BY_SIDE, candidates, whole_model_deployments
 from hetsim.tuner.serving.measured import Contender
 from hetsim.tuner.serving.objective import Objective
 from hetsim.tuner.serving.simulated import DeploymentSimulator, Figures
 
 OURS = "ours"
-_MIXTURE_S = 10.0  # time for the search for a mixture
+_MIXTURE_S = 8.0  # time for the search for a mixture
+_LIMIT_PART = 0.9  # of a limit that a request alone may take, as requests also wait for each other
 _SIMPLER_IF_WITHIN = 0.01  # whole models side by side are taken unless another deployment is this much better
 
 
@@ -30,13 +33,13 @@ class Proposed:
     """What may be executed, and what it is compared with.
 
     Attributes:
-        wholes: Whole models on each device, and side by side, at full load.
+        whole_models: Whole models on each device, and side by side, at full load.
         mixture: The mixture that serves the most, with its bound.
         fastest_s: Latency of one request alone by the fastest plan, by the same costs, its submission included.
         simulators: Every candidate, ready to be simulated.
     """
 
-    wholes: tuple[Contender, ...]
+    whole_models: tuple[Contender, ...]
     mixture: Mixture
     fastest_s: float
     simulators: tuple[DeploymentSimulator, ...] = field(repr=False)
@@ -50,7 +53,7 @@ class Proposed:
         allowed = [(one, figures) for one, figures in found if figures and figures.p99_s <= objective.max_latency_s]
         if not allowed:
             return None
-        simple = next((one.deployment for one in self.wholes if one.name == SIDE_BY_SIDE), None)
+        simple = next((one.deployment for one in self.whole_models if one.name == SIDE_BY_SIDE), None)
 
         def key(one: tuple[Deployment, Figures]) -> float:
             value = rank(objective, one[1])
@@ -73,7 +76,7 @@ def simulated_for(simulator: DeploymentSimulator, objective: Objective) -> Figur
 
 
 def propose_deployments(
-    context: TuningContext, problem: Problem, plans: Sequence[Plan], *, small_latencies: bool
+    context: TuningContext, problem: Problem, plans: Sequence[Plan], latency_limits: Sequence[float] = ()
 ) -> Proposed:
     """Candidates by the costs of a problem.
 
@@ -81,29 +84,34 @@ def propose_deployments(
         context: The devices; nothing is executed.
         problem: The costs.
         plans: Plans of latency schedulers.
-        small_latencies: Whether latencies matter, so that plans that take turns are worth their search.
+        latency_limits: Latencies, in terms of that of one request alone by the fastest plan, that may not be exceeded.
 
     Raises:
         ProblemError: If an operator runs on no device.
     """
     seed = context.options.seed
     with context.stages.stage("plan deployments") as report:
-        wholes = whole_models(problem)
-        singles = [one.instances[0].plan for name, one in wholes.items() if name.startswith(SINGLE)]
+        alone = whole_model_deployments(problem)
+        singles = [one.instances[0].plan for name, one in alone.items() if name.startswith(SINGLE)]
         fastest_s = min(makespan_s(problem, plan) for plan in (*singles, *plans))
-        report(0.1, "mixture")
-        deadline = Until(until_s=time.monotonic() + _MIXTURE_S)
-        mixture = best_mixture(problem, extra_plans=plans, seed=seed, deadline=deadline)
-        report(0.4, "plans that take turns")
-        lopsided = lopsided_plans(problem, seed=seed) if small_latencies else {}
+        mixtures = []
+        for number, limit in enumerate((math.inf, *latency_limits)):
+            report(0.1 + 0.7 * number / (1 + len(latency_limits)), "mixture")
+            with suppress(PlanError):  # no plan is known that keeps the limit
+                mixtures.append(_mixture(problem, plans, _LIMIT_PART * limit * fastest_s, seed=seed))
         report(0.8, "resolve")
-        found = [*wholes.values(), *candidates(plans, lopsided, mixture)]
+        found = [*alone.values(), *candidates(plans, mixtures)]
         simulators = {one.key: DeploymentSimulator(one, lambda _: problem) for one in found}
     return Proposed(
-        wholes=tuple(
-            Contender(name=name, deployment=one, expected=simulators[one.key].at(0.0)) for name, one in wholes.items()
+        whole_models=tuple(
+            Contender(name=name, deployment=one, expected=simulators[one.key].at(0.0)) for name, one in alone.items()
         ),
-        mixture=mixture,
+        mixture=mixtures[0],
         fastest_s=fastest_s + problem.platform.host.submit_s(problem.graph.input_bytes),
         simulators=tuple(simulators.values()),
     )
+
+
+def _mixture(problem: Problem, plans: Sequence[Plan], max_latency_s: float, *, seed: int) -> Mixture:
+    deadline = Until(until_s=time.monotonic() + _MIXTURE_S)
+    return best_mixture(problem, extra_plans=plans, max_latency_s=max_latency_s, seed=seed, deadline=deadline)

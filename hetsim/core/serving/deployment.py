@@ -8,9 +8,9 @@ from typing import Literal, get_args
 from hetsim.core.errors import PlanError
 from hetsim.core.plan import Plan
 
-Dispatch = Literal["first_free", "turns", "earliest_finish"]
+Dispatch = Literal["first_free", "round_robin", "earliest_finish"]
 """Which instance serves a request. ``"first_free"``: the first in the deployment's order that has a free slot, as soon
-as one has. ``"turns"``: a fixed pattern. ``"earliest_finish"``: on arrival, the instance whose requests in flight
+as one has. ``"round_robin"``: a fixed pattern. ``"earliest_finish"``: on arrival, the instance whose requests in flight
 and waiting leave it the earliest end."""
 
 DISPATCHES: tuple[str, ...] = get_args(Dispatch)
@@ -40,16 +40,16 @@ class Deployment:
     Attributes:
         instances: One or more plans of one model.
         dispatch: Which instance serves a request.
-        turns: For ``"turns"``, the numbers of the instances that serve one request after another, over and over;
+        cycle: For ``"round_robin"``, the numbers of the instances that serve one request after another, over and over;
             empty means each in its order.
 
     Raises:
-        PlanError: If there is no instance, plans are of different models, or a turn names no instance.
+        PlanError: If there is no instance, plans are of different models, or the cycle names no instance.
     """
 
     instances: tuple[Instance, ...]
     dispatch: Dispatch = "first_free"
-    turns: tuple[int, ...] = ()
+    cycle: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.instances:
@@ -59,8 +59,10 @@ class Deployment:
             raise PlanError(f"a deployment with plans of {len(models)} models; all must be of one model")
         if self.dispatch not in DISPATCHES:
             raise PlanError(f"dispatch {self.dispatch!r}; choose from {', '.join(DISPATCHES)}")
-        if any(not 0 <= turn < len(self.instances) for turn in self.turns):
-            raise PlanError(f"turns {list(self.turns)} name instances beyond the {len(self.instances)} that there are")
+        if any(not 0 <= number < len(self.instances) for number in self.cycle):
+            raise PlanError(
+                f"the cycle {list(self.cycle)} names instances beyond the {len(self.instances)} that there are"
+            )
 
     @property
     def model(self) -> str:
@@ -70,12 +72,12 @@ class Deployment:
     @property
     def key(self) -> tuple[object, ...]:
         """Equal for deployments that serve requests alike."""
-        return (*((one.plan.digest, one.num_slots) for one in self.instances), self.dispatch, self.pattern)
+        return (*((one.plan.digest, one.num_slots) for one in self.instances), self.dispatch, self.full_cycle)
 
     @property
-    def pattern(self) -> tuple[int, ...]:
-        """The turns, also where none were given."""
-        return self.turns or tuple(range(len(self.instances)))
+    def full_cycle(self) -> tuple[int, ...]:
+        """The cycle, also where none was given."""
+        return self.cycle or tuple(range(len(self.instances)))
 
     @property
     def num_slots(self) -> int:

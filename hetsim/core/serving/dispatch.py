@@ -112,8 +112,8 @@ class _Source:
         self._workload, self._streams = workload, streams
         self._due_s, self._stream_of = due_s, stream_of
         self._next, self._end = first, first + workload.arrivals.num_requests
-        self._turns = [min(streams) + i for i in workload.deployment.pattern]
-        self._num_turns = 0
+        self._cycle = [min(streams) + i for i in workload.deployment.full_cycle]
+        self._num_given = 0
         self._free_s = dict.fromkeys(streams, 0.0)  # for "earliest_finish": when the busiest device has ended all work
         self.in_flight = dict.fromkeys(streams, 0)
         common = workload.deployment.dispatch != "earliest_finish"
@@ -162,11 +162,11 @@ class _Source:
     def _choose(self, now_s: float) -> int | None:
         """The stream for the next request, if it has a free slot."""
         match self._workload.deployment.dispatch:
-            case "turns":
-                stream = self._turns[self._num_turns % len(self._turns)]
+            case "round_robin":
+                stream = self._cycle[self._num_given % len(self._cycle)]
                 if not self._has_room(stream):
                     return None
-                self._num_turns += 1
+                self._num_given += 1
                 return stream
             case "earliest_finish":
                 free = [one for one in self._streams if self._has_room(one)]

@@ -23,7 +23,7 @@ class _DeploymentFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     format: int = FORMAT
     model: str
     dispatch: Dispatch
-    turns: tuple[int, ...] = ()
+    cycle: tuple[int, ...] = ()
     every_s: float = 0.0
     instances: list[_InstanceFile]
 
@@ -42,7 +42,7 @@ def save_deployment(deployment: Deployment, path: Path, *, every_s: float = 0.0)
     content = _DeploymentFile(
         model=deployment.model,
         dispatch=deployment.dispatch,
-        turns=deployment.turns,
+        cycle=deployment.cycle,
         every_s=every_s,
         instances=[_InstanceFile(name, one.num_slots) for name, one in zip(names, deployment.instances, strict=True)],
     )
@@ -68,4 +68,4 @@ def load_deployment(path: Path) -> tuple[Deployment, float]:
     instances = tuple(
         Instance(plan=load_plan(path.parent / one.plan), num_slots=one.num_slots) for one in content.instances
     )
-    return Deployment(instances=instances, dispatch=content.dispatch, turns=content.turns), content.every_s
+    return Deployment(instances=instances, dispatch=content.dispatch, cycle=content.cycle), content.every_s

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
-FIRST_FREE, TURNS, EARLIEST_FINISH = 0, 1, 2
+FIRST_FREE, ROUND_ROBIN, EARLIEST_FINISH = 0, 1, 2
 
 
 class Service(NamedTuple):
@@ -45,9 +45,9 @@ class Service(NamedTuple):
         first_stream: By workload, its first stream; one entry more.
         first: By workload, its first request; one entry more.
         saturated: By workload, whether a request is always waiting.
-        dispatch: By workload, FIRST_FREE, TURNS or EARLIEST_FINISH.
-        turn_start: By workload, where its part of ``turns`` begins; one entry more.
-        turns: Streams in the order in which they take requests.
+        dispatch: By workload, FIRST_FREE, ROUND_ROBIN or EARLIEST_FINISH.
+        cycle_start: By workload, where its part of ``cycle`` begins; one entry more.
+        cycle: Streams in the order in which they take requests.
         deadline_s: By workload, its deadline.
         max_waiting: By workload, requests that may wait.
         drop_late: By workload, whether late requests are dropped.
@@ -84,8 +84,8 @@ class Service(NamedTuple):
     first: Numbers
     saturated: NDArray[np.bool_]
     dispatch: Numbers
-    turn_start: Numbers
-    turns: Numbers
+    cycle_start: Numbers
+    cycle: Numbers
     deadline_s: Floats
     max_waiting: Numbers
     drop_late: NDArray[np.bool_]
@@ -111,7 +111,7 @@ class Space(NamedTuple):
         num_left: By stream and slot, steps that have not ended.
         arrival_s: By slot of all streams and hand-over, when it arrives; negative before that is known.
         arrival_start: By stream, where its part of ``arrival_s`` begins.
-        taken: By workload, the next request to be taken up, and the number of turns so far.
+        taken: By workload, the next request to be taken up, and how many went by the cycle so far.
         waiting: By queue, requests that wait for a slot. Queues are the streams, then the workloads.
         waiting_at: By queue, where its waiting requests begin and end in its row.
         host: Two queues of requests for the host, to collect and to submit, in order.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from hetsim.sim.kernel.service_arrays import EARLIEST_FINISH, TURNS, Service, Space
+from hetsim.sim.kernel.service_arrays import EARLIEST_FINISH, ROUND_ROBIN, Service, Space
 
 
 @njit(cache=True, error_model="numpy")
@@ -40,9 +40,9 @@ def choose(service: Service, space: Space, workload: int, now_s: float) -> int:
     """The stream for the workload's next request; -1 if that has no free slot."""
     if service.dispatch[workload] == EARLIEST_FINISH:
         return earliest(service, space, workload, now_s, True)
-    if service.dispatch[workload] == TURNS:
-        begin, end = service.turn_start[workload], service.turn_start[workload + 1]
-        stream = int(service.turns[begin + space.taken[workload, 1] % (end - begin)])
+    if service.dispatch[workload] == ROUND_ROBIN:
+        begin, end = service.cycle_start[workload], service.cycle_start[workload + 1]
+        stream = int(service.cycle[begin + space.taken[workload, 1] % (end - begin)])
         if space.in_flight[stream] >= service.num_slots[stream]:
             return -1
         space.taken[workload, 1] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,11 @@ from hetsim.sim.kernel import service_arrays as arrays
 from hetsim.sim.service.reference import Durations
 from hetsim.sim.service.streams import Stream
 
-_DISPATCH = {"first_free": arrays.FIRST_FREE, "turns": arrays.TURNS, "earliest_finish": arrays.EARLIEST_FINISH}
+_DISPATCH = {
+    "first_free": arrays.FIRST_FREE,
+    "round_robin": arrays.ROUND_ROBIN,
+    "earliest_finish": arrays.EARLIEST_FINISH,
+}
 assert set(_DISPATCH) == set(DISPATCHES)
 
 
@@ -49,10 +54,8 @@ def encode(
     queues = [[step_start[i] + step for step in queue] for i, one in enumerate(streams) for queue in one.queues]
     num_devices = len(streams[0].queues)
     ends = _starts(map(len, queues))
-    workloads = service.workloads
-    first_stream = _starts(len(one.deployment.instances) for one in workloads)
-    turns = [[first_stream[i] + turn for turn in one.deployment.pattern] for i, one in enumerate(workloads)]
     return arrays.Service(
+        **_workloads(service),
         num_devices=num_devices,
         capacity_bytes_per_s=float(capacity_bytes_per_s),
         any_copies=any(one.copies for one in hand_overs),
@@ -78,18 +81,27 @@ def encode(
         row_start=_starts(0 if one is None else one.size for one in rows),
         num_rows=_numbers(0 if one is None else len(one) for one in rows),
         rows=np.concatenate([np.empty(0), *(one.ravel() for one in rows if one is not None)]),
-        first_stream=first_stream,
-        first=_starts(one.arrivals.num_requests for one in workloads),
-        saturated=np.array([one.arrivals.times_s is None for one in workloads]),
-        dispatch=_numbers(_DISPATCH[one.deployment.dispatch] for one in workloads),
-        turn_start=_starts(map(len, turns)),
-        turns=_numbers(chain.from_iterable(turns)),
-        deadline_s=_floats(one.deadline_s for one in workloads),
-        max_waiting=_numbers(one.max_waiting for one in workloads),
-        drop_late=np.array([one.drop_late for one in workloads]),
-        rank=_floats(service.ranks),
-        offset_s=_floats(service.offsets_s),
     )
+
+
+def _workloads(service: Service) -> dict[str, Any]:
+    """The fields that describe the workloads."""
+    workloads = service.workloads
+    first_stream = _starts(len(one.deployment.instances) for one in workloads)
+    cycle = [[first_stream[i] + number for number in one.deployment.full_cycle] for i, one in enumerate(workloads)]
+    return {
+        "first_stream": first_stream,
+        "first": _starts(one.arrivals.num_requests for one in workloads),
+        "saturated": np.array([one.arrivals.times_s is None for one in workloads]),
+        "dispatch": _numbers(_DISPATCH[one.deployment.dispatch] for one in workloads),
+        "cycle_start": _starts(map(len, cycle)),
+        "cycle": _numbers(chain.from_iterable(cycle)),
+        "deadline_s": _floats(one.deadline_s for one in workloads),
+        "max_waiting": _numbers(one.max_waiting for one in workloads),
+        "drop_late": np.array([one.drop_late for one in workloads]),
+        "rank": _floats(service.ranks),
+        "offset_s": _floats(service.offsets_s),
+    }
 
 
 def _numbers(values: Iterable[int]) -> NDArray[np.int64]:

@@ -59,8 +59,8 @@ def check_equal(one: Outcome, other: Outcome) -> None:
 
 def workload(arrivals: Arrivals, *plans: Plan, name: str = "w", **settings: object) -> Workload:
     dispatch = settings.pop("dispatch", "first_free")
-    turns = settings.pop("turns", ())
-    deployment = Deployment(instances=tuple(Instance(plan=plan) for plan in plans), dispatch=dispatch, turns=turns)  # type: ignore[arg-type]
+    cycle = settings.pop("cycle", ())
+    deployment = Deployment(instances=tuple(Instance(plan=plan) for plan in plans), dispatch=dispatch, cycle=cycle)  # type: ignore[arg-type]
     return Workload(name=name, deployment=deployment, arrivals=arrivals, **settings)  # type: ignore[arg-type]
 
 
@@ -71,8 +71,8 @@ def test_whole_models_side_by_side_add_their_rates() -> None:
     assert outcome.workloads[0].instances.tolist()[:3] == [0, 1, 0]
 
 
-def test_turns_wait_for_the_instance_whose_turn_it_is() -> None:
-    outcome = served(ON_TWO, workload(saturated(6), ON_CPU, ON_NPU, dispatch="turns", turns=(1, 0, 0)))
+def test_round_robin_waits_for_the_next_instance_of_its_cycle() -> None:
+    outcome = served(ON_TWO, workload(saturated(6), ON_CPU, ON_NPU, dispatch="round_robin", cycle=(1, 0, 0)))
     assert outcome.workloads[0].instances.tolist() == [1, 0, 0, 1, 0, 0]
     assert outcome.workloads[0].ends_s.tolist() == [3.0, 2.0, 4.0, 6.0, 6.0, 8.0]  # the fourth is due at 3
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +25,14 @@ from hetsim.tuner.cli.arguments import (
     ShapeOption,
 )
 from hetsim.tuner.cli.screen import hypothesis, say, screen, warn
+
+if TYPE_CHECKING:
+    from hetsim.analysis.scenario import Scenario
+    from hetsim.core.platform import Platform
+    from hetsim.models.model import Model
+    from hetsim.models.values.trust import Trust
+    from hetsim.runtime.backends.protocol import Array
+    from hetsim.tuner.options import Options
 
 _AlsoOption = Annotated[
     list[str], typer.Option("--also", metavar="SCHEDULER", help="Execute this scheduler's plan as well.")
@@ -81,22 +90,19 @@ def tune(
 ) -> None:
     """Profile, plan with every scheduler, simulate, execute, and keep the plan that measured best.
 
-    What --set changes is profiled as it is, and then emulated as it would be. With --objective throughput or p99, it is
-    a deployment that is kept: plans that serve requests side by side, as a pipeline, or in turns.
+    What --set changes is profiled as it is, and then emulated as it would be. With --objective throughput or p99, a
+    deployment is found: plans that serve requests side by side, as a pipeline, or round robin.
     """
     from hetsim.analysis.scenario import parse_scenario
     from hetsim.io.platform_file import load_platform
     from hetsim.models.values.trust import parse_trust
     from hetsim.runtime.measure.profiler import Effort
-    from hetsim.tuner.api.tune import tune as tune_model
     from hetsim.tuner.cli.executing import read_inputs
     from hetsim.tuner.cli.serving.objective import parse_objective, tune_for_requests
     from hetsim.tuner.cli.sources import Bindings, read_model
     from hetsim.tuner.options import Options, Pace
-    from hetsim.tuner.progress import OnScreen
-    from hetsim.tuner.report.screen import print_outcome
 
-    changes = parse_scenario(scenario)
+    changes, goal = parse_scenario(scenario), parse_objective(objective, every, max_latency)
     options = Options(
         seed=seed,
         also=tuple(also),
@@ -109,28 +115,38 @@ def tune(
         recalibrate=recalibrate,
         command=("hetsim", *sys.argv[1:]),
     )
-    if objective != "latency" or every or max_latency:
-        tune_for_requests(
-            read_model(model, Bindings(shape, fix, custom_ops)),
-            out,
-            goal=parse_objective(objective, every, max_latency),
-            platform=load_platform(platform),
-            changes=changes,
-            with_inputs=inputs is not None,
-            trust=parse_trust(assume, accept, ranges),
-            options=options,
-        )
-        return
+    found, devices = read_model(model, Bindings(shape, fix, custom_ops)), load_platform(platform)
+    trust, read = parse_trust(assume, accept, ranges), None if inputs is None else read_inputs(inputs)
+    if goal is not None:
+        tune_for_requests(found, devices, out, goal, scenario=changes, inputs=read, trust=trust, options=options)
+    else:
+        _tune_for_latency(found, devices, out, scenario=changes, inputs=read, trust=trust, options=options)
+
+
+def _tune_for_latency(
+    model: Model,
+    platform: Platform,
+    out: Path,
+    *,
+    scenario: Scenario,
+    inputs: Mapping[str, Array] | None,
+    trust: Trust,
+    options: Options,
+) -> None:
+    from hetsim.tuner.api.tune import tune as tune_model
+    from hetsim.tuner.progress import OnScreen
+    from hetsim.tuner.report.screen import print_outcome
+
     outcome = tune_model(
-        read_model(model, Bindings(shape, fix, custom_ops)),
+        model,
         out,
-        platform=load_platform(platform),
-        scenario=changes,
-        inputs=None if inputs is None else read_inputs(inputs),
-        trust=parse_trust(assume, accept, ranges),
+        platform=platform,
+        scenario=scenario,
+        inputs=inputs,
+        trust=trust,
         options=options,
         stages=OnScreen(screen()),
     )
-    warn(hypothesis(changes))
+    warn(hypothesis(scenario))
     print_outcome(outcome, screen())
     say(f"Look at {out / 'report.html'} and {out / 'timeline.png'}; open {out / 'measured.trace.json'} in Perfetto.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.table import Table
@@ -13,6 +14,7 @@ from hetsim.core.load import parse_time_s
 from hetsim.core.platform import Platform
 from hetsim.models.model import Model
 from hetsim.models.values.trust import Trust
+from hetsim.runtime.backends.protocol import Array
 from hetsim.tuner.cli.screen import say, screen, warn
 from hetsim.tuner.options import Options
 from hetsim.tuner.progress import OnScreen
@@ -23,8 +25,8 @@ from hetsim.tuner.serving.pipeline import tune_deployment
 GOALS = ("latency", "throughput", "p99")
 
 
-def parse_objective(objective: str, every: str, max_latency: str) -> Objective:
-    """The objective that the options of the command line ask for.
+def parse_objective(objective: str, every: str, max_latency: str) -> Objective | None:
+    """The objective that the options of the command line ask for; None for one inference alone.
 
     Raises:
         ProblemError: If it is unknown, or the options do not go with it.
@@ -32,8 +34,10 @@ def parse_objective(objective: str, every: str, max_latency: str) -> Objective:
     if objective not in GOALS:
         raise ProblemError(f"--objective {objective!r}; choose from {', '.join(GOALS)}")
     if objective == "latency":
-        option = "--every" if every else "--max-latency"
-        raise ProblemError(f"{option} goes with --objective throughput or p99; give one of these")
+        if every or max_latency:
+            option = "--every" if every else "--max-latency"
+            raise ProblemError(f"{option} goes with --objective throughput or p99; give one of these")
+        return None
     return Objective(
         goal="p99" if objective == "p99" else "throughput",
         every_s=parse_time_s(every, "--every") if every else 0.0,
@@ -43,12 +47,12 @@ def parse_objective(objective: str, every: str, max_latency: str) -> Objective:
 
 def tune_for_requests(
     model: Model,
-    out: Path,
-    *,
-    goal: Objective,
     platform: Platform,
-    changes: Scenario,
-    with_inputs: bool,
+    out: Path,
+    goal: Objective,
+    *,
+    scenario: Scenario,
+    inputs: Mapping[str, Array] | None,
     trust: Trust,
     options: Options,
 ) -> None:
@@ -57,9 +61,9 @@ def tune_for_requests(
     Raises:
         HetsimError: If the model, the platform or a device cannot do what is asked.
     """
-    if changes or with_inputs:
-        option = "--set" if changes else "--inputs"
-        raise ProblemError(f"{option} goes with --objective latency alone; leave it out")
+    if scenario or inputs is not None:
+        option = "--set" if scenario else "--inputs"
+        raise ProblemError(f"{option} goes with --objective latency alone; remove it")
     outcome = tune_deployment(model, platform, out, goal, trust=trust, options=options, stages=OnScreen(screen()))
     print_deployment(outcome)
     say(f"Look at {out / 'deployments.png'}; the recommended plans are in {out / 'deployment.json'} and beside it.")
