@@ -165,11 +165,14 @@ class Host:
     Attributes:
         submit_setup_s: Fixed time to submit a request.
         collect_setup_s: Fixed time to collect a request.
+        shares_cores: Whether the host has no core of its own, so that it takes its time from the devices when all of
+            them work.
         bandwidth_bytes_per_s: Bandwidth at which inputs and outputs are copied.
     """
 
     submit_setup_s: float = 0.0
     collect_setup_s: float = 0.0
+    shares_cores: bool = False
     bandwidth_bytes_per_s: float = math.inf
 
     def submit_s(self, num_bytes: int) -> float:

@@ -18,6 +18,7 @@ from hetsim.models.importer import import_model
 from hetsim.models.model import Model, random_inputs
 from hetsim.runtime.inference import Inference
 from hetsim.runtime.machine.fingerprint import machine_fingerprint
+from hetsim.runtime.machine.system import available_cores
 from hetsim.runtime.measure.interleaved import RUNS_PER_ROUND, InterleavedRounds
 from hetsim.runtime.runtime import Runtime
 from hetsim.runtime.serving.load import Served, serve
@@ -239,6 +240,7 @@ def _measure_host(runtime: Runtime, small: Model) -> Host:
     return Host(
         submit_setup_s=submit_s,
         collect_setup_s=collect_s,
+        shares_cores=set(available_cores()) <= set(runtime.platform.cores),
         bandwidth_bytes_per_s=extra_bytes / extra_s if extra_s > 0 else float("inf"),
     )
 

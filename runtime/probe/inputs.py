@@ -43,7 +43,8 @@ class InputCheck:
         """
         for name in self._finite:
             array = np.asarray(inputs[name])
-            if not np.isfinite(array).all():
+            # The extremes are not finite if any value is not, and take a third of the time to find.
+            if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
                 raise _not_finite(name, array)
         for name, low, high, nonzero in self._bounded:
             array = np.asarray(inputs[name])

@@ -220,16 +220,17 @@ def _simulate(
     service: Service, named: Mapping[str, _Prepared], profiles: Mapping[str, Profile], platform: Platform, *, seed: int
 ) -> Outcome:
     """The service by the serial runs of its plans, with their noise."""
+    plans = [(one.name, instance.plan) for one in service.workloads for instance in one.deployment.instances]
     problems: dict[str, list[Problem]] = {}
+    for name, plan in plans:
+        problems.setdefault(name, []).append(plan_problem(named[name].model, platform, profiles[name], plan))
+    simulator = ServiceSimulator(service, problems)
+    costs = [problem for own in problems.values() for problem in own]
     durations: list[NDArray[np.float64] | None] = []
-    for workload in service.workloads:
-        one, profile = named[workload.name], profiles[workload.name]
-        plans = [instance.plan for instance in workload.deployment.instances]
-        problems[workload.name] = [plan_problem(one.model, platform, profile, plan) for plan in plans]
-        for plan, problem in zip(plans, problems[workload.name], strict=True):
-            noise = measured_noise(problem, profile, plan, seed=seed)
-            durations.append(duration_rows(plan, noise, platform.device_names))
-    return ServiceSimulator(service, problems).run(durations, with_runs=True)
+    for (name, plan), problem, stream in zip(plans, costs, simulator.streams, strict=True):
+        noise = measured_noise(problem, profiles[name], plan, seed=seed)
+        durations.append(stream.host_factor * duration_rows(plan, noise, platform.device_names))
+    return simulator.run(durations, with_runs=True)
 
 
 def _write(outcome: ScenarioOutcome, prepared: Sequence[_Prepared], platform: Platform, out: Path) -> None:

@@ -25,7 +25,7 @@ from hetsim.tuner.serving.simulated import DeploymentSimulator, Figures
 OURS = "ours"
 _MIXTURE_S = 8.0  # time for the search for a mixture
 _LIMIT_PART = 0.9  # of a limit that a request alone may take, as requests also wait for each other
-_SIMPLER_IF_WITHIN = 0.01  # whole models side by side are taken unless another deployment is this much better
+_SIMPLER_IF_WITHIN = 0.03  # whole models side by side are taken unless another deployment is this much better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Proposed:
     def best(self, objective: Objective) -> Contender | None:
         """The deployment that is recommended on paper; None if none keeps the latency small enough.
 
-        Whole models side by side are, unless another one is better by more than a hundredth.
+        Whole models side by side are, unless another one is better by more than three hundredths.
         """
         found = [(one.deployment, simulated_for(one, objective)) for one in self.simulators]
         allowed = [(one, figures) for one, figures in found if figures and figures.p99_s <= objective.max_latency_s]

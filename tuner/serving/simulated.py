@@ -23,6 +23,7 @@ NUM_REQUESTS = 200
 """Requests of one simulation."""
 _NUM_ROWS = 50  # drawn durations of a stream, used over and over
 _BISECTIONS = 12  # each halves the interval of rates
+_HEADROOM = 1.05  # a deployment keeps a limit at this times the rate: just above what it serves, its queue never ends
 
 MAX_WAITING = 1_000_000
 """Requests of one model alone wait as long as they must: what counts is their latency."""
@@ -92,7 +93,10 @@ class DeploymentSimulator:
         self._durations: Durations = ()
         if noise_of is not None:
             names = self._simulator.device_names
-            self._durations = [duration_rows(plan, noise_of(plan), names) for plan in plans]
+            factors = [stream.host_factor for stream in self._simulator.streams]
+            self._durations = [
+                factor * duration_rows(plan, noise_of(plan), names) for plan, factor in zip(plans, factors, strict=True)
+            ]
 
     def at(self, every_s: float, num_requests: int = NUM_REQUESTS) -> Figures:
         """The figures at a rate; 0 stands for a request that is always waiting."""
@@ -123,7 +127,7 @@ class DeploymentSimulator:
                 best, long_s = found, middle_s
             else:
                 short_s = middle_s
-        return best
+        return self.at(best.every_s * _HEADROOM)
 
 
 def duration_rows(plan: Plan, noise: DurationFunction, device_names: tuple[str, ...]) -> NDArray[np.float64]:

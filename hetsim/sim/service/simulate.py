@@ -12,7 +12,7 @@ from hetsim.core.serving.outcome import Outcome, Run, first_instances, served_wo
 from hetsim.core.serving.service import Service
 from hetsim.sim.service.encoding import encode
 from hetsim.sim.service.reference import Durations, ServiceRun
-from hetsim.sim.service.streams import make_streams
+from hetsim.sim.service.streams import make_streams, platform_of
 
 StepRun = tuple[int, int, int, float, float]
 """A step that ran: stream, request of the stream, step, start and end in seconds."""
@@ -37,8 +37,7 @@ class ServiceSimulator:
     def __init__(self, service: Service, problems: Mapping[str, Problem | Sequence[Problem]]) -> None:
         self.service = service
         self.streams = make_streams(service, problems)
-        first = problems[service.workloads[0].name]
-        platform = first.platform if isinstance(first, Problem) else first[0].platform
+        platform = platform_of(problems)
         self.device_names = platform.device_names
         self._capacity_bytes_per_s = platform.memory.shared_bytes_per_s
 

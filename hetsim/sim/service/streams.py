@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hetsim.core.dataflow import check_plan
 from hetsim.core.plan import Plan
+from hetsim.core.platform import Platform
 from hetsim.core.problem import Problem
 from hetsim.core.serving.service import Service
 from hetsim.sim.segments import SegmentFacts
@@ -64,6 +65,8 @@ class Stream:
         submit_s: Time that the host takes to submit a request.
         collect_s: Time that the host takes to collect one.
         latency_s: What one request takes alone, without the host.
+        host_factor: By how much steps are longer as the host takes its time from the devices; other durations must be
+            multiplied by it.
     """
 
     workload: int
@@ -74,6 +77,7 @@ class Stream:
     submit_s: float
     collect_s: float
     latency_s: float
+    host_factor: float = 1.0
 
     @property
     def busiest_s(self) -> float:
@@ -92,12 +96,28 @@ def make_streams(service: Service, problems: Mapping[str, Problem | Sequence[Pro
     Raises:
         PlanError: If a plan does not fit its problem, or puts a segment where it cannot run.
     """
-    streams = []
+    used = {name for one in service.workloads for instance in one.deployment.instances for name in instance.plan.queues}
+    streams: list[Stream] = []
     for number, workload in enumerate(service.workloads):
         given, instances = problems[workload.name], workload.deployment.instances
         own = [given] * len(instances) if isinstance(given, Problem) else given
         streams += [_stream(number, one.num_slots, cost, one.plan) for one, cost in zip(instances, own, strict=True)]
-    return tuple(streams)
+    platform = platform_of(problems)
+    shares = platform.host.shares_cores and used == set(platform.device_names)
+    return tuple(_with_host(one) if shares else one for one in streams)
+
+
+def _with_host(stream: Stream) -> Stream:
+    """The stream where the host takes its time from the devices, from each in proportion to its work."""
+    factor = 1 + (stream.submit_s + stream.collect_s) / sum(step.seconds for step in stream.steps)
+    steps = tuple(replace(step, seconds=step.seconds * factor) for step in stream.steps)
+    return replace(stream, steps=steps, host_factor=factor)
+
+
+def platform_of(problems: Mapping[str, Problem | Sequence[Problem]]) -> Platform:
+    """The platform that all problems have."""
+    first = next(iter(problems.values()))
+    return first.platform if isinstance(first, Problem) else first[0].platform
 
 
 def _stream(workload: int, num_slots: int, problem: Problem, plan: Plan) -> Stream:

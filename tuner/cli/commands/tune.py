@@ -116,11 +116,11 @@ def tune(
         command=("hetsim", *sys.argv[1:]),
     )
     found, devices = read_model(model, Bindings(shape, fix, custom_ops)), load_platform(platform)
-    trust, read = parse_trust(assume, accept, ranges), None if inputs is None else read_inputs(inputs)
+    trust, values = parse_trust(assume, accept, ranges), None if inputs is None else read_inputs(inputs)
     if goal is not None:
-        tune_for_requests(found, devices, out, goal, scenario=changes, inputs=read, trust=trust, options=options)
+        tune_for_requests(found, devices, out, goal, scenario=changes, inputs=values, trust=trust, options=options)
     else:
-        _tune_for_latency(found, devices, out, scenario=changes, inputs=read, trust=trust, options=options)
+        _tune_for_latency(found, devices, out, scenario=changes, inputs=values, trust=trust, options=options)
 
 
 def _tune_for_latency(

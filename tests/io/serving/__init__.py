@@ -1,0 +1,1 @@
+"""Files of deployments and scenarios."""

@@ -1,0 +1,1 @@
+"""Tuning deployments and scenarios."""
