@@ -49,7 +49,7 @@ _SERIAL_RUNS = 6  # of each plan, half before its requests and half after
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Prepared:
+class Prepared:
     """A model, profiled.
 
     Attributes:
@@ -97,7 +97,7 @@ def run_scenario(
     with Runtime(platform) as runtime:
         platform = calibrate_platform(runtime, platform, out / "platform.toml", stages, recalibrate=options.recalibrate)
     prepared = [
-        _prepare(one, models[one.name], platform, out / one.name, options=options, stages=stages)
+        prepare_model(one, models[one.name], platform, out / one.name, options=options, stages=stages)
         for one in scenario.models
     ]
     factor = check_load([one.planned for one in prepared])
@@ -121,10 +121,22 @@ def run_scenario(
     return outcome
 
 
-def _prepare(
+def prepare_model(
     requests: ModelRequests, model: Model, platform: Platform, folder: Path, *, options: Options, stages: Stages
-) -> _Prepared:
-    """Profile a model and plan it."""
+) -> Prepared:
+    """A model of a scenario, profiled and planned.
+
+    Args:
+        requests: Its requests.
+        model: The model.
+        platform: The devices, calibrated.
+        folder: Gets its profile, or has it.
+        options: How thorough the profile is.
+        stages: Where progress is shown.
+
+    Raises:
+        HetsimError: If the model cannot run on the devices, or its deadline is below the fastest plan.
+    """
     expected = find_expected_outputs(model, seed=options.seed)
     target = Target(model=model, platform=platform)
     path = requests.profile or folder / target.serial_runs_file
@@ -138,12 +150,12 @@ def _prepare(
             plans = [make_plan(name, problem, seed=options.seed) for name in _SCHEDULERS]
         plans = [plan for plan in plans if context.refusal(plan) is None]
     planned = plan_model(requests, problem, plans)
-    return _Prepared(model=model, expected=expected, planned=planned, folder=folder)
+    return Prepared(model=model, expected=expected, planned=planned, folder=folder)
 
 
 def execute_choice(
     scenario: ServingScenario,
-    prepared: Sequence[_Prepared],
+    prepared: Sequence[Prepared],
     choice: Choice,
     platform: Platform,
     *,
@@ -188,7 +200,7 @@ def execute_choice(
     return Execution(choice=choice, measured=measured, simulated=simulated)
 
 
-def _serial_runs(loaded: ServiceSession, owners: Sequence[_Prepared]) -> list[list[Inference]]:
+def _serial_runs(loaded: ServiceSession, owners: Sequence[Prepared]) -> list[list[Inference]]:
     found = []
     for session, one in zip(loaded.sessions, owners, strict=True):
         warm_up(session, one.expected.inputs)
@@ -196,7 +208,7 @@ def _serial_runs(loaded: ServiceSession, owners: Sequence[_Prepared]) -> list[li
     return found
 
 
-def _check_outputs(loaded: ServiceSession, owners: Sequence[_Prepared], platform: Platform) -> None:
+def _check_outputs(loaded: ServiceSession, owners: Sequence[Prepared], platform: Platform) -> None:
     for session, one in zip(loaded.sessions, owners, strict=True):
         error = one.expected.error(session.run(one.expected.inputs).outputs)
         allowed = tolerance(platform, sensitivity=one.expected.sensitivity if error > tolerance(platform) else 0.0)
@@ -208,7 +220,7 @@ def _check_outputs(loaded: ServiceSession, owners: Sequence[_Prepared], platform
             )
 
 
-def _stream_times(service: Service, named: Mapping[str, _Prepared]) -> list[StreamTimes]:
+def _stream_times(service: Service, named: Mapping[str, Prepared]) -> list[StreamTimes]:
     problems = {name: one.planned.problem for name, one in named.items()}
     return [
         StreamTimes(num_slots=one.num_slots, latency_s=one.latency_s, busiest_s=one.busiest_s)
@@ -217,7 +229,7 @@ def _stream_times(service: Service, named: Mapping[str, _Prepared]) -> list[Stre
 
 
 def _simulate(
-    service: Service, named: Mapping[str, _Prepared], profiles: Mapping[str, Profile], platform: Platform, *, seed: int
+    service: Service, named: Mapping[str, Prepared], profiles: Mapping[str, Profile], platform: Platform, *, seed: int
 ) -> Outcome:
     """The service by the serial runs of its plans, with their noise."""
     plans = [(one.name, instance.plan) for one in service.workloads for instance in one.deployment.instances]
@@ -233,7 +245,7 @@ def _simulate(
     return simulator.run(durations, with_runs=True)
 
 
-def _write(outcome: ScenarioOutcome, prepared: Sequence[_Prepared], platform: Platform, out: Path) -> None:
+def _write(outcome: ScenarioOutcome, prepared: Sequence[Prepared], platform: Platform, out: Path) -> None:
     ours = outcome.executions[OURS]
     for one, deployment in zip(prepared, ours.choice.deployments, strict=True):
         save_deployment(deployment, one.folder / "deployment.json", every_s=one.planned.requests.every_s)

@@ -23,7 +23,7 @@ NUM_REQUESTS = 200
 """Requests of one simulation."""
 _NUM_ROWS = 50  # drawn durations of a stream, used over and over
 _BISECTIONS = 12  # each halves the interval of rates
-_HEADROOM = 1.05  # a deployment keeps a limit at this times the rate: just above what it serves, its queue never ends
+_HEADROOM = 1.1  # a deployment keeps a limit at this times the rate: just above what it serves, its queue never ends
 
 MAX_WAITING = 1_000_000
 """Requests of one model alone wait as long as they must: what counts is their latency."""

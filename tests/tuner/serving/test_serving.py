@@ -42,7 +42,7 @@ def test_the_largest_rate_keeps_the_limit_and_a_larger_one_does_not() -> None:
     found = simulator.fastest(2.5)
     assert found is not None
     assert found.p99_s <= 2.5 < simulator.at(found.every_s * 0.9).p99_s
-    assert 0.45 < found.throughput_per_s < 0.5  # some of the rate is left, as queues of a full device never end
+    assert 0.43 < found.throughput_per_s < 0.5  # some of the rate is left, as queues of a full device never end
     assert simulator.fastest(1.9) is None
 
 

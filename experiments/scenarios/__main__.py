@@ -1,0 +1,5 @@
+"""``python -m experiments.scenarios``."""
+
+from experiments.scenarios.command import main
+
+main()
