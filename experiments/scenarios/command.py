@@ -86,7 +86,7 @@ def scenarios(
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 6,
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
 ) -> None:
-    """Find the highest rates at which deadlines are met, by plans over both devices and by whole models, and execute."""
+    """Find the highest rates at which deadlines are met, by plans over both devices and by whole models; execute."""
     console = Console()
     stages = OnScreen(console)
     path = out / "scenarios.csv"
@@ -160,14 +160,14 @@ def summarise(rows: Sequence[ScenarioRow]) -> list[str]:
         ours, whole = own[OURS], own[WHOLE]
         gains.append(ours.highest_factor / whole.highest_factor)
         lines.append(
-            f"{name}: {gains[-1]:.2f} times the rates of whole models ({ours.policy}; misses {ours.measured_miss_rate:.1%}, "
-            f"simulated {ours.simulated_miss_rate:.1%}; whole models {whole.policy}, {whole.measured_miss_rate:.1%}, "
-            f"{whole.simulated_miss_rate:.1%})"
+            f"{name}: {gains[-1]:.2f} times the rates of whole models ({ours.policy}; misses "
+            f"{ours.measured_miss_rate:.1%}, simulated {ours.simulated_miss_rate:.1%}; whole models {whole.policy}, "
+            f"{whole.measured_miss_rate:.1%}, {whole.simulated_miss_rate:.1%})"
         )
     off = [abs(row.measured_miss_rate - row.simulated_miss_rate) for row in rows]
     lines.append(
-        f"geometric mean {float(np.exp(np.mean(np.log(gains)))):.2f}; miss rates off by {np.mean(off) * 100:.1f} points "
-        f"on average, {max(off) * 100:.1f} at worst"
+        f"geometric mean {float(np.exp(np.mean(np.log(gains)))):.2f}; miss rates off by {np.mean(off) * 100:.1f} "
+        f"points on average, {max(off) * 100:.1f} at worst"
     )
     return lines
 

@@ -241,7 +241,7 @@ def _simulate(
     durations: list[NDArray[np.float64] | None] = []
     for (name, plan), problem, stream in zip(plans, costs, simulator.streams, strict=True):
         noise = measured_noise(problem, profiles[name], plan, seed=seed)
-        durations.append(stream.host_factor * duration_rows(plan, noise, platform.device_names))
+        durations.append(duration_rows(plan, noise, platform.device_names, stream))
     return simulator.run(durations, with_runs=True)
 
 

@@ -18,12 +18,13 @@ from hetsim.core.serving.service import Service, Workload
 from hetsim.sim.segments import DurationFunction
 from hetsim.sim.service.reference import Durations
 from hetsim.sim.service.simulate import ServiceSimulator
+from hetsim.sim.service.streams import Stream
 
 NUM_REQUESTS = 200
 """Requests of one simulation."""
 _NUM_ROWS = 50  # drawn durations of a stream, used over and over
 _BISECTIONS = 12  # each halves the interval of rates
-_HEADROOM = 1.1  # a deployment keeps a limit at this times the rate: just above what it serves, its queue never ends
+_HEADROOM = 1.05  # a deployment keeps a limit at this times the rate: just above what it serves, its queue never ends
 
 MAX_WAITING = 1_000_000
 """Requests of one model alone wait as long as they must: what counts is their latency."""
@@ -93,9 +94,9 @@ class DeploymentSimulator:
         self._durations: Durations = ()
         if noise_of is not None:
             names = self._simulator.device_names
-            factors = [stream.host_factor for stream in self._simulator.streams]
             self._durations = [
-                factor * duration_rows(plan, noise_of(plan), names) for plan, factor in zip(plans, factors, strict=True)
+                duration_rows(plan, noise_of(plan), names, stream)
+                for plan, stream in zip(plans, self._simulator.streams, strict=True)
             ]
 
     def at(self, every_s: float, num_requests: int = NUM_REQUESTS) -> Figures:
@@ -130,10 +131,13 @@ class DeploymentSimulator:
         return self.at(best.every_s * _HEADROOM)
 
 
-def duration_rows(plan: Plan, noise: DurationFunction, device_names: tuple[str, ...]) -> NDArray[np.float64]:
-    """Drawn durations of a plan's segments; shape (num_rows, num_segments), device by device as in a stream."""
+def duration_rows(
+    plan: Plan, noise: DurationFunction, device_names: tuple[str, ...], stream: Stream
+) -> NDArray[np.float64]:
+    """Drawn durations of a plan's segments in its stream; shape (num_rows, num_segments), device by device."""
     segments: list[Segment] = [segment for name in device_names for segment in plan.queues.get(name, ())]
-    return np.array([[noise(row, segment) for segment in segments] for row in range(_NUM_ROWS)])
+    drawn = np.array([[noise(row, segment) for segment in segments] for row in range(_NUM_ROWS)])
+    return drawn * np.array(stream.host_factors) if stream.host_factors else drawn
 
 
 def with_slots(deployment: Deployment, num_slots: int) -> Deployment:

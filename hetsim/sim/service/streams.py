@@ -65,8 +65,8 @@ class Stream:
         submit_s: Time that the host takes to submit a request.
         collect_s: Time that the host takes to collect one.
         latency_s: What one request takes alone, without the host.
-        host_factor: By how much steps are longer as the host takes its time from the devices; other durations must be
-            multiplied by it.
+        host_factors: By step, by how much it is longer as the host takes its time from a device. Durations that replace
+            the steps' own must be multiplied by it. Empty if the host has a core of its own.
     """
 
     workload: int
@@ -77,7 +77,7 @@ class Stream:
     submit_s: float
     collect_s: float
     latency_s: float
-    host_factor: float = 1.0
+    host_factors: tuple[float, ...] = ()
 
     @property
     def busiest_s(self) -> float:
@@ -108,10 +108,18 @@ def make_streams(service: Service, problems: Mapping[str, Problem | Sequence[Pro
 
 
 def _with_host(stream: Stream) -> Stream:
-    """The stream where the host takes its time from the devices, from each in proportion to its work."""
-    factor = 1 + (stream.submit_s + stream.collect_s) / sum(step.seconds for step in stream.steps)
-    steps = tuple(replace(step, seconds=step.seconds * factor) for step in stream.steps)
-    return replace(stream, steps=steps, host_factor=factor)
+    """The stream where the host takes its time from a device: from the one with the most work for the request.
+
+    Where devices wait for each other within a request, whichever is late delays both.
+    """
+    totals_s = [sum(stream.steps[i].seconds for i in queue) for queue in stream.queues]
+    device = max(range(len(totals_s)), key=lambda i: totals_s[i])
+    longer = 1 + (stream.submit_s + stream.collect_s) / totals_s[device] if totals_s[device] else 1.0
+    factors = tuple(longer if step.device == device else 1.0 for step in stream.steps)
+    steps = tuple(
+        replace(step, seconds=step.seconds * factor) for step, factor in zip(stream.steps, factors, strict=True)
+    )
+    return replace(stream, steps=steps, host_factors=factors)
 
 
 def platform_of(problems: Mapping[str, Problem | Sequence[Problem]]) -> Platform:
