@@ -70,7 +70,7 @@ class PlannedModel:
         """What it may be served by: each plan, and whole models on every device, the next request to either."""
         found = [_one(plan) for plan in self.plans]
         if self.whole > 1:
-            instances = tuple(Instance(plan=plan) for plan in self.plans[: self.whole])
+            instances = tuple(Instance(plan=plan, num_slots=_SLOTS) for plan in self.plans[: self.whole])
             found.append(Deployment(instances=instances, dispatch="earliest_finish"))
         return found
 
