@@ -15,7 +15,7 @@ import numpy as np
 
 from hetsim.core.errors import PlanError
 from hetsim.core.serving.deployment import Instance
-from hetsim.core.serving.dispatch import Dispatcher
+from hetsim.core.serving.dispatch import Dispatcher, StreamFacts
 from hetsim.core.serving.outcome import Outcome, Run, served_workloads
 from hetsim.core.serving.service import Service
 from hetsim.runtime.backends.protocol import Array
@@ -57,6 +57,7 @@ class ServiceSession:
         self.sessions = tuple(sessions)
         self._pool = pool
         self._client = _Together(self.sessions)
+        self._heard_s = 0.0  # when a worker last sent a message, or was last looked after
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +77,7 @@ class ServiceSession:
         service: Service,
         inputs: Mapping[str, Mapping[str, Array]],
         *,
-        times: Sequence[StreamTimes] = (),
+        times: Sequence[StreamFacts] = (),
         on_result: Callable[[int, int, Inference], None] | None = None,
         with_runs: bool = False,
     ) -> Outcome:
@@ -97,6 +98,7 @@ class ServiceSession:
         run = _Serving(self.sessions, service, inputs, times, on_result, with_runs=with_runs)
         self._pool.serve_together(self.sessions)
         run.start()
+        self._heard_s = time.monotonic()
         while not run.is_done:
             wait_s = run.submit_due()
             if not run.is_done:
@@ -106,11 +108,14 @@ class ServiceSession:
     def _receive(self, timeout_s: float) -> None:
         """Take in messages of all workers; after a long wait without one, check for devices that are stuck."""
         ready, _, _ = select.select(self._pool.filenos(self._client), (), (), timeout_s)
+        now_s = time.monotonic()
         if ready:
+            self._heard_s = now_s
             self._pool.receive(self._client, 0.0)
             for one in self.sessions:
                 one.check_usable()
-        elif timeout_s == CHECK_INTERVAL_S:
+        elif now_s - self._heard_s >= CHECK_INTERVAL_S:
+            self._heard_s = now_s
             for one in self.sessions:
                 one.poll(0.0)
 
@@ -143,7 +148,7 @@ class _Serving:
         sessions: Sequence[Session],
         service: Service,
         inputs: Mapping[str, Mapping[str, Array]],
-        times: Sequence[StreamTimes],
+        times: Sequence[StreamFacts],
         on_result: Callable[[int, int, Inference], None] | None,
         *,
         with_runs: bool,

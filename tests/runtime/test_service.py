@@ -134,6 +134,17 @@ def test_a_killed_device_ends_the_service_with_its_name() -> None:
             loaded.serve(service, {"a": INPUTS}, on_result=kill)
 
 
+def test_a_hanging_device_is_found_while_requests_go_on_arriving() -> None:
+    one = Workload(name="a", deployment=deployment(ON_BOTH), arrivals=periodic(0.02, 50_000), max_waiting=2)
+    service = Service(workloads=(one,))
+    with (
+        Runtime(fake_platform(hang="right2")) as runtime,
+        runtime.load_service(service, {"a": MODEL}) as loaded,
+        pytest.raises(DeviceError, match="hangs in segment 'right' of 2"),
+    ):
+        loaded.serve(service, {"a": INPUTS})
+
+
 def test_sessions_serve_alone_after_a_service(runtime: Runtime) -> None:
     service = Service(workloads=(Workload(name="a", deployment=deployment(ON_BOTH), arrivals=saturated(3)),))
     with runtime.load_service(service, {"a": MODEL}) as loaded:

@@ -29,7 +29,7 @@ from hetsim.io.serving.service_trace import save_service_trace
 from hetsim.models.model import Model
 from hetsim.runtime import Inference, Runtime
 from hetsim.runtime.measure.profiler import make_header, record, warm_up
-from hetsim.runtime.serving.service import ServiceSession, StreamTimes
+from hetsim.runtime.serving.service import ServiceSession
 from hetsim.scheduler.registry import make_plan
 from hetsim.sim.service.simulate import ServiceSimulator
 from hetsim.tuner.context import open_context
@@ -188,7 +188,7 @@ def execute_choice(
         _check_outputs(loaded, [named[owner] for owner in owners], platform)
         runs = _serial_runs(loaded, [named[owner] for owner in owners])
         inputs = {key: one.expected.inputs for key, one in named.items()}
-        times = _stream_times(service, named)
+        times = ServiceSimulator(service, {key: one.planned.problem for key, one in named.items()}).streams
         measured = loaded.serve(service, inputs, times=times, with_runs=True)
         for own, more in zip(runs, _serial_runs(loaded, [named[owner] for owner in owners]), strict=True):
             own += more
@@ -218,14 +218,6 @@ def _check_outputs(loaded: ServiceSession, owners: Sequence[Prepared], platform:
                 f"largest value ({allowed:.1e} allowed); find the operator with: hetsim verify",
                 device=session.device_names[0],
             )
-
-
-def _stream_times(service: Service, named: Mapping[str, Prepared]) -> list[StreamTimes]:
-    problems = {name: one.planned.problem for name, one in named.items()}
-    return [
-        StreamTimes(num_slots=one.num_slots, latency_s=one.latency_s, busiest_s=one.busiest_s)
-        for one in ServiceSimulator(service, problems).streams
-    ]
 
 
 def _simulate(

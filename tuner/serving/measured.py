@@ -12,7 +12,7 @@ from hetsim.core.serving.deployment import Deployment
 from hetsim.core.serving.outcome import Outcome
 from hetsim.runtime import Inference
 from hetsim.runtime.measure.profiler import record, warm_up
-from hetsim.runtime.serving.service import ServiceSession, StreamTimes
+from hetsim.runtime.serving.service import ServiceSession
 from hetsim.tuner.context import TuningContext
 from hetsim.tuner.serving.simulated import Figures, arrivals_of, service_of
 
@@ -121,8 +121,7 @@ def _round(
         runs += [one.run(inputs, serial=True) for _ in range(_SERIAL_RUNS)]
     num_requests = pace.num_requests(expected.throughput_per_s)
     service = service_of(deployment, arrivals_of(expected.every_s, num_requests))
-    times = [StreamTimes(num_slots=one.num_slots) for one in deployment.instances]
-    return session.serve(service, {deployment.model: inputs}, times=times)
+    return session.serve(service, {deployment.model: inputs})
 
 
 def _every_s(contenders: Sequence[Contender], name: str) -> float:

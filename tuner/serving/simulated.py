@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,8 +138,3 @@ def duration_rows(
     segments: list[Segment] = [segment for name in device_names for segment in plan.queues.get(name, ())]
     drawn = np.array([[noise(row, segment) for segment in segments] for row in range(_NUM_ROWS)])
     return drawn * np.array(stream.host_factors) if stream.host_factors else drawn
-
-
-def with_slots(deployment: Deployment, num_slots: int) -> Deployment:
-    """The deployment with another number of requests in flight in each instance."""
-    return replace(deployment, instances=tuple(replace(one, num_slots=num_slots) for one in deployment.instances))
