@@ -18,7 +18,7 @@ from pathlib import Path
 from hetsim.analysis.scenario import Scenario
 from hetsim.core.platform import Platform
 from hetsim.costs.profile_file import ProfileFile
-from hetsim.io.folder_lock import lock_folder
+from hetsim.io.folder_lock import FolderLock, lock_folder
 from hetsim.models.model import Model
 from hetsim.models.values.trust import TRUSTING, Trust
 from hetsim.runtime import Runtime
@@ -85,23 +85,13 @@ def tune(
     started_s = time.monotonic()
     scenario.platform(platform)  # mistakes in a scenario are reported before anything is measured
     check_executable(scenario)
-    measured = platform.measured_part() if platform.hypothetical_devices else platform
-    paced = paced_engines(platform)
     warnings = (*check_machine(platform, stages), *say_emulated(platform, stages))
     with ExitStack() as devices:
-        runtime = devices.enter_context(Runtime(measured, trust=trust))
-        lock = lock_folder(out)
-        with stages.stage("compute the expected outputs"):
-            expected = find_expected_outputs(model, seed=options.seed, inputs=inputs, trust=trust)
-        platform = calibrate_platform(runtime, platform, out / "platform.toml", stages, recalibrate=options.recalibrate)
-        here = platform.measured_part() if platform.hypothetical_devices else platform
-        target = Target(model=model, platform=here)
-        file = devices.enter_context(ProfileFile(out / target.serial_runs_file, make_header(runtime, model, paced)))
-        context = TuningContext(
-            runtime=runtime, target=target, file=file, expected=expected, options=options, stages=stages
+        context, platform, lock = start(
+            devices, model, platform, out, inputs=inputs, trust=trust, options=options, stages=stages
         )
         warnings += profile_model(context)
-        ask_paced(model, platform, file, stages)
+        ask_paced(model, platform, context.file, stages)
         if scenario or platform.hypothetical_devices:
             context = _emulate(context, platform, scenario, out, devices)
         proposals = propose_within_limits(context, proposers_for(context), started_s=started_s)
@@ -110,13 +100,13 @@ def tune(
     emulated = context.target.is_emulated
     alone = {}
     if not emulated:
-        alone = engines_alone(platform, model, expected.inputs, trust=trust, pace=options.pace, stages=stages)
+        alone = engines_alone(platform, model, context.expected.inputs, trust=trust, pace=options.pace, stages=stages)
     outcome = judge(
         model,
         platform,
         finalists,
         proposals,
-        expected=expected,
+        expected=context.expected,
         alone=alone,
         options=options,
         warnings=warnings,
@@ -124,6 +114,56 @@ def tune(
     write_outputs(out, model, platform, finalists, outcome)
     del lock
     return outcome
+
+
+def start(
+    devices: ExitStack,
+    model: Model,
+    platform: Platform,
+    out: Path,
+    *,
+    inputs: Mapping[str, Array] | None = None,
+    trust: Trust,
+    options: Options,
+    stages: Stages,
+) -> tuple[TuningContext, Platform, FolderLock]:
+    """The devices as they are, running and calibrated, with the profile that is in the folder so far.
+
+    Args:
+        devices: Holds the running devices and the profile.
+        model: The model.
+        platform: The devices; hypothetical ones among them are not started.
+        out: The folder; it is created if it does not exist.
+        inputs: The inputs of all executions by tensor; None stands for random ones.
+        trust: What is assumed of inputs and accepted of devices.
+        options: How thorough the run is.
+        stages: Where progress is shown.
+
+    Returns:
+        The context, the whole platform with calibrated values, and the folder's lock, which holds while it is referred
+        to.
+
+    Raises:
+        HetsimError: If the model, the platform or a device cannot do what is asked, or another process is writing to
+            the folder.
+        OSError: If the folder cannot be written.
+    """
+    runtime = devices.enter_context(Runtime(_measured_part(platform), trust=trust))
+    lock = lock_folder(out)
+    with stages.stage("compute the expected outputs"):
+        expected = find_expected_outputs(model, seed=options.seed, inputs=inputs, trust=trust)
+    platform = calibrate_platform(runtime, platform, out / "platform.toml", stages, recalibrate=options.recalibrate)
+    target = Target(model=model, platform=_measured_part(platform))
+    header = make_header(runtime, model, paced_engines(platform))
+    file = devices.enter_context(ProfileFile(out / target.serial_runs_file, header))
+    context = TuningContext(
+        runtime=runtime, target=target, file=file, expected=expected, options=options, stages=stages
+    )
+    return context, platform, lock
+
+
+def _measured_part(platform: Platform) -> Platform:
+    return platform.measured_part() if platform.hypothetical_devices else platform
 
 
 def _emulate(

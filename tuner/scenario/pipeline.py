@@ -93,8 +93,8 @@ def run_scenario(
         OSError: If the folder cannot be written.
     """
     warnings = check_machine(platform, stages)
-    lock = lock_folder(out)
     with Runtime(platform) as runtime:
+        lock = lock_folder(out)
         platform = calibrate_platform(runtime, platform, out / "platform.toml", stages, recalibrate=options.recalibrate)
     prepared = [
         prepare_model(one, models[one.name], platform, out / one.name, options=options, stages=stages)

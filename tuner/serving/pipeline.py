@@ -10,22 +10,18 @@ from pathlib import Path
 
 import msgspec
 
-from hetsim.core.errors import ProblemError
+from hetsim.core.errors import PlatformError, ProblemError
 from hetsim.core.plan import Plan
 from hetsim.core.platform import Platform
 from hetsim.costs.noise import measured_noise
-from hetsim.costs.profile_file import ProfileFile
 from hetsim.io.files import write_atomically
-from hetsim.io.folder_lock import lock_folder
 from hetsim.io.serving.deployment_file import save_deployment
 from hetsim.models.model import Model
 from hetsim.models.values.trust import TRUSTING, Trust
-from hetsim.runtime import Runtime
-from hetsim.runtime.measure.profiler import make_header
 from hetsim.scheduler.registry import SINGLE
 from hetsim.tuner.context import TuningContext
 from hetsim.tuner.options import Options
-from hetsim.tuner.pipeline import propose_within_limits
+from hetsim.tuner.pipeline import propose_within_limits, start
 from hetsim.tuner.progress import Silent, Stages
 from hetsim.tuner.serving.measured import Contender, ServingPace, measure_contenders
 from hetsim.tuner.serving.objective import Objective
@@ -34,10 +30,9 @@ from hetsim.tuner.serving.plots import draw_deployments
 from hetsim.tuner.serving.proposing import Proposed, propose_deployments
 from hetsim.tuner.serving.simulated import DeploymentSimulator, Figures
 from hetsim.tuner.steps.closed_loop import propose_by_rounds
-from hetsim.tuner.steps.expected_outputs import find_expected_outputs, tolerance
-from hetsim.tuner.steps.profiling import calibrate_platform, profile_model
+from hetsim.tuner.steps.expected_outputs import tolerance
+from hetsim.tuner.steps.profiling import profile_model
 from hetsim.tuner.steps.readiness import check_machine
-from hetsim.tuner.target import Target
 
 _P99_LIMITS = (1.1, 1.5)
 """Where the 99th percentile counts, mixtures are searched for under these limits, relative to the fastest plan."""
@@ -75,18 +70,15 @@ def tune_deployment(
         OSError: If the folder cannot be written.
     """
     options, stages, pace = options or Options(), stages or Silent(), pace or ServingPace()
+    if platform.hypothetical_devices:
+        name = platform.hypothetical_devices[0].name
+        raise PlatformError(
+            f"the times of device {name!r} are not measured, so no request can be served on it; give it an engine, or "
+            "tune for latency"
+        )
     warnings = check_machine(platform, stages)
     with ExitStack() as devices:
-        runtime = devices.enter_context(Runtime(platform, trust=trust))
-        lock = lock_folder(out)
-        with stages.stage("compute the expected outputs"):
-            expected = find_expected_outputs(model, seed=options.seed, trust=trust)
-        platform = calibrate_platform(runtime, platform, out / "platform.toml", stages, recalibrate=options.recalibrate)
-        target = Target(model=model, platform=platform)
-        file = devices.enter_context(ProfileFile(out / target.serial_runs_file, make_header(runtime, model)))
-        context = TuningContext(
-            runtime=runtime, target=target, file=file, expected=expected, options=options, stages=stages
-        )
+        context, _, lock = start(devices, model, platform, out, trust=trust, options=options, stages=stages)
         warnings += profile_model(context)
         plans = tuple(propose_within_limits(context, (propose_by_rounds,)).plans.values())
         proposed = propose_deployments(context, context.problem(), plans, _latency_limits(context, plans, objective))

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hetsim.core.errors import ProblemError
+from hetsim.core.errors import PlatformError, ProblemError
 from hetsim.core.plan import Plan
 from hetsim.core.serving.deployment import Deployment, Instance
+from hetsim.io.platform_file import load_platform
 from hetsim.io.serving.deployment_file import load_deployment
 from hetsim.io.serving.scenario_file import ModelRequests, ServingScenario
 from hetsim.scheduler.throughput.mixture import Mixture
@@ -112,6 +113,12 @@ def test_a_limit_that_no_plan_keeps_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match=r"no deployment keeps latencies below 0.1 ms at any rate.*larger"):
         tune_deployment(fork_join(), SPEED, tmp_path, Objective(max_latency_s=1e-4), options=QUICK)
     assert not (tmp_path / "deployment.json").exists()
+
+
+def test_devices_whose_times_are_not_measured_serve_no_requests(tmp_path: Path) -> None:
+    with pytest.raises(PlatformError, match="the times of device 'cpu' are not measured"):
+        tune_deployment(fork_join(), load_platform("phone"), tmp_path / "out", Objective(), options=QUICK)
+    assert not (tmp_path / "out").exists()
 
 
 def requests(name: str, every_s: float, deadline_s: float = math.inf) -> ModelRequests:
