@@ -32,6 +32,7 @@ from hetsim.sim.simulate import makespan_s
 ENGINES = ("onnxruntime", "openvino")
 """The engines that take placements."""
 _RUNNER = Path(__file__).with_name("runner")
+_OUTPUT_ERROR = Path(__file__).parents[1] / "bundle" / "runner" / "output_error.py"
 _NUM_RUNS = 30
 _MAX_RUN_S = 900
 
@@ -90,7 +91,8 @@ def _write(job: Job, base: Model, folder: Path, engine: str, example: Example, p
     (folder / "settings.json").write_bytes(encode(settings))
     np.savez(folder / "inputs.npz", **example.inputs)
     np.savez(folder / "outputs.npz", **example.outputs)
-    shutil.copy(_RUNNER / "placement_files.py", folder)
+    for file in (_RUNNER / "placement_files.py", _OUTPUT_ERROR):
+        shutil.copy(file, folder)
     shutil.copy(_RUNNER / f"run_{engine}.py", folder / "run.py")
     answer = _run(folder)
     verdict: Verdict = target.judge(job, folder, settings, answer)

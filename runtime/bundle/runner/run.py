@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where Python is
 
 from bundle_files import Arrays, Bundle, BundleError, Json
 from bundle_runner import Runner, work
+from output_error import largest_error
 
 
 def read_inputs(bundle: Bundle, path: Path | None) -> Arrays:
@@ -49,22 +50,6 @@ def read_inputs(bundle: Bundle, path: Path | None) -> Arrays:
                 f"input {name!r} is {given[1]} {given[0]}, but the bundle takes {tensor['dtype']} {tensor['shape']}"
             )
     return found
-
-
-def largest_error(outputs: Arrays, expected: Arrays) -> float:
-    """The largest error of any output, relative to the largest finite magnitude expected in it.
-
-    It is infinite where NaN or infinity is not expected, or not found.
-    """
-    worst = 0.0
-    for name, right in expected.items():
-        got, right = outputs[name].astype(np.float64), right.astype(np.float64)
-        finite = np.isfinite(right)
-        if not np.array_equal(got[~finite], right[~finite], equal_nan=True) or not np.isfinite(got[finite]).all():
-            return float("inf")
-        scale = np.max(np.abs(right[finite]), initial=0.0) or 1.0
-        worst = max(worst, float(np.max(np.abs(got[finite] - right[finite]), initial=0.0) / scale))
-    return worst
 
 
 def interval(samples: list[float]) -> tuple[float, float, float]:

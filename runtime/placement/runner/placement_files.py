@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from output_error import largest_error
 
 Arrays = dict[str, Any]
 Json = dict[str, Any]
@@ -74,18 +75,6 @@ def check_inputs(given: Arrays, wanted: Arrays, path: Path) -> None:
                 f"input {name!r} is {given[name].dtype} {list(given[name].shape)}, but the model takes "
                 f"{example.dtype} {list(example.shape)}"
             )
-
-
-def largest_error(outputs: Arrays, expected: Arrays) -> float:
-    """The largest error of any output, relative to the largest magnitude of that output."""
-    worst = 0.0
-    for name, right in expected.items():
-        got, right = outputs[name].astype(np.float64), right.astype(np.float64)
-        if not np.array_equal(np.isnan(got), np.isnan(right)):
-            return float("inf")
-        scale = np.nanmax(np.abs(right), initial=0.0) or 1.0
-        worst = max(worst, float(np.nanmax(np.abs(got - right), initial=0.0) / scale))
-    return worst
 
 
 def pin(cores: list[int]) -> None:

@@ -70,7 +70,7 @@ def test_the_runner_knows_nothing_of_hetsim() -> None:
     }
     others = {name for name in imported if name and name.partition(".")[0] not in sys.stdlib_module_names}
     engines = {"onnxruntime", "openvino", "openvino.preprocess"}
-    assert others == {"numpy", *engines, *(path.stem for path in RUNNER.glob("bundle_*.py"))}
+    assert others == {"numpy", "output_error", *engines, *(path.stem for path in RUNNER.glob("bundle_*.py"))}
 
 
 def test_the_manifest_says_what_a_runner_needs(tmp_path: Path) -> None:

@@ -116,17 +116,20 @@ def test_a_plan_for_the_engines_own_device_runs_as_planned_and_can_be_simulated(
     assert report.latency.simulated_s == pytest.approx(0.007)  # as measured, not the sum of its operators
 
 
+_OUTPUT_ERROR = RUNNER.parents[1] / "bundle" / "runner" / "output_error.py"
+
+
 def test_run_py_knows_nothing_of_hetsim() -> None:
     for engine in ENGINES:
         imported = {
             alias.name if isinstance(node, ast.Import) else node.module
-            for path in (RUNNER / f"run_{engine}.py", RUNNER / "placement_files.py")
+            for path in (RUNNER / f"run_{engine}.py", RUNNER / "placement_files.py", _OUTPUT_ERROR)
             for node in ast.walk(ast.parse(path.read_text("utf-8")))
             if isinstance(node, ast.Import | ast.ImportFrom)
             for alias in node.names
         }
         others = {name for name in imported if name and name.partition(".")[0] not in sys.stdlib_module_names}
-        assert others == {"numpy", engine, "placement_files"}
+        assert others == {"numpy", engine, "placement_files", "output_error"}
 
 
 def _with(name: str, **changes: object) -> Platform:
