@@ -69,7 +69,7 @@ def simulated_vs_measured(
     out: Annotated[Path, typer.Option("--out", help="Folder for the results; results in it are continued.")],
     platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search; its plan is measured after each.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search; its plan is measured after each.")] = 3,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,

@@ -117,7 +117,7 @@ def speedup(
     models: Annotated[str, typer.Option("--models", metavar="M,...", help="Names of the zoo, or .onnx files.")] = "",
     platform: Annotated[str, typer.Option(metavar="NAME|FILE", help="The devices.")] = DEFAULT_PLATFORM,
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search; its plans are measured after each.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search; its plans are measured after each.")] = 3,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,

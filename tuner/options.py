@@ -57,7 +57,7 @@ class Options:
 
     seed: int = 0
     also: tuple[str, ...] = ()
-    rounds: int = 4
+    rounds: int = 3
     time_limit_s: float | None = None
     max_evaluations: int = 3000
     effort: Effort = field(default_factory=Effort)

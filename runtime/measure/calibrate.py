@@ -194,7 +194,7 @@ def _in_rounds(
         )
         for done in rounds.run_all():
             report(done)
-        return {names: [pair.run for pair in rounds.counted(i)] for i, names in enumerate(placements)}
+        return {names: rounds.runs_of(i) for i, names in enumerate(placements)}
 
 
 def _runs(runtime: Runtime, model: Model, plan: Plan, count: int) -> list[Inference]:

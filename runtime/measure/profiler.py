@@ -43,8 +43,8 @@ from hetsim.runtime.worker_pool import RefusedError
 
 WARM_UPS = 2
 """Serial runs of a plan that are not counted: the first takes up to twice as long, the second at most 1 % longer."""
-MOST_PER_WARM_UP, WARM_UP_S = 3, 0.02
-"""Small models warm up for longer: until this time has passed, in seconds, or with so many times as many runs."""
+MOST_WARM_UPS, WARM_UP_S = 6, 0.02
+"""Small models warm up for longer: until this time has passed, in seconds, or with so many runs."""
 
 MAX_RUNS_PER_REPEAT = 2
 """While cores are disturbed, at most this many serial runs are made for each repeat that is wanted."""
@@ -71,7 +71,7 @@ class Effort:
     warm_ups: int = WARM_UPS
     budget_s: float = 6.0
     stall_budget_s: float = 0.5
-    explorations: int = 6
+    explorations: int = 4
 
     def __post_init__(self) -> None:
         if not (self.repeats >= 1 and self.warm_ups >= 1):
@@ -276,20 +276,23 @@ def run_serially(
         return [one for i, one in enumerate(serial_runs) if i not in dropped]
 
 
-def warm_up(session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_UPS) -> Inference:
-    """Run a plan serially to warm up caches and clocks; returns the last run.
+def warm_up(
+    session: Session, inputs: Mapping[str, Array], num_runs: int = WARM_UPS, *, serial: bool = True
+) -> Inference:
+    """Run a plan to warm up caches and clocks; returns the last run.
 
     Args:
         session: The plan, loaded.
         inputs: The model's inputs.
         num_runs: The least number of runs, at least 1.
+        serial: Whether to run one segment at a time.
 
     Raises:
         DeviceError: If a device failed.
     """
     spent_s, count = 0.0, 0
-    while count < num_runs or (count < MOST_PER_WARM_UP * num_runs and spent_s < WARM_UP_S):
-        last = session.run(inputs, serial=True)
+    while count < num_runs or (count < MOST_WARM_UPS and spent_s < WARM_UP_S):
+        last = session.run(inputs, serial=serial)
         spent_s, count = spent_s + last.latency_s, count + 1
     return last
 

@@ -9,12 +9,13 @@ import pytest
 
 from hetsim.runtime import Session
 from hetsim.runtime.interference_monitor import InterferenceMonitor
-from hetsim.runtime.measure import profiler
 from hetsim.runtime.measure.interleaved import RUNS_PER_ROUND, InterleavedRounds
+from hetsim.runtime.measure.profiler import MOST_WARM_UPS
 from tests.support.scripted import FREE_S, SHARED_S, Scripted
 
-WARM_UPS = profiler.MOST_PER_WARM_UP * profiler.WARM_UPS
-"""Of runs that take no time."""
+WARM_UPS = MOST_WARM_UPS
+"""Of runs that take no time; a serial run follows."""
+A_ROUND = WARM_UPS + 1 + RUNS_PER_ROUND + 1
 
 
 def taken(
@@ -31,7 +32,7 @@ def taken(
 
 def counted(rounds: InterleavedRounds, index: int = 0) -> list[int]:
     """Numbers of the executions that count."""
-    return [int(pair.run.stamps_ns[0, 1]) for pair in rounds.counted(index)]
+    return [int(run.stamps_ns[0, 1]) for run in rounds.runs_of(index)]
 
 
 def a_second_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,49 +40,52 @@ def a_second_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hetsim.runtime.measure.interleaved.time.monotonic", lambda: float(next(clock)))
 
 
+def numbers(after: int) -> list[int]:
+    """Of the parallel runs of a round that come after so many other runs."""
+    return [after + number for number in range(1, RUNS_PER_ROUND + 1)]
+
+
 @pytest.mark.equation("rounds")
 def test_rounds_of_one_round_lie_side_by_side() -> None:
     sessions = Scripted(), Scripted()
     rounds, done = taken(sessions, num_rounds=2)
     assert done == [0.0, 0.25, 0.5, 0.75]
-    a_round = WARM_UPS + 2 * RUNS_PER_ROUND
-    assert [session.num_runs for session in sessions] == [2 * a_round] * 2
-    first = [WARM_UPS + 1, WARM_UPS + 3, WARM_UPS + 5]
+    assert [session.num_runs for session in sessions] == [2 * A_ROUND] * 2
     for index in (0, 1):
-        assert counted(rounds, index) == first + [number + a_round for number in first]
-        assert all(pair.is_undisturbed for pair in rounds.counted(index))
+        assert counted(rounds, index) == numbers(WARM_UPS + 1) + numbers(A_ROUND + WARM_UPS + 1)
+        assert all(each.is_undisturbed for each in rounds.rounds_of(index))
 
 
 @pytest.mark.equation("rounds")
 def test_a_plan_waits_warm_until_no_core_is_slow() -> None:
-    # After the warm-up come execution 1 and replay 2, execution 3 and replay 4. The core is shared after 4, so it may
-    # have been during 3. Serial run 5 finds it still shared, 6 does not; executions 7 and 9 follow.
-    session = Scripted([FREE_S] * WARM_UPS + [FREE_S, SHARED_S, SHARED_S])
+    # The core is shared when the parallel runs have ended, so it may have been during them. A serial run finds it still
+    # shared, the next one does not; parallel runs and a serial one follow.
+    session = Scripted([FREE_S, SHARED_S, SHARED_S])
     rounds, _ = taken([session], num_rounds=1)
-    assert counted(rounds) == [WARM_UPS + number for number in (1, 7, 9)]
-    assert session.num_runs == WARM_UPS + 10
-    assert [pair.slowness for pair in rounds.counted(0)] == [0.0] * RUNS_PER_ROUND
+    in_vain = WARM_UPS + 1 + RUNS_PER_ROUND + 1
+    assert counted(rounds) == numbers(in_vain + 2)
+    assert session.num_runs == in_vain + 2 + RUNS_PER_ROUND + 1
+    assert [each.slowness for each in rounds.rounds_of(0)] == [0.0]
 
 
 @pytest.mark.equation("rounds")
-def test_without_stall_budget_executions_count_whatever_the_cores_do() -> None:
-    session = Scripted([FREE_S] * WARM_UPS + [FREE_S, SHARED_S, SHARED_S])
+def test_without_stall_budget_rounds_count_whatever_the_cores_do() -> None:
+    session = Scripted([FREE_S, SHARED_S])
     rounds, _ = taken([session], num_rounds=2, stall_budget_s=0.0)
-    first = [WARM_UPS + number for number in (1, 3, 5)]
-    assert counted(rounds) == first + [WARM_UPS + 6 + number for number in first]
-    assert [pair.is_undisturbed for pair in rounds.counted(0)] == [True, False, False, True, True, True]
+    assert counted(rounds) == numbers(WARM_UPS + 1) + numbers(A_ROUND + WARM_UPS + 1)
+    assert [each.is_undisturbed for each in rounds.rounds_of(0)] == [False, True]
 
 
 @pytest.mark.equation("rounds")
-def test_of_what_was_executed_in_vain_the_fastest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The stall budget of this round is 2 s. After the warm-up, execution 1, whose replay 2 finds the core shared, takes
-    # one, and the serial run 3, which finds it free, the other. What follows counts: replay 5 finds it shared, though
-    # less, 7 as before.
+def test_of_what_was_executed_in_vain_the_least_disturbed_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The stall budget of this round is 2 s. The first parallel runs, after which the core is shared, take one; the
+    # serial run that finds it free takes the other. What follows finds it shared again, though less.
     a_second_a_look(monkeypatch)
-    session = Scripted([FREE_S] * WARM_UPS + [SHARED_S, FREE_S, 70e-6] + [SHARED_S] * 100)
+    session = Scripted([FREE_S, SHARED_S, FREE_S, 70e-6] + [SHARED_S] * 100)
     rounds, _ = taken([session], num_rounds=1, stall_budget_s=20.0)
-    assert session.num_runs == WARM_UPS + 7
-    assert [pair.slowness for pair in rounds.counted(0)] == pytest.approx([30 / 45, 25 / 45, 30 / 45])
+    assert session.num_runs == A_ROUND + 1 + RUNS_PER_ROUND + 1
+    assert counted(rounds) == numbers(A_ROUND + 1)
+    assert [each.slowness for each in rounds.rounds_of(0)] == pytest.approx([25 / 45])
 
 
 @pytest.mark.equation("rounds")
@@ -90,6 +94,6 @@ def test_one_plan_does_not_take_all_stall_budget(monkeypatch: pytest.MonkeyPatch
     others, slow = Scripted([FREE_S] * 50), Scripted([SHARED_S] * 1000)
     rounds, _ = taken([others, slow], num_rounds=2, stall_budget_s=100.0)
     waiting = 10  # a tenth, in serial runs of a second
-    assert slow.num_runs == 2 * (WARM_UPS + waiting + 2 * RUNS_PER_ROUND)
+    assert slow.num_runs == 2 * (A_ROUND + waiting)
     assert len(counted(rounds, 0)) == len(counted(rounds, 1)) == 2 * RUNS_PER_ROUND
-    assert not any(pair.is_undisturbed for pair in rounds.counted(1))
+    assert not any(each.is_undisturbed for each in rounds.rounds_of(1))

@@ -11,7 +11,7 @@ from hetsim.core.plan import Plan
 from hetsim.models.model import random_inputs
 from hetsim.runtime import Runtime
 from hetsim.runtime.interference_monitor import InterferenceMonitor
-from hetsim.runtime.measure.profiler import MAX_RUNS_PER_REPEAT, MOST_PER_WARM_UP, WARM_UPS, Effort, run_serially
+from hetsim.runtime.measure.profiler import MAX_RUNS_PER_REPEAT, MOST_WARM_UPS, Effort, run_serially
 from hetsim.runtime.worker.probes.speed import make_speed_probe
 from tests.support.models import make_plan
 from tests.support.scripted import FREE_S, MODEL, PLAN, SHARED_S, Scripted, serially_run
@@ -49,7 +49,7 @@ def test_cores_that_lie_far_apart_are_slow_where_devices_hand_over() -> None:
 def test_serial_runs_on_a_slow_core_do_not_count_until_there_are_twice_as_many(
     slow_serial_runs: int, num_serial_runs: int
 ) -> None:
-    runtime = Scripted([FREE_S] * MOST_PER_WARM_UP * WARM_UPS + [SHARED_S] * slow_serial_runs)
+    runtime = Scripted([FREE_S] * MOST_WARM_UPS + [SHARED_S] * slow_serial_runs)
     serial_runs = run_serially(cast(Runtime, runtime), MODEL, PLAN, {}, Effort(repeats=12))
     assert len(serial_runs) == num_serial_runs
     assert MAX_RUNS_PER_REPEAT == 2

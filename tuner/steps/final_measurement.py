@@ -90,10 +90,10 @@ def measure_finalists(
 def execute(context: TuningContext, plans: Sequence[Plan], report: Report, *, is_race: bool = False) -> list[Execution]:
     """Run each plan many times, in rounds of a few runs: as planned, and as a serial replay for the profile.
 
-    The two alternate run by run, as requests to one session in the same buffers, so that they differ in nothing but
-    what runs in parallel. A round of a plan begins with runs that are not counted, since they find the caches filled by
-    another plan: the first takes up to twice as long, the second at most 1 % longer. While a core is slow rounds are
-    put off, and runs that met a slow core count only where there are no others in the same round
+    Both are requests to one session in the same buffers, so that they differ in nothing but what runs in parallel. A
+    round of a plan begins with a run that is not counted, since it finds the caches filled by another plan and takes up
+    to twice as long; the next takes at most 1 % longer. A serial replay follows, a few parallel runs, and another
+    replay. While a core is slow rounds are put off, and one that met a slow core counts only where time runs out
     (:mod:`hetsim.runtime.measure.interleaved`). As many plans as fit into memory are loaded together and interleaved;
     where not all fit, all groups are gone through twice. The replays' samples go to the context's file, under
     ``final:DIGEST``; those of the parallel runs go into the result alone.
@@ -144,9 +144,8 @@ def execute(context: TuningContext, plans: Sequence[Plan], report: Report, *, is
             for done in rounds.run_all():
                 report((number + done) / (passes * len(groups)), "executing plans in interleaved rounds")
             for index in sessions:
-                for pair in rounds.counted(index):
-                    runs[index].append(pair.run)
-                    replays[index].append(pair.replay)
+                runs[index] += rounds.runs_of(index)
+                replays[index] += [replay for each in rounds.rounds_of(index) for replay in each.replays]
     for plan, results in zip(plans, replays, strict=True):
         record(context.file, results, f"final:{plan.digest}", splits=plan.rewrites)
     return [

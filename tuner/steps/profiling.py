@@ -30,8 +30,8 @@ from hetsim.tuner.progress import Report, Stages
 from hetsim.tuner.steps.readiness import check_profile
 
 _CONTEXT = "explored:"
-_MAX_EVALUATIONS = 1000
-"""Candidates that the search for each may evaluate."""
+_MAX_EVALUATIONS = 40
+"""Candidates that the search for each may evaluate: what is measured need not be the best plan."""
 
 
 def calibrate_platform(

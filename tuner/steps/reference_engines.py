@@ -13,12 +13,14 @@ from hetsim.models.model import Model
 from hetsim.models.values.trust import Trust
 from hetsim.runtime import RefusedError, Runtime
 from hetsim.runtime.backends.protocol import Array
-from hetsim.runtime.measure.interleaved import InterleavedRounds
+from hetsim.runtime.measure.profiler import Effort, run_serially
 from hetsim.tuner.options import Pace
 from hetsim.tuner.progress import Stages
 
-NUM_ROUNDS = 8
-"""Rounds of executions of each engine; nothing is decided by them."""
+NUM_RUNS = 24
+"""Executions of each engine; nothing is decided by them."""
+_STALL_SHARE = 0.2
+"""Of the time for which the final measurement may wait for undisturbed cores, what each engine may take."""
 
 
 def engines_alone(
@@ -48,19 +50,9 @@ def _latency(
     platform: Platform, device: Device, model: Model, inputs: Mapping[str, Array], trust: Trust, pace: Pace
 ) -> Summary:
     only = platform.with_devices(device).only(device.name)
-    with (
-        Runtime(only, trust=trust) as runtime,
-        runtime.load(model, whole_plan(model.graph, device.name)) as session,
-    ):
-        session.run(inputs, serial=True)
-        num_rounds = min(NUM_ROUNDS, pace.rounds(session.run(inputs, serial=True).latency_s))
-        rounds = InterleavedRounds(
-            {0: session},
-            inputs,
-            runtime.interference_monitor,
-            num_rounds=num_rounds,
-            stall_budget_s=pace.stall_budget_s,
-        )
-        for _ in rounds.run_all():
-            pass
-        return summarize([pair.run.latency_s for pair in rounds.counted(0)])
+    effort = Effort(
+        repeats=min(NUM_RUNS, pace.num_runs), budget_s=pace.budget_s, stall_budget_s=_STALL_SHARE * pace.stall_budget_s
+    )
+    with Runtime(only, trust=trust) as runtime:
+        runs = run_serially(runtime, model, whole_plan(model.graph, device.name), inputs, effort)
+    return summarize([run.latency_s for run in runs])

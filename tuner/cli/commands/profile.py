@@ -31,7 +31,7 @@ def profile(
     fix: FixOption = [],  # noqa: B006
     custom_ops: CustomOpsOption = [],  # noqa: B006
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 6,
-    explorations: ExplorationsOption = 6,
+    explorations: ExplorationsOption = 4,
     assume: AssumeOption = "finite",
     accept: AcceptOption = [],  # noqa: B006
     ranges: RangeOption = [],  # noqa: B006

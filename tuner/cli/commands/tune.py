@@ -71,11 +71,11 @@ def tune(
     custom_ops: CustomOpsOption = [],  # noqa: B006
     seed: SeedOption = 0,
     also: _AlsoOption = [],  # noqa: B006
-    rounds: Annotated[int, typer.Option(min=1, help="How often the search learns what its plans really take.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="How often the search learns what its plans really take.")] = 3,
     time_limit: _TimeLimitOption = None,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 6,
-    explorations: ExplorationsOption = 6,
+    explorations: ExplorationsOption = 4,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
     splits: _SplitsOption = True,
     recalibrate: _RecalibrateOption = False,

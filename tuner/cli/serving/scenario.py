@@ -23,7 +23,7 @@ def scenario(
     platform: PlatformOption = DEFAULT_PLATFORM,
     seed: SeedOption = 0,
     repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 6,
-    explorations: ExplorationsOption = 6,
+    explorations: ExplorationsOption = 4,
 ) -> None:
     """Serve several models' requests: choose plans and policy by simulation, execute, and compare.
 
