@@ -313,7 +313,7 @@ class Session:
             speed_probes_s=self._probes_s(slot, layout.speed_probe),
             transfer_probes_s=self._probes_s(slot, layout.transfer_probe),
         )
-        self._interference_monitor.learn(inference)
+        self._interference_monitor.learn(inference, self.number)
         return inference
 
     def _probes_s(self, slot: int, cell: Callable[[int, int], int]) -> dict[str, float]:

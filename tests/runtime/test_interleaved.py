@@ -32,7 +32,7 @@ def taken(
 
 def counted(rounds: InterleavedRounds, index: int = 0) -> list[int]:
     """Numbers of the executions that count."""
-    return [int(run.stamps_ns[0, 1]) for run in rounds.runs_of(index)]
+    return [int(run.stamps_ns[0, 0]) for run in rounds.runs_of(index)]
 
 
 def a_second_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_of_what_was_executed_in_vain_the_least_disturbed_counts(monkeypatch: py
     rounds, _ = taken([session], num_rounds=1, stall_budget_s=20.0)
     assert session.num_runs == A_ROUND + 1 + RUNS_PER_ROUND + 1
     assert counted(rounds) == numbers(A_ROUND + 1)
-    assert [each.slowness for each in rounds.rounds_of(0)] == pytest.approx([25 / 45])
+    assert [each.slowness for each in rounds.rounds_of(0)] == pytest.approx([25 / 45], rel=0.01)
 
 
 @pytest.mark.equation("rounds")

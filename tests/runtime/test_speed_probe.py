@@ -30,6 +30,17 @@ def test_slowness_is_beside_what_a_tenth_of_readings_is_faster_than() -> None:
 
 
 @pytest.mark.equation("undisturbed")
+@pytest.mark.parametrize(("follows", "exponent"), [(True, 1.0), (False, 0.05)])
+def test_probes_that_runs_do_not_follow_disturb_nothing(follows: bool, exponent: float) -> None:
+    interference_monitor = InterferenceMonitor()
+    for reading in [1.0, 1.12] * 300:
+        interference_monitor.learn(serially_run({"cpu": reading}, follows=follows))
+    assert interference_monitor.exponent == pytest.approx(exponent, abs=0.01)
+    assert interference_monitor.is_undisturbed(serially_run({"cpu": 1.12})) is not follows
+    assert interference_monitor.slowness(serially_run({"cpu": 2.0})) == pytest.approx(2**exponent - 1, abs=0.02)
+
+
+@pytest.mark.equation("undisturbed")
 def test_cores_that_lie_far_apart_are_slow_where_devices_hand_over() -> None:
     interference_monitor = InterferenceMonitor()
     for far in (False, True):

@@ -21,15 +21,20 @@ _FLOW = resolve(MODEL.graph, PLAN)
 
 
 def serially_run(
-    speed_probes_s: Mapping[str, float], transfer_probes_s: Mapping[str, float] | None = None, *, end_ns: int = 1
+    speed_probes_s: Mapping[str, float],
+    transfer_probes_s: Mapping[str, float] | None = None,
+    *,
+    start_ns: int = 0,
+    follows: bool = True,
 ) -> Inference:
-    """The result of a serial run; without speed probes, of a parallel one."""
+    """The result of a serial run, whose duration follows its speed probes or not; without any, of a parallel one."""
+    probe_s = sum(speed_probes_s.values()) if follows and speed_probes_s else FREE_S
     return Inference(
         outputs={},
         taken_up_ns=0,
         submitted_ns=0,
         collected_ns=0,
-        stamps_ns=np.array([[0, end_ns]]),
+        stamps_ns=np.array([[start_ns, round(1e9 * probe_s) + start_ns]]),
         flow=_FLOW,
         speed_probes_s=speed_probes_s,
         transfer_probes_s=transfer_probes_s or {},
@@ -39,7 +44,7 @@ def serially_run(
 class Scripted:
     """A runtime and its one session, whose speed probes take the times that the test gives, then ``FREE_S``.
 
-    Runs are numbered from 1: the number of each is what it took, in nanoseconds.
+    Runs are numbered from 1: each starts at its number, in nanoseconds.
     """
 
     def __init__(self, speed_probes_s: Sequence[float] = ()) -> None:
@@ -61,6 +66,6 @@ class Scripted:
     def run(self, _inputs: Mapping[str, Any], *, serial: bool = False) -> Inference:
         speed_probes_s = {"npu": self._coming.pop(0) if self._coming else FREE_S} if serial else {}
         self.num_runs += 1
-        inference = serially_run(speed_probes_s, end_ns=self.num_runs)
+        inference = serially_run(speed_probes_s, start_ns=self.num_runs)
         self.interference_monitor.learn(inference)
         return inference

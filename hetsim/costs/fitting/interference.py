@@ -22,9 +22,8 @@ import numpy.typing as npt
 
 from hetsim.costs.profile import Profile
 
-MAX_SLOWDOWN = 0.15
-"""A core is undisturbed while its speed probe takes at most this fraction longer than usual. On some processors probes
-take 12 % longer half of the time, by two clock frequencies of the vector units, and networks 2 %."""
+MAX_SLOWDOWN = 0.06
+"""A run is undisturbed if slow cores are expected to have made it longer by at most this fraction."""
 
 _NOISE = 0.05
 """Noise of the logarithm of a speed probe: smaller differences have little influence on the exponent."""
