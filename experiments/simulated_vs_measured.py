@@ -71,7 +71,7 @@ def simulated_vs_measured(
     seed: Annotated[int, typer.Option(help="Everything random comes from it.")] = 0,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search; its plan is measured after each.")] = 3,
     max_evaluations: Annotated[int, typer.Option(min=0, help="Candidates that each search simulates.")] = 3000,
-    repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 12,
+    repeats: Annotated[int, typer.Option(min=3, help="Samples of each segment.")] = 6,
     runs: Annotated[int, typer.Option(min=3, help="Counted executions of each plan.")] = 60,
     num_random: Annotated[int, typer.Option("--random", min=0, metavar="N", help="Random plans.")] = NUM_RANDOM,
     splits: Annotated[

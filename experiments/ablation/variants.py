@@ -61,7 +61,6 @@ VARIANTS: Mapping[str, Variant] = {
     "no own effect of segments": Variant(drops=_starts(["segment"])),
     "no effect of contexts": Variant(drops=_starts(["context"])),
     "no effect of being picked": Variant(drops=_starts(["searched"])),
-    "no cost of being divided": Variant(drops=_starts(["part"])),
     "no copies": Variant(drops=_starts(["copied bytes"])),
     "no spreads": Variant(profile=_without_contexts("configuration:spread")),
     "no explored plans": Variant(profile=_without_contexts("explored:")),

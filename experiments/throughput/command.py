@@ -15,7 +15,7 @@ from rich.console import Console
 from experiments.shared.profiles import calibrated, profiled
 from experiments.shared.records import Record, Settings, fill, model_names, read_rows
 from experiments.throughput.plots import draw
-from experiments.throughput.study import CAPS, ThroughputRow, measure_model
+from experiments.throughput.study import CAPS, LOADS, ThroughputRow, measure_model
 from hetsim.core.platform import DEFAULT_PLATFORM
 from hetsim.io.platform_file import load_platform
 from hetsim.models.model import Model
@@ -94,13 +94,22 @@ def summarise(rows: Sequence[ThroughputRow]) -> list[str]:
     lines.append(f"geometric means over the best single device: {', '.join(means)}")
     if shares:
         lines.append(f"{OURS} is {float(np.exp(np.mean(np.log(shares)))):.1%} of the sum of all devices")
+    lines += _errors("at full load", [row for row in rows if not row.every_s])
+    for load in LOADS:
+        lines += _errors(f"at {load:.0%} of it", [row for row in rows if row.contender == f"{OURS}@{load:.0%}"])
+    return lines
+
+
+def _errors(label: str, rows: Sequence[ThroughputRow]) -> list[str]:
+    """How far simulated figures are from measured ones; nothing without rows."""
+    if not rows:
+        return []
     errors = np.array([abs(row.simulated_per_s / row.measured_per_s - 1) for row in rows])
     tails = np.array([abs(row.simulated_p99_s / row.measured_p99_s - 1) for row in rows])
-    lines.append(
-        f"simulated throughput off by {errors.mean():.1%} on average, {errors.max():.1%} at worst; "
-        f"99th percentile by {tails.mean():.1%} and {tails.max():.1%}"
-    )
-    return lines
+    return [
+        f"{label}, simulated throughput is off by {errors.mean():.1%} on average, {errors.max():.1%} at worst; "
+        f"the 99th percentile by {tails.mean():.1%} and {tails.max():.1%}"
+    ]
 
 
 def main() -> None:

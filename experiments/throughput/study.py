@@ -17,6 +17,8 @@ from hetsim.tuner.serving.proposing import OURS, Proposed, propose_deployments
 
 CAPS = (1.6, 1.3, 1.1)
 """Caps of the 99th percentile, relative to the latency of the fastest plan for one inference."""
+LOADS = (0.6, 0.8, 0.9)
+"""Rates of periodic requests, relative to what the best deployment serves on paper."""
 _SCHEDULERS = ("search", "splits")
 _TRIAL = ServingPace(num_rounds=3)
 
@@ -28,8 +30,9 @@ class ThroughputRow:
     Attributes:
         model: The network.
         platform: The devices.
-        contender: ``single:<device>``, ``side_by_side``, ``ours``, or ``ours:1.3`` for the best whose 99th percentile
-            should stay below 1.3 times the latency of the fastest plan.
+        contender: ``single:<device>``, ``side_by_side``, ``ours``; ``ours:1.3`` for the best whose 99th percentile
+            should stay below 1.3 times the latency of the fastest plan; ``ours@80%`` for ``ours`` with periodic
+            requests at 80 % of what it serves on paper.
         simulated_per_s: Simulated requests per second.
         measured_per_s: Median over rounds.
         measured_p50_s: Median latency, from when a request was due to its end.
@@ -79,7 +82,8 @@ def measure_model(context: TuningContext, pace: ServingPace) -> list[ThroughputR
     problem, seed = context.problem(), context.options.seed
     plans = [make_plan(name, problem, seed=seed) for name in _SCHEDULERS]
     proposed = propose_deployments(context, problem, plans, CAPS)
-    contenders, caps = [*proposed.whole_models, _tried(context, proposed)], {}
+    ours = _tried(context, proposed)
+    contenders, caps = [*proposed.whole_models, ours, *(_at_load(ours, load) for load in LOADS)], {}
     for cap in CAPS:
         objective = Objective(max_latency_s=cap * proposed.fastest_s)
         capped = proposed.best(objective)
@@ -107,6 +111,13 @@ def _tried(context: TuningContext, proposed: Proposed) -> Contender:
     tried = measure_contenders(context, [side_by_side, best], _TRIAL, purpose="try the best on paper")
     wins = tried[OURS].figures.throughput_per_s > tried[SIDE_BY_SIDE].figures.throughput_per_s
     return best if wins else replace(side_by_side, name=OURS)
+
+
+def _at_load(ours: Contender, load: float) -> Contender:
+    """The same deployment with periodic requests."""
+    rate_per_s = load * ours.expected.throughput_per_s
+    expected = replace(ours.expected, every_s=1 / rate_per_s, throughput_per_s=rate_per_s)
+    return replace(ours, name=f"{OURS}@{load:.0%}", expected=expected)
 
 
 def _row(

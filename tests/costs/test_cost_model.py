@@ -263,7 +263,7 @@ def test_parts_cost_their_share_until_they_are_measured() -> None:
     assert parts.latency("cpu", UPPER) == Latency(parts.cost_s("cpu", UPPER))  # a prediction
     assert parts.cost_s("cpu", ("pool",)) == problem.cost_s("cpu", ("pool",))
     assert parts.rewrites == HALVES
-    # Where a plan was run that has them, they are known, and others like them are predicted from these.
+    # Where a plan was run that has them, they are known.
     slow_s = dict.fromkeys((*UPPER, *LOWER), 1e-2) | {CONCAT: 1e-3, "pool": 5e-3}
     add_plan(profile, STACK, plan, "final:other", slow_s)
     again = make_problem(STACK, PLATFORM, profile).rewritten(HALVES).problem
@@ -271,7 +271,6 @@ def test_parts_cost_their_share_until_they_are_measured() -> None:
     assert found is not None
     assert found.measured
     assert found.seconds == pytest.approx(3e-2, rel=0.1)
-    assert again.cost_s("cpu", LOWER) > 1.3 * parts.cost_s("cpu", LOWER)
     assert not again.latency("cpu", LOWER).measured  # type: ignore[union-attr]
 
 

@@ -16,7 +16,9 @@ from hetsim.runtime.serving.service import ServiceSession
 from hetsim.tuner.context import TuningContext
 from hetsim.tuner.serving.simulated import Figures, arrivals_of, service_of
 
-_SERIAL_RUNS = 2  # of each plan in each round
+_SERIAL_RUNS, _SERIAL_S = (2, 12), 0.1
+"""The least and the most serial runs of each plan in each round, and the time in seconds after which there are no more
+than the least. Percentiles come from them."""
 _RESAMPLES = 1000  # for bootstrap intervals
 _MIN_REQUESTS = 12
 
@@ -87,11 +89,12 @@ def measure_contenders(
     outcomes: dict[str, list[Outcome]] = {one.name: [] for one in contenders}
     serial_runs: dict[str, list[Inference]] = {}
     with ExitStack() as loaded, context.stages.stage(purpose) as report:
-        sessions = {one.name: loaded.enter_context(_load(context, one.deployment)) for one in contenders}
+        deployments = {one.deployment.key: one.deployment for one in contenders}
+        sessions = {key: loaded.enter_context(_load(context, each)) for key, each in deployments.items()}
         for number in range(pace.num_rounds):
             for place, one in enumerate(contenders):
                 report((number + place / len(contenders)) / pace.num_rounds, one.name)
-                outcomes[one.name].append(_round(sessions[one.name], one, pace, inputs, serial_runs))
+                outcomes[one.name].append(_round(sessions[one.deployment.key], one, pace, inputs, serial_runs))
     plans = [instance.plan for one in contenders for instance in one.deployment.instances]
     rewrites = {plan.digest: plan.rewrites for plan in plans}
     for digest, runs in serial_runs.items():
@@ -116,9 +119,10 @@ def _round(
 ) -> Outcome:
     deployment, expected = contender.deployment, contender.expected
     for one, instance in zip(session.sessions, deployment.instances, strict=True):
-        warm_up(one, inputs)
+        latency_s = warm_up(one, inputs).latency_s
+        count = max(_SERIAL_RUNS[0], min(_SERIAL_RUNS[1], round(_SERIAL_S / latency_s)))
         runs = serial_runs.setdefault(instance.plan.digest, [])
-        runs += [one.run(inputs, serial=True) for _ in range(_SERIAL_RUNS)]
+        runs += [one.run(inputs, serial=True) for _ in range(count)]
     num_requests = pace.num_requests(expected.throughput_per_s)
     service = service_of(deployment, arrivals_of(expected.every_s, num_requests))
     return session.serve(service, {deployment.model: inputs})

@@ -4,6 +4,8 @@ A profile in fixed configurations leaves open what the search relies on: cuts at
 other, tensors shared with another device. So plans are measured that are fast by costs drawn from what is known of
 them. Where costs are uncertain, some of these plans are better than they should be, and measuring them removes just
 that uncertainty (Thompson sampling: O. Chapelle, L. Li, "An empirical evaluation of Thompson sampling", NIPS 2011).
+Plans follow that are fast by the costs as they are expected, from which is learned how far these err where a search
+picks them.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from hetsim.tuner.progress import Report, Stages
 from hetsim.tuner.steps.readiness import check_profile
 
 _CONTEXT = "explored:"
+_NUM_DRAWN = 2
+"""The number of explored plans that are fast by drawn costs; the others are by expected ones."""
 _MAX_EVALUATIONS = 40
 """Candidates that the search for each may evaluate: what is measured need not be the best plan."""
 
@@ -125,6 +129,7 @@ def _context(number: int, plan: Plan) -> str:
 
 
 def _explored_plan(model: Model, platform: Platform, profile: Profile, number: int) -> Plan:
-    """A plan that is fast by costs drawn with this number, with splits if it is odd."""
-    problem = fitted(model, platform, profile).sampled(number).problem()
+    """A plan that is fast by costs drawn with this number, or by expected ones; with splits if the number is odd."""
+    costs = fitted(model, platform, profile)
+    problem = (costs.sampled(number) if number < _NUM_DRAWN else costs).problem()
     return solve("splits" if number % 2 else "search", problem, SearchEffort(max_evaluations=_MAX_EVALUATIONS)).plan

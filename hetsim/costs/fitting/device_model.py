@@ -12,7 +12,7 @@ import numpy as np
 
 from hetsim.core.graph import Graph
 from hetsim.core.problem import PartWork
-from hetsim.costs.fitting.features import Neighbourhood, copy_term, part_term, sharing_terms
+from hetsim.costs.fitting.features import Neighbourhood, copy_term, sharing_terms
 from hetsim.costs.fitting.regression import Regression, Term, merged
 from hetsim.costs.fitting.shared_tensors import SharedTensor
 
@@ -20,6 +20,8 @@ _NOISE, _NOISE_S = 0.015, 5e-6
 """Standard error of a segment's time in one context, as a fraction of it and in seconds; the two are added."""
 _OWN, _OWN_S = 0.03, 1e-5
 """The same of what a segment takes against the sum of its terms, in all contexts."""
+_OWN_PART = 0.1
+"""The same fraction for segments with parts of operators: shares say little of what kernels make of a part."""
 _CONTEXT = 0.02
 """By which fraction all segments of one context are slower or faster together: the machine is not always the same."""
 _LOAD = 0.02
@@ -112,7 +114,7 @@ class DeviceModel:
             merged(
                 (
                     *self._terms(one.work, one.shared, one.sharing_factor),
-                    _own(one.ops, self.measured[one.ops]),
+                    _own(one.ops, self.measured[one.ops], one.work),
                     Term(("context", one.context), one.seconds, 0.0, _CONTEXT),
                     self._searched(one.work, one.seconds if one.is_searched else 0.0),
                 )
@@ -149,10 +151,10 @@ class DeviceModel:
                 found = summands[key] = self._regression.value(self._neighbourhood.terms(i, mask))
             total_s += share * found
             least_s += share * self._alone_s[op]
-        if len(work.shares) < len(ops) or min(work.shares.values(), default=1.0) < 1.0:
-            total_s += self._regression.value(self._division_terms(work))
+        if work.copied_bytes:
+            total_s += self._regression.value([copy_term(work.copied_bytes)])
         if ops in self.measured:
-            total_s += self._regression.value([_own(ops, self.measured[ops])])
+            total_s += self._regression.value([_own(ops, self.measured[ops], work)])
         total_s += self._regression.value([self._searched(work, total_s)])
         return max(total_s, self._least * least_s)
 
@@ -167,7 +169,7 @@ class DeviceModel:
         terms: list[Term] = []
         for ops, work, shared in segments:
             seconds = self.seconds(ops, work) + sum(map(self.sharing_s, shared))
-            own = _own(ops, self.measured.get(ops, seconds))
+            own = _own(ops, self.measured.get(ops, seconds), work)
             terms += [
                 *self._terms(work, shared),
                 own,
@@ -211,24 +213,19 @@ class DeviceModel:
         mask = self._graph.mask(work.shares)
         for op, share in work.shares.items():
             yield from _scaled(self._neighbourhood.terms(self._graph.position[op], mask), share)
-        yield from self._division_terms(work)
-        for tensor in shared:
-            yield from _scaled(sharing_terms(tensor, self._calibrated[tensor.is_made]), sharing_factor)
-
-    def _division_terms(self, work: PartWork) -> Iterator[Term]:
-        for op, share in work.shares.items():
-            if share < 1.0:
-                yield part_term(self._graph.by_name[op].kind, share, self._alone_s[op])
         if work.copied_bytes:
             yield copy_term(work.copied_bytes)
+        for tensor in shared:
+            yield from _scaled(sharing_terms(tensor, self._calibrated[tensor.is_made]), sharing_factor)
 
 
 def _scaled(terms: Iterable[Term], factor: float) -> Iterable[Term]:
     return terms if factor == 1.0 else (replace(term, value=factor * term.value) for term in terms)
 
 
-def _own(ops: tuple[str, ...], seconds: float) -> Term:
-    return Term(("segment", ops), 1.0, 0.0, _OWN * seconds + _OWN_S)
+def _own(ops: tuple[str, ...], seconds: float, work: PartWork) -> Term:
+    fraction = _OWN_PART if min(work.shares.values(), default=1.0) < 1.0 else _OWN
+    return Term(("segment", ops), 1.0, 0.0, fraction * seconds + _OWN_S)
 
 
 def _alone_s(graph: Graph, observations: Sequence[Observation]) -> dict[str, float]:

@@ -12,7 +12,7 @@ cache of another core. Who makes or reads it takes longer, by an amount that dep
 engines choose other kernels for other formats.
 
 **Parts of operators.** An operator of a rewritten model that computes a share of an operator of the base takes that
-share of its terms, and what being divided costs. Slices and concatenations take what copying their bytes takes.
+share of its terms. Slices and concatenations take what copying their bytes takes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ _ALIKE_SD = 0.1
 _ALIKE_S_PER_BYTE = 3e-10
 _ACCESS_S_PER_BYTE = 5e-10
 _OWN_ACCESS_S_PER_BYTE = 3e-10
-_PART_SD = 0.1
 _FUSED, _BESIDE = 0.3, 1.0
 """Prior means of the part of its time alone that an operator takes: a cheap one behind another, and any other one."""
 
@@ -125,12 +124,6 @@ def sharing_terms(tensor: SharedTensor, calibrated_s_per_byte: float) -> Iterato
     side = "made" if tensor.is_made else "read"
     yield Term((side, "bytes"), tensor.num_bytes, calibrated_s_per_byte, _ACCESS_S_PER_BYTE)
     yield Term((side, "tensor", tensor.name), tensor.num_bytes, 0.0, _OWN_ACCESS_S_PER_BYTE)
-
-
-def part_term(kind: str, share: float, alone_s: float) -> Term:
-    """What it takes, beyond its share, to compute a share of an operator: less work to spread over lanes and caches."""
-    lost = 4 * share * (1 - share)  # nothing for all or nothing of it
-    return Term(("part", kind), lost * alone_s, 0.03, _PART_SD)
 
 
 def copy_term(num_bytes: int) -> Term:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hetsim.core.graph import Graph
 from hetsim.core.plan import Split
-from hetsim.costs.fitting.features import Neighbourhood, copy_term, part_term, sharing_terms
+from hetsim.costs.fitting.features import Neighbourhood, copy_term, sharing_terms
 from hetsim.costs.fitting.regression import Term
 from hetsim.costs.fitting.shared_tensors import SharedTensor, shared_tensor
 from hetsim.costs.parts import COPY_BYTES_PER_S
@@ -113,9 +113,7 @@ def test_a_shared_tensor_is_expected_to_cost_what_calibration_says() -> None:
 
 
 @pytest.mark.equation("parts")
-def test_parts_of_operators_are_expected_to_lose_a_little() -> None:
-    assert expected_s([part_term("Conv", 0.5, 2.0)]) == pytest.approx(0.03 * 2.0)
-    assert expected_s([part_term("Conv", 1.0, 2.0)]) == 0.0
+def test_copies_are_expected_to_take_their_bytes() -> None:
     assert expected_s([copy_term(4000)]) == pytest.approx(4000 / COPY_BYTES_PER_S)
 
 
