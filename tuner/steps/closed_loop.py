@@ -30,7 +30,7 @@ from hetsim.tuner.steps.proposals import SEARCH_ROUND, SPLITS, Proposals, Round,
 
 NUM_ERRORS = 1.96
 """The optimistic bound is so many standard errors below the prediction: 95 % of predictions are within as many."""
-NUM_FINALISTS, NUM_SPLIT_FINALISTS = 2, 3
+NUM_FINALISTS, NUM_SPLIT_FINALISTS = 2, 2
 """The number of measured plans that go on to the final measurement, without splits and with them."""
 MIN_GAIN = 0.003
 """The least expected improvement that is worth a measurement, as a fraction of the best makespan."""
