@@ -70,7 +70,7 @@ class Effort:
     repeats: int = 6
     warm_ups: int = WARM_UPS
     budget_s: float = 6.0
-    stall_budget_s: float = 0.5
+    stall_budget_s: float = 0.25
     explorations: int = 4
 
     def __post_init__(self) -> None:
