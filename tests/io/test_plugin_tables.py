@@ -52,6 +52,19 @@ def test_the_built_in_platforms_say_that_times_are_emulated(name: str) -> None:
     assert platform.device("npu").label == "npu (emulated)"
 
 
+@pytest.mark.parametrize("name", ["cpu+qnn-htp", "cpu+qnn-htp-i8"])
+def test_the_htp_s_emulated_times_are_those_of_the_traced_phone(name: str) -> None:
+    platform, phone = load_platform(name), load_platform("phone-htp")
+    mine, traced = platform.device("npu"), phone.device("npu")
+    assert mine.launch_s == traced.launch_s
+    assert mine.sheet is not None
+    assert traced.sheet is not None
+    assert mine.sheet.peak_ops_per_s["i8"] == traced.sheet.peak_ops_per_s["i8"]
+    same = ("origin", "efficiency", "efficiency_by_class", "memory_bytes_per_s", "on_chip_bytes", "elements_per_s")
+    assert [getattr(mine.sheet, each) for each in same] == [getattr(traced.sheet, each) for each in same]
+    assert platform.links == phone.links
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
