@@ -95,8 +95,12 @@ def summarise(rows: Sequence[ThroughputRow]) -> list[str]:
     if shares:
         lines.append(f"{OURS} is {float(np.exp(np.mean(np.log(shares)))):.1%} of the sum of all devices")
     lines += _errors("at full load", [row for row in rows if not row.every_s])
+    lines += _errors("below a cap", [row for row in rows if row.contender.startswith(f"{OURS}:")])
     for load in LOADS:
-        lines += _errors(f"at {load:.0%} of it", [row for row in rows if row.contender == f"{OURS}@{load:.0%}"])
+        lines += _errors(
+            f"at {load:.0%} of what {OURS} serves on paper",
+            [row for row in rows if row.contender == f"{OURS}@{load:.0%}"],
+        )
     return lines
 
 

@@ -124,14 +124,15 @@ def execute(context: TuningContext, contenders: Sequence[Contender], pace: Servi
         DeviceError: If a device failed.
     """
     measured = measure_contenders(context, contenders, pace, purpose="serve requests")
-    errors = {one.name: _error(context, one) for one in contenders}
+    deployments = {one.deployment.key: one for one in contenders}
+    errors = {key: _error(context, one) for key, one in deployments.items()}
     return [
         ContenderOutcome(
             name=one.name,
             deployment=one.deployment,
             simulated=simulate_contender(context, one),
             measured=measured[one.name],
-            error=errors[one.name],
+            error=errors[one.deployment.key],
         )
         for one in contenders
     ]
