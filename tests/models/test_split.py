@@ -89,6 +89,20 @@ def test_neighbouring_runs_pass_rows_on_directly() -> None:
     check_same(model, *splits)
 
 
+def test_a_shortcut_reads_the_rows_of_one_part_without_a_slice() -> None:
+    model = stack(3, 3, is_residual=True)
+    splits = Split(("conv0",), "rows", (4,)), Split(("conv1", "add"), "rows", (4,))
+    found = rewrite(model, splits)
+    # The convolution needs one row of the other part; the addition has its own rows already.
+    assert found.parts[1] == (
+        ("concat t1[rows 0:4 + 4:5]", "conv1[rows 0:4]", "add[rows 0:4]"),
+        ("concat t1[rows 3:4 + 4:8]", "conv1[rows 4:8]", "add[rows 4:8]"),
+    )
+    assert found.model.graph.by_name["add[rows 0:4]"].inputs == ("t1[rows 0:4]", "t2[rows 0:4]")
+    check_same(model, *splits)
+    check_same(model, splits[0], Split(("conv1", "add"), "rows", (5,)))  # the second part's rows are sliced
+
+
 def test_channels_are_split_with_their_weights_and_read_all_that_was_made() -> None:
     model = stack(1, 3)
     splits = Split(("conv0",), "channels", (1,)), Split(("conv1",), "channels", (3,))

@@ -277,8 +277,11 @@ def random_splits(model: Model, rng: np.random.Generator) -> tuple[Split, ...]:
     return splits
 
 
-def stack(*kernels: int, rows: int = 8, channels: int = 4) -> Model:
-    """Convolutions ``conv0``, ``conv1``, ... of these sizes, padded to keep the image; ``pool`` averages all of it."""
+def stack(*kernels: int, rows: int = 8, channels: int = 4, is_residual: bool = False) -> Model:
+    """Convolutions ``conv0``, ``conv1``, ... of these sizes, padded to keep the image; ``pool`` averages all of it.
+
+    In a residual stack, ``add`` adds what the first convolution made to what the last one made.
+    """
     rng = np.random.default_rng(0)
     nodes, weights = [], []
     for i, kernel in enumerate(kernels):
@@ -286,7 +289,11 @@ def stack(*kernels: int, rows: int = 8, channels: int = 4) -> Model:
         weights.append(numpy_helper.from_array(values, f"w{i}"))
         pads = [kernel // 2] * 4
         nodes.append(helper.make_node("Conv", [f"t{i}", f"w{i}"], [f"t{i + 1}"], name=f"conv{i}", pads=pads))
-    nodes.append(helper.make_node("GlobalAveragePool", [f"t{len(kernels)}"], ["y"], name="pool"))
+    last = f"t{len(kernels)}"
+    if is_residual:
+        nodes.append(helper.make_node("Add", ["t1", last], ["sum"], name="add"))
+        last = "sum"
+    nodes.append(helper.make_node("GlobalAveragePool", [last], ["y"], name="pool"))
     image, mean = [1, channels, rows, 5], [1, channels, 1, 1]
     graph = helper.make_graph(
         nodes,

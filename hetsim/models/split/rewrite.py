@@ -81,6 +81,7 @@ class _Rewriter:
         self._origins: dict[str, tuple[str, float]] = {}
         self._joins: dict[str, str] = {}
         self._held: dict[tuple[int, int, str], Stretch] = {}  # by run, part and tensor, the range that the part has
+        self._joined: dict[str, list[Stretch]] = {}  # by tensor that a part joins, the pieces that other parts made
         self._cut: dict[
             tuple[int, int, str, int, int, int], str
         ] = {}  # by run, part, tensor, axis and range, slices of that
@@ -156,6 +157,9 @@ class _Rewriter:
         low, high = (held.low, held.high) if axis == place else (0, shape[axis])
         if needed == (low, high):
             return held.tensor
+        for piece in self._joined.get(held.tensor, ()):  # such as the part's own rows beside those of a neighbour
+            if axis == place and needed == (piece.low, piece.high):
+                return piece.tensor
         key = (number, part, tensor, axis, *needed)
         if key not in self._cut:
             description = f"{tensor}[{_description(run, axis, place)} {needed[0]}:{needed[1]} of {low}:{high}]"
@@ -202,7 +206,10 @@ class _Rewriter:
             return self._graph.concat(
                 tensor, pieces, along, description, owner, suffix=f", {axis_description} {needed[0]}:{needed[1]}"
             )
-        return self._graph.concat(tensor, self._pieces(maker, tensor, needed), along, description, owner)
+        pieces = self._pieces(maker, tensor, needed)
+        joined = self._graph.concat(tensor, pieces, along, description, owner)
+        self._joined[joined] = pieces
+        return joined
 
     def _pieces(self, maker: int, tensor: str, needed: Range | None = None) -> list[Stretch]:
         """The pieces of a tensor that the parts of a run compute, or as much of each as is ``needed``.
