@@ -61,6 +61,7 @@ class Session:
         self._check_values = check_inputs
         self._device_indices = {name: pool.platform.device_names.index(name) for name in device_names}
         self._parked = tuple((arena.layout.parked(index), index) for index in self._device_indices.values())
+        self._slot_cells = [arena.layout.slot_cells(slot) for slot in range(self.num_slots)]
         self._hang_detector = HangDetector(pool, flow, arena, self._device_indices, stall_s=stall_s, slow_s=slow_s)
         self._async_requests = AsyncRequests(self, CHECK_INTERVAL_S)
         self._num_submitted = 0
@@ -183,10 +184,10 @@ class Session:
         self._pending[request] = PendingRequest(
             taken_up_ns, submitted_ns, set(self.device_names), partial(self._finished.__setitem__, request)
         )
-        cells, layout = self._arena.cells, self._arena.layout
-        cells[layout.serial(slot)] = int(serial)
-        cells[layout.key(slot)] = key
-        cells[layout.submitted(slot)] = submitted_ns
+        cells, own = self._arena.cells, self._slot_cells[slot]
+        cells[own.serial] = int(serial)
+        cells[own.key] = key
+        cells[own.submitted] = submitted_ns
         cells[SUBMITTED] = request  # from here on the caller takes time of a device's core
         for cell, index in self._parked:
             if cells[cell]:
@@ -297,8 +298,7 @@ class Session:
     def _inference(self, request: int, pending: PendingRequest) -> Inference:
         slot = (request - 1) % self.num_slots
         layout = self._arena.layout
-        stamps = self._arena.cells[layout.stamp(slot, 0) : layout.stamp(slot + 1, 0)]
-        stamps_ns = np.array(stamps, dtype=np.int64).reshape(layout.num_steps, 2)
+        stamps_ns = np.array(self._arena.cells[self._slot_cells[slot].stamps], dtype=np.int64).reshape(-1, 2)
         self._hang_detector.learn(stamps_ns)
         outputs = {
             name: place.get() if isinstance(place, Box) else place.copy() for name, place in self._outputs[slot].items()
@@ -319,7 +319,7 @@ class Session:
     def _probes_s(self, slot: int, cell: Callable[[int, int], int]) -> dict[str, float]:
         """By device, the probe that it noted after a serial request, in seconds; devices without one are absent."""
         cells = self._arena.cells
-        if not cells[self._arena.layout.serial(slot)]:
+        if not cells[self._slot_cells[slot].serial]:
             return {}
         found_ns = {name: cells[cell(slot, index)] for name, index in self._device_indices.items()}
         return {name: ns * 1e-9 for name, ns in found_ns.items() if ns}

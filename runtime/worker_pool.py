@@ -208,11 +208,11 @@ class WorkerPool:
         os.eventfd_write(self._wake_fds[index], 1)
 
     def receive(self, client: Client, timeout_s: float) -> bool:
-        """Deliver all messages of the session's workers, each to the session that it is about.
+        """Deliver a message of each of the session's workers that has sent one, to the session that it is about.
 
         Args:
             client: Whose workers to receive from.
-            timeout_s: How long to wait for a first message.
+            timeout_s: How long to wait for a first message; rounded up to milliseconds.
 
         Returns:
             Whether there was any message.
@@ -220,18 +220,24 @@ class WorkerPool:
         Raises:
             DeviceError: If a worker died.
         """
-        poller, workers = self._poller(client)
-        timeout_ms = max(0, math.ceil(timeout_s * 1e3))
-        received = False
-        while ready := poller.poll(0 if received else timeout_ms):
-            for descriptor, _ in ready:
-                worker = workers[descriptor]
-                try:
-                    self._deliver(worker, worker.control.recv())
-                except (EOFError, OSError):
-                    raise self._died(worker, client) from None
-                received = True
-        return received
+        poller, _ = self._poller(client)
+        ready = poller.poll(max(0, math.ceil(timeout_s * 1e3)))
+        self.take(client, [descriptor for descriptor, _ in ready])
+        return bool(ready)
+
+    def take(self, client: Client, ready: Sequence[int]) -> None:
+        """Deliver a message of each worker whose descriptor of :meth:`filenos` is readable.
+
+        Raises:
+            DeviceError: If a worker died.
+        """
+        _, workers = self._poller(client)
+        for descriptor in ready:
+            worker = workers[descriptor]
+            try:
+                self._deliver(worker, worker.control.recv())
+            except (EOFError, OSError):
+                raise self._died(worker, client) from None
 
     def filenos(self, client: Client) -> tuple[int, ...]:
         """Descriptors that become readable when one of the session's workers has sent a message."""

@@ -97,21 +97,22 @@ class ServiceSession:
         """
         run = _Serving(self.sessions, service, inputs, times, on_result, with_runs=with_runs)
         self._pool.serve_together(self.sessions)
+        descriptors = self._pool.filenos(self._client)
         run.start()
         self._heard_s = time.monotonic()
         while not run.is_done:
             wait_s = run.submit_due()
             if not run.is_done:
-                self._receive(min(wait_s, CHECK_INTERVAL_S))
+                self._receive(descriptors, min(wait_s, CHECK_INTERVAL_S))
         return run.outcome(self._client.device_names)
 
-    def _receive(self, timeout_s: float) -> None:
+    def _receive(self, descriptors: Sequence[int], timeout_s: float) -> None:
         """Take in messages of all workers; after a long wait without one, check for devices that are stuck."""
-        ready, _, _ = select.select(self._pool.filenos(self._client), (), (), timeout_s)
+        ready, _, _ = select.select(descriptors, (), (), timeout_s)  # poll would round up to milliseconds
         now_s = time.monotonic()
         if ready:
             self._heard_s = now_s
-            self._pool.receive(self._client, 0.0)
+            self._pool.take(self._client, ready)
             for one in self.sessions:
                 one.check_usable()
         elif now_s - self._heard_s >= CHECK_INTERVAL_S:
@@ -161,7 +162,7 @@ class _Serving:
         self._dispatcher = Dispatcher(service, times or [StreamTimes(num_slots=one.num_slots) for _, one in instances])
         self._ends_s = np.full(self._dispatcher.num_requests, np.nan)
         self._ranks = {rank: i for i, rank in enumerate(sorted(set(service.ranks)))}
-        self._busy_s: dict[str, float] = {}
+        self._busy_ns = [np.zeros(len(session.flow.steps), dtype=np.int64) for session in sessions]
         self._runs: list[Run] = []
         self._num_in_flight = 0
         self._start_ns = 0
@@ -192,14 +193,16 @@ class _Serving:
         return self._ranks[int(rank)] * 2 * _NEVER_NS + time_ns
 
     def _end(self, request: int, stream: int, inference: Inference) -> None:
+        # The caller's time here is the devices' time where they have all cores.
         self._num_in_flight -= 1
         self._dispatcher.release(stream)
-        self._ends_s[request] = (int(inference.stamps_ns[:, 1].max()) - self._start_ns) * 1e-9
+        starts_ns, ends_ns = inference.stamps_ns.T
+        self._ends_s[request] = (int(ends_ns.max()) - self._start_ns) * 1e-9
+        self._busy_ns[stream] += ends_ns - starts_ns
+        if not self._with_runs and self._on_result is None:
+            return
         workload = self._workload[stream]
         number = request - self._dispatcher.first[workload]
-        for step, duration_s in zip(inference.flow.steps, inference.durations_s.tolist(), strict=True):
-            device = step.segment.device
-            self._busy_s[device] = self._busy_s.get(device, 0.0) + duration_s
         if self._with_runs:
             self._runs += self._runs_of(workload, number, stream, inference)
         if self._on_result is not None:
@@ -223,10 +226,14 @@ class _Serving:
     def outcome(self, device_names: Sequence[str]) -> Outcome:
         """What became of the requests."""
         known = self._dispatcher
+        busy_s = dict.fromkeys(device_names, 0.0)
+        for session, all_ns in zip(self._sessions, self._busy_ns, strict=True):
+            for step, busy_ns in zip(session.flow.steps, all_ns.tolist(), strict=True):
+                busy_s[step.segment.device] += busy_ns * 1e-9
         return Outcome(
             origin="measured",
             workloads=served_workloads(self._service, known.first, known.due_s, self._ends_s, known.stream),
-            busy_s={name: self._busy_s.get(name, 0.0) for name in device_names},
+            busy_s=busy_s,
             makespan_s=float(np.nanmax(self._ends_s, initial=0.0)),
             runs=tuple(sorted(self._runs, key=lambda run: (run.start_s, run.device, run.end_s))),
         )

@@ -57,6 +57,23 @@ BLOCK_BYTES = 2**17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlotCells:
+    """Where the caller writes and reads a request, looked up once.
+
+    Attributes:
+        serial: Index of the slot's ``serial`` cell.
+        key: Index of the cell with the request's key.
+        submitted: Index of the cell with the time of submission.
+        stamps: The cells with the stamps of all steps.
+    """
+
+    serial: int
+    key: int
+    submitted: int
+    stamps: slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """Where everything lies in the block; the same for every process.
 
@@ -109,6 +126,15 @@ class Layout:
     def stamp(self, slot: int, step: int) -> int:
         """Index of a step's start stamp (the end stamp follows): nanoseconds of the monotonic clock."""
         return self.written(self.num_devices) + 2 * (slot * self.num_steps + step)
+
+    def slot_cells(self, slot: int) -> SlotCells:
+        """The cells of a slot's request that the caller uses."""
+        return SlotCells(
+            serial=self.serial(slot),
+            key=self.key(slot),
+            submitted=self.submitted(slot),
+            stamps=slice(self.stamp(slot, 0), self.stamp(slot + 1, 0)),
+        )
 
     def speed_probe(self, slot: int, device: int) -> int:
         """Index of the cell with the time of a device's speed probe after a serial request, in nanoseconds."""
