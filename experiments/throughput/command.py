@@ -98,7 +98,7 @@ def summarise(rows: Sequence[ThroughputRow]) -> list[str]:
     lines += _errors("below a cap", [row for row in rows if row.contender.startswith(f"{OURS}:")])
     for load in LOADS:
         lines += _errors(
-            f"at {load:.0%} of what {OURS} serves on paper",
+            f"at {load:.0%} of what {OURS} served at full load",
             [row for row in rows if row.contender == f"{OURS}@{load:.0%}"],
         )
     return lines

@@ -14,11 +14,12 @@ from hetsim.tuner.serving.objective import Objective
 from hetsim.tuner.serving.outcome import ContenderOutcome
 from hetsim.tuner.serving.pipeline import execute, judge
 from hetsim.tuner.serving.proposing import OURS, Proposed, propose_deployments
+from hetsim.tuner.serving.trials import best_tried
 
 CAPS = (1.6, 1.3, 1.1)
 """Caps of the 99th percentile, relative to the latency of the fastest plan for one inference."""
 LOADS = (0.6, 0.8, 0.9)
-"""Rates of periodic requests, relative to what the best deployment serves on paper."""
+"""Rates of periodic requests, relative to what the best deployment served when it was tried at full load."""
 _SCHEDULERS = ("search", "splits")
 _TRIAL = ServingPace(num_rounds=3)
 
@@ -32,7 +33,7 @@ class ThroughputRow:
         platform: The devices.
         contender: ``single:<device>``, ``side_by_side``, ``ours``; ``ours:1.3`` for the best whose 99th percentile
             should stay below 1.3 times the latency of the fastest plan; ``ours@80%`` for ``ours`` with periodic
-            requests at 80 % of what it serves on paper.
+            requests at 80 % of what it served when it was tried at full load.
         simulated_per_s: Simulated requests per second.
         measured_per_s: Median over rounds.
         measured_p50_s: Median latency, from when a request was due to its end.
@@ -82,11 +83,14 @@ def measure_model(context: TuningContext, pace: ServingPace) -> list[ThroughputR
     problem, seed = context.problem(), context.options.seed
     plans = [make_plan(name, problem, seed=seed) for name in _SCHEDULERS]
     proposed = propose_deployments(context, problem, plans, CAPS)
-    ours = _tried(context, proposed)
-    contenders, caps = [*proposed.whole_models, ours, *(_at_load(ours, load) for load in LOADS)], {}
+    ours, served_per_s = _tried(context, proposed)
+    contenders, caps = [*proposed.whole_models, ours], {}
+    for load in LOADS:
+        periodic = proposed.at(ours.deployment, 1 / (load * served_per_s))
+        contenders.append(replace(periodic, name=f"{OURS}@{load:.0%}"))
     for cap in CAPS:
         objective = Objective(max_latency_s=cap * proposed.fastest_s)
-        capped = proposed.best(objective)
+        capped = best_tried(context, proposed, objective)
         if capped is not None:
             name = f"{OURS}:{cap:g}"
             caps[name] = objective.max_latency_s
@@ -99,25 +103,18 @@ def measure_model(context: TuningContext, pace: ServingPace) -> list[ThroughputR
     ]
 
 
-def _tried(context: TuningContext, proposed: Proposed) -> Contender:
-    """The best deployment on paper, unless whole models side by side serve more when both are tried.
+def _tried(context: TuningContext, proposed: Proposed) -> tuple[Contender, float]:
+    """The best deployment on paper, or whole models side by side if these serve more; and the requests per second.
 
-    What is reported is measured again, so that the choice favours neither.
+    Both are tried at full load. What is reported is measured again, so that the choice favours neither.
     """
-    best = proposed.best(Objective())
-    side_by_side = next((one for one in proposed.whole_models if one.name == SIDE_BY_SIDE), None)
-    if best is None or side_by_side is None or best.deployment.key == side_by_side.deployment.key:
-        return replace(side_by_side or best or proposed.whole_models[0], name=OURS)
-    tried = measure_contenders(context, [side_by_side, best], _TRIAL, purpose="try the best on paper")
-    wins = tried[OURS].figures.throughput_per_s > tried[SIDE_BY_SIDE].figures.throughput_per_s
-    return best if wins else replace(side_by_side, name=OURS)
-
-
-def _at_load(ours: Contender, load: float) -> Contender:
-    """The same deployment with periodic requests."""
-    rate_per_s = load * ours.expected.throughput_per_s
-    expected = replace(ours.expected, every_s=1 / rate_per_s, throughput_per_s=rate_per_s)
-    return replace(ours, name=f"{OURS}@{load:.0%}", expected=expected)
+    best = proposed.best(Objective()) or proposed.whole_models[0]
+    side_by_side = next((one for one in proposed.whole_models if one.name == SIDE_BY_SIDE), best)
+    both = {one.deployment.key: one for one in (side_by_side, best)}
+    tried = measure_contenders(context, list(both.values()), _TRIAL, purpose="try the best on paper")
+    served_per_s = {one.name: tried[one.name].figures.throughput_per_s for one in both.values()}
+    winner = max(both.values(), key=lambda one: served_per_s[one.name])
+    return replace(winner, name=OURS), served_per_s[winner.name]
 
 
 def _row(

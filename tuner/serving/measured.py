@@ -90,11 +90,13 @@ def measure_contenders(
     serial_runs: dict[str, list[Inference]] = {}
     with ExitStack() as loaded, context.stages.stage(purpose) as report:
         deployments = {one.deployment.key: one.deployment for one in contenders}
-        sessions = {key: loaded.enter_context(_load(context, each)) for key, each in deployments.items()}
+        sessions = {key: loaded.enter_context(load_deployment(context, each)) for key, each in deployments.items()}
         for number in range(pace.num_rounds):
             for place, one in enumerate(contenders):
                 report((number + place / len(contenders)) / pace.num_rounds, one.name)
-                outcomes[one.name].append(_round(sessions[one.deployment.key], one, pace, inputs, serial_runs))
+                session = sessions[one.deployment.key]
+                _run_serially(session, one.deployment, inputs, serial_runs)
+                outcomes[one.name].append(serve_round(session, one, pace, inputs))
     plans = [instance.plan for one in contenders for instance in one.deployment.instances]
     rewrites = {plan.digest: plan.rewrites for plan in plans}
     for digest, runs in serial_runs.items():
@@ -103,26 +105,41 @@ def measure_contenders(
     return {name: summarise(own, _every_s(contenders, name), seed=seed) for name, own in outcomes.items()}
 
 
-def _load(context: TuningContext, deployment: Deployment) -> ServiceSession:
+def load_deployment(context: TuningContext, deployment: Deployment) -> ServiceSession:
+    """A deployment's plans, loaded to serve requests.
+
+    Raises:
+        RefusedError: If an engine does not take one of the segments.
+        DeviceError: If a device failed.
+    """
     service = service_of(deployment, arrivals_of(0.0, 1))
     emulation = context.target.emulation
     emulations = None if emulation is None else {deployment.model: emulation}
     return context.runtime.load_service(service, {deployment.model: context.model}, emulations=emulations)
 
 
-def _round(
+def _run_serially(
     session: ServiceSession,
-    contender: Contender,
-    pace: ServingPace,
+    deployment: Deployment,
     inputs: Mapping[str, np.ndarray],
     serial_runs: dict[str, list[Inference]],
-) -> Outcome:
-    deployment, expected = contender.deployment, contender.expected
+) -> None:
     for one, instance in zip(session.sessions, deployment.instances, strict=True):
         latency_s = warm_up(one, inputs).latency_s
         count = max(_SERIAL_RUNS[0], min(_SERIAL_RUNS[1], round(_SERIAL_S / latency_s)))
         runs = serial_runs.setdefault(instance.plan.digest, [])
         runs += [one.run(inputs, serial=True) for _ in range(count)]
+
+
+def serve_round(
+    session: ServiceSession, contender: Contender, pace: ServingPace, inputs: Mapping[str, np.ndarray]
+) -> Outcome:
+    """A round of a contender's load.
+
+    Raises:
+        DeviceError: If a device failed.
+    """
+    deployment, expected = contender.deployment, contender.expected
     num_requests = pace.num_requests(expected.throughput_per_s)
     service = service_of(deployment, arrivals_of(expected.every_s, num_requests))
     return session.serve(service, {deployment.model: inputs})
@@ -140,10 +157,10 @@ def summarise(outcomes: Sequence[Outcome], every_s: float, *, seed: int) -> Meas
         every_s: The load.
         seed: For the intervals.
     """
-    found = _pooled(outcomes, every_s)
+    found = pooled(outcomes, every_s)
     generator = np.random.default_rng(seed)
     drawn = [
-        _pooled([outcomes[i] for i in generator.integers(len(outcomes), size=len(outcomes))], every_s)
+        pooled([outcomes[i] for i in generator.integers(len(outcomes), size=len(outcomes))], every_s)
         for _ in range(_RESAMPLES)
     ]
     low_per_s, high_per_s = np.percentile([one.throughput_per_s for one in drawn], [2.5, 97.5])
@@ -158,7 +175,8 @@ def summarise(outcomes: Sequence[Outcome], every_s: float, *, seed: int) -> Meas
     )
 
 
-def _pooled(outcomes: Sequence[Outcome], every_s: float) -> Figures:
+def pooled(outcomes: Sequence[Outcome], every_s: float) -> Figures:
+    """Figures of several rounds of one load: the median throughput, and percentiles of all latencies."""
     latencies_s = np.concatenate([one.workloads[0].latencies_s for one in outcomes])
     p50_s, p99_s = np.percentile(latencies_s, [50, 99])
     throughput_per_s = float(np.median([one.workloads[0].throughput_per_s for one in outcomes]))

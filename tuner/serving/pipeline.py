@@ -29,6 +29,7 @@ from hetsim.tuner.serving.outcome import ContenderOutcome, DeploymentOutcome, ch
 from hetsim.tuner.serving.plots import draw_deployments
 from hetsim.tuner.serving.proposing import Proposed, propose_deployments
 from hetsim.tuner.serving.simulated import DeploymentSimulator, Figures
+from hetsim.tuner.serving.trials import best_tried
 from hetsim.tuner.steps.closed_loop import propose_by_rounds
 from hetsim.tuner.steps.expected_outputs import tolerance
 from hetsim.tuner.steps.profiling import profile_model
@@ -82,7 +83,8 @@ def tune_deployment(
         warnings += profile_model(context)
         plans = tuple(propose_within_limits(context, (propose_by_rounds,)).plans.values())
         proposed = propose_deployments(context, context.problem(), plans, _latency_limits(context, plans, objective))
-        best = proposed.best(objective)
+        has_limit = objective.max_latency_s < math.inf and not objective.every_s
+        best = best_tried(context, proposed, objective) if has_limit else proposed.best(objective)
         if best is None:
             raise ProblemError(
                 f"no deployment keeps latencies below {objective.max_latency_s * 1e3:.3g} ms at any rate: one request "

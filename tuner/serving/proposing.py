@@ -45,22 +45,30 @@ class Proposed:
     simulators: tuple[DeploymentSimulator, ...] = field(repr=False)
 
     def best(self, objective: Objective) -> Contender | None:
-        """The deployment that is recommended on paper; None if none keeps the latency small enough.
+        """The deployment that is recommended on paper; None if none keeps the latency small enough."""
+        return next(iter(self.ranked(objective)), None)
 
-        Whole models side by side are, unless another one is better by more than three hundredths.
+    def ranked(self, objective: Objective) -> tuple[Contender, ...]:
+        """The deployments that keep the latency small enough on paper, best first.
+
+        Whole models side by side are best unless another one is better by more than three hundredths.
         """
         found = [(one.deployment, simulated_for(one, objective)) for one in self.simulators]
         allowed = [(one, figures) for one, figures in found if figures and figures.p99_s <= objective.max_latency_s]
-        if not allowed:
-            return None
         simple = next((one.deployment for one in self.whole_models if one.name == SIDE_BY_SIDE), None)
 
         def key(one: tuple[Deployment, Figures]) -> float:
             value = rank(objective, one[1])
             return value - (_SIMPLER_IF_WITHIN * abs(value) if simple and one[0].key == simple.key else 0.0)
 
-        deployment, figures = min(allowed, key=key)
-        return Contender(name=OURS, deployment=deployment, expected=figures)
+        return tuple(
+            Contender(name=OURS, deployment=one, expected=figures) for one, figures in sorted(allowed, key=key)
+        )
+
+    def at(self, deployment: Deployment, every_s: float) -> Contender:
+        """A candidate under another load; 0 stands for a request that is always waiting."""
+        simulator = next(one for one in self.simulators if one.deployment.key == deployment.key)
+        return Contender(name=OURS, deployment=deployment, expected=simulator.at(every_s))
 
 
 def rank(objective: Objective, figures: Figures) -> float:

@@ -24,7 +24,9 @@ NUM_REQUESTS = 200
 """Requests of one simulation."""
 _NUM_ROWS = 50  # drawn durations of a stream, used over and over
 _BISECTIONS = 12  # each halves the interval of rates
-_HEADROOM = 1.05  # a deployment keeps a limit at this times the rate: just above what it serves, its queue never ends
+
+HEADROOM = 1.05
+"""A deployment keeps a limit at this times the rate: just above what it serves, its queue never ends."""
 
 MAX_WAITING = 1_000_000
 """Requests of one model alone wait as long as they must: what counts is their latency."""
@@ -128,7 +130,7 @@ class DeploymentSimulator:
                 best, long_s = found, middle_s
             else:
                 short_s = middle_s
-        return self.at(best.every_s * _HEADROOM)
+        return self.at(best.every_s * HEADROOM)
 
 
 def duration_rows(

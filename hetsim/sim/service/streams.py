@@ -103,7 +103,8 @@ def make_streams(service: Service, problems: Mapping[str, Problem | Sequence[Pro
         own = [given] * len(instances) if isinstance(given, Problem) else given
         streams += [_stream(number, one.num_slots, cost, one.plan) for one, cost in zip(instances, own, strict=True)]
     platform = platform_of(problems)
-    shares = platform.host.shares_cores and used == set(platform.device_names)
+    overlap = sum(one.num_slots for one in streams) > 1  # else the devices are idle while the host works
+    shares = platform.host.shares_cores and used == set(platform.device_names) and overlap
     return tuple(_with_host(one) if shares else one for one in streams)
 
 

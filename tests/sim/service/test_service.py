@@ -71,6 +71,20 @@ def test_whole_models_side_by_side_add_their_rates() -> None:
     assert outcome.workloads[0].instances.tolist()[:3] == [0, 1, 0]
 
 
+@pytest.mark.parametrize(("num_slots", "latency_s"), [(1, 2.0), (2, 2.5)])
+def test_a_host_without_a_core_delays_devices_only_while_they_work(num_slots: int, latency_s: float) -> None:
+    # Both devices work for each request. With a single slot the host submits and collects while they are idle.
+    graph = graph_of({"a": (), "b": ()})
+    problem = problem_of(
+        graph, {"a": {"cpu": 2.0, "npu": 9.0}, "b": {"cpu": 9.0, "npu": 1.0}}, platform_of("cpu", "npu")
+    )
+    host = Host(submit_setup_s=0.25, collect_setup_s=0.25, shares_cores=True)
+    problem = replace(problem, platform=replace(problem.platform, host=host))
+    instance = Instance(plan=plan_of(graph, ("cpu", "a"), ("npu", "b")), num_slots=num_slots)
+    far_apart = Workload(name="w", deployment=Deployment(instances=(instance,)), arrivals=periodic(50.0, 3))
+    assert served(problem, far_apart).workloads[0].latencies_s == pytest.approx([0.25 + latency_s] * 3)
+
+
 def test_round_robin_waits_for_the_next_instance_of_its_cycle() -> None:
     outcome = served(ON_TWO, workload(saturated(6), ON_CPU, ON_NPU, dispatch="round_robin", cycle=(1, 0, 0)))
     assert outcome.workloads[0].instances.tolist() == [1, 0, 0, 1, 0, 0]

@@ -24,6 +24,7 @@ from hetsim.tuner.serving.objective import Objective
 from hetsim.tuner.serving.outcome import ContenderOutcome, choose
 from hetsim.tuner.serving.pipeline import tune_deployment
 from hetsim.tuner.serving.simulated import DeploymentSimulator, Figures
+from hetsim.tuner.serving.trials import largest_rate
 from tests.support.models import fork_join
 from tests.support.problems import graph_of, plan_of, platform_of, problem_of
 from tests.support.tuning import QUICK, calibrated_platform
@@ -45,6 +46,29 @@ def test_the_largest_rate_keeps_the_limit_and_a_larger_one_does_not() -> None:
     assert found.p99_s <= 2.5 < simulator.at(found.every_s * 0.9).p99_s
     assert 0.43 < found.throughput_per_s < 0.5  # some of the rate is left, as queues of a full device never end
     assert simulator.fastest(1.9) is None
+
+
+@pytest.mark.parametrize(
+    ("first_per_s", "lowest", "highest"),
+    [
+        (120.0, 75.0, 80.0),  # above what can be served: down until the limit is kept
+        (60.0, 75.0, 80.0),  # below it: up as long as it is kept
+        (math.inf, 75.0, 80.0),  # a request is always waiting
+    ],
+)
+def test_rates_are_tried_until_the_limit_is_kept(first_per_s: float, lowest: float, highest: float) -> None:
+    def trial(every_s: float) -> Figures:
+        """A device that serves 100 requests a second, with short queues up to 80."""
+        wanted_per_s = 1 / every_s if every_s else math.inf
+        p99_s = 0.01 if wanted_per_s <= 80 else 0.02 if wanted_per_s <= 100 else 1.0
+        return Figures(every_s=every_s, throughput_per_s=min(wanted_per_s, 100.0), p50_s=0.01, p99_s=p99_s)
+
+    found = largest_rate(trial, 1 / first_per_s, 0.015)
+    assert found is not None
+    assert lowest < found.throughput_per_s <= highest
+    assert largest_rate(trial, 1 / first_per_s, 0.015, at_least_per_s=90.0) is None
+    assert largest_rate(trial, 1 / first_per_s, 0.005) is None
+    assert largest_rate(trial, 0.0, 2.0) == trial(0.0)
 
 
 @pytest.mark.parametrize(("rates", "cycle"), [((1.0,), (0,)), ((3.0, 1.0), (0, 0, 1, 0)), ((1.0, 1.0), (0, 1))])
@@ -107,6 +131,13 @@ def test_a_deployment_is_tuned_and_written(tmp_path: Path) -> None:
     assert (tmp_path / "deployments.png").read_bytes().startswith(b"\x89PNG")
     measured = {one.name: one.measured.figures.throughput_per_s for one in outcome.contenders}
     assert measured["side_by_side"] > 1.3 * max(measured["single:cpu"], measured["single:npu"])
+
+
+def test_the_rate_under_a_limit_is_tried_on_the_devices(tmp_path: Path) -> None:
+    pace = ServingPace(num_rounds=2, round_s=0.1)
+    outcome = tune_deployment(fork_join(), SPEED, tmp_path, Objective(max_latency_s=0.02), options=QUICK, pace=pace)
+    _, every_s = load_deployment(tmp_path / "deployment.json")
+    assert every_s > 0 or outcome.best.measured.figures.p99_s <= 0.02
 
 
 def test_a_limit_that_no_plan_keeps_is_refused(tmp_path: Path) -> None:
