@@ -67,6 +67,11 @@ class PartWork:
     shares: Mapping[str, float]
     copied_bytes: int
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether it computes only a part of some operator."""
+        return any(share < 1.0 for share in self.shares.values())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rewritten:

@@ -73,4 +73,4 @@ def work_of(model: Model, ops: tuple[str, ...]) -> PartWork:
 
 def is_whole(work: PartWork) -> bool:
     """Whether a segment of a rewritten model only computes whole operators."""
-    return not work.copied_bytes and all(share == 1.0 for share in work.shares.values())
+    return not work.copied_bytes and not work.has_parts

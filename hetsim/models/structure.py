@@ -6,7 +6,7 @@ the order of their first operators. Branch extraction follows PartitionTuner (Yu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 
 from hetsim.core.graph import Graph
 
@@ -47,11 +47,42 @@ def articulation_ops(graph: Graph) -> tuple[str, ...]:
 
 
 def fused_chains(graph: Graph) -> Parts:
-    """Each operator with the cheap operators that follow it, as engines fuse a convolution and its rectifier.
+    """Each operator with the cheap operators that follow it, as engines fuse a convolution and its activation.
 
-    An operator of :data:`CHEAP_KINDS` joins the chain of its only predecessor if that has no other successor.
+    Operators of :data:`CHEAP_KINDS` join a chain if they read nothing else and only the last operator is read from
+    outside. So an activation of several operators, such as x * sigmoid(x), is in one chain with what makes its x. A
+    chain that begins with a cheap operator ends where it forks.
     """
-    return _chains(graph, lambda op: graph.by_name[op].kind in CHEAP_KINDS)
+    chains: list[tuple[str, ...]] = []
+    taken: set[str] = set()
+    for op in graph.ops:
+        if op.name not in taken:
+            chains.append(_with_cheap_ones(graph, op.name))
+            taken.update(chains[-1])
+    return tuple(chains)
+
+
+def _with_cheap_ones(graph: Graph, first: str) -> tuple[str, ...]:
+    """An operator with as many cheap ones behind it as read nothing else and leave one exit."""
+    inside, num_joined = [first], 1
+    readers = dict.fromkeys(graph.successors[first])
+    may_fork = graph.by_name[first].kind not in CHEAP_KINDS
+    while may_fork or len(readers) == 1:
+        ready = [op for op in readers if graph.by_name[op].kind in CHEAP_KINDS and _within(graph, op, inside)]
+        if not ready:
+            break
+        op = min(ready, key=graph.position.__getitem__)
+        inside.append(op)
+        del readers[op]
+        readers |= dict.fromkeys(graph.successors[op])
+        others = frozenset(inside) - {op}
+        if not any(others.intersection(graph.predecessors[reader]) for reader in readers):
+            num_joined = len(inside)
+    return tuple(inside[:num_joined])
+
+
+def _within(graph: Graph, op: str, ops: Collection[str]) -> bool:
+    return all(before in ops for before in graph.predecessors[op])
 
 
 def branches(graph: Graph) -> Parts:
@@ -59,7 +90,17 @@ def branches(graph: Graph) -> Parts:
 
     An operator joins the branch of its predecessor if it has no other predecessor and is its only successor.
     """
-    return _chains(graph, lambda _: True)
+    branch_of: dict[str, list[str]] = {}
+    found: list[list[str]] = []
+    for op in graph.ops:
+        before = graph.predecessors[op.name]
+        if len(before) == 1 and len(graph.successors[before[0]]) == 1:
+            branch_of[op.name] = branch_of[before[0]]
+        else:
+            branch_of[op.name] = []
+            found.append(branch_of[op.name])
+        branch_of[op.name].append(op.name)
+    return tuple(map(tuple, found))
 
 
 def blocks(graph: Graph) -> Parts:
@@ -102,18 +143,3 @@ def runs(parts: Sequence[tuple[str, ...]], length: int) -> Parts:
     return tuple(
         tuple(op for part in parts[start : start + length] for op in part) for start in range(0, len(parts), length)
     )
-
-
-def _chains(graph: Graph, may_join: Callable[[str], bool]) -> Parts:
-    """Chains in which each operator but the first may join and is the only successor of its only predecessor."""
-    chain_of: dict[str, list[str]] = {}
-    chains: list[list[str]] = []
-    for op in graph.ops:
-        before = graph.predecessors[op.name]
-        if len(before) == 1 and len(graph.successors[before[0]]) == 1 and may_join(op.name):
-            chain_of[op.name] = chain_of[before[0]]
-        else:
-            chain_of[op.name] = []
-            chains.append(chain_of[op.name])
-        chain_of[op.name].append(op.name)
-    return tuple(tuple(chain) for chain in chains)

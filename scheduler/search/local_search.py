@@ -74,7 +74,9 @@ class LocalSearch:
         self._runs = np.array([[problem.latency(name, (op,)) is not None for op in self._names] for name in devices])
         chains = fused_chains(graph)
         self._chains = list(map(self._group, chains))
-        self._units = list(map(self._group, dict.fromkeys((*branches(graph), *chains))))
+        chain_of = {op: chain for chain in chains for op in chain}
+        larger = (branch for branch in branches(graph) if not set(branch) < set(chain_of[branch[0]]))
+        self._units = list(map(self._group, dict.fromkeys((*larger, *chains))))
         parts = block_branches(problem)
         self._branches = [list(map(self._group, block)) for block in parts]
         self._blocks = [self._group(graph.ordered(op for part in block for op in part)) for block in parts]

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+from hetsim.core.graph import Graph
 from hetsim.core.plan import Split
 from hetsim.core.problem import Problem
 from hetsim.costs.parts import COPY_BYTES_PER_S
-from hetsim.models.structure import Parts, blocks
+from hetsim.models.structure import Parts, blocks, fused_chains
 from hetsim.scheduler.effort import Until
 from hetsim.scheduler.search.blockwise import block_branches, spreads
 from hetsim.scheduler.splits.part_times import PartTimes
@@ -77,7 +78,11 @@ class StagePath:
         self._branches = block_branches(problem)
         self._names = tuple(op.name for op in problem.graph.ops)
         self._begins = list(accumulate(map(len, self._fine), initial=0))
-        self._ends = stretch_ends(list(map(len, self._fine)))
+        inside = _inside_chains(problem.graph)
+        self._ends = [  # a device's stretch does not end before an activation of its last operator
+            [end for end in ends if self._begins[end] not in inside]
+            for ends in stretch_ends(list(map(len, self._fine)))
+        ]
         cuts = list(accumulate(map(len, coarse), initial=0))
         self._cuts = [i for i, begin in enumerate(self._begins) if begin in frozenset(cuts)]
         self._simulator = CompiledSimulator(problem)
@@ -122,7 +127,7 @@ class StagePath:
 
     def _from(self, start: int, labels: list[_Label], until: Until) -> Iterator[tuple[int, _Label]]:
         """Where stages that begin at a cut end, each with its label there."""
-        for end in self._ends[start]:
+        for end in self._ends[start] if labels else ():
             ops = self._names[self._begins[start] : self._begins[end]]
             for device in self._problem.platform.device_names:
                 seconds = self._problem.cost_s(device, ops)
@@ -260,3 +265,9 @@ class StagePath:
             return 0
         outputs = graph.by_name[self._fine[start - 1][-1]].outputs
         return sum(graph.tensors[tensor].num_bytes for tensor in outputs if graph.consumers[tensor])
+
+
+def _inside_chains(graph: Graph) -> frozenset[int]:
+    """Positions of operators before which a cut would separate cheap operators from what engines fuse them with."""
+    spans = ([graph.position[op] for op in chain] for chain in fused_chains(graph))
+    return frozenset(i for span in spans for i in range(min(span) + 1, max(span) + 1))

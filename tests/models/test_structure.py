@@ -42,6 +42,20 @@ def test_a_shortcut_leaves_its_end_points_only():
     assert fused_chains(graph) == (("a",), ("b",), ("c",), ("d",))  # d adds two tensors: it is no one's tail
 
 
+def test_an_activation_of_several_operators_is_in_the_chain_of_what_it_activates():
+    kinds = {"h": "HardSigmoid", "m": "Mul", "e": "Erf", "n": "Mul", "s": "Sigmoid"}
+    graph = graph_of({"a": (), "h": ("a",), "m": ("a", "h"), "b": ("m",)}, kinds=kinds)  # x * hard sigmoid(x)
+    assert fused_chains(graph) == (("a", "h", "m"), ("b",))
+    graph = graph_of({"a": (), "e": ("a",), "n": ("e", "a"), "m": ("n",), "b": ("m",)}, kinds=kinds)  # GELU
+    assert fused_chains(graph) == (("a", "e", "n", "m"), ("b",))
+    graph = graph_of({"a": (), "s": ("a",), "m": ("a", "s"), "b": ("m", "a")}, kinds=kinds)  # b reads what a makes
+    assert fused_chains(graph) == (("a",), ("s",), ("m",), ("b",))
+    graph = graph_of({"h": (), "s": ("h",), "m": ("h", "s")}, kinds=kinds)  # nothing here costs much
+    assert fused_chains(graph) == (("h",), ("s",), ("m",))
+    graph = graph_of({"a": (), "p": ("a",), "s": ("p",), "m": ("a", "s")}, kinds=kinds)  # p costs something
+    assert fused_chains(graph) == (("a",), ("p", "s"), ("m",))
+
+
 def test_a_second_input_passes_by_what_comes_before_it():
     ops = (
         Op(name="a", kind="Conv", inputs=("x",), outputs=("ta",)),

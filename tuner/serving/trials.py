@@ -16,8 +16,8 @@ from hetsim.tuner.serving.objective import Objective
 from hetsim.tuner.serving.proposing import Proposed
 from hetsim.tuner.serving.simulated import HEADROOM, Figures
 
-_MAX_TRIED = 4  # deployments with different plans
-_MAX_TRIALS = 7  # rates of each
+_MAX_TRIED = 3  # deployments with different plans
+_MAX_TRIALS = 5  # rates of each
 _ROUNDS = ServingPace(num_rounds=2, round_s=0.25)
 _SLOWER, _FASTER = 0.93, 1.06  # steps of the rate
 _BELOW_SERVED = 0.95  # of what an overloaded deployment served

@@ -15,6 +15,7 @@ from hetsim.core.problem import PartWork
 from hetsim.costs.fitting.features import Neighbourhood, copy_term, sharing_terms
 from hetsim.costs.fitting.regression import Regression, Term, merged
 from hetsim.costs.fitting.shared_tensors import SharedTensor
+from hetsim.costs.parts import is_whole
 
 _NOISE, _NOISE_S = 0.015, 5e-6
 """Standard error of a segment's time in one context, as a fraction of it and in seconds; the two are added."""
@@ -206,8 +207,8 @@ class DeviceModel:
 
     def _searched(self, work: PartWork, seconds: float) -> Term:
         """What a segment of a plan that a search found takes longer; no search finds the whole model on one device."""
-        is_whole = len(work.shares) == len(self._graph.ops) and min(work.shares.values()) == 1.0
-        return Term(("searched",), seconds if self._is_picked and not is_whole else 0.0, 0.0, _SEARCHED)
+        is_model = len(work.shares) == len(self._graph.ops) and not work.has_parts
+        return Term(("searched",), seconds if self._is_picked and not is_model else 0.0, 0.0, _SEARCHED)
 
     def _terms(self, work: PartWork, shared: Iterable[SharedTensor], sharing_factor: float = 1.0) -> Iterator[Term]:
         mask = self._graph.mask(work.shares)
@@ -224,7 +225,7 @@ def _scaled(terms: Iterable[Term], factor: float) -> Iterable[Term]:
 
 
 def _own(ops: tuple[str, ...], seconds: float, work: PartWork) -> Term:
-    fraction = _OWN_PART if min(work.shares.values(), default=1.0) < 1.0 else _OWN
+    fraction = _OWN_PART if work.has_parts else _OWN
     return Term(("segment", ops), 1.0, 0.0, fraction * seconds + _OWN_S)
 
 
@@ -235,7 +236,7 @@ def _alone_s(graph: Graph, observations: Sequence[Observation]) -> dict[str, flo
     alone_shared: dict[str, list[float]] = {}
     for one in observations:
         shares = one.work.shares
-        if len(shares) == 1 and not one.work.copied_bytes and set(shares.values()) == {1.0}:
+        if len(shares) == 1 and is_whole(one.work):
             (alone_shared if one.shared else alone).setdefault(next(iter(shares)), []).append(one.seconds)
         for op, share in shares.items():
             least[op] = min(least.get(op, math.inf), one.seconds / len(shares) / share)
