@@ -14,7 +14,7 @@ from hetsim.runtime import Inference
 from hetsim.runtime.measure.profiler import record, warm_up
 from hetsim.runtime.serving.service import ServiceSession
 from hetsim.tuner.context import TuningContext
-from hetsim.tuner.serving.simulated import Figures, arrivals_of, service_of
+from hetsim.tuner.serving.simulated import Figures, arrivals_of, pooled, service_of
 
 _SERIAL_RUNS, _SERIAL_S = (2, 12), 0.1
 """The least and the most serial runs of each plan in each round, and the time in seconds after which there are no more
@@ -173,11 +173,3 @@ def summarise(outcomes: Sequence[Outcome], every_s: float, *, seed: int) -> Meas
         p99_high_s=float(p99_high_s),
         num_requests=sum(len(one.workloads[0].latencies_s) for one in outcomes),
     )
-
-
-def pooled(outcomes: Sequence[Outcome], every_s: float) -> Figures:
-    """Figures of several rounds of one load: the median throughput, and percentiles of all latencies."""
-    latencies_s = np.concatenate([one.workloads[0].latencies_s for one in outcomes])
-    p50_s, p99_s = np.percentile(latencies_s, [50, 99])
-    throughput_per_s = float(np.median([one.workloads[0].throughput_per_s for one in outcomes]))
-    return Figures(every_s=every_s, throughput_per_s=throughput_per_s, p50_s=float(p50_s), p99_s=float(p99_s))

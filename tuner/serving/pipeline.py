@@ -132,7 +132,7 @@ def execute(context: TuningContext, contenders: Sequence[Contender], pace: Servi
         ContenderOutcome(
             name=one.name,
             deployment=one.deployment,
-            simulated=simulate_contender(context, one),
+            simulated=simulate_contender(context, one, pace),
             measured=measured[one.name],
             error=errors[one.deployment.key],
         )
@@ -140,15 +140,15 @@ def execute(context: TuningContext, contenders: Sequence[Contender], pace: Servi
     ]
 
 
-def simulate_contender(context: TuningContext, contender: Contender) -> Figures:
-    """A contender's figures from its plans' own serial runs, with their noise."""
+def simulate_contender(context: TuningContext, contender: Contender, pace: ServingPace) -> Figures:
+    """A contender's figures from its plans' own serial runs, with their noise, in rounds of as many requests."""
     profile, seed = context.file.profile, context.options.seed
     simulator = DeploymentSimulator(
         contender.deployment,
         context.plan_problem,
         lambda plan: measured_noise(context.plan_problem(plan), profile, plan, seed=seed),
     )
-    return simulator.at(contender.expected.every_s)
+    return simulator.at(contender.expected.every_s, pace.num_requests(contender.expected.throughput_per_s))
 
 
 def _error(context: TuningContext, contender: Contender) -> float:

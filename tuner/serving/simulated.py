@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,15 +49,12 @@ class Figures:
     p99_s: float
 
 
-def figures_of(outcome: Outcome, every_s: float) -> Figures:
-    """The figures of an outcome's only workload."""
-    one = outcome.workloads[0]
-    return Figures(
-        every_s=every_s,
-        throughput_per_s=one.throughput_per_s,
-        p50_s=one.percentile_s(50),
-        p99_s=one.percentile_s(99),
-    )
+def pooled(rounds: Sequence[Outcome], every_s: float) -> Figures:
+    """Figures of rounds of one load, each of one workload: the median throughput, and percentiles of all latencies."""
+    latencies_s = np.concatenate([one.workloads[0].latencies_s for one in rounds])
+    p50_s, p99_s = np.percentile(latencies_s, [50, 99])
+    throughput_per_s = float(np.median([one.workloads[0].throughput_per_s for one in rounds]))
+    return Figures(every_s=every_s, throughput_per_s=throughput_per_s, p50_s=float(p50_s), p99_s=float(p99_s))
 
 
 def service_of(deployment: Deployment, arrivals: Arrivals) -> Service:
@@ -102,13 +99,23 @@ class DeploymentSimulator:
             ]
 
     def at(self, every_s: float, num_requests: int = NUM_REQUESTS) -> Figures:
-        """The figures at a rate; 0 stands for a request that is always waiting."""
-        return figures_of(self.outcome(every_s, num_requests), every_s)
+        """The figures at a rate; 0 stands for a request that is always waiting.
 
-    def outcome(self, every_s: float, num_requests: int = NUM_REQUESTS, *, with_runs: bool = False) -> Outcome:
-        """What becomes of requests at a rate."""
+        Args:
+            every_s: Time between requests in seconds.
+            num_requests: Requests of a round. Rounds begin with idle devices. If a round has fewer than
+                :data:`NUM_REQUESTS`, there are several.
+        """
+        num_rounds = -(-NUM_REQUESTS // num_requests)
+        return pooled(
+            [self._outcome(every_s, num_requests, number * num_requests) for number in range(num_rounds)], every_s
+        )
+
+    def _outcome(self, every_s: float, num_requests: int, first_row: int) -> Outcome:
+        """A round whose first request has the durations of a row, the next one those of the next row."""
         service = service_of(self.deployment, arrivals_of(every_s, num_requests))
-        return self._simulator.run(self._durations, service=service, with_runs=with_runs)
+        durations = [None if rows is None else np.roll(rows, -first_row, axis=0) for rows in self._durations]
+        return self._simulator.run(durations, service=service)
 
     def fastest(self, max_latency_s: float) -> Figures | None:
         """The figures at the largest rate at which the 99th percentile of latencies is small enough.

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hetsim.tuner.context import TuningContext
-from hetsim.tuner.serving.measured import Contender, ServingPace, load_deployment, pooled, serve_round
+from hetsim.tuner.serving.measured import Contender, ServingPace, load_deployment, serve_round
 from hetsim.tuner.serving.objective import Objective
 from hetsim.tuner.serving.proposing import Proposed
-from hetsim.tuner.serving.simulated import HEADROOM, Figures
+from hetsim.tuner.serving.simulated import HEADROOM, Figures, pooled
 
 _MAX_TRIED = 3  # deployments with different plans
 _MAX_TRIALS = 5  # rates of each

@@ -15,6 +15,7 @@ from hetsim.io.platform_file import load_platform
 from hetsim.io.serving.deployment_file import load_deployment
 from hetsim.io.serving.scenario_file import ModelRequests, ServingScenario
 from hetsim.scheduler.throughput.mixture import Mixture
+from hetsim.sim.segments import DurationFunction
 from hetsim.tuner.progress import Silent
 from hetsim.tuner.scenario.pipeline import OURS, WHOLE, run_scenario
 from hetsim.tuner.scenario.planning import Planner, check_load, highest_factor, plan_model
@@ -46,6 +47,17 @@ def test_the_largest_rate_keeps_the_limit_and_a_larger_one_does_not() -> None:
     assert found.p99_s <= 2.5 < simulator.at(found.every_s * 0.9).p99_s
     assert 0.43 < found.throughput_per_s < 0.5  # some of the rate is left, as queues of a full device never end
     assert simulator.fastest(1.9) is None
+
+
+def test_rounds_of_few_requests_begin_with_idle_devices_and_meet_all_noise() -> None:
+    def noise_of(_: Plan) -> DurationFunction:
+        return lambda draw, _: 2.0 + (draw == 7)  # one of fifty requests takes longer
+
+    simulator = DeploymentSimulator(deployment(ON_CPU), lambda _: ON_TWO, noise_of)
+    assert simulator.at(10.0, num_requests=2).p50_s == pytest.approx(2.0)
+    assert simulator.at(10.0, num_requests=2).p99_s == pytest.approx(3.0)
+    # With a request every second, the queue of a device that takes two grows as long as the round lasts.
+    assert simulator.at(1.0, num_requests=2).p50_s < simulator.at(1.0, num_requests=20).p50_s
 
 
 @pytest.mark.parametrize(
