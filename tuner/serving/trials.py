@@ -16,7 +16,7 @@ from hetsim.tuner.serving.objective import Objective
 from hetsim.tuner.serving.proposing import Proposed
 from hetsim.tuner.serving.simulated import HEADROOM, Figures, pooled
 
-_MAX_TRIED = 3  # deployments with different plans
+_MAX_TRIED = 4  # deployments with different plans or loads
 _MAX_TRIALS = 5  # rates of each
 _ROUNDS = ServingPace(num_rounds=2, round_s=0.25)
 _SLOWER, _FASTER = 0.93, 1.06  # steps of the rate
@@ -49,10 +49,11 @@ def best_tried(context: TuningContext, proposed: Proposed, objective: Objective)
 
 
 def _with_different_plans(contenders: tuple[Contender, ...]) -> list[Contender]:
-    """The first contender with each set of plans."""
-    found: dict[frozenset[str], Contender] = {}
+    """The first contender with each set of plans at a rate, and the first that can always have a request waiting."""
+    found: dict[tuple[frozenset[str], bool], Contender] = {}
     for one in contenders:
-        found.setdefault(frozenset(instance.plan.digest for instance in one.deployment.instances), one)
+        plans = frozenset(instance.plan.digest for instance in one.deployment.instances)
+        found.setdefault((plans, one.expected.every_s == 0), one)
     return list(found.values())[:_MAX_TRIED]
 
 
