@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from hetsim.runtime.measure.profiler import warm_up
 from hetsim.tuner.context import TuningContext
 from hetsim.tuner.serving.measured import Contender, ServingPace, load_deployment, serve_round
 from hetsim.tuner.serving.objective import Objective
@@ -67,7 +68,8 @@ def _tried(
             load = replace(contender, expected=replace(contender.expected, every_s=every_s))
             return pooled([serve_round(session, load, _ROUNDS, inputs) for _ in range(_ROUNDS.num_rounds)], every_s)
 
-        trial(every_s)  # the first requests are slow
+        for one in session.sessions:
+            warm_up(one, inputs)
         return largest_rate(trial, every_s, max_latency_s, at_least_per_s=at_least_per_s)
 
 
