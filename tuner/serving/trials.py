@@ -19,7 +19,7 @@ from hetsim.tuner.serving.simulated import HEADROOM, Figures, pooled
 
 _MAX_TRIED = 4  # deployments with different plans or loads
 _MAX_TRIALS = 5  # rates of each
-_ROUNDS = ServingPace(num_rounds=2, round_s=0.25)
+_ROUNDS = ServingPace(num_rounds=2)  # as long as those of the measurement: in short ones no queue grows
 _SLOWER, _FASTER = 0.93, 1.06  # steps of the rate
 _BELOW_SERVED = 0.95  # of what an overloaded deployment served
 
